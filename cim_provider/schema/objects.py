@@ -1,0 +1,64 @@
+"""CIM values as the provider handles them: paths, instances, and how each CIM type looks in Python.
+
+string, char16: str. Integers: int. real32/64: float. boolean: bool. datetime: the 25-character string of DSP0004.
+reference: Path. Embedded instance: Instance. Arrays: tuple. NULL: None.
+Names are compared without regard to case; inside the program they always have the schema's spelling (the decoder sees
+to that), so plain equality works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from xenapi_core.errors import ApiError
+
+
+class CimError(Exception):
+    """A CIM status (DSP0200 clause 5.2.x) with its text."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status = status
+        self.text = text
+
+    @classmethod
+    def from_api(cls, error: ApiError) -> CimError:
+        return cls(error.row.cim, str(error))
+
+
+FAILED, ACCESS_DENIED, INVALID_NAMESPACE, INVALID_PARAMETER, INVALID_CLASS, NOT_FOUND, NOT_SUPPORTED = range(1, 8)
+CLASS_HAS_CHILDREN, CLASS_HAS_INSTANCES, INVALID_SUPERCLASS, ALREADY_EXISTS, NO_SUCH_PROPERTY, TYPE_MISMATCH = range(8, 14)
+QUERY_LANGUAGE_NOT_SUPPORTED, INVALID_QUERY, METHOD_NOT_AVAILABLE, METHOD_NOT_FOUND = range(14, 18)
+NAMESPACE_NOT_EMPTY, INVALID_ENUMERATION_CONTEXT = 20, 21
+INVALID_OPERATION_TIMEOUT, PULL_HAS_BEEN_ABANDONED, PULL_CANNOT_BE_ABANDONED, FILTERED_ENUMERATION_NOT_SUPPORTED = range(22, 26)
+CONTINUATION_ON_ERROR_NOT_SUPPORTED, SERVER_LIMITS_EXCEEDED, SERVER_IS_SHUTTING_DOWN = 26, 27, 28
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """An object path. `keys` are sorted by name; values are str, int, bool or Path. A class path has keys None."""
+
+    classname: str
+    keys: tuple[tuple[str, Any], ...] | None = ()
+    namespace: str = ""
+    host: str = ""
+
+    @classmethod
+    def of(cls, classname: str, keys: Mapping[str, Any], namespace: str = "", host: str = "") -> Path:
+        return cls(classname, tuple(sorted(keys.items())), namespace, host)
+
+    def key(self, name: str) -> Any:
+        """The value of a key; None if the path has none of that name."""
+        return dict(self.keys or ()).get(name)
+
+
+@dataclass(slots=True)
+class Instance:
+    """An instance with some of its properties; `path` may be None for embedded ones."""
+
+    classname: str
+    values: dict[str, Any]
+    path: Path | None = None
+    types: dict[str, str] = field(default_factory=dict)  # as received, for embedded instances of unknown classes

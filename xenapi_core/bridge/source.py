@@ -1,0 +1,63 @@
+"""The one door through which the CIM provider sees a pool: a revisioned view, and a way to call.
+
+A LocalSource reads this process's store and calls its dispatcher; a RemoteSource (later) is a replica fed by
+event.from of any other Xen-API pool. The provider cannot tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from xenapi_core.model.schema import Schema
+from xenapi_core.store.api import Change, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls: the user's name, roles, and where the request came from ("wbem", "xenapi", "unix")."""
+
+    user: str
+    roles: frozenset[str]
+    originator: str
+    session: str = ""  # reference of the Xen-API session used for calls
+
+
+class Source(Protocol):
+    """A pool as a reader and caller sees it."""
+
+    @property
+    def schema(self) -> Schema: ...
+
+    @property
+    def revision(self) -> int: ...
+
+    def find(self, ref: str) -> Version | None: ...
+
+    def all(self, cls: str) -> Mapping[str, Version]: ...
+
+    def by_uuid(self, cls: str, uuid: str) -> Version | None: ...
+
+    def related(self, ref: str, inverse: str) -> tuple[str, ...]: ...
+
+    def value(self, version: Version, field: str) -> Any:
+        """Any field, computed and inverse ones included."""
+
+    def class_revision(self, cls: str) -> int: ...
+
+    def changes(self, since: int, classes: Iterable[str] | None = None) -> list[Change]: ...
+
+    async def wait(self, since: int, timeout: float | None) -> bool: ...
+
+    def now(self) -> int:
+        """The pool's clock, seconds since the epoch."""
+
+    async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
+        """None for wrong credentials. Slow by design on the first call; see `known`."""
+
+    def known(self, user: str, password: str) -> Principal | None:
+        """The answer of an earlier successful `authenticate` with the very same pair, without awaiting; else None."""
+
+    async def call(self, principal: Principal, method: str, *args: Any) -> Any:
+        """A Xen-API call with internal values ("Async.VM.start" gives a task reference). Raises ApiError."""

@@ -1,0 +1,220 @@
+"""What a hypervisor must be able to do, and the only things it is told: plain values.
+
+Theory of operation
+1. A driver never sees the store, the schema or a reference; machines, disks and NICs are named by uuid.
+2. One `Hypervisor` is one host. A call returns when the hypervisor has done it, not when it was asked to.
+3. Things the hypervisor does by itself (a guest powers off, crashes, reboots) arrive as `DomainEvent`s; the changes a
+   call asked for arrive too, and the engine knows its own.
+4. Every failure is a `DriverError` with a kind; the engine turns kinds into Xen-API errors.
+5. `testing.check_hypervisor` is the conformance suite: passing it is what makes a class a driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class PowerState(StrEnum):
+    """States of a domain that exists; a machine the hypervisor does not know is Halted or Suspended."""
+
+    RUNNING = "Running"
+    PAUSED = "Paused"
+
+
+class Gone(StrEnum):
+    """Why a domain stopped existing by itself."""
+
+    SHUTDOWN = "shutdown"
+    REBOOT = "reboot"
+    CRASH = "crash"
+
+
+class DriverError(Exception):
+    """A driver could not do what it was asked.
+
+    kind: "not_found", "exists", "bad_state", "no_memory", "no_space", "in_use", "unsupported", "timeout", "failed".
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpec:
+    """A disk of a machine: `volume` is the VDI's uuid, None for an empty CD drive; `position` is VBD.userdevice."""
+
+    uuid: str
+    volume: str | None
+    position: str
+    kind: str  # "Disk" | "CD" | "Floppy"
+    read_only: bool
+    bootable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NicSpec:
+    """A NIC of a machine: `network` is the network's uuid; `position` is VIF.device."""
+
+    uuid: str
+    network: str
+    position: str
+    mac: str
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSpec:
+    """Everything needed to build a machine. Memory in bytes."""
+
+    uuid: str
+    name: str
+    memory_static_max: int
+    memory_dynamic_min: int
+    memory_dynamic_max: int
+    vcpus_max: int
+    vcpus: int
+    domain_type: str  # "hvm" | "pv" | "pvh"
+    disks: tuple[DiskSpec, ...] = ()
+    nics: tuple[NicSpec, ...] = ()
+    boot: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainState:
+    """A machine as the hypervisor has it now. `domid` changes at every boot; `start_time` is an instant."""
+
+    uuid: str
+    power_state: PowerState
+    domid: int
+    memory_actual: int
+    vcpus: int
+    start_time: int
+    disks: tuple[DiskSpec, ...]
+    nics: tuple[NicSpec, ...]
+    guest: GuestState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuestState:
+    """What the guest's agent reports; None in DomainState until it has spoken."""
+
+    os_version: dict[str, str]
+    pv_drivers_version: dict[str, str]
+    networks: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DomainEvent:
+    """Something changed. `state` is None when the domain is gone; `gone` says why, None when it was asked for."""
+
+    uuid: str
+    state: DomainState | None
+    gone: Gone | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one host offers. Memory in bytes, speed in MHz."""
+
+    uuid: str
+    hostname: str
+    address: str
+    memory_total: int
+    memory_free: int
+    cpu_count: int
+    cpu_sockets: int
+    cpu_model: str
+    cpu_vendor: str
+    cpu_speed: int
+    cpu_flags: str
+    hypervisor: str
+    hypervisor_version: str
+    domain_types: tuple[str, ...]
+    features: frozenset[str] = frozenset()  # "suspend", "hotplug", "balloon", "live_migrate"
+
+
+Progress = Callable[[float], None]
+
+
+class Hypervisor(Protocol):
+    """One host. See the module's theory of operation."""
+
+    async def capabilities(self) -> Capabilities: ...
+
+    async def domains(self) -> list[DomainState]:
+        """Every machine that exists on this host now."""
+
+    async def create(self, spec: DomainSpec, paused: bool, progress: Progress) -> DomainState:
+        """Build and boot; paused: stop before the first instruction. exists, no_memory, in_use, not_found (a volume)."""
+
+    async def destroy(self, uuid: str) -> None:
+        """Pull the plug. not_found."""
+
+    async def pause(self, uuid: str) -> None:
+        """bad_state unless Running."""
+
+    async def unpause(self, uuid: str) -> None:
+        """bad_state unless Paused."""
+
+    async def shutdown(self, uuid: str) -> None:
+        """Ask the guest to power off and wait until it has. timeout if it does not within 20 minutes (1,200 s);
+        unsupported if the guest has no means to be asked."""
+
+    async def reboot(self, uuid: str, spec: DomainSpec) -> DomainState:
+        """Ask the guest to reboot and wait until the new domain exists, built from `spec`."""
+
+    async def reset(self, uuid: str, spec: DomainSpec) -> DomainState:
+        """Hard reboot."""
+
+    async def suspend(self, uuid: str, image: str, progress: Progress) -> None:
+        """Save the memory into volume `image` and end the domain. bad_state unless Running; no_space."""
+
+    async def resume(self, spec: DomainSpec, image: str, paused: bool, progress: Progress) -> DomainState:
+        """Rebuild the machine from `image`. not_found if the image holds none."""
+
+    async def attach_disk(self, uuid: str, disk: DiskSpec) -> str:
+        """Hot-plug; returns the device name in the guest (xvda). in_use if the position is taken."""
+
+    async def detach_disk(self, uuid: str, disk: str, force: bool) -> None: ...
+
+    async def attach_nic(self, uuid: str, nic: NicSpec) -> None: ...
+
+    async def detach_nic(self, uuid: str, nic: str, force: bool) -> None: ...
+
+    def events(self) -> AsyncIterator[DomainEvent]:
+        """Everything that happens from the moment of the call on; ends when the driver is closed."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeState:
+    """A volume as the storage has it. Sizes in bytes."""
+
+    uuid: str
+    location: str
+    virtual_size: int
+    physical_utilisation: int
+
+
+class Storage(Protocol):
+    """One storage repository, named by the SR's uuid in the calls that cross repositories."""
+
+    async def create(self, uuid: str, size: int) -> VolumeState:
+        """no_space, exists."""
+
+    async def destroy(self, uuid: str) -> None:
+        """not_found, in_use."""
+
+    async def clone(self, uuid: str, source: str) -> VolumeState:
+        """A writable copy of `source` that shares what it can."""
+
+    async def volumes(self) -> list[VolumeState]: ...
+
+    async def usage(self) -> tuple[int, int]:
+        """(physical size, physical utilisation) of the repository, bytes."""

@@ -1,0 +1,104 @@
+"""Plans: what an operation will do, decided purely, as named steps that can be undone.
+
+Theory of operation
+1. A plan function reads the world and returns a Plan, or raises the first prerequisite that does not hold, in the order
+   of the API reference. It changes nothing and never awaits, so it may be called again, for a dry run or a menu.
+2. A step has a `do` and, if it changes something, an `undo`. When a step fails, the steps before it are undone in
+   reverse; a step that fails cleans up after itself. Tests fail every step of every plan in turn.
+3. Claims are records: `current_operations` of each claimed object maps the task to the operation while the plan runs.
+   They are visible to clients, survive a crash, and cannot deadlock, because all of them are taken in one commit.
+4. The engine runs plans; nothing here knows a socket, a session or a wire format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from xenapi_core.clock import Clock
+from xenapi_core.drivers.api import Hypervisor, Storage
+from xenapi_core.ids import Ids
+from xenapi_core.model.schema import Schema
+from xenapi_core.store.api import Store, Txn
+
+
+class World(Protocol):
+    """What a plan function may read."""
+
+    store: Store
+    schema: Schema
+    clock: Clock
+    ids: Ids
+
+
+class Run(Protocol):
+    """What a running step is given."""
+
+    world: World
+    task: str  # reference of the task (a DummyRef for synchronous calls)
+    results: dict[str, Any]  # what steps leave for later steps and for Plan.result
+
+    def commit(self, write: Callable[[Txn], None]) -> None:
+        """Apply `write` in one transaction."""
+
+    def hypervisor(self, host: str) -> Hypervisor:
+        """The driver of a host, by reference. HOST_OFFLINE if it has none."""
+
+    def storage(self, sr: str) -> Storage:
+        """The storage driver of an SR, by reference."""
+
+    def progress(self, fraction: float) -> None:
+        """0..1 of the present step."""
+
+    def check_cancelled(self) -> None:
+        """A safe point: raises TASK_CANCELLED if the task was asked to stop."""
+
+
+StepAction = Callable[[Run], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One undoable action. `weight` is its share of the progress bar."""
+
+    name: str
+    do: StepAction
+    undo: StepAction | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`operation` will be in current_operations of `ref` while the plan runs."""
+
+    ref: str
+    operation: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will happen. `cancels`: operations in progress on the claimed objects that this one overrules."""
+
+    steps: tuple[Step, ...]
+    claims: tuple[Claim, ...] = ()
+    result: Callable[[Run], Any] = field(default=lambda run: None)
+    cancels: frozenset[str] = frozenset()
+
+
+PlanFunction = Callable[..., Plan]
+
+# Wire name -> plan function(world, *args in the order of the message's parameters).
+PLANS: dict[str, PlanFunction] = {}
+
+
+def plans(wire_name: str) -> Callable[[PlanFunction], PlanFunction]:
+    """Register a plan function as the behaviour of a message."""
+
+    def register(function: PlanFunction) -> PlanFunction:
+        if wire_name in PLANS:
+            raise ValueError(f"{wire_name} has two plans")
+        PLANS[wire_name] = function
+        return function
+
+    return register

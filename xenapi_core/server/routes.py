@@ -1,0 +1,98 @@
+"""What a request is to the rest of the program, and how a path finds who answers it.
+
+Rule 1: this module knows no socket. The HTTP layer makes a Request, the router finds a Route, the route's handler
+        returns a Response (reads do so without awaiting) or an awaitable of one.
+Rule 2: routing is by longest registered prefix (Xen-API: "/" takes what nobody else wants).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a connection. `uid` is set for Unix sockets; `certificate` is the DER of a client certificate."""
+
+    transport: str  # "tcp" | "tls" | "unix"
+    address: str = ""
+    uid: int | None = None
+    certificate: bytes | None = None
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request. Header names are lower case; a repeated header's values are joined with ", "."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    peer: Peer
+    version: str = "1.1"
+    closed: Callable[[], bool] = field(default=lambda: False)
+
+    @property
+    def path(self) -> str:
+        """The target without query; absolute-form targets are reduced to their path."""
+        target = self.target
+        if "://" in target[:10]:
+            slash = target.find("/", target.index("://") + 3)
+            target = target[slash:] if slash >= 0 else "/"
+        return target.split("?", 1)[0]
+
+    @property
+    def query(self) -> str:
+        return self.target.partition("?")[2]
+
+
+@dataclass(slots=True)
+class Response:
+    """An HTTP reply. `body` is complete; `stream` (then body is b"") is sent chunked as it comes. `close` ends the connection."""
+
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | list[bytes] = b""
+    stream: AsyncIterator[bytes] | None = None
+    close: bool = False
+
+
+Handler = Callable[[Request], Response | Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`handler` answers `method` requests to paths that start with `prefix`. `max_body` in bytes (413/500 above)."""
+
+    method: str
+    prefix: str
+    handler: Handler
+    max_body: int = 300 * 1024
+
+
+class Router:
+    """Longest prefix wins; `fallback` answers what no route takes (404, 403, 501 as the protocol wants)."""
+
+    def __init__(self, routes: tuple[Route, ...], fallback: Handler) -> None:
+        self.routes = sorted(routes, key=lambda route: -len(route.prefix))
+        self.fallback = fallback
+        self._cache: dict[tuple[str, str], Route | None] = {}
+
+    def find(self, method: str, path: str) -> Route | None:
+        key = (method, path)
+        if key in self._cache:
+            return self._cache[key]
+        found = next((r for r in self.routes if r.method == method and path.startswith(r.prefix)), None)
+        if len(self._cache) < 1024:  # paths come from clients
+            self._cache[key] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What a protocol endpoint gives the server: a name for listeners ("xenapi", "wbem") and its routes."""
+
+    name: str
+    routes: tuple[Route, ...]
+    fallback: Handler
