@@ -22,12 +22,25 @@ class Ids:
     def __init__(self, seed: str | int | None = None, start: int = 0) -> None:
         self.seed = seed
         self.count = start
+        self._named: set[str] = set()
 
     def uuid(self) -> str:
         if self.seed is None:
             return str(uuid.uuid4())
         self.count += 1
         return str(uuid.uuid5(_NAMESPACE, f"{self.seed}/{self.count}"))
+
+    def named(self, path: str) -> str:
+        """The uuid of the thing called `path` in a declared inventory: the same for the same seed, whatever else there is.
+
+        Each path can be asked for once per factory (Rule 1). A factory without seed gives a random uuid.
+        """
+        if path in self._named:
+            raise ValueError(f"{path} already has an identity")
+        self._named.add(path)
+        if self.seed is None:
+            return str(uuid.uuid4())
+        return str(uuid.uuid5(_NAMESPACE, f"{self.seed}:{path}"))
 
     def ref(self) -> str:
         """A fresh reference, `OpaqueRef:<uuid>`; the uuid inside is not the object's uuid."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cim_provider.schema.graph import ClassGraph
+from cim_provider.schema.objects import Path
 from xenapi_core.bridge.source import Principal, Source
 
 
@@ -16,7 +17,7 @@ class Provider(Protocol):
     source: Source
 
     def graph(self, namespace: str) -> ClassGraph:
-        """The classes of a namespace. CimError INVALID_NAMESPACE."""
+        """The classes of a namespace, given by its canonical name. CimError INVALID_NAMESPACE."""
 
 
 @dataclass(slots=True)
@@ -41,7 +42,60 @@ class Reply:
     out: list[bytes] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter of an extrinsic call as it came: the value (None for NULL, tuple for an array, Instance for an
+    embedded one), its CIM type ("" when neither the client nor the schema tells one), and whether it was embedded."""
+
+    value: Any
+    type: str = ""
+    embedded: bool = False
+
+
+@dataclass(slots=True)
+class MethodCall:
+    """One extrinsic method call. `path` is the instance or (keys None) the class it is invoked on; `method` and the
+    names of `params` have the schema's spelling. The service has checked that the class, the method and each given
+    parameter are declared and that the values fit the declared types; it has not checked that required ones are
+    there."""
+
+    namespace: str
+    path: Path
+    method: str
+    params: Mapping[str, Param]
+    principal: Principal
+    provider: Provider
+
+    def value(self, name: str) -> Any:
+        """The value of a parameter; None if it is NULL or was not given."""
+        param = self.params.get(name)
+        return None if param is None else param.value
+
+
+@dataclass(slots=True)
+class MethodReply:
+    """What goes into METHODRESPONSE: RETURNVALUE (`return_value` None: no RETURNVALUE element), and encoded PARAMVALUE
+    elements (Encoder.param_value) for the output parameters."""
+
+    return_value: Any = None
+    return_type: str = "uint32"
+    out: list[bytes] = field(default_factory=list)
+
+
+MethodHandler = Callable[[MethodCall], MethodReply | Awaitable[MethodReply]]
+
 OperationHandler = Callable[[Operation], Reply | Awaitable[Reply]]
+
+# The namespaces of the server, and other names under which clients look for the Interop namespace (DSP1033).
+CIMV2, INTEROP = "root/cimv2", "interop"
+_ALIASES = {"root/interop": INTEROP}
+
+
+def canonical_namespace(name: str) -> str:
+    """The one spelling of a namespace name: no outer slashes, lower case (names ignore case, DSP0004), aliases resolved."""
+    plain = "/".join(part for part in name.lower().split("/") if part)
+    return _ALIASES.get(plain, plain)
+
 
 # DSP0200 operation name -> handler; filled by the modules of this package.
 OPERATIONS: dict[str, OperationHandler] = {}

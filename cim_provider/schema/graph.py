@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 
@@ -85,15 +86,40 @@ class CimClass:
         return "abstract" in self.qualifiers and bool(self.qualifiers["abstract"].value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class QualifierDeclaration:
+    """A qualifier type. `scopes` are DSP0201's attribute names ("CLASS", "PROPERTY" ...), "ANY" spelled out."""
+
+    name: str
+    type: str
+    array: bool
+    default: Any
+    scopes: frozenset[str]
+    overridable: bool = True
+    tosubclass: bool = True
+    translatable: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class ClassGraph:
-    """Classes by lower-case name, and their family relations."""
+    """Classes by lower-case name, and their family relations. Compared and hashed by identity (Rule 1)."""
 
     classes: Mapping[str, CimClass]
-    qualifier_declarations: Mapping[str, Any] = field(default_factory=dict)
+    qualifier_declarations: Mapping[str, QualifierDeclaration] = field(default_factory=dict)
 
     def find(self, name: str) -> CimClass | None:
         return self.classes.get(name.lower())
+
+    @cached_property
+    def _children(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for cls in self.classes.values():
+            found.setdefault(cls.superclass.lower(), []).append(cls.name)
+        return {parent: tuple(names) for parent, names in found.items()}
+
+    @cached_property
+    def _ancestry(self) -> dict[str, frozenset[str]]:
+        return {}
 
     def superclasses(self, name: str) -> tuple[str, ...]:
         """Names from the direct superclass up to the root."""
@@ -106,7 +132,7 @@ class ClassGraph:
 
     def subclasses(self, name: str, deep: bool = False) -> tuple[str, ...]:
         """Names of the direct (or all) subclasses, in declaration order; `name` "" means the root."""
-        direct = tuple(c.name for c in self.classes.values() if c.superclass.lower() == name.lower())
+        direct = self._children.get(name.lower(), ())
         if not deep:
             return direct
         found = list(direct)
@@ -116,4 +142,7 @@ class ClassGraph:
 
     def is_a(self, name: str, ancestor: str) -> bool:
         """Whether `name` is `ancestor` or one of its subclasses."""
-        return name.lower() == ancestor.lower() or ancestor.lower() in (s.lower() for s in self.superclasses(name))
+        low = name.lower()
+        if low not in self._ancestry:
+            self._ancestry[low] = frozenset((low, *(s.lower() for s in self.superclasses(name))))
+        return ancestor.lower() in self._ancestry[low]

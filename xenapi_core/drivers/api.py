@@ -6,7 +6,9 @@ Theory of operation
 3. Things the hypervisor does by itself (a guest powers off, crashes, reboots) arrive as `DomainEvent`s; the changes a
    call asked for arrive too, and the engine knows its own.
 4. Every failure is a `DriverError` with a kind; the engine turns kinds into Xen-API errors.
-5. `testing.check_hypervisor` is the conformance suite: passing it is what makes a class a driver.
+5. A call may be cancelled while it waits; then, as when it fails, everything is as before the call (a machine whose
+   rebuilding fails or is cancelled in `reboot` or `reset` is gone).
+6. `testing.check_hypervisor` is the conformance suite: passing it is what makes a class a driver.
 """
 
 from __future__ import annotations
@@ -213,6 +215,12 @@ class Storage(Protocol):
 
     async def clone(self, uuid: str, source: str) -> VolumeState:
         """A writable copy of `source` that shares what it can."""
+
+    async def copy(self, uuid: str, source: str, repository: str) -> VolumeState:
+        """A full copy of volume `source` of the repository with uuid `repository`. not_found, no_space, exists."""
+
+    async def resize(self, uuid: str, size: int) -> VolumeState:
+        """Make a volume larger. not_found, no_space, unsupported (it would shrink)."""
 
     async def volumes(self) -> list[VolumeState]: ...
 

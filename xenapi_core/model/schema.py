@@ -6,7 +6,8 @@ Theory of operation
    by `derive`; nobody writes a getter.
 3. `inverse=` fields are never stored: the store's index answers them. `computed=` fields are never stored either: a
    pure function of the record, and of records it names in `follows=`, answers them.
-4. A message without behaviour is declared all the same: the dispatcher answers NOT_IMPLEMENTED, the coverage page lists it.
+4. A message without behaviour is declared all the same: the dispatcher answers NOT_IMPLEMENTED, and the coverage page
+   lists it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from xenapi_core.errors import ErrorCode
-from xenapi_core.model.types import BOOL, STRING, MapType, OptionType, Record, Ref, RefType, Set, SetType, Type
+from xenapi_core.model.types import (
+    BOOL,
+    STRING,
+    EnumType,
+    MapType,
+    OptionType,
+    Record,
+    Ref,
+    RefType,
+    Set,
+    SetType,
+    Type,
+)
 from xenapi_core.model.types import Map as MapOf
 
 # How a field may be written (API reference: RW, RO/constructor, RO/runtime).
@@ -54,12 +67,17 @@ class Field:
 
     inverse   "VBD.VM": this field lists the records whose field points here; never stored.
     computed  f(reader, version) -> value; never stored.
-    follows   for computed fields: {ref field of this class: (fields of the record it points at,)}; when one of those
-              changes, this record gets a new version too, so that clients see an event and caches are dropped.
+    follows   for computed fields: {relation field of this class: (fields of the records at its other end,)}; when one
+              of those changes, this record gets a new version too, so that clients see an event and caches are
+              dropped. The relation field is a reference (VBD.VM) or an inverse field (VDI.VBDs); a record that begins
+              or ceases to be related needs no word here, because that alone makes new versions of both ends.
     path      the database column of the filter grammar, when it is not the name with its known prefix split off.
     internal  never in records sent to clients.
     persist   False: not journalled; starts with its default after a restart.
     state     "published", "prototyped", "deprecated" or "removed" in the API reference.
+    role      least role of the field's setters, when it is not the class's; client_cert: a client certificate does too.
+    key_roles for maps: {key: least role that may add or remove it}, where that is not `role`; a key that ends in "*"
+              stands for all keys with that beginning.
     """
 
     name: str
@@ -74,7 +92,9 @@ class Field:
     internal: bool = False
     persist: bool = True
     state: str = "published"
-    role: str | None = None  # least role for the setters, when it is not the class's
+    role: str | None = None
+    client_cert: bool = False
+    key_roles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def required(self) -> bool:
@@ -121,6 +141,9 @@ class Message:
     hidden     callable, but not in documentation or system.listMethods.
     session    False: called without a session (login).
     secret     parameters never reach a log.
+    client_cert    a session made from a client certificate may call it, whatever `role` says.
+    pool_internal  only for sessions between members of the pool (those made with the pool secret).
+    key_roles  as Field.key_roles, for messages that add or remove a key.
     """
 
     name: str
@@ -136,13 +159,15 @@ class Message:
     session: bool = True
     secret: bool = False
     client_cert: bool = False
+    pool_internal: bool = False
+    key_roles: Mapping[str, str] = field(default_factory=dict, hash=False)
     derived: str | None = None
     field: str | None = None
 
 
 @dataclass(frozen=True)
 class Class:
-    """One class. `creatable`: it has create and destroy. `in_database` False: no records (event, message's getters vary).
+    """One class. `creatable`: it has create and destroy. `in_database` False: nothing is derived (event, message).
 
     role       least role of set_F, create and destroy, unless a field or message says otherwise.
     create_role/destroy_role  when they differ from `role`.
@@ -175,60 +200,91 @@ class Class:
     def __getitem__(self, name: str) -> Field:
         return self.by_name[name]
 
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The members of the class's *_operations enum; () for a class without operations."""
+        allowed = self.by_name.get("allowed_operations")
+        if allowed is None or not isinstance(allowed.type, SetType) or not isinstance(allowed.type.item, EnumType):
+            return ()
+        return allowed.type.item.values
+
 
 def derive(cls: Class) -> Iterator[Message]:
-    """Every message the Xen-API implies for `cls` (API reference, "implicit messages")."""
+    """Every message the Xen-API implies for `cls` (API reference, "implicit messages").
+
+    A message is in the state of what it is about: get_F and set_F in that of the field, the others in the class's.
+    """
     if not cls.in_database:
         return
-    ref, record = Ref(cls.name), Record(cls.name)
-    me = Param("self", ref)
+    yield from _derive_queries(cls)
+    if cls.creatable:
+        yield from _derive_constructor(cls)
+    for f in cls.fields:
+        if not f.internal:
+            yield from _derive_accessors(cls, f)
 
-    def message(name: str, params: tuple[Param, ...], result: Type | None, doc: str, kind: str, **more: Any) -> Message:
-        return Message(name, params, result, doc, **{"role": READ_ONLY, "asynchronous": False, **more}, derived=kind)
 
-    yield message("get_record", (me,), record, f"All fields of one {cls.name}.", "get_record")
-    yield message("get_by_uuid", (Param("uuid", STRING),), ref, f"The {cls.name} with that uuid.", "get_by_uuid")
+def _reading(name: str, params: tuple[Param, ...], result: Type, doc: str, **more: Any) -> Message:
+    """A derived message that any role may call, and that never needs a task."""
+    return Message(name, params, result, doc, **{"role": READ_ONLY, "asynchronous": False, "derived": name, **more})
+
+
+def _derive_queries(cls: Class) -> Iterator[Message]:
+    ref, record, state = Ref(cls.name), Record(cls.name), cls.state
+    me, expr = Param("self", ref), Param("expr", STRING, "a filter expression")
+    refs, records = Set(ref), MapOf(ref, record)
+    yield _reading("get_record", (me,), record, f"All fields of one {cls.name}.", state=state)
+    yield _reading("get_by_uuid", (Param("uuid", STRING),), ref, f"The {cls.name} with that uuid.", state=state)
     if cls.get_all:
-        expr = Param("expr", STRING, "a filter expression")
-        records = MapOf(ref, record)
-        yield message("get_all", (), Set(ref), f"References of all objects of class {cls.name}.", "get_all")
-        yield message("get_all_where", (expr,), Set(ref), "References of the objects that match.", "get_all_where", hidden=True)
-        yield message("get_all_records", (), records, f"All {cls.name} records by reference.", "get_all_records")
-        yield message(
-            "get_all_records_where", (expr,), records, "The records that match, by reference.", "get_all_records_where"
+        yield _reading("get_all", (), refs, f"References of all objects of class {cls.name}.", state=state)
+        yield _reading(
+            "get_all_where", (expr,), refs, "References of the objects that match.", state=state, hidden=True
+        )
+        yield _reading("get_all_records", (), records, f"All {cls.name} records by reference.", state=state)
+        yield _reading(
+            "get_all_records_where", (expr,), records, "The records that match, by reference.", state=state, hidden=True
         )
     if "name_label" in cls.by_name:
-        yield message(
-            "get_by_name_label", (Param("label", STRING),), Set(ref), "All objects with that name.", "get_by_name_label"
-        )
-    if cls.creatable:
-        yield Message(
-            "create", (Param("args", record),), ref, f"Make a new {cls.name} from a record of its constructor fields.",
-            errors=cls.create_errors, role=cls.create_role or cls.role, asynchronous=cls.create_async, derived="create",
-        )
-        yield Message(
-            "destroy", (me,), None, f"Destroy a {cls.name}.",
-            errors=cls.destroy_errors, role=cls.destroy_role or cls.role, asynchronous=cls.create_async, derived="destroy",
-        )
-    for f in cls.fields:
-        if f.internal:
-            continue
-        yield message(f"get_{f.name}", (me,), f.type, f.doc, "get", field=f.name, state=f.state)
-        if f.access != RW:
-            continue
-        writes = {"role": f.role or cls.role, "field": f.name}
-        value = Param("value", f.type)
-        yield message(f"set_{f.name}", (me, value), None, f"Set {f.name}.", "set", **writes)
-        if isinstance(f.type, MapType):
-            key = Param("key", f.type.key)
-            yield message(
-                f"add_to_{f.name}", (me, key, Param("value", f.type.value)), None, f"Add a key to {f.name}.", "add_to", **writes
-            )
-            yield message(f"remove_from_{f.name}", (me, key), None, f"Remove a key of {f.name}.", "remove_from", **writes)
-        elif isinstance(f.type, SetType):
-            item = Param("value", f.type.item)
-            yield message(f"add_{f.name}", (me, item), None, f"Add a value to {f.name}.", "add", **writes)
-            yield message(f"remove_{f.name}", (me, item), None, f"Remove a value of {f.name}.", "remove", **writes)
+        label = Param("label", STRING)
+        yield _reading("get_by_name_label", (label,), refs, "All objects with that name.", state=state)
+
+
+def _derive_constructor(cls: Class) -> Iterator[Message]:
+    ref = Ref(cls.name)
+    args = Param("args", Record(cls.name))
+    yield Message(
+        "create", (args,), ref, f"Make a new {cls.name} from a record of its constructor fields.",
+        errors=cls.create_errors, role=cls.create_role or cls.role, asynchronous=cls.create_async, state=cls.state,
+        derived="create",
+    )  # fmt: skip
+    yield Message(
+        "destroy", (Param("self", ref),), None, f"Destroy a {cls.name}.",
+        errors=cls.destroy_errors, role=cls.destroy_role or cls.role, asynchronous=cls.create_async, state=cls.state,
+        operation="destroy" if "destroy" in cls.operations else None, derived="destroy",
+    )  # fmt: skip
+
+
+def _derive_accessors(cls: Class, f: Field) -> Iterator[Message]:
+    me = Param("self", Ref(cls.name))
+    yield _reading(f"get_{f.name}", (me,), f.type, f.doc, derived="get", field=f.name, state=f.state)
+    if f.access != RW:
+        return
+
+    def writing(verb: str, params: tuple[Param, ...], doc: str, **more: Any) -> Message:
+        return Message(
+            f"{verb}_{f.name}", (me, *params), None, doc, role=f.role or cls.role, client_cert=f.client_cert,
+            asynchronous=False, derived=verb, field=f.name, state=f.state, **more,
+        )  # fmt: skip
+
+    yield writing("set", (Param("value", f.type),), f"Set {f.name}.")
+    if isinstance(f.type, MapType):
+        key, value = Param("key", f.type.key), Param("value", f.type.value)
+        yield writing("add_to", (key, value), f"Add a key to {f.name}.", key_roles=f.key_roles)
+        yield writing("remove_from", (key,), f"Remove a key of {f.name}.", key_roles=f.key_roles)
+    elif isinstance(f.type, SetType):
+        item = Param("value", f.type.item)
+        yield writing("add", (item,), f"Add a value to {f.name}.")
+        yield writing("remove", (item,), f"Remove a value of {f.name}.")
 
 
 @dataclass(frozen=True)
@@ -257,7 +313,9 @@ class Schema:
                 self.methods[name] = Method(name, c, m, sum(p.required for p in m.params), m.params)
         # (class, field holding the reference) -> (class pointed at, field there that lists the pointers)
         self.relations: dict[tuple[str, str], tuple[str, str]] = {}
-        # (class, field) -> {(following class, its ref field)}: see Field.follows
+        # (class, field) -> {(following class, its relation field)}: see Field.follows. Where the relation field is a
+        # reference, the followers are the records whose reference points at the changed record; where it is an
+        # inverse field, the follower is the record that the changed one points at.
         self.followers: dict[tuple[str, str], set[tuple[str, str]]] = {}
         for c in classes:
             for f in c.fields:

@@ -1,0 +1,28 @@
+"""What an authenticator is: something that proves who a user is, and says what the user may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A proven user. `superuser` passes every role check (dom0's root in xapi)."""
+
+    user: str
+    roles: frozenset[str]
+    superuser: bool = False
+
+
+class Authenticator(Protocol):
+    """Checks passwords. Never logs them; costs the same for an unknown user as for a wrong password."""
+
+    async def verify(self, user: str, password: str) -> Identity | None:
+        """Who that is, or None for wrong credentials."""
+
+    async def set_password(self, user: str, password: str) -> bool:
+        """Change a password. False if this authenticator cannot, or has no such user."""
+
+    def close(self) -> None:
+        """Release what it holds (threads)."""

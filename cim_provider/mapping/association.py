@@ -1,0 +1,159 @@
+"""Associations: a relation between views, declared once and walked in both directions.
+
+    class SystemDevice(Association, cim="Xen_SystemDevice", left="GroupComponent", right="PartComponent"):
+        relations = (SameRecord(ComputerSystem, Processor), Pointing(ComputerSystem, LogicalDisk, "VBD.VM"))
+
+`left` and `right` name the two references of the class. Properties besides the references are constants of the class.
+A walk costs what it finds: SameRecord and Pointing use the record and the store's inverse index; the functions of Pairs
+must keep that promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from cim_provider.mapping.extent import Extent, Rendition
+from cim_provider.mapping.subject import NULL_REF, Pool
+from cim_provider.mapping.view import CIMV2, View
+from cim_provider.schema.objects import Path
+
+
+class Extents(Protocol):
+    """Where a relation finds the instances of its views, and the pool."""
+
+    @property
+    def pool(self) -> Pool: ...
+
+    def extent(self, view: type[View]) -> Extent: ...
+
+
+class Relation(Protocol):
+    """One way two views are related. `forward` goes from left to right."""
+
+    @property
+    def left(self) -> type[View]: ...
+
+    @property
+    def right(self) -> type[View]: ...
+
+    def forward(self, extents: Extents, left: Rendition) -> Iterable[Rendition]: ...
+
+    def backward(self, extents: Extents, right: Rendition) -> Iterable[Rendition]: ...
+
+
+@dataclass(frozen=True)
+class SameRecord:
+    """Both are views of the same record: a VM and its memory."""
+
+    left: type[View]
+    right: type[View]
+
+    def forward(self, extents: Extents, left: Rendition) -> Iterable[Rendition]:
+        return extents.extent(self.right).of(left.version) if left.version is not None else ()
+
+    def backward(self, extents: Extents, right: Rendition) -> Iterable[Rendition]:
+        return extents.extent(self.left).of(right.version) if right.version is not None else ()
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """Records of the right view point at those of the left one through a reference field, given as "VBD.VM"."""
+
+    left: type[View]
+    right: type[View]
+    through: str
+
+    @property
+    def field(self) -> str:
+        return self.through.partition(".")[2]
+
+    def forward(self, extents: Extents, left: Rendition) -> Iterator[Rendition]:
+        pool, right = extents.pool, extents.extent(self.right)
+        if left.version is None:
+            return
+        _, inverse = pool.schema.relations[self.through.partition(".")[0], self.field]
+        for ref in pool.related(left.version.ref, inverse):
+            version = pool.find(ref)
+            if version is not None and version.cls == self.right.of:
+                yield from right.of(version)
+
+    def backward(self, extents: Extents, right: Rendition) -> Iterable[Rendition]:
+        ref = right.version.values[self.field] if right.version is not None else NULL_REF
+        version = extents.pool.find(ref) if ref != NULL_REF else None
+        if version is None or version.cls != self.left.of:
+            return ()
+        return extents.extent(self.left).of(version)
+
+
+Walk = Callable[[Extents, Rendition], Iterable[Rendition]]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Any other relation: a function for each direction. They must agree with each other."""
+
+    left: type[View]
+    right: type[View]
+    forward: Walk
+    backward: Walk
+
+
+@dataclass(frozen=True)
+class Link:
+    """One instance of an association."""
+
+    association: type[Association]
+    left: Rendition
+    right: Rendition
+
+    @property
+    def values(self) -> dict[str, Any]:
+        ends = {self.association.left: self.left.path, self.association.right: self.right.path}
+        return ends | dict(self.association.properties)
+
+    def path(self, namespace: str) -> Path:
+        """The association instance's own path in one of the namespaces it is visible in."""
+        ends = {self.association.left: self.left.path, self.association.right: self.right.path}
+        return Path.of(self.association.cim, ends, namespace)
+
+
+ASSOCIATIONS: dict[str, type[Association]] = {}
+
+
+class Association:
+    """Base of all associations; never instantiated. `namespaces` are those in which its instances can be enumerated."""
+
+    cim: ClassVar[str] = ""
+    left: ClassVar[str] = ""
+    right: ClassVar[str] = ""
+    namespaces: ClassVar[tuple[str, ...]] = ()
+    relations: ClassVar[tuple[Relation, ...]] = ()
+    properties: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(cls, cim: str, left: str, right: str, namespaces: tuple[str, ...] = (CIMV2,)) -> None:
+        super().__init_subclass__()
+        cls.cim, cls.left, cls.right, cls.namespaces = cim, left, right, namespaces
+        if cim in ASSOCIATIONS:
+            raise TypeError(f"{cim} is declared twice")
+        ASSOCIATIONS[cim] = cls
+
+    @classmethod
+    def links(cls, extents: Extents) -> Iterator[Link]:
+        """All instances."""
+        for relation in cls.relations:
+            for left in extents.extent(relation.left):
+                for right in relation.forward(extents, left):
+                    yield Link(cls, left, right)
+
+    @classmethod
+    def links_of(cls, extents: Extents, end: Rendition, role: str) -> Iterator[Link]:
+        """The instances in which `end` plays `role` (the name of one of the two references)."""
+        for relation in cls.relations:
+            if role == cls.left and relation.left is end.view:
+                for right in relation.forward(extents, end):
+                    yield Link(cls, end, right)
+            elif role == cls.right and relation.right is end.view:
+                for left in relation.backward(extents, end):
+                    yield Link(cls, left, end)

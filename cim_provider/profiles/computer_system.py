@@ -1,0 +1,215 @@
+"""DSP1057 Virtual System and DSP1052 Computer System: virtual machines and hosts as computer systems."""
+
+from __future__ import annotations
+
+from cim_provider import jobs
+from cim_provider.mapping.method import Call, Result, method
+from cim_provider.mapping.rule import OWN_CLASS, computed, const, field, moment, via, xen_id
+from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.view import View
+from cim_provider.profiles.job_control import ConcreteJob
+from xenapi_core.errors import ApiError
+from xenapi_core.model.lifecycle import REQUESTED_STATE
+
+# Xen power state -> EnabledState, OperationalStatus, OperatingStatus (DSP1057 state table).
+# fmt: off
+STATES = {
+    "Halted":    (3, (10,), 5),
+    "Running":   (2, (2,), 16),
+    "Paused":    (9, (2,), 7),
+    "Suspended": (6, (10,), 7),
+}
+
+# An operation in progress -> the same three values while it lasts; None: as the power state says.
+TRANSITIONS = {
+    "clean_shutdown": (4, (9,), 13),
+    "hard_shutdown":  (4, (9,), 13),
+    "shutdown":       (4, (9,), 13),
+    "start":          (10, (8,), 3),
+    "start_on":       (10, (8,), 3),
+    "resume":         (10, (8,), 3),
+    "resume_on":      (10, (8,), 3),
+    "pool_migrate":   (2, (2, 19), 9),
+    "migrate_send":   (2, (2, 19), 9),
+    "snapshot":       (None, None, 12),
+    "checkpoint":     (None, None, 12),
+}
+
+# The RequestedState values that are states a machine can be found in (Shut Down, Reboot and Reset are not).
+RESTING_STATE = {2: "Running", 3: "Halted", 6: "Suspended", 9: "Paused"}
+
+# Values of RequestedState that exist (CIM_EnabledLogicalElement) but have no meaning for a virtual machine.
+NEVER_SUPPORTED = (7, 8)
+
+# Arguments of the Xen-API method of an operation, after the machine itself.
+ARGUMENTS = {"start": (False, False), "resume": (False, False)}
+# fmt: on
+
+_GOAL = {name: goal for goal, by_state in REQUESTED_STATE.items() for name in by_state.values()}
+
+
+def is_guest(vm: Subject) -> bool:
+    """Whether a VM record is a virtual machine in the sense of DSP1057."""
+    return not (vm["is_a_template"] or vm["is_a_snapshot"] or vm["is_control_domain"])
+
+
+def belongs_to_guest(device: Subject) -> bool:
+    """Whether a VBD or VIF belongs to such a machine."""
+    vm = device.follow("VM")
+    return vm is not None and is_guest(vm)
+
+
+def _state(vm: Subject) -> tuple[int, tuple[int, ...], int]:
+    enabled, operational, operating = STATES[vm["power_state"]]
+    for operation in vm["current_operations"].values():
+        now = TRANSITIONS.get(operation)
+        if now is not None:
+            return now[0] or enabled, now[1] or operational, now[2]
+    return enabled, operational, operating
+
+
+def _goal(vm: Subject) -> int | None:
+    """The RequestedState of the operation in progress, if there is one that changes the state."""
+    return next((_GOAL[name] for name in vm["current_operations"].values() if name in _GOAL), None)
+
+
+def enabled_state(vm: Subject) -> int:
+    return _state(vm)[0]
+
+
+def operational_status(vm: Subject) -> tuple[int, ...]:
+    return _state(vm)[1]
+
+
+def operating_status(vm: Subject) -> int:
+    return _state(vm)[2]
+
+
+def requested_state(vm: Subject) -> int:
+    """12 Not Applicable while nothing is in progress: the pool does not remember earlier requests."""
+    return _goal(vm) or 12
+
+
+def transitioning_to_state(vm: Subject) -> int:
+    """5 No Change while nothing is in progress."""
+    return _goal(vm) or 5
+
+
+def available_requested_states(vm: Subject) -> tuple[int, ...]:
+    allowed, state = set(vm["allowed_operations"]), vm["power_state"]
+    return tuple(goal for goal, by_state in REQUESTED_STATE.items() if by_state.get(state) in allowed)
+
+
+def _guest_identity(vm: Subject) -> list[tuple[str, str]]:
+    agent = vm.follow("guest_metrics")
+    found = [("Xen domain", str(vm["domid"]))] if vm["domid"] >= 0 else []
+    if agent is not None and agent["os_version"].get("name"):
+        found.append(("OS Name", agent["os_version"]["name"]))
+    return found
+
+
+def other_identifying_info(vm: Subject) -> tuple[str, ...]:
+    return tuple(value for _, value in _guest_identity(vm))
+
+
+def identifying_descriptions(vm: Subject) -> tuple[str, ...]:
+    return tuple(name for name, _ in _guest_identity(vm))
+
+
+class ComputerSystem(View, cim="Xen_ComputerSystem", of="VM", where=is_guest):
+    """A virtual machine."""
+
+    CreationClassName = OWN_CLASS
+    Name = field("uuid")
+    NameFormat = const("Other")
+    Caption = const("Virtual machine")
+    ElementName = field("name_label")
+    Description = field("name_description")
+    OtherIdentifyingInfo = computed(other_identifying_info)
+    IdentifyingDescriptions = computed(identifying_descriptions)
+    Dedicated = const((0,))
+    EnabledState = computed(enabled_state)
+    EnabledDefault = const(2)
+    RequestedState = computed(requested_state)
+    TransitioningToState = computed(transitioning_to_state)
+    AvailableRequestedStates = computed(available_requested_states)
+    OperationalStatus = computed(operational_status)
+    OperatingStatus = computed(operating_status)
+    HealthState = const(5)
+    ResetCapability = const(4)
+    TimeOfLastStateChange = via("metrics", moment("start_time"))
+    InstallDate = via("metrics", moment("install_time"))
+
+    @method("RequestStateChange", out=("Job",))
+    async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
+        """CIM_EnabledLogicalElement.RequestStateChange (DSP1057 clause 8): start the operation that leads there.
+
+        4096 and the job of its task; 0 if the machine is there already; 1 for states no machine has, 5 for values that
+        are none; 4097 if the present state or an operation in progress forbids it; 4098 if a timeout was asked for.
+        """
+        if requested_state in NEVER_SUPPORTED:
+            return Result(jobs.NOT_SUPPORTED)
+        if requested_state not in REQUESTED_STATE:
+            return Result(jobs.INVALID_PARAMETER)
+        if not jobs.no_timeout(timeout_period):
+            return Result(jobs.TIMEOUT_NOT_SUPPORTED)
+        vm = call.subject
+        operation = REQUESTED_STATE[requested_state].get(vm["power_state"])
+        if operation is None:
+            there = RESTING_STATE.get(requested_state) == vm["power_state"] and not vm["current_operations"]
+            return Result(jobs.DONE if there else jobs.INVALID_TRANSITION)
+        try:
+            task = await jobs.start(call, f"VM.{operation}", *ARGUMENTS.get(operation, ()))
+        except ApiError as error:
+            return Result(jobs.return_code(error))
+        version = call.source.find(task)
+        path = call.path_of(ConcreteJob, version) if version is not None else None
+        return Result(jobs.JOB_STARTED, {"Job": path} if path is not None else {})
+
+
+class ComputerSystemCapabilities(View, cim="Xen_ComputerSystemCapabilities", of="VM", where=is_guest):
+    """What a client may ask of a virtual machine at one time or another."""
+
+    InstanceID = xen_id(field("uuid"), "StateCapabilities")
+    ElementName = field("name_label")
+    ElementNameEditSupported = const(False)
+    RequestedStatesSupported = const(tuple(REQUESTED_STATE))
+    StateAwareness = const(tuple(REQUESTED_STATE))
+
+
+def host_enabled_state(host: Subject) -> int:
+    """2 Enabled, or 6 Enabled but Offline in maintenance: it works, but takes no new machines."""
+    return 2 if host["enabled"] else 6
+
+
+def host_operational_status(host: Subject) -> tuple[int, ...]:
+    metrics = host.follow("metrics")
+    return (12,) if metrics is not None and not metrics["live"] else (2,)
+
+
+def host_health_state(host: Subject) -> int:
+    metrics = host.follow("metrics")
+    return 0 if metrics is not None and not metrics["live"] else 5
+
+
+def host_identifying_info(host: Subject) -> tuple[str, ...]:
+    return (host["hostname"], host["address"])
+
+
+class HostComputerSystem(View, cim="Xen_HostComputerSystem", of="host"):
+    """A physical host."""
+
+    CreationClassName = OWN_CLASS
+    Name = field("uuid")
+    NameFormat = const("Other")
+    Caption = const("Virtualization host")
+    ElementName = field("name_label")
+    Description = field("name_description")
+    OtherIdentifyingInfo = computed(host_identifying_info)
+    IdentifyingDescriptions = const(("Host name", "Management address"))
+    Dedicated = const((0,))
+    EnabledState = computed(host_enabled_state)
+    EnabledDefault = const(2)
+    RequestedState = const(12)
+    OperationalStatus = computed(host_operational_status)
+    HealthState = computed(host_health_state)

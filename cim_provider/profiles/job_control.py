@@ -1,0 +1,136 @@
+"""DSP1103 Job Control: every task of the pool is a job, whoever started it, and follows the task."""
+
+from __future__ import annotations
+
+from cim_provider import jobs
+from cim_provider.mapping.method import Call, Result, method
+from cim_provider.mapping.rule import CimDateTime, computed, const, field, interval, moment, timestamp, xen_id
+from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.view import View
+from cim_provider.schema.objects import CimError
+from xenapi_core.errors import ApiError, E
+
+# Task status -> JobState, OperationalStatus, JobStatus.
+# fmt: off
+JOB_STATES = {
+    "pending":    (4, (2,), "Running"),
+    "success":    (7, (17, 2), "Completed"),
+    "failure":    (10, (17, 6), "Failed"),
+    "cancelling": (6, (9,), "Cancelling"),
+    "cancelled":  (8, (17, 10), "Terminated"),
+}
+# fmt: on
+
+# How long a finished job stays visible at least; the pool keeps finished tasks longer than that.
+TIME_BEFORE_REMOVAL = 5 * 60
+
+# Values of RequestedState on a job (CIM_ConcreteJob): terminate and kill are one thing here.
+START, SUSPEND, TERMINATE, KILL, SERVICE = 2, 3, 4, 5, 6
+
+
+def _finished(task: Subject) -> bool:
+    return task["status"] in ("success", "failure", "cancelled")
+
+
+def percent_complete(task: Subject) -> int:
+    """100 for whatever will do no more, as clients wait for it."""
+    return 100 if _finished(task) else min(99, max(0, int(task["progress"] * 100)))
+
+
+def elapsed_time(task: Subject) -> CimDateTime:
+    return interval((task["finished"] if _finished(task) else task.now()) - task["created"])
+
+
+def time_of_last_state_change(task: Subject) -> CimDateTime | None:
+    return timestamp(task["finished"] if _finished(task) else task["created"])
+
+
+def error_code(task: Subject) -> int:
+    """The CIM status code of the failure; 0 without one."""
+    info = task["error_info"]
+    return jobs.cim_status(E.from_wire(list(info))) if task["status"] == "failure" and info else 0
+
+
+def error_description(task: Subject) -> str | None:
+    return " ".join(task["error_info"]) or None
+
+
+def job_state(task: Subject) -> int:
+    return JOB_STATES[task["status"]][0]
+
+
+def operational_status(task: Subject) -> tuple[int, ...]:
+    return JOB_STATES[task["status"]][1]
+
+
+def job_status(task: Subject) -> str:
+    return JOB_STATES[task["status"]][2]
+
+
+def health_state(task: Subject) -> int:
+    """5 OK, or 20 Major failure."""
+    return 20 if task["status"] == "failure" else 5
+
+
+class ConcreteJob(View, cim="Xen_ConcreteJob", of="task"):
+    """A task."""
+
+    InstanceID = xen_id(field("uuid"))
+    Name = field("name_label")
+    ElementName = field("name_label")
+    Caption = const("Xen-API task")
+    Description = field("name_description")
+    JobState = computed(job_state)
+    JobStatus = computed(job_status)
+    OperationalStatus = computed(operational_status)
+    HealthState = computed(health_state)
+    PercentComplete = computed(percent_complete)
+    TimeSubmitted = moment("created")
+    StartTime = moment("created")
+    ElapsedTime = computed(elapsed_time)
+    TimeOfLastStateChange = computed(time_of_last_state_change)
+    LocalOrUtcTime = const(2)
+    JobRunTimes = const(1)
+    TimeBeforeRemoval = const(interval(TIME_BEFORE_REMOVAL))
+    DeleteOnCompletion = const(True)
+    ErrorCode = computed(error_code)
+    ErrorDescription = computed(error_description)
+
+    @method("RequestStateChange")
+    async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
+        """CIM_ConcreteJob.RequestStateChange: Terminate and Kill cancel the task.
+
+        4096 when it was asked to stop, 0 when it has; 4097 if it had ended before; 1 for what a task cannot do.
+        """
+        if requested_state in (START, SUSPEND, SERVICE):
+            return Result(jobs.NOT_SUPPORTED)
+        if requested_state not in (TERMINATE, KILL):
+            return Result(jobs.INVALID_PARAMETER)
+        if not jobs.no_timeout(timeout_period):
+            return Result(jobs.TIMEOUT_NOT_SUPPORTED)
+        if _finished(call.subject):
+            return Result(jobs.INVALID_TRANSITION)
+        try:
+            await call.source.call(call.principal, "task.cancel", call.subject.ref)
+        except ApiError as error:
+            return Result(jobs.return_code(error))
+        after = call.source.find(call.subject.ref)
+        ended = after is None or after.values["status"] in ("success", "failure", "cancelled")
+        return Result(jobs.DONE if ended else jobs.JOB_STARTED)
+
+    @method("GetError", out=("Error",))
+    async def get_error(call: Call) -> Result:
+        """CIM_ConcreteJob.GetError: NULL for a job that did not fail; CIM_ERR_FAILED is told while it still runs."""
+        info = call.subject["error_info"]
+        if not _finished(call.subject):
+            raise CimError(1, "the job has not ended")
+        return Result(0, {"Error": jobs.cim_error(info)} if call.subject["status"] == "failure" and info else {})
+
+    @method("GetErrors", out=("Errors",))
+    async def get_errors(call: Call) -> Result:
+        """As GetError, with an array."""
+        info = call.subject["error_info"]
+        if not _finished(call.subject):
+            raise CimError(1, "the job has not ended")
+        failed = call.subject["status"] == "failure" and info
+        return Result(0, {"Errors": (jobs.cim_error(info),) if failed else ()})

@@ -1,0 +1,44 @@
+"""Which MOF texts make up a schema: files and what they include, read without compiling them.
+
+Includes are followed here, not by the MOF compiler, so that one hash covers every text and every error names its file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path as File
+
+_INCLUDE = re.compile(
+    r'^[ \t]*#pragma[ \t]+include[ \t]*\([ \t]*"([^"\n]+)"[ \t]*\)[ \t]*$', re.IGNORECASE | re.MULTILINE
+)
+
+
+class MofError(Exception):
+    """A MOF file is missing or wrong; the text is `file:line: sentence`."""
+
+
+def sources(paths: Iterable[File]) -> list[tuple[File, str]]:
+    """Every file of a schema with its text, in the order of compilation.
+
+    Included files come before what else their includer holds. A file that is named twice counts once. MofError for a file that cannot be read.
+    """
+    found: dict[File, str] = {}
+    reading: set[File] = set()
+
+    def visit(path: File, origin: str) -> None:
+        if path in reading:
+            return
+        reading.add(path)
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MofError(f"{origin}: cannot read {path}: {error}") from None
+        for match in _INCLUDE.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            visit(path.parent / match[1], f"{path}:{line}")
+        found[path] = _INCLUDE.sub("", text)
+
+    for path in paths:
+        visit(File(path), str(path))
+    return list(found.items())

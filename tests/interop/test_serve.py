@@ -1,0 +1,218 @@
+"""The contract of `xencim serve`: options, ready file, determinism, durability, refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import XenAPI
+
+from server_process import start_server
+
+SERVE = [sys.executable, "-m", "xenapi_core.cli.main", "serve"]
+FREE = [f"--{name}-port=0" for name in ("xenapi", "xenapi-tls", "wbem", "wbem-tls")]
+
+
+def refused(tmp_path: Path, *options: str) -> str:
+    """The error of a server that must not start."""
+    done = subprocess.run(
+        [*SERVE, *FREE, "--socket", str(tmp_path / "s.sock"), *options], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert lines[-1].startswith("Error: "), done.stderr
+    return lines[-1]
+
+
+def logged_in(server, user="root", password="xencim"):
+    session = XenAPI.Session(server.ready["xenapi"])
+    session.login_with_password(user, password, "2.21", "tests")
+    return session.xenapi
+
+
+def inventory(xenapi):
+    found = {}
+    for cls in ("VM", "host", "network", "SR", "VDI", "VBD", "VIF", "PIF", "PBD", "pool"):
+        for ref, record in getattr(xenapi, cls).get_all_records().items():
+            found[ref] = (cls, record["uuid"], record.get("name_label"))
+    return found
+
+
+def test_ready_file_names_every_endpoint(serve):
+    server = serve()
+    assert set(server.ready) == {"pid", "xenapi", "xenapi_tls", "socket", "wbem", "wbem_tls", "tls_fingerprint"}
+    assert server.ready["pid"] == server.process.pid
+    assert len(server.ready["tls_fingerprint"].split(":")) == 32
+    assert server.stop() == 0
+    assert not Path(server.ready["socket"]).exists()
+
+
+def test_the_same_seed_gives_the_same_pool_and_another_seed_another(serve):
+    first, second, other = (inventory(logged_in(serve("--seed", seed))) for seed in ("a", "a", "b"))
+    assert first == second
+    assert {name for _, _, name in first.values()} == {name for _, _, name in other.values()}
+    assert not {uuid for _, uuid, _ in first.values()} & {uuid for _, uuid, _ in other.values()}
+
+
+def test_a_machine_keeps_its_uuid_when_the_pool_grows(serve):
+    small, large = (logged_in(serve("--vms", vms, "--hosts", hosts)) for vms, hosts in (("2", "1"), ("40", "5")))
+    assert [x.VM.get_uuid(x.VM.get_by_name_label("web-0")[0]) for x in (small, large)][0] == large.VM.get_uuid(
+        large.VM.get_by_name_label("web-0")[0]
+    )
+
+
+def test_counts_can_be_zero(serve):
+    xenapi = logged_in(serve("--vms", "0", "--networks", "0", "--srs", "0", "--templates", "0", "--hosts", "1"))
+    assert len(xenapi.host.get_all()) == 1
+    assert [xenapi.VM.get_is_control_domain(vm) for vm in xenapi.VM.get_all()] == [True]
+    assert xenapi.network.get_all() == xenapi.SR.get_all() == []
+
+
+def test_sigterm_finishes_a_request_in_progress(serve):
+    server = serve("--speed", "4")
+    xenapi = logged_in(server)
+    vm = xenapi.VM.get_by_name_label("db-2")[0]
+    with subprocess.Popen(
+        [
+            sys.executable, "-c",
+            "import sys, XenAPI; s = XenAPI.Session(sys.argv[1]); s.login_with_password('root', 'xencim');"
+            "print('in', flush=True); print(s.xenapi.VM.start(sys.argv[2], False, False) == '')",
+            server.ready["xenapi"], vm,
+        ],
+        stdout=subprocess.PIPE, text=True,
+    ) as client:  # fmt: skip
+        assert client.stdout
+        assert client.stdout.readline() == "in\n"
+        while not xenapi.VM.get_current_operations(vm):
+            pass
+        server.process.send_signal(signal.SIGTERM)
+        assert client.stdout.readline() == "True\n"
+        assert client.wait(30) == 0
+    assert server.process.wait(20) == 0
+
+
+def test_state_survives_sigterm_and_kill(tmp_path):
+    state = tmp_path / "state"
+    server = start_server(tmp_path / "one", "--state", str(state), "--speed", "20")
+    xenapi = logged_in(server)
+    before = inventory(xenapi)
+    vm = xenapi.VM.get_by_name_label("db-2")[0]
+    xenapi.VM.start(vm, False, False)
+    clone = xenapi.VM.clone(xenapi.VM.get_by_name_label("build-2")[0], "kept")
+    xenapi.VM.set_name_description(clone, "acknowledged")
+    server.kill()
+    server = start_server(tmp_path / "two", "--state", str(state), "--speed", "20")
+    xenapi = logged_in(server)
+    after = inventory(xenapi)
+    assert before.items() <= after.items()
+    assert xenapi.VM.get_power_state(vm) == "Running"
+    assert xenapi.VM.get_name_description(clone) == "acknowledged"
+    xenapi.VM.hard_shutdown(vm)
+    assert server.stop() == 0
+    server = start_server(tmp_path / "three", "--state", str(state))
+    xenapi = logged_in(server)
+    assert xenapi.VM.get_power_state(vm) == "Halted"
+    assert inventory(xenapi) == after
+    server.stop()
+
+
+def test_an_operation_cut_off_by_kill_is_unwound(tmp_path):
+    state = tmp_path / "state"
+    server = start_server(tmp_path / "one", "--state", str(state))
+    xenapi = logged_in(server)
+    vm = xenapi.VM.get_by_name_label("db-2")[0]
+    xenapi.Async.VM.start(vm, False, False)
+    while not xenapi.VM.get_current_operations(vm):
+        pass
+    server.kill()
+    server = start_server(tmp_path / "two", "--state", str(state), "--speed", "20")
+    xenapi = logged_in(server)
+    assert xenapi.VM.get_current_operations(vm) == {}
+    assert xenapi.VM.get_power_state(vm) == "Halted"
+    xenapi.VM.start(vm, False, False)
+    server.stop()
+
+
+def test_a_state_directory_serves_one_server_at_a_time(tmp_path):
+    state = tmp_path / "state"
+    server = start_server(tmp_path / "one", "--state", str(state))
+    assert "in use" in refused(tmp_path, "--demo", "--state", str(state))
+    server.stop()
+
+
+def test_users_file_replaces_the_demo_account(serve, tmp_path):
+    users = tmp_path / "users"
+    for name, role in (("alice", "pool-admin"), ("eve", "read-only")):
+        subprocess.run(
+            [sys.executable, "-m", "xenapi_core.cli.main", "user", "add", name, "--users", str(users), "--role", role,
+             "--password-stdin"],
+            input=f"{name}-secret\n", text=True, check=True, timeout=60,
+        )  # fmt: skip
+    assert "secret" not in users.read_text(encoding="utf-8")
+    server = serve("--users", str(users), "--speed", "100")
+    alice = logged_in(server, "alice", "alice-secret")
+    eve = logged_in(server, "eve", "eve-secret")
+    vm = eve.VM.get_by_name_label("db-2")[0]
+    with pytest.raises(XenAPI.Failure) as failure:
+        eve.VM.start(vm, False, False)
+    assert failure.value.details[0] == "RBAC_PERMISSION_DENIED"
+    alice.VM.start(vm, False, False)
+    with pytest.raises(XenAPI.Failure) as failure:
+        logged_in(server, "root", "xencim")
+    assert failure.value.details[0] == "SESSION_AUTHENTICATION_FAILED"
+    assert "secret" not in server.output
+
+
+def test_a_port_in_use_is_one_sentence(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert str(port) in refused(tmp_path, "--demo", "--wbem-port", str(port))
+
+
+def test_a_bad_certificate_is_one_sentence(tmp_path):
+    bad = tmp_path / "bad.pem"
+    bad.write_text("no certificate", encoding="utf-8")
+    assert "bad.pem" in refused(tmp_path, "--demo", "--tls-cert", str(bad), "--tls-key", str(bad))
+    assert "go together" in refused(tmp_path, "--demo", "--tls-cert", str(bad))
+
+
+def test_an_unusable_state_directory_is_one_sentence(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("", encoding="utf-8")
+    assert str(blocked) in refused(tmp_path, "--demo", "--state", str(blocked))
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    server = start_server(tmp_path / "one", "--state", str(broken))
+    server.stop()
+    for file in broken.iterdir():
+        if file.suffix in (".db", ".sqlite", ".sqlite3"):
+            file.write_bytes(os.urandom(8192))
+    assert "broken" in refused(tmp_path, "--demo", "--state", str(broken))
+
+
+def test_the_demo_account_is_refused_on_other_addresses(tmp_path):
+    assert "password is public" in refused(tmp_path, "--demo", "--bind", "0.0.0.0")
+
+
+def test_a_bad_users_file_and_a_missing_pam_service_are_one_sentence(tmp_path):
+    bad = tmp_path / "users"
+    bad.write_text("root:x\n", encoding="utf-8")
+    assert "users" in refused(tmp_path, "--demo", "--users", str(bad))
+    assert "/etc/pam.d/no-such-service" in refused(tmp_path, "--demo", "--pam", "no-such-service")
+
+
+def test_ready_file_is_complete_json_whenever_it_exists(tmp_path):
+    server = start_server(tmp_path / "one")
+    path = tmp_path / "one" / "ready.json"
+    assert json.loads(path.read_text(encoding="utf-8"))["pid"] == server.process.pid
+    assert server.stop() == 0
+    assert not path.exists()

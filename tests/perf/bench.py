@@ -1,0 +1,209 @@
+"""Three comparisons, each of two things in one run, printed as ratios.
+
+1. a getter over keep-alive: xencim against Python's threaded xmlrpc.server, and against our own bare HTTP loop;
+2. VM.get_all_records of 1,000 VMs, warm and after 1 % of them changed: xencim against nginx sending the same bytes;
+3. EnumerateInstances of 1,000 Xen_ComputerSystem: xencim against pywbem_mock in process; server CPU per 1,000 instances.
+
+Ratios and CPU are steadier than wall times; nothing here is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from server_process import ServerProcess, start_server
+
+HERE = Path(__file__).parent
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def http_request(path: str, body: bytes, headers: dict[str, str]) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}", "Connection: keep-alive"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def load(url: str, request: bytes, seconds: float, connections: int, pid: int) -> dict[str, float]:
+    """Rate, bytes a second and server CPU per request of one load."""
+    parts = urlsplit(url)
+    before = cpu_seconds(pid)
+    done = subprocess.run(
+        [sys.executable, str(HERE / "load.py"), parts.hostname or "", str(parts.port), str(seconds), str(connections)],
+        input=request, capture_output=True, check=True, timeout=seconds + 120,
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    cpu = cpu_seconds(pid) - before
+    return {
+        "rate": told["requests"] / told["seconds"],
+        "mb": told["bytes"] / told["seconds"] / 1e6,
+        "cpu_us": cpu / max(told["requests"], 1) * 1e6,
+    }
+
+
+def show(name: str, figures: dict[str, float]) -> None:
+    print(f"  {name:44} {figures['rate']:10.0f} /s {figures['mb']:9.1f} MB/s {figures['cpu_us']:10.1f} us CPU each")
+
+
+def started(script: str, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+    """One of the reference servers of this folder; it prints its URL when it listens."""
+    process = subprocess.Popen([sys.executable, str(HERE / script), *arguments], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    return process, process.stdout.readline().strip()
+
+
+def login(server: ServerProcess) -> tuple[Any, str]:
+    proxy = xmlrpc.client.ServerProxy(server.ready["xenapi"])
+    session = proxy.session.login_with_password(server.user, server.password, "2.21", "bench")["Value"]  # type: ignore[index,call-overload]
+    return proxy, str(session)
+
+
+def getter(server: ServerProcess, seconds: float) -> None:
+    print("1. VM.get_power_state over keep-alive")
+    proxy, session = login(server)
+    vm = proxy.VM.get_all(session)["Value"][0]
+    body = xmlrpc.client.dumps((session, vm), "VM.get_power_state").encode()
+    for connections in (1, 16):
+        results = {}
+        ours = http_request("/", body, {"Content-Type": "text/xml"})
+        results["xencim"] = load(server.ready["xenapi"], ours, seconds, connections, server.process.pid)
+        for name, script in (("xmlrpc.server, threaded", "xmlrpc_reference.py"), ("our bare HTTP loop", "bare_http.py")):
+            process, url = started(script)
+            try:
+                results[name] = load(url, http_request("/RPC2", body, {"Content-Type": "text/xml"}), seconds, connections, process.pid)
+            finally:
+                process.terminate()
+                process.wait(10)
+        print(f" {connections} connection{'s' if connections > 1 else ''}")
+        for name, figures in results.items():
+            show(name, figures)
+        rate = results["xencim"]["rate"]
+        print(f"  ratio to xmlrpc.server {rate / results['xmlrpc.server, threaded']['rate']:.1f} (aim >= 5), "
+              f"to our bare HTTP loop {rate / results['our bare HTTP loop']['rate']:.2f}")  # fmt: skip
+
+
+def bulk(server: ServerProcess, seconds: float) -> None:
+    print("2. VM.get_all_records")
+    proxy, session = login(server)
+    parts = urlsplit(server.ready["xenapi"])
+    body = xmlrpc.client.dumps((session,), "VM.get_all_records").encode()
+    request = http_request("/", body, {"Content-Type": "text/xml"})
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
+    connection.request("POST", "/", body, {"Content-Type": "text/xml"})
+    reply = connection.getresponse().read()
+    warm = load(server.ready["xenapi"], request, seconds, 1, server.process.pid)
+    with tempfile.TemporaryDirectory() as directory:
+        process, url = nginx(Path(directory), reply)
+        try:
+            static = load(url, b"GET /all HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", seconds, 1, process.pid)
+        finally:
+            process.terminate()
+            process.wait(10)
+    vms = list(proxy.VM.get_all(session)["Value"])
+    times = []
+    for turn in range(10):
+        for vm in vms[turn :: 100][: max(1, len(vms) // 100)]:
+            proxy.VM.set_name_description(session, vm, f"turn {turn}")
+        start = time.perf_counter()
+        connection.request("POST", "/", body, {"Content-Type": "text/xml"})
+        size = len(connection.getresponse().read())
+        times.append(time.perf_counter() - start)
+    changed = size / statistics.median(times) / 1e6
+    print(f"  {len(vms)} VMs, {len(reply) / 1e6:.1f} MB")
+    show("xencim, warm", warm)
+    show("nginx, the same bytes", static)
+    print(f"  {'xencim, after 1 % changed':44} {1 / statistics.median(times):10.0f} /s {changed:9.1f} MB/s (http.client)")
+    print(f"  ratio to nginx, warm {warm['mb'] / static['mb']:.2f} (aim >= 0.5); after 1 % changed {changed / static['mb']:.2f}")
+
+
+def nginx(directory: Path, content: bytes) -> tuple[subprocess.Popen[str], str]:
+    """A one-process nginx on a free port that sends `content` from memory-cached file /all."""
+    import socket
+
+    (directory / "all").write_bytes(content)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = directory / "nginx.conf"
+    config.write_text(
+        f"""daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
+        events {{ worker_connections 256; }}
+        http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
+          server {{ listen 127.0.0.1:{port}; root {directory}; }} }}""",
+        encoding="utf-8",
+    )
+    process = subprocess.Popen(["nginx", "-c", str(config), "-p", str(directory)], text=True)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return process, f"http://127.0.0.1:{port}"
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def enumerate_instances(server: ServerProcess, seconds: float) -> None:
+    print("3. EnumerateInstances Xen_ComputerSystem")
+    body = (
+        '<?xml version="1.0" encoding="utf-8"?><CIM CIMVERSION="2.0" DTDVERSION="2.0"><MESSAGE ID="1" PROTOCOLVERSION="1.0">'
+        '<SIMPLEREQ><IMETHODCALL NAME="EnumerateInstances"><LOCALNAMESPACEPATH><NAMESPACE NAME="root"/>'
+        '<NAMESPACE NAME="cimv2"/></LOCALNAMESPACEPATH><IPARAMVALUE NAME="ClassName">'
+        '<CLASSNAME NAME="Xen_ComputerSystem"/></IPARAMVALUE></IMETHODCALL></SIMPLEREQ></MESSAGE></CIM>'
+    ).encode()
+    account = base64.b64encode(f"{server.user}:{server.password}".encode()).decode()
+    headers = {
+        "Content-Type": 'application/xml; charset="utf-8"', "Authorization": f"Basic {account}",
+        "CIMOperation": "MethodCall", "CIMMethod": "EnumerateInstances", "CIMObject": "root%2Fcimv2",
+    }  # fmt: skip
+    ours = load(server.ready["wbem"], http_request("/cimom", body, headers), seconds, 1, server.process.pid)
+    done = subprocess.run(
+        [sys.executable, str(HERE / "mock_reference.py"), server.ready["wbem"], server.user, server.password],
+        capture_output=True, text=True, check=True, timeout=600,
+    )  # fmt: skip
+    mock = json.loads(done.stdout)
+    per_thousand = ours["cpu_us"] / 1e3 / mock["instances"] * 1000
+    print(f"  {mock['instances']} instances")
+    show("xencim, warm, over HTTP", ours)
+    print(f"  {'pywbem_mock, in process':44} {1 / mock['seconds']:10.1f} /s {'':14} {mock['cpu'] * 1e6:10.0f} us CPU each")
+    print(f"  server CPU per 1,000 instances {per_thousand:.2f} ms (aim <= 5); pywbem_mock {mock['cpu'] * 1e6 / mock['instances']:.0f} ms; "
+          f"ratio {mock['cpu'] * 1e6 / mock['instances'] / per_thousand:.0f}")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of each load")
+    parser.add_argument("--vms", type=int, default=1000)
+    parser.add_argument("only", nargs="*", choices=["getter", "bulk", "enumerate", []], help="default: all three")
+    options = parser.parse_args()
+    parts = {"getter": getter, "bulk": bulk, "enumerate": enumerate_instances}
+    with tempfile.TemporaryDirectory() as directory:
+        server = start_server(Path(directory), "--vms", str(options.vms))
+        try:
+            for name in options.only or parts:
+                parts[name](server, options.seconds)
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()

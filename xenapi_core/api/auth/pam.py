@@ -1,0 +1,74 @@
+"""Accounts of the operating system, through PAM.
+
+Theory of operation
+1. PAM blocks (its refusals take about two seconds), so it runs in threads of its own, with a deadline.
+2. A PAM service without a file of its own falls back to the service "other", whose rules nobody chose for us: starting is
+   refused unless the file exists.
+3. Knowing a password is not enough: only users that were given roles may log in. By default that is root alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pam
+
+from xenapi_core.api.auth import Identity
+from xenapi_core.model.schema import POOL_ADMIN
+
+DEADLINE = 60.0  # seconds for one answer of PAM
+SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+class PamError(Exception):
+    """PAM cannot be used: one sentence for the user."""
+
+
+class PamAuthenticator:
+    """Checks passwords with PAM service `service`; `roles`: user -> roles of those who may log in. PamError."""
+
+    def __init__(
+        self,
+        service: str,
+        roles: Mapping[str, Iterable[str]] | None = None,
+        *,
+        directory: Path = Path("/etc/pam.d"),
+        threads: int = 4,
+    ) -> None:
+        if not SERVICE_NAME.match(service):
+            raise PamError(f"{service!r} is no name of a PAM service")
+        if not (directory / service).is_file():
+            raise PamError(f"there is no PAM service {service}: {directory / service} does not exist")
+        self.service = service
+        self._roles = {user: frozenset(granted) for user, granted in (roles or {"root": (POOL_ADMIN,)}).items()}
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="xencim-pam")
+
+    def _check(self, user: str, password: str) -> bool:
+        # One object per call: it keeps the result code of the last one. No credentials are set: we only ask.
+        return bool(pam.PamAuthenticator().authenticate(user, password, service=self.service, resetcreds=False))
+
+    async def verify(self, user: str, password: str) -> Identity | None:
+        """As Authenticator.verify. NUL is refused here: PAM would see a shorter password."""
+        if "\0" in user or "\0" in password:
+            return None
+        check = asyncio.get_running_loop().run_in_executor(self._pool, self._check, user, password)
+        try:
+            proven = await asyncio.wait_for(check, DEADLINE)
+        except TimeoutError:
+            return None
+        roles = self._roles.get(user)
+        if not proven or roles is None:
+            return None
+        return Identity(user, roles, superuser=user == "root" and POOL_ADMIN in roles)
+
+    async def set_password(self, user: str, password: str) -> bool:
+        """False: passwords of the operating system are changed there."""
+        return False
+
+    def close(self) -> None:
+        """End the PAM threads; one that hangs in PAM ends with the process."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

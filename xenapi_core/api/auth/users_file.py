@@ -1,0 +1,178 @@
+"""A file of accounts: one JSON object a line, with a salted scrypt hash and the roles of each user.
+
+Theory of operation
+1. The file is 0600 and replaced as a whole (written beside, synced, renamed), so no reader ever sees half of it.
+2. Hashing takes some 50 ms of CPU on purpose; it runs in threads of its own, never in the loop.
+3. A running server notices a changed file at the next login. A file it cannot read any more keeps the last good accounts,
+   and says so in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from xenapi_core.api.auth import Identity
+from xenapi_core.model.schema import POOL_ADMIN, ROLES
+
+log = logging.getLogger(__name__)
+
+SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 1
+SALT_BYTES = HASH_BYTES = 32
+
+
+class UsersFileError(Exception):
+    """The users file cannot be used: one sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One line of the file."""
+
+    roles: tuple[str, ...]
+    salt: bytes
+    hash: bytes
+
+
+# What an unknown user's password is compared with, so that it costs as much as a known one's.
+NOBODY = Account((), secrets.token_bytes(SALT_BYTES), secrets.token_bytes(HASH_BYTES))
+
+
+def hash_password(password: str, salt: bytes) -> bytes:
+    data = password.encode(errors="surrogatepass")
+    return hashlib.scrypt(data, salt=salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P, dklen=HASH_BYTES)
+
+
+def load(path: Path) -> dict[str, Account]:
+    """All accounts by name. UsersFileError for a file that is missing, unreadable, open to others, or malformed."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise UsersFileError(f"{path} can be read by others; run: chmod 600 {path}")
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        raise UsersFileError(f"{path} does not exist; make it with: xencim user add NAME --users {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsersFileError(f"{path} cannot be read: {error}") from None
+    accounts: dict[str, Account] = {}
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            name, account = _parse(path, number, line)
+            if name in accounts:
+                raise UsersFileError(f"{path}:{number}: {name} is there twice")
+            accounts[name] = account
+    return accounts
+
+
+def _parse(path: Path, number: int, line: str) -> tuple[str, Account]:
+    try:
+        entry = json.loads(line)
+        name, roles = entry["user"], tuple(entry["roles"])
+        account = Account(roles, bytes.fromhex(entry["salt"]), bytes.fromhex(entry["hash"]))
+    except (ValueError, KeyError, TypeError):
+        raise UsersFileError(f"{path}:{number}: this line is no account") from None
+    if not isinstance(name, str) or not set(roles) <= set(ROLES):
+        raise UsersFileError(f"{path}:{number}: this line has no name or unknown roles")
+    if len(account.hash) != HASH_BYTES or len(account.salt) < 16:
+        raise UsersFileError(f"{path}:{number}: the hash or salt has the wrong length")
+    return name, account
+
+
+def _save(path: Path, accounts: Mapping[str, Account]) -> None:
+    lines = [
+        json.dumps({"user": name, "roles": list(a.roles), "salt": a.salt.hex(), "hash": a.hash.hex()})
+        for name, a in accounts.items()
+    ]
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def add_user(path: Path, user: str, password: str, roles: Iterable[str]) -> None:
+    """Add an account, or give it a new password and roles; makes the file if there is none. UsersFileError."""
+    granted = tuple(roles)
+    if not user or not password or "\0" in user + password:
+        raise UsersFileError("a user needs a name and a password, without NUL characters")
+    if not granted or not set(granted) <= set(ROLES):
+        raise UsersFileError(f"roles are {', '.join(ROLES)}")
+    accounts = load(path) if path.exists() else {}
+    salt = secrets.token_bytes(SALT_BYTES)
+    accounts[user] = Account(granted, salt, hash_password(password, salt))
+    _save(path, accounts)
+
+
+def remove_user(path: Path, user: str) -> None:
+    """Remove an account. UsersFileError if there is none of that name."""
+    accounts = load(path)
+    if user not in accounts:
+        raise UsersFileError(f"{path} has no user {user}")
+    del accounts[user]
+    _save(path, accounts)
+
+
+class UsersFileAuthenticator:
+    """Checks passwords against a users file. UsersFileError at once if the file cannot be used or is empty."""
+
+    def __init__(self, path: Path, threads: int = 2) -> None:
+        self.path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._accounts: dict[str, Account] = {}
+        self._stamp, self._accounts = self._fresh()
+        if not self._accounts:
+            raise UsersFileError(f"{path} has no accounts; add one with: xencim user add NAME --users {path}")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="xencim-auth")
+
+    def _fresh(self) -> tuple[tuple[int, int, int] | None, dict[str, Account]]:
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return None, load(self.path)
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if stamp == self._stamp:
+            return stamp, self._accounts
+        return stamp, load(self.path)
+
+    def _check(self, user: str, password: str) -> Identity | None:
+        try:
+            self._stamp, self._accounts = self._fresh()
+        except UsersFileError as error:
+            log.warning("the accounts read before are kept: %s", error)
+        account = self._accounts.get(user, NOBODY)
+        same = hmac.compare_digest(hash_password(password, account.salt), account.hash)
+        if not same or account is NOBODY:
+            return None
+        return Identity(user, frozenset(account.roles), superuser=user == "root" and POOL_ADMIN in account.roles)
+
+    async def verify(self, user: str, password: str) -> Identity | None:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._check, user, password)
+
+    def _change(self, user: str, password: str) -> bool:
+        accounts = load(self.path)
+        if user not in accounts or not password:
+            return False
+        add_user(self.path, user, password, accounts[user].roles)
+        return True
+
+    async def set_password(self, user: str, password: str) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._change, user, password)
+
+    def close(self) -> None:
+        """End the hashing threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

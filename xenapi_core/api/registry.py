@@ -1,0 +1,107 @@
+"""Where messages get their hand-written behaviour, and what that behaviour is given.
+
+Rule 1: a message has at most one handler; a handler wins over a plan and over the derived behaviour.
+Rule 2: a handler gets validated internal values, in the order of the message's parameters, defaults filled in, and
+        returns an internal value (a `Version` for a record) or an awaitable of one.
+Rule 3: a handler that only writes is synchronous: read, check, one commit. The dispatcher waits until it is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xenapi_core.clock import Clock
+from xenapi_core.engine.caller import Caller
+from xenapi_core.ids import Ids
+from xenapi_core.model.schema import Schema
+from xenapi_core.store.api import Store, Txn, Version
+
+if TYPE_CHECKING:
+    from xenapi_core.api.dispatcher import Dispatcher
+    from xenapi_core.api.events import Events
+    from xenapi_core.api.records import Records
+    from xenapi_core.api.sessions import Sessions
+    from xenapi_core.engine.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of the server that handlers work with; one object for the life of the dispatcher."""
+
+    schema: Schema
+    store: Store
+    clock: Clock
+    ids: Ids
+    records: Records
+    sessions: Sessions
+    events: Events
+    engine: Engine | None
+    dispatcher: Dispatcher
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """One call: who calls what. `transport` and `address` are those of the connection ("" for calls inside)."""
+
+    caller: Caller
+    wire_name: str
+    services: Services
+    transport: str = ""
+    address: str = ""
+
+    @property
+    def store(self) -> Store:
+        return self.services.store
+
+    @property
+    def now(self) -> int:
+        return self.services.clock.now()
+
+    def get(self, ref: str, cls: str | None = None) -> Version:
+        """The present version of `ref`. HANDLE_INVALID."""
+        return self.services.store.get(ref, cls)
+
+    def value(self, version: Version, field: str) -> Any:
+        """Any field, computed and inverse ones included."""
+        return self.services.records.value(version, field)
+
+    def commit(self, write: Callable[[Txn], Any]) -> None:
+        """Apply `write` in one transaction; nothing is applied if it raises."""
+        txn = self.services.store.begin()
+        write(txn)
+        self.services.store.commit(txn)
+
+    def update(self, ref: str, /, **values: Any) -> None:
+        """One transaction that changes fields of one object."""
+        txn = self.services.store.begin()
+        txn.update(ref, **values)
+        self.services.store.commit(txn)
+
+    def create(self, cls: str, values: Mapping[str, Any]) -> str:
+        """One transaction that makes one object with a fresh reference and uuid. Returns the reference."""
+        ids = self.services.ids
+        txn = self.services.store.begin()
+        ref = txn.create(cls, ids.ref(), {"uuid": ids.uuid(), **values})
+        self.services.store.commit(txn)
+        return ref
+
+
+HandlerFunction = Callable[..., Any | Awaitable[Any]]
+
+# Wire name -> function(call, *args).
+HANDLERS: dict[str, HandlerFunction] = {}
+
+
+def handles(*wire_names: str) -> Callable[[HandlerFunction], HandlerFunction]:
+    """Register a function as the behaviour of these messages."""
+
+    def register(function: HandlerFunction) -> HandlerFunction:
+        for name in wire_names:
+            if name in HANDLERS:
+                raise ValueError(f"{name} has two handlers")
+            HANDLERS[name] = function
+        return function
+
+    return register

@@ -1,0 +1,198 @@
+"""Sessions: who is logged in, from login to logout, expiry or eviction.
+
+Theory of operation
+1. A session is a record of class `session` plus a `Caller` in memory; both begin and end together. Session records are
+   not durable: after a restart every client logs in again. (A local session of emergency mode has no record.)
+2. The reference is the secret. It is random whatever the seed, no event carries it, and it is never logged.
+3. A session ends by logout, by 24 h without a call, or when its user or originator has too many: the one that was idle
+   longest goes. Ending deletes the record, and that commit wakes whoever waits in its name (see events.py).
+4. `check` is on the path of every request: one dictionary look-up. The record's last_active is written every 600 s.
+5. Wrong credentials cost `failure_delay` seconds of the clock before the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from xenapi_core.api.auth import Authenticator, Identity
+from xenapi_core.clock import Clock
+from xenapi_core.engine.caller import Caller
+from xenapi_core.errors import E
+from xenapi_core.ids import NULL_REF, Ids
+from xenapi_core.model.schema import POOL_ADMIN
+from xenapi_core.store.api import Store, Txn
+
+INACTIVITY = 24 * 3600
+REFRESH = 600
+LIMIT = 500
+LIMIT_ANONYMOUS = 400  # for sessions that name no originator
+
+
+@dataclass(slots=True)
+class Live:
+    """A session as checks see it; `active` and `written` are instants, `local` means without a record."""
+
+    caller: Caller
+    active: int
+    written: int
+    local: bool = False
+
+
+class Sessions:
+    """All sessions of the server. `failure_delay` in seconds."""
+
+    def __init__(
+        self, store: Store, ids: Ids, clock: Clock, authenticator: Authenticator, *, failure_delay: float = 5.0
+    ) -> None:
+        self.store = store
+        self.ids = ids
+        self.clock = clock
+        self.authenticator = authenticator
+        self.failure_delay = failure_delay
+        self.password_changes = 0  # caches of verified passwords compare it
+        self.permissions: Callable[[frozenset[str]], tuple[str, ...]] = lambda roles: ()
+        self.ended: list[Callable[[str], None]] = []
+        self._live: dict[str, Live] = {}
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    async def login(
+        self, user: str, password: str, *, originator: str = "", address: str = "", trusted: bool = False
+    ) -> str:
+        """A new session's reference. `trusted` (the Unix socket) accepts any pair and makes a superuser of it.
+
+        SESSION_AUTHENTICATION_FAILED after `failure_delay`.
+        """
+        identity = await self.identify(user, password, trusted)
+        return self.open(identity, originator=originator, address=address)
+
+    async def local_login(self, user: str, password: str, *, address: str = "", trusted: bool = False) -> str:
+        """A session without a record, for emergency mode; `local_logout` ends it."""
+        identity = await self.identify(user, password, trusted)
+        ref = self.ids.secret_ref()
+        now = self.clock.now()
+        self._live[ref] = Live(self._caller(ref, identity, "", address), now, now, local=True)
+        return ref
+
+    async def identify(self, user: str, password: str, trusted: bool = False) -> Identity:
+        """Who that is. SESSION_AUTHENTICATION_FAILED after `failure_delay`."""
+        if trusted:
+            return Identity(user or "root", frozenset({POOL_ADMIN}), superuser=True)
+        identity = None
+        if "\0" not in user and "\0" not in password:
+            identity = await self.authenticator.verify(user, password)
+        if identity is None:
+            await self.clock.sleep(self.failure_delay)
+            raise E.SESSION_AUTHENTICATION_FAILED(user, "Authentication failure")
+        return identity
+
+    @staticmethod
+    def _caller(ref: str, identity: Identity, originator: str, address: str) -> Caller:
+        return Caller(
+            session=ref, user=identity.user, roles=identity.roles, originator=originator, address=address,
+            local_root=identity.superuser,
+        )  # fmt: skip
+
+    def open(self, identity: Identity, *, originator: str = "", address: str = "") -> str:
+        """A session for a proven identity."""
+        ref, uuid = self.ids.secret_ref(), self.ids.secret_ref().removeprefix("OpaqueRef:")
+        now = self.clock.now()
+        txn = self.store.begin()
+        self._make_room(txn, identity.user, originator)
+        txn.create("session", ref, {
+            "uuid": uuid, "this_host": self._this_host(), "last_active": now, "validation_time": now,
+            "is_local_superuser": identity.superuser, "auth_user_name": identity.user, "originator": originator,
+            "rbac_permissions": () if identity.superuser else self.permissions(identity.roles),
+        })  # fmt: skip
+        self.store.commit(txn)
+        self._live[ref] = Live(self._caller(ref, identity, originator, address), now, now)
+        return ref
+
+    def _this_host(self) -> str:
+        for pool in self.store.all("pool").values():
+            return pool.values["master"]
+        return NULL_REF
+
+    def _make_room(self, txn: Txn, user: str, originator: str) -> None:
+        """Evict the longest idle sessions, so that one more keeps user and originator within their limits."""
+        for limit, of in (
+            (LIMIT if originator else LIMIT_ANONYMOUS, lambda caller: caller.originator == originator),
+            (LIMIT, lambda caller: caller.user == user),
+        ):
+            mine = [(live.active, ref) for ref, live in self._live.items() if not live.local and of(live.caller)]
+            for _, ref in sorted(mine)[: max(0, len(mine) - limit + 1)]:
+                self._forget(txn, ref)
+
+    def check(self, ref: Any) -> Caller:
+        """Who calls in the name of session `ref`. SESSION_INVALID [ref]."""
+        live = self._live.get(ref) if type(ref) is str else None
+        if live is None:
+            raise E.SESSION_INVALID(ref if type(ref) is str else "")
+        now = self.clock.now()
+        if now != live.active:
+            if now - live.active > INACTIVITY:
+                self.end(ref)
+                raise E.SESSION_INVALID(ref)
+            live.active = now
+            if now - live.written >= REFRESH and not live.local:
+                live.written = now
+                txn = self.store.begin()
+                txn.update(ref, last_active=now)
+                self.store.commit(txn)
+        return live.caller
+
+    def alive(self, ref: str) -> bool:
+        return ref in self._live
+
+    def callers(self) -> list[Caller]:
+        """Everyone logged in."""
+        return [live.caller for live in self._live.values()]
+
+    def end(self, *refs: str) -> None:
+        """End these sessions, in one commit; unknown ones are ignored."""
+        txn = self.store.begin()
+        for ref in refs:
+            self._forget(txn, ref)
+        self.store.commit(txn)
+
+    def end_user(self, user: str) -> int:
+        """End every session of `user`; returns how many."""
+        refs = [ref for ref, live in self._live.items() if live.caller.user == user]
+        self.end(*refs)
+        return len(refs)
+
+    def sweep(self) -> int:
+        """End sessions nobody has used for 24 h; returns how many. The runtime calls it from time to time."""
+        limit = self.clock.now() - INACTIVITY
+        idle = [ref for ref, live in self._live.items() if live.active < limit]
+        if idle:
+            self.end(*idle)
+        return len(idle)
+
+    def is_local(self, ref: str) -> bool:
+        """Whether `ref` is a session without a record."""
+        live = self._live.get(ref)
+        return live is not None and live.local
+
+    def _forget(self, txn: Txn, ref: str) -> None:
+        live = self._live.pop(ref, None)
+        if live is None:
+            return
+        if not live.local:
+            txn.delete(ref)
+        for ended in self.ended:
+            ended(ref)
+
+    async def change_password(self, caller: Caller, old: str, new: str) -> None:
+        """Give the caller's account a new password; the old one is not asked of the superuser.
+
+        SESSION_AUTHENTICATION_FAILED for a wrong old password; NOT_IMPLEMENTED when the accounts live elsewhere.
+        """
+        if not caller.local_root:
+            await self.identify(caller.user, old)
+        if not await self.authenticator.set_password(caller.user, new):
+            raise E.NOT_IMPLEMENTED("session.change_password")
+        self.password_changes += 1

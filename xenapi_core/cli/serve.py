@@ -1,0 +1,133 @@
+"""`xencim serve`: start a server and tell a person, and a script, how to reach it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import click
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from xenapi_core import logs
+from xenapi_core.config import ConfigError, Inventory, Ports, ServeConfig
+from xenapi_core.server.runtime import Server, StartError, Summary
+
+path_option = click.Path(path_type=Path)
+STATE_STYLE = {"Running": "green", "Paused": "yellow", "Suspended": "yellow", "Halted": "dim"}
+SHOWN_VMS = 20
+
+
+@click.command()
+@click.option("--demo", is_flag=True, help="Serve a simulated pool; user root, password xencim, loopback only.")
+@click.option("--hosts", default=3, show_default=True, help="Hosts of the simulated pool.")
+@click.option("--vms", default=12, show_default=True, help="Virtual machines; three quarters of them run.")
+@click.option("--networks", default=4, show_default=True, help="Networks.")
+@click.option("--srs", default=2, show_default=True, help="Storage repositories: shared, ISO library, then local ones.")
+@click.option("--templates", default=3, show_default=True, help="VM templates.")
+@click.option("--seed", default="xencim", show_default=True, help="The same seed gives the same names and uuids.")
+@click.option("--speed", default=1.0, show_default=True, help="Simulated time runs this many times as fast.")
+@click.option("--bind", default="127.0.0.1", show_default=True, metavar="ADDR", help="Address to listen on.")
+@click.option("--xenapi-port", default=9363, show_default=True, help="Xen-API, plain; 0 takes a free port, -1 none.")
+@click.option("--xenapi-tls-port", default=9367, show_default=True, help="Xen-API over TLS.")
+@click.option("--wbem-port", default=5988, show_default=True, help="WBEM, plain.")
+@click.option("--wbem-tls-port", default=5989, show_default=True, help="WBEM over TLS.")
+@click.option("--socket", type=path_option, metavar="PATH", help="Unix socket of the Xen-API (no login needed there).")
+@click.option("--tls-cert", type=path_option, metavar="FILE", help="PEM certificate; default: self-signed.")
+@click.option("--tls-key", type=path_option, metavar="FILE", help="PEM key of --tls-cert.")
+@click.option("--state", type=path_option, metavar="DIR", help="Keep all state here; default: in memory.")
+@click.option("--users", type=path_option, metavar="FILE", help="Users file, see `xencim user add`.")
+@click.option("--pam", metavar="SERVICE", help="Check passwords with this PAM service.")
+@click.option("--ready-file", type=path_option, metavar="FILE", help="JSON written when everything listens.")
+@click.option("--log-level", default="warning", type=click.Choice(["debug", "info", "warning", "error"]))
+def serve(  # noqa: PLR0913 - one parameter per option
+    demo: bool, hosts: int, vms: int, networks: int, srs: int, templates: int, seed: str, speed: float, bind: str,
+    xenapi_port: int, xenapi_tls_port: int, wbem_port: int, wbem_tls_port: int, socket: Path | None,
+    tls_cert: Path | None, tls_key: Path | None, state: Path | None, users: Path | None, pam: str | None,
+    ready_file: Path | None, log_level: str,
+) -> None:  # fmt: skip
+    """Serve the Xen-API and WBEM for one pool until SIGTERM or Ctrl-C."""
+    started = time.monotonic()
+    config = ServeConfig(
+        demo=demo,
+        inventory=Inventory(hosts, vms, networks, srs, templates, seed),
+        bind=bind,
+        ports=Ports(*(None if port == -1 else port for port in (xenapi_port, xenapi_tls_port, wbem_port, wbem_tls_port))),
+        socket=socket,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        state=state,
+        users=users,
+        pam=pam,
+        ready_file=ready_file,
+        clock_speed=speed,
+    )
+    logs.setup(log_level)
+    try:
+        config.check()
+        uvloop.run(_serve(config, started))
+    except (ConfigError, StartError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+async def _serve(config: ServeConfig, started: float) -> None:
+    server = Server(config)
+    async with server.running() as summary:
+        _greet(summary, time.monotonic() - started)
+        await server.stopped()
+
+
+def _greet(summary: Summary, seconds: float) -> None:
+    """The start page: the pool, the URLs, the account, an export line and three commands to try."""
+    out = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 110)
+    out.print(f"[bold]xencim[/bold]  pool “{summary.pool}”: {summary.counts}     ready in {seconds:.1f} s")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("NAME", "STATE", "VCPUS", "MEMORY", "HOST"):
+        table.add_column(name, justify="right" if name in ("VCPUS", "MEMORY") else "left")
+    for vm in summary.vms[:SHOWN_VMS]:
+        style = STATE_STYLE.get(vm.state, "")
+        memory = f"{vm.memory / (1 << 30):.1f} GiB"
+        table.add_row(vm.name, f"[{style}]{vm.state}[/{style}]" if style else vm.state, str(vm.vcpus), memory, vm.host or "-")
+    if summary.vms:
+        out.print(table)
+    if len(summary.vms) > SHOWN_VMS:
+        out.print(f"… and {len(summary.vms) - SHOWN_VMS} more")
+    out.print()
+    ends = summary.endpoints
+    lines = [
+        ("Xen-API", ends.get("xenapi"), summary.account),
+        ("", ends.get("xenapi_tls"), f"self-signed, SHA-256 {summary.fingerprint}" if summary.self_signed else ""),
+        ("", ends.get("socket") and f"unix:{ends['socket']}", "no login needed"),
+        ("WBEM", ends.get("wbem"), "namespaces root/cimv2, interop"),
+        ("", ends.get("wbem_tls"), ""),
+    ]
+    for label, url, note in lines:
+        if url:
+            out.print(f"  {label:8} {url:42} [dim]{note}[/dim]", soft_wrap=True)
+    exports = {"XENCIM_URL": ends.get("xenapi") or ends.get("xenapi_tls"), "XENCIM_WBEM": ends.get("wbem") or ends.get("wbem_tls")}
+    words = " ".join(f"{key}={shlex.quote(value)}" for key, value in exports.items() if value)
+    print(f"export {words} XENCIM_PID={os.getpid()}")
+    _suggest(summary)
+    sys.stdout.flush()
+
+
+def _suggest(summary: Summary) -> None:
+    """Three commands that work as they stand in a second terminal."""
+    halted = next((vm.name for vm in summary.vms if vm.state == "Halted"), None)
+    user, password = summary.demo_account or ("USER", "PASSWORD")
+    binaries = Path(sys.executable).parent
+    print("\nTry next, in another terminal:")
+    if url := summary.endpoints.get("xenapi"):
+        action = f"s.xenapi.VM.start(s.xenapi.VM.get_by_name_label('{halted}')[0], False, False); " if halted else ""
+        login = f"import XenAPI; s = XenAPI.Session('{url}'); s.login_with_password('{user}', '{password}'); "
+        names = "print([v['name_label'] + ' ' + v['power_state'] for v in s.xenapi.VM.get_all_records().values() if not v['is_a_template']])"
+        print(f'  {binaries}/python -c "{login}{names}"')
+        if action:
+            print(f'  {binaries}/python -c "{login}{action}print(\'{halted} started\')"')
+    if url := summary.endpoints.get("wbem"):
+        print(f"  {binaries}/pywbemcli -s {url} -u {user} -p {password} -o table instance enumerate Xen_ComputerSystem"
+              " --pl ElementName,EnabledState")  # fmt: skip

@@ -1,0 +1,64 @@
+"""`xencim user`: the users file of `xencim serve --users FILE`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from xenapi_core.api.auth.users_file import UsersFileError, add_user, load, remove_user
+from xenapi_core.model.schema import POOL_ADMIN, ROLES
+
+
+@click.group()
+def user() -> None:
+    """Manage the users file (salted scrypt hashes; never a password in clear)."""
+
+
+users_option = click.option(
+    "--users", "path", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The users file."
+)
+
+
+@user.command("add")
+@click.argument("name")
+@users_option
+@click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), help="May be given several times. [pool-admin]")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
+def add(name: str, path: Path, roles: tuple[str, ...], password_stdin: bool) -> None:
+    """Add user NAME, or give NAME a new password and roles."""
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    if not password:
+        raise click.UsageError("the password is empty")
+    try:
+        add_user(path, name, password, roles or (POOL_ADMIN,))
+    except (UsersFileError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{name}: {', '.join(roles or (POOL_ADMIN,))}")
+
+
+@user.command("remove")
+@click.argument("name")
+@users_option
+def remove(name: str, path: Path) -> None:
+    """Remove user NAME."""
+    try:
+        remove_user(path, name)
+    except (UsersFileError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@user.command("list")
+@users_option
+def list_users(path: Path) -> None:
+    """List users and their roles."""
+    try:
+        accounts = load(path)
+    except (UsersFileError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    for name, account in sorted(accounts.items()):
+        click.echo(f"{name:20} {', '.join(account.roles)}")

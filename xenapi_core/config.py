@@ -1,0 +1,113 @@
+"""What `xencim serve` was asked to do, as one checked value."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used: one sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """How large the simulated pool is; `running` of the VMs run (by default three quarters of them)."""
+
+    hosts: int = 3
+    vms: int = 12
+    networks: int = 4
+    srs: int = 2
+    templates: int = 3
+    seed: str = "xencim"
+
+    @property
+    def running(self) -> int:
+        return (self.vms * 3 + 3) // 4
+
+    def check(self) -> None:
+        """ConfigError unless the numbers make a pool."""
+        for name in ("hosts", "vms", "networks", "srs", "templates"):
+            value = getattr(self, name)
+            if not 0 <= value <= 100_000:
+                raise ConfigError(f"--{name} must be between 0 and 100000, not {value}")
+        if self.hosts < 1:
+            raise ConfigError("--hosts must be at least 1: a pool has a coordinator")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """TCP ports; 0 takes a free one, None switches the listener off."""
+
+    xenapi: int | None = 9363
+    xenapi_tls: int | None = 9367
+    wbem: int | None = 5988
+    wbem_tls: int | None = 5989
+
+
+def default_socket() -> Path:
+    """Where the Unix socket goes when nobody says: the user's runtime directory."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if base and os.access(base, os.W_OK):
+        return Path(base) / "xencim" / "xenapi.sock"
+    if os.geteuid() == 0:
+        return Path("/run/xencim/xenapi.sock")
+    return Path(f"/tmp/xencim-{os.getuid()}/xenapi.sock")  # noqa: S108 - created 0700 by the listener
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """Everything `xencim serve` needs. `check` raises ConfigError for combinations that would be wrong or unsafe."""
+
+    demo: bool = False
+    inventory: Inventory = field(default_factory=Inventory)
+    bind: str = "127.0.0.1"
+    ports: Ports = field(default_factory=Ports)
+    socket: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    state: Path | None = None
+    users: Path | None = None
+    pam: str | None = None
+    ready_file: Path | None = None
+    clock_speed: float = 1.0
+    contention_timeout: float = 7200.0
+
+    @property
+    def loopback(self) -> bool:
+        if self.bind == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.bind.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    def check(self) -> None:
+        self.inventory.check()
+        if self.bind != "localhost":
+            try:
+                ipaddress.ip_address(self.bind.strip("[]"))
+            except ValueError:
+                raise ConfigError(f"--bind takes an IP address or localhost, not {self.bind!r}") from None
+        for name in ("xenapi", "xenapi_tls", "wbem", "wbem_tls"):
+            port = getattr(self.ports, name)
+            if port is not None and not 0 <= port <= 65535:
+                raise ConfigError(f"--{name.replace('_', '-')}-port must be between 0 and 65535, not {port}")
+        if self.users and self.pam:
+            raise ConfigError("--users and --pam exclude each other")
+        accounts = self.users or self.pam
+        if not self.demo:
+            raise ConfigError(
+                "nothing to serve: say --demo for a simulated pool (other back ends come with later releases)"
+            )
+        if not accounts and not self.loopback:
+            raise ConfigError(
+                f"the demo's password is public, so it is not served on {self.bind}: "
+                "add --users FILE or --pam SERVICE, or stay on 127.0.0.1"
+            )
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ConfigError("--tls-cert and --tls-key go together")
+        if self.clock_speed <= 0:
+            raise ConfigError("--speed must be positive")

@@ -1,0 +1,398 @@
+"""One simulated host: domains, memory accounting, boots that take time, events.
+
+Theory of operation
+1. A call that fails or is cancelled leaves the host as it was before, except that a machine whose rebuilding fails
+   (reboot, reset) is gone, as on a real host.
+2. Memory is taken when building begins, so that two builds cannot share the last gigabyte.
+3. Every change of a domain is one event, in the order of the changes, to every reader of `events`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from xenapi_core.drivers.api import (
+    Capabilities,
+    DiskSpec,
+    DomainEvent,
+    DomainSpec,
+    DomainState,
+    DriverError,
+    Gone,
+    GuestState,
+    NicSpec,
+    PowerState,
+    Progress,
+)
+from xenapi_core.drivers.sim.state import Image, Machine, device_name, volumes_of, what_the_agent_says
+
+if TYPE_CHECKING:
+    from xenapi_core.drivers.sim.world import SimWorld
+
+SHUTDOWN_PATIENCE = 1200.0  # seconds a guest is given to power off (drivers.api.Hypervisor.shutdown)
+SECONDS_PER_CALL = 0.1
+STAGES = 20  # how often a long call tells its progress
+BOOT_WRITES = 64 << 20  # what a boot writes to a guest's first disk
+OVERHEAD = 8 << 20  # memory the hypervisor needs beside the guest's own
+
+
+class _Events:
+    """One reader's queue of events; None ends it."""
+
+    def __init__(self, readers: set[asyncio.Queue[DomainEvent | None]], closed: bool) -> None:
+        self._queue: asyncio.Queue[DomainEvent | None] = asyncio.Queue()
+        self._readers = readers
+        if closed:
+            self._queue.put_nowait(None)
+        readers.add(self._queue)
+
+    def __aiter__(self) -> AsyncIterator[DomainEvent]:
+        return self
+
+    async def __anext__(self) -> DomainEvent:
+        event = await self._queue.get()
+        if event is None:
+            self._readers.discard(self._queue)
+            raise StopAsyncIteration
+        return event
+
+
+class SimHypervisor:
+    """See drivers.api.Hypervisor. Made by SimWorld.add_host."""
+
+    def __init__(
+        self, world: SimWorld, uuid: str, hostname: str, address: str, memory: int, cpus: int, reserved: int
+    ) -> None:
+        self.world = world
+        self.uuid = uuid
+        self.hostname = hostname
+        self.address = address
+        self.memory = memory
+        self.cpus = cpus
+        self.reserved = reserved
+        self.machines: dict[str, Machine] = {}
+        self._building: dict[str, int] = {}  # uuid -> memory taken by builds in progress
+        self._next_domid = 1
+        self._readers: set[asyncio.Queue[DomainEvent | None]] = set()
+        self._closed = False
+
+    @property
+    def memory_free(self) -> int:
+        taken = sum(machine.memory + OVERHEAD for machine in self.machines.values()) + sum(self._building.values())
+        return self.memory - self.reserved - taken
+
+    async def capabilities(self) -> Capabilities:
+        return Capabilities(
+            uuid=self.uuid,
+            hostname=self.hostname,
+            address=self.address,
+            memory_total=self.memory,
+            memory_free=max(0, self.memory_free),
+            cpu_count=self.cpus,
+            cpu_sockets=max(1, self.cpus // 4),
+            cpu_model="Simulated CPU @ 2.60GHz",
+            cpu_vendor="GenuineIntel",
+            cpu_speed=2600,
+            cpu_flags="fpu de tsc msr pae mce cx8 apic sep mtrr cmov pat clflush mmx fxsr sse sse2 ht nx lm vmx",
+            hypervisor="sim",
+            hypervisor_version="1",
+            domain_types=("hvm", "pv", "pvh"),
+            features=frozenset({"suspend", "hotplug"}),
+        )
+
+    async def domains(self) -> list[DomainState]:
+        return [machine.state() for machine in self.machines.values()]
+
+    def preload(
+        self,
+        spec: DomainSpec,
+        power_state: PowerState = PowerState.RUNNING,
+        domid: int | None = None,
+        start_time: int | None = None,
+        guest: GuestState | None = None,
+        agent: bool = True,
+    ) -> DomainState:
+        """Adopt a machine that was running before the simulator started. exists, no_memory.
+
+        `agent`: its tools have reported, `guest` or something believable.
+        """
+        self._check_new(spec)
+        if domid is None:
+            domid = self._next_domid
+        self._next_domid = max(self._next_domid, domid + 1)
+        machine = self._machine(spec, power_state, domid, self.world.clock.now() if start_time is None else start_time)
+        if agent:
+            machine.guest = guest or what_the_agent_says(machine)
+        machine.has_agent = agent
+        return machine.state()
+
+    async def create(self, spec: DomainSpec, paused: bool, progress: Progress) -> DomainState:
+        async def work() -> None:
+            await self._take_time(self.world.boot_time * (0.25 if paused else 1.0), progress)
+
+        machine = await self._build(spec, paused, work)
+        if not paused:
+            self._booted(machine)
+        return machine.state()
+
+    async def destroy(self, uuid: str) -> None:
+        self._get(uuid)
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self.end(self._get(uuid), None)
+
+    async def pause(self, uuid: str) -> None:
+        await self._switch(uuid, PowerState.RUNNING, PowerState.PAUSED)
+
+    async def unpause(self, uuid: str) -> None:
+        await self._switch(uuid, PowerState.PAUSED, PowerState.RUNNING)
+
+    async def shutdown(self, uuid: str) -> None:
+        machine = await self._ask_to_end(uuid)
+        self.end(machine, None)
+
+    async def reboot(self, uuid: str, spec: DomainSpec) -> DomainState:
+        machine = await self._ask_to_end(uuid)
+        return await self._rebuild(machine, spec)
+
+    async def reset(self, uuid: str, spec: DomainSpec) -> DomainState:
+        machine = self._get(uuid)
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._same(machine)
+        return await self._rebuild(machine, spec)
+
+    async def suspend(self, uuid: str, image: str, progress: Progress) -> None:
+        machine = self._get(uuid)
+        self._require(machine, PowerState.RUNNING)
+        saved = Image(uuid, machine.memory, machine.guest)
+        repository = self.world.repository_of(image)
+        if machine.memory > repository.contents[image].size:
+            raise DriverError("no_space", f"volume {image} is smaller than the memory of {uuid}")
+        await self._take_time(self.world.suspend_time, progress)
+        self._same(machine)
+        self._require(machine, PowerState.RUNNING)
+        repository.save(image, saved)
+        self.end(machine, None)
+
+    async def resume(self, spec: DomainSpec, image: str, paused: bool, progress: Progress) -> DomainState:
+        volume = self.world.find_volume(image)
+        if volume is None or volume.image is None or volume.image.machine != spec.uuid:
+            raise DriverError("not_found", f"volume {image} holds no memory of {spec.uuid}")
+        saved = volume.image
+
+        async def work() -> None:
+            await self._take_time(self.world.suspend_time, progress)
+
+        machine = await self._build(spec, paused, work, guest=saved.guest)
+        return machine.state()
+
+    async def attach_disk(self, uuid: str, disk: DiskSpec) -> str:
+        machine = self._get(uuid)
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._same(machine)
+        if disk.uuid in machine.disks or any(d.position == disk.position for d in machine.disks.values()):
+            raise DriverError("in_use", f"position {disk.position} of {uuid} is taken")
+        self._check_volumes((disk,))
+        machine.disks[disk.uuid] = disk
+        self._tell(machine)
+        return device_name(disk.position)
+
+    async def detach_disk(self, uuid: str, disk: str, force: bool) -> None:
+        machine = self._get(uuid)
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._same(machine)
+        if machine.disks.pop(disk, None) is None:
+            raise DriverError("not_found", f"{uuid} has no disk {disk}")
+        self._tell(machine)
+
+    async def attach_nic(self, uuid: str, nic: NicSpec) -> None:
+        machine = self._get(uuid)
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._same(machine)
+        if nic.uuid in machine.nics or any(n.position == nic.position for n in machine.nics.values()):
+            raise DriverError("in_use", f"position {nic.position} of {uuid} is taken")
+        machine.nics[nic.uuid] = nic
+        self._agent_notices_nics(machine)
+        self._tell(machine)
+
+    async def detach_nic(self, uuid: str, nic: str, force: bool) -> None:
+        machine = self._get(uuid)
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._same(machine)
+        if machine.nics.pop(nic, None) is None:
+            raise DriverError("not_found", f"{uuid} has no NIC {nic}")
+        self._agent_notices_nics(machine)
+        self._tell(machine)
+
+    def events(self) -> AsyncIterator[DomainEvent]:
+        return _Events(self._readers, self._closed)
+
+    async def close(self) -> None:
+        """End the events; machines keep existing, as they would when a real driver disconnects."""
+        if not self._closed:
+            self._closed = True
+            for reader in self._readers:
+                reader.put_nowait(None)
+
+    def end(self, machine: Machine, why: Gone | None) -> None:
+        """The domain is gone; `why` is None when a call asked for it."""
+        if self.machines.get(machine.spec.uuid) is not machine:
+            return
+        if machine.agent is not None:
+            machine.agent.cancel()
+        del self.machines[machine.spec.uuid]
+        del self.world.machines[machine.spec.uuid]
+        self._publish(DomainEvent(machine.spec.uuid, None, why))
+
+    # Building.
+
+    def _check_new(self, spec: DomainSpec) -> None:
+        known = spec.uuid in self.world.machines or any(
+            spec.uuid in host._building for host in self.world.hosts.values()
+        )
+        if known:
+            raise DriverError("exists", f"machine {spec.uuid} exists")
+        needed = spec.memory_static_max + OVERHEAD
+        if needed > self.memory_free:
+            raise DriverError("no_memory", f"{needed} bytes needed, {max(0, self.memory_free)} free")
+
+    def _check_volumes(self, disks: tuple[DiskSpec, ...]) -> None:
+        for volume, writes in volumes_of(disks).items():
+            if self.world.find_volume(volume) is None:
+                raise DriverError("not_found", f"no volume {volume}")
+            if any(writes and writing for _, writing in self.world.users(volume)):
+                raise DriverError("in_use", f"volume {volume} is in use")
+
+    async def _build(
+        self,
+        spec: DomainSpec,
+        paused: bool,
+        work: Callable[[], Awaitable[None]],
+        guest: GuestState | None = None,
+    ) -> Machine:
+        """A new machine after `work`; nothing is left of it if that fails or is cancelled (rules 1 and 2)."""
+        self._check_new(spec)
+        self._check_volumes(spec.disks)
+        self._building[spec.uuid] = spec.memory_static_max + OVERHEAD
+        try:
+            await work()
+            self._check_volumes(spec.disks)
+        finally:
+            del self._building[spec.uuid]
+        domid, self._next_domid = self._next_domid, self._next_domid + 1
+        state = PowerState.PAUSED if paused else PowerState.RUNNING
+        machine = self._machine(spec, state, domid, self.world.clock.now())
+        machine.guest = guest
+        self._tell(machine)
+        return machine
+
+    def _machine(self, spec: DomainSpec, state: PowerState, domid: int, start_time: int) -> Machine:
+        machine = Machine(
+            spec,
+            self.uuid,
+            domid,
+            state,
+            start_time,
+            {disk.uuid: disk for disk in spec.disks},
+            {nic.uuid: nic for nic in spec.nics},
+        )
+        self.machines[spec.uuid] = self.world.machines[spec.uuid] = machine
+        return machine
+
+    async def _rebuild(self, machine: Machine, spec: DomainSpec) -> DomainState:
+        """The next domain of a machine that ends now. If it cannot be built, the machine is gone (rule 1)."""
+        ignores, has_agent = machine.ignores_shutdown, machine.has_agent
+        self.end(machine, None)
+        fresh = await self._build(spec, False, lambda: self._take_time(self.world.boot_time, lambda fraction: None))
+        fresh.ignores_shutdown, fresh.has_agent = ignores, has_agent
+        self._booted(fresh)
+        return fresh.state()
+
+    def _booted(self, machine: Machine) -> None:
+        """The guest's kernel runs: it writes its log, and its agent will report soon."""
+        for disk in machine.disks.values():
+            volume = self.world.find_volume(disk.volume) if disk.volume else None
+            if volume is not None and not disk.read_only and disk.kind == "Disk":
+                try:
+                    self.world.repository_of(volume.uuid).write(volume, BOOT_WRITES)
+                except DriverError:
+                    break  # the repository is full: the guest lives on with a full disk
+                break
+        self._wait_for_agent(machine, self.world.agent_time)
+
+    # The guest's own life.
+
+    def _wait_for_agent(self, machine: Machine, seconds: float) -> None:
+        if machine.agent is not None:
+            machine.agent.cancel()
+        machine.agent = self.world.own(asyncio.get_running_loop().create_task(self._speak(machine, seconds)))
+
+    async def _speak(self, machine: Machine, seconds: float) -> None:
+        await self.world.clock.sleep(seconds)
+        if machine.has_agent and self.machines.get(machine.spec.uuid) is machine:
+            machine.guest = what_the_agent_says(machine)
+            self._tell(machine)
+
+    def _agent_notices_nics(self, machine: Machine) -> None:
+        if machine.guest is not None:
+            machine.guest = replace(machine.guest, networks=what_the_agent_says(machine).networks)
+
+    async def _ask_to_end(self, uuid: str) -> Machine:
+        """Wait until the guest has ended its work; bad_state, unsupported, timeout. The domain still exists then."""
+        machine = self._get(uuid)
+        self._require(machine, PowerState.RUNNING)
+        if not machine.has_agent:
+            raise DriverError("unsupported", f"the guest of {uuid} cannot be asked")
+        if machine.ignores_shutdown:
+            await self.world.clock.sleep(SHUTDOWN_PATIENCE)
+            raise DriverError("timeout", f"the guest of {uuid} did not react within {SHUTDOWN_PATIENCE:.0f} seconds")
+        await self.world.clock.sleep(self.world.vary(self.world.shutdown_time))
+        self._same(machine)
+        self._require(machine, PowerState.RUNNING)
+        return machine
+
+    async def _switch(self, uuid: str, before: PowerState, after: PowerState) -> None:
+        machine = self._get(uuid)
+        self._require(machine, before)
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._same(machine)
+        self._require(machine, before)
+        machine.power_state = after
+        if after is PowerState.PAUSED and machine.agent is not None:
+            machine.agent.cancel()
+        elif after is PowerState.RUNNING and machine.guest is None:
+            self._wait_for_agent(machine, self.world.boot_time * 0.75 + self.world.agent_time)
+        self._tell(machine)
+
+    async def _take_time(self, seconds: float, progress: Progress) -> None:
+        pace = self.world.vary(seconds) / STAGES
+        for stage in range(1, STAGES + 1):
+            await self.world.clock.sleep(pace)
+            progress(stage / STAGES)
+
+    # Small questions.
+
+    def _get(self, uuid: str) -> Machine:
+        try:
+            return self.machines[uuid]
+        except KeyError:
+            raise DriverError("not_found", f"no machine {uuid} on {self.hostname}") from None
+
+    def _same(self, machine: Machine) -> None:
+        """The machine may have ended, or ended and begun again, while a call waited."""
+        if self.machines.get(machine.spec.uuid) is not machine:
+            raise DriverError("not_found", f"machine {machine.spec.uuid} ended meanwhile")
+
+    @staticmethod
+    def _require(machine: Machine, state: PowerState) -> None:
+        if machine.power_state is not state:
+            raise DriverError("bad_state", f"machine {machine.spec.uuid} is {machine.power_state}, not {state}")
+
+    def _tell(self, machine: Machine) -> None:
+        self._publish(DomainEvent(machine.spec.uuid, machine.state()))
+
+    def _publish(self, event: DomainEvent) -> None:
+        for reader in self._readers:
+            reader.put_nowait(event)

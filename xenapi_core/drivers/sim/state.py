@@ -1,0 +1,120 @@
+"""What the simulator remembers: volumes, machines, saved memory; values and arithmetic, no time and no I/O."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from xenapi_core.drivers.api import (
+    DiskSpec,
+    DomainSpec,
+    DomainState,
+    GuestState,
+    NicSpec,
+    PowerState,
+    VolumeState,
+)
+
+BLOCK: Final = 2 << 20  # storage is given out in blocks of 2 MiB
+
+
+def in_blocks(size: int) -> int:
+    """`size` bytes, rounded up to whole blocks."""
+    return -(-size // BLOCK) * BLOCK
+
+
+@dataclass
+class Image:
+    """The saved memory of a machine, inside a volume."""
+
+    machine: str
+    memory: int
+    guest: GuestState | None
+
+
+@dataclass
+class Volume:
+    """One volume: thin, so `used` grows as guests write. Sizes in bytes."""
+
+    uuid: str
+    size: int
+    used: int = 0
+    image: Image | None = None
+
+    def state(self, repository: str) -> VolumeState:
+        return VolumeState(self.uuid, f"{repository}/{self.uuid}", self.size, self.used)
+
+
+@dataclass
+class Machine:
+    """One domain that exists. `changed` wakes calls that wait for its guest."""
+
+    spec: DomainSpec
+    host: str
+    domid: int
+    power_state: PowerState
+    start_time: int
+    disks: dict[str, DiskSpec]
+    nics: dict[str, NicSpec]
+    guest: GuestState | None = None
+    ignores_shutdown: bool = False
+    has_agent: bool = True
+    agent: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def memory(self) -> int:
+        return self.spec.memory_static_max
+
+    def state(self) -> DomainState:
+        return DomainState(
+            uuid=self.spec.uuid,
+            power_state=self.power_state,
+            domid=self.domid,
+            memory_actual=self.spec.memory_dynamic_max or self.memory,
+            vcpus=self.spec.vcpus,
+            start_time=self.start_time,
+            disks=tuple(self.disks.values()),
+            nics=tuple(self.nics.values()),
+            guest=self.guest,
+        )
+
+
+def device_name(position: str) -> str:
+    """The name a paravirtualised guest gives the disk at `position`: "0" is xvda, "26" is xvdaa."""
+    number, letters = int(position), ""
+    while number >= 0:
+        letters = chr(ord("a") + number % 26) + letters
+        number = number // 26 - 1
+    return f"xvd{letters}"
+
+
+def what_the_agent_says(machine: Machine) -> GuestState:
+    """A believable report of the tools inside a guest: its addresses follow from its NICs' MACs."""
+    networks = {}
+    for nic in machine.nics.values():
+        octets = [int(part, 16) for part in nic.mac.split(":")] if nic.mac.count(":") == 5 else [0, 0, 0, 0, 0, 1]
+        address = f"10.{octets[3]}.{octets[4]}.{octets[5] or 1}"
+        networks[f"{nic.position}/ip"] = address
+        networks[f"{nic.position}/ipv4/0"] = address
+    return GuestState(
+        os_version={
+            "name": "Debian GNU/Linux 12 (bookworm)",
+            "distro": "debian",
+            "major": "12",
+            "minor": "5",
+            "uname": "6.1.0-18-amd64",
+        },
+        pv_drivers_version={"major": "7", "minor": "30", "micro": "0", "build": "1"},
+        networks=networks,
+    )
+
+
+def volumes_of(disks: Iterable[DiskSpec]) -> dict[str, bool]:
+    """Volume uuid -> whether one of `disks` writes to it."""
+    found: dict[str, bool] = {}
+    for disk in disks:
+        if disk.volume is not None:
+            found[disk.volume] = found.get(disk.volume, False) or not disk.read_only
+    return found

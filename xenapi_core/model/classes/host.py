@@ -1,0 +1,136 @@
+"""The host: a machine that runs virtual machines."""
+
+from __future__ import annotations
+
+from xenapi_core.ids import NULL_REF
+from xenapi_core.model.classes.host_messages import MESSAGES
+from xenapi_core.model.enums import HOST_ALLOWED_OPERATIONS, HOST_DISPLAY, HOST_NTP_MODE, HOST_NUMA_AFFINITY_POLICY, LATEST_SYNCED_UPDATES_APPLIED_STATE, UPDATE_GUIDANCES
+from xenapi_core.model.infrastructure_lifecycle import allowed_host_operations
+from xenapi_core.model.schema import RO, RW, STATIC, VM_OPERATOR, Class, Field
+from xenapi_core.model.types import BOOL, DATETIME, INT, STRING, STRING_MAP, Map, Ref, Set
+
+# fmt: off
+HOST = Class(
+    "host",
+    "A physical machine that runs VMs.",
+    fields=(
+        # identity
+        Field("uuid", STRING, RO, "Unique identifier.", ""),
+        Field("name_label", STRING, RW, "Name shown to people.", "", path="name/label"),
+        Field("name_description", STRING, RW, "Free text shown to people.", "", path="name/description"),
+        Field("tags", Set(STRING), RW, "Labels for finding and grouping.", (), role=VM_OPERATOR),
+        Field("other_config", STRING_MAP, RW, "Free-form settings of clients; the server reads a few.",
+              key_roles={"folder": VM_OPERATOR, "XenCenter.CustomFields.*": VM_OPERATOR}),
+        Field("blobs", Map(STRING, Ref("blob")), RO, "Named binary objects kept with this host.", {}),
+        # what may happen to it
+        Field("allowed_operations", Set(HOST_ALLOWED_OPERATIONS), RO, "Operations that may be requested now.",
+              "unknown", computed=allowed_host_operations,
+              follows={"metrics": ("live",), "resident_VMs": ("is_control_domain",)}, persist=False),
+        Field("current_operations", Map(STRING, HOST_ALLOWED_OPERATIONS), RO, "Operations in progress, by task.", {},
+              persist=False),
+        Field("enabled", BOOL, RO, "True if VMs may be placed here.", False),
+        Field("display", HOST_DISPLAY, RW,
+              "Whether the host's own screen is on, and whether that changes at the next boot.", "enabled"),
+        Field("power_on_mode", STRING, RO,
+              "How the machine can be switched on from afar: empty, wake-on-lan, iLO, DRAC or a script name.", ""),
+        Field("power_on_config", STRING_MAP, RO, "Settings of that method.", {}),
+        # software
+        Field("API_version_major", INT, RO, "Major number of the Xen-API version.", 0, path="API_version/major"),
+        Field("API_version_minor", INT, RO, "Minor number of the Xen-API version.", 0, path="API_version/minor"),
+        Field("API_version_vendor", STRING, RO, "Who implements the Xen-API.", "", path="API_version/vendor"),
+        Field("API_version_vendor_implementation", STRING_MAP, RO, "Details of that implementation.", {},
+              path="API_version/vendor_implementation"),
+        Field("software_version", STRING_MAP, STATIC, "Names and versions of the software on the host."),
+        Field("capabilities", Set(STRING), STATIC, "Guest kinds the hypervisor can run, such as xen-3.0-x86_64."),
+        Field("sched_policy", STRING, RO, "Scheduler of the hypervisor.", ""),
+        Field("supported_bootloaders", Set(STRING), RO, "Boot loaders for paravirtualised guests.", ()),
+        Field("virtual_hardware_platform_versions", Set(INT), RO, "Virtual hardware versions the host can run.", (0,)),
+        Field("secure_boot", BOOL, RO, "True if the host itself was booted with secure boot.", False,
+              state="prototyped"),
+        # hardware
+        Field("cpu_configuration", STRING_MAP, RO, "Processor settings that matter to VMs.", {}),
+        Field("cpu_info", STRING_MAP, RO, "Processors: count, sockets, vendor, speed, features.", {}),
+        Field("host_CPUs", Set(Ref("host_cpu")), RO, "Processors, one record each.", (), inverse="host_cpu.host"),
+        Field("memory_overhead", INT, RO, "Memory the hypervisor and the control domain use, in bytes.", 0,
+              path="memory/overhead"),
+        Field("boot_free_mem", INT, RO, "Memory that was free after boot, in bytes.", 0, internal=True),
+        Field("bios_strings", STRING_MAP, RO, "What the firmware tells about the machine.", {}),
+        Field("chipset_info", STRING_MAP, RO, "Features of the chipset, such as iommu.", {}),
+        Field("max_cstate", STRING, RO, "Deepest processor sleep state; empty means no limit.", "", state="prototyped"),
+        Field("numa_affinity_policy", HOST_NUMA_AFFINITY_POLICY, RO, "How memory of VMs is spread over NUMA nodes.",
+              "default_policy", state="prototyped"),
+        Field("guest_VCPUs_params", STRING_MAP, RW, "Settings for the virtual processors of every VM here.", {}),
+        Field("PCIs", Set(Ref("PCI")), RO, "PCI devices.", (), inverse="PCI.host"),
+        Field("PGPUs", Set(Ref("PGPU")), RO, "Graphics processors.", (), inverse="PGPU.host"),
+        Field("PUSBs", Set(Ref("PUSB")), RO, "USB devices.", (), inverse="PUSB.host"),
+        Field("features", Set(Ref("Feature")), RO, "Experimental features.", (), inverse="Feature.host"),
+        # what it runs
+        Field("resident_VMs", Set(Ref("VM")), RO, "VMs running or paused here, with the control domain.", (),
+              inverse="VM.resident_on"),
+        Field("control_domain", Ref("VM"), RO, "The VM that runs the host's own software.", NULL_REF),
+        Field("metrics", Ref("host_metrics"), RO, "Memory and liveness.", NULL_REF),
+        Field("crashdumps", Set(Ref("host_crashdump")), RO, "Crash dumps of the host.", (),
+              inverse="host_crashdump.host"),
+        # network
+        Field("hostname", STRING, RW, "Name in the host's own configuration."),
+        Field("address", STRING, RW, "Address by which other hosts reach it."),
+        Field("PIFs", Set(Ref("PIF")), RO, "Network interfaces.", (), inverse="PIF.host"),
+        Field("ha_network_peers", Set(STRING), RO, "Hosts seen over the heartbeat network, by uuid.", ()),
+        Field("iscsi_iqn", STRING, STATIC, "Name of the host as an iSCSI initiator.", ""),
+        Field("multipathing", BOOL, STATIC, "True if storage is reached over several paths.", False),
+        Field("https_only", BOOL, RO, "True if plain HTTP is refused.", False, state="prototyped"),
+        Field("ntp_mode", HOST_NTP_MODE, RO, "Where the host gets the time.", "Factory", state="prototyped"),
+        Field("ntp_custom_servers", Set(STRING), RO, "Time servers for mode Custom.", (), state="prototyped"),
+        Field("timezone", STRING, RO, "Time zone, as the tz database spells it.", "UTC", state="prototyped"),
+        # storage
+        Field("PBDs", Set(Ref("PBD")), RO, "Connections to storage repositories.", (), inverse="PBD.host"),
+        Field("suspend_image_sr", Ref("SR"), RW, "Where memory images of VMs suspended here go."),
+        Field("crash_dump_sr", Ref("SR"), RW, "Where crash dumps of VMs go."),
+        Field("local_cache_sr", Ref("SR"), STATIC, "SR that caches disks of other SRs.", NULL_REF),
+        Field("ha_statefiles", Set(STRING), RO, "Heartbeat disks in use, by uuid.", ()),
+        # licence
+        Field("license_params", STRING_MAP, RO, "Licence in force: edition, expiry, limits.", {}),
+        Field("license_server", STRING_MAP, RW, "Address and port of the licence server.",
+              {"address": "localhost", "port": "27000"}),
+        Field("edition", STRING, RO, "Edition in force.", ""),
+        Field("editions", Set(STRING), RO, "Editions that can be applied.", ()),
+        # authentication and certificates
+        Field("external_auth_type", STRING, RO, "Kind of directory service; empty if there is none.", ""),
+        Field("external_auth_service_name", STRING, RO, "Domain of the directory service.", ""),
+        Field("external_auth_configuration", STRING_MAP, RO, "Settings of the directory service.", {}),
+        Field("certificates", Set(Ref("Certificate")), RO, "Certificates the host has or trusts.", (),
+              inverse="Certificate.host"),
+        Field("tls_verification_enabled", BOOL, RO, "True if the host checks certificates of others.", False),
+        Field("ssl_legacy", BOOL, STATIC, "True if old TLS versions are accepted; deprecated.", True,
+              state="deprecated"),
+        Field("uefi_certificates", STRING, STATIC, "Secure boot certificates; those of the pool count now.", "",
+              state="deprecated"),
+        Field("ssh_enabled", BOOL, RO, "True if the SSH server is on.", True, state="prototyped"),
+        Field("ssh_enabled_timeout", INT, RO, "How long SSH stays on once enabled, in seconds; 0 means until disabled.",
+              0, state="prototyped"),
+        Field("ssh_expiry", DATETIME, RO, "When SSH goes off.", 0, state="prototyped"),
+        Field("ssh_auto_mode", BOOL, RO, "True if SSH is on only while the API does not answer.", False,
+              state="prototyped"),
+        Field("console_idle_timeout", INT, RO, "Idle time after which a console login ends, in seconds; 0 means never.",
+              0, state="prototyped"),
+        Field("logging", STRING_MAP, RW, "Where log messages go: syslog_destination."),
+        # updates
+        Field("patches", Set(Ref("host_patch")), RO, "Patches on this host; updates replace them.", (),
+              inverse="host_patch.host", state="deprecated"),
+        Field("updates", Set(Ref("pool_update")), RO, "Updates on this host.", ()),
+        Field("updates_requiring_reboot", Set(Ref("pool_update")), RO, "Updates that wait for a reboot.", ()),
+        Field("pending_guidances", Set(UPDATE_GUIDANCES), RO, "What must still be done after an update.", "unknown"),
+        Field("pending_guidances_recommended", Set(UPDATE_GUIDANCES), RO, "What should be done after an update.",
+              "unknown", state="prototyped"),
+        Field("pending_guidances_full", Set(UPDATE_GUIDANCES), RO, "What would make an update complete.", "unknown",
+              state="prototyped"),
+        Field("recommended_guidances", Set(UPDATE_GUIDANCES), RO,
+              "Older form of pending_guidances_recommended; removed.", "unknown", internal=True, state="removed"),
+        Field("latest_synced_updates_applied", LATEST_SYNCED_UPDATES_APPLIED_STATE, RO,
+              "Whether the host has all downloaded updates.", "unknown", state="prototyped"),
+        Field("last_software_update", DATETIME, RO, "When the software was last changed.", 0, state="prototyped"),
+        Field("last_update_hash", STRING, RO, "Digest of the updates last applied.", "", state="prototyped"),
+    ),
+    messages=MESSAGES,
+)
+# fmt: on

@@ -1,0 +1,229 @@
+"""Operations on VBDs, VIFs, VDIs and tasks: which are allowed when.
+
+Rule 1: allowed_* look at the record and at what its schema entry follows (a VBD or VIF follows its VM's power state and
+        current operations, a VDI its VBDs' attachment); check_* may look further, at guest drivers and storage.
+Rule 2: nothing here awaits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from xenapi_core.errors import ApiError, E
+from xenapi_core.model import power
+from xenapi_core.model.enums import VBD_OPERATIONS, VDI_OPERATIONS, VIF_OPERATIONS
+from xenapi_core.model.schema import Reader
+
+# VM operations during which its devices stand still (API reference, devices).
+_VM_HOLDS_DEVICES: Final = frozenset({"clean_shutdown", "hard_shutdown", "suspend", "pause"})
+
+# What a kind of storage cannot do at all; other kinds do everything.
+SR_LACKS: Final = {
+    "iso": frozenset({"snapshot", "clone", "resize", "resize_online", "destroy"}),
+    "udev": frozenset({"snapshot", "clone", "copy", "resize", "resize_online", "destroy"}),
+}
+
+# Operations that leave an attached disk alone, and that may begin while it is in use.
+_FINE_WHILE_ATTACHED: Final = frozenset({"snapshot", "clone", "resize_online", "mirror"})
+_VDI_LISTED: Final = (
+    "clone", "copy", "resize", "resize_online", "snapshot", "destroy", "forget", "update", "generate_config",
+    "set_on_boot",
+)  # fmt: skip
+
+_Check = Callable[[Reader, Any, str, bool], ApiError | None]
+
+
+def _allowed(check: _Check, reader: Reader, record: Any, operations: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in operations if check(reader, record, name, False) is None)
+
+
+def _busy(cls: str, record: Any, fine: frozenset[str] = frozenset()) -> ApiError | None:
+    current = {task: op for task, op in record["current_operations"].items() if op not in fine}
+    return power.other_operation(cls, record.ref, current) if current else None
+
+
+def _vm_holds_devices(vm: Any) -> ApiError | None:
+    for operation in vm["current_operations"].values():
+        if operation in _VM_HOLDS_DEVICES:
+            return E.OPERATION_NOT_ALLOWED(f"Current operation on VM:{vm.ref} is {operation}")
+    return None
+
+
+def check_vbd_operation(reader: Reader, vbd: Any, operation: str) -> None:
+    """Raise what forbids `operation` on `vbd` now (API reference, devices)."""
+    error = _vbd_error(reader, vbd, operation, True)
+    if error is not None:
+        raise error
+
+
+def allowed_vbd_operations(reader: Reader, vbd: Any) -> tuple[str, ...]:
+    """Operations a client may request on `vbd` now, in schema order. () if its VM is gone."""
+    return _allowed(_vbd_error, reader, vbd, VBD_OPERATIONS.values)
+
+
+def _vbd_error(reader: Reader, vbd: Any, operation: str, far: bool) -> ApiError | None:
+    vm = reader.find(vbd["VM"])
+    if vm is None:
+        return E.HANDLE_INVALID("VM", vbd["VM"])
+    error = _busy("VBD", vbd, frozenset({"pause", "unpause"})) or _vm_holds_devices(vm)
+    if error is not None or operation == "attach":
+        return error
+    if operation in ("insert", "eject"):
+        return _media_error(vbd, vm, operation)
+    if vm["power_state"] != power.RUNNING:
+        return power.bad_power_state(vm, (power.RUNNING,))
+    attached = vbd["currently_attached"]
+    if operation == "plug":
+        if attached:
+            return E.DEVICE_ALREADY_ATTACHED(vbd.ref)
+        if vbd["empty"] and vbd["type"] != "CD":
+            return E.VBD_IS_EMPTY(vbd.ref)
+    elif not attached:
+        return E.DEVICE_ALREADY_DETACHED(vbd.ref)
+    elif operation in ("unplug", "unplug_force") and not vbd["unpluggable"]:
+        return E.VBD_NOT_UNPLUGGABLE(vbd.ref)
+    if far and operation in ("plug", "unplug", "unplug_force"):
+        return _hotplug_error(reader, vbd, vm, operation)
+    return None
+
+
+def _media_error(vbd: Any, vm: Any, operation: str) -> ApiError | None:
+    if vbd["type"] == "Disk":
+        return E.VBD_NOT_REMOVABLE_MEDIA(vbd.ref)
+    if operation == "insert" and not vbd["empty"]:
+        return E.VBD_NOT_EMPTY(vbd.ref)
+    if operation == "eject" and vbd["empty"]:
+        return E.VBD_IS_EMPTY(vbd.ref)
+    if vm["power_state"] == power.SUSPENDED:
+        return power.bad_power_state(vm, (power.HALTED, power.RUNNING))
+    return None
+
+
+def _hotplug_error(reader: Reader, vbd: Any, vm: Any, operation: str) -> ApiError | None:
+    """What only a look at the guest and at the disk's other users can tell."""
+    if not power.booted_paravirtualised(reader, vm):
+        if vbd["type"] == "CD":
+            return E.OPERATION_NOT_ALLOWED("HVM CDROMs cannot be hotplugged/unplugged, only inserted or ejected")
+        if vbd["type"] == "Disk" and vbd["mode"] == "RO" and operation == "plug":
+            return E.DISK_VBD_MUST_BE_READWRITE_FOR_HVM(vbd.ref)
+        if not power.has_pv_drivers(reader, vm):
+            return E.VM_MISSING_PV_DRIVERS(vm.ref)
+    return disk_use_error(reader, vbd, operation) if operation == "plug" else None
+
+
+def disk_use_error(reader: Reader, vbd: Any, operation: str) -> ApiError | None:
+    """Why the disk of `vbd` cannot be attached through it now: VDI_NOT_MANAGED, VDI_READONLY, VDI_IN_USE."""
+    vdi = reader.find(vbd["VDI"])
+    if vbd["empty"] or vdi is None:
+        return None
+    if not vdi["managed"]:
+        return E.VDI_NOT_MANAGED(vdi.ref)
+    writes = vbd["mode"] == "RW"
+    if writes and vdi["read_only"]:
+        return E.VDI_READONLY(vdi.ref)
+    if not vdi["sharable"]:
+        for other in map(reader.find, reader.related(vdi.ref, "VBDs")):
+            in_use = other["currently_attached"] or other["reserved"]
+            if other.ref != vbd.ref and in_use and (writes or other["mode"] == "RW"):
+                return E.VDI_IN_USE(vdi.ref, operation)
+    return None
+
+
+def check_vif_operation(reader: Reader, vif: Any, operation: str) -> None:
+    """Raise what forbids `operation` ("attach", "plug", "unplug") on `vif` now (API reference, devices)."""
+    error = _vif_error(reader, vif, operation, True)
+    if error is not None:
+        raise error
+
+
+def allowed_vif_operations(reader: Reader, vif: Any) -> tuple[str, ...]:
+    """Operations a client may request on `vif` now, in schema order. () if its VM is gone."""
+    return _allowed(_vif_error, reader, vif, VIF_OPERATIONS.values)
+
+
+def _vif_error(reader: Reader, vif: Any, operation: str, far: bool) -> ApiError | None:
+    vm = reader.find(vif["VM"])
+    if vm is None:
+        return E.HANDLE_INVALID("VM", vif["VM"])
+    error = _busy("VIF", vif) or _vm_holds_devices(vm)
+    if error is not None or operation == "attach":
+        return error
+    if vm["power_state"] != power.RUNNING:
+        return power.bad_power_state(vm, (power.RUNNING,))
+    if operation == "plug" and vif["currently_attached"]:
+        return E.DEVICE_ALREADY_ATTACHED(vif.ref)
+    if operation == "unplug" and not vif["currently_attached"]:
+        return E.DEVICE_ALREADY_DETACHED(vif.ref)
+    if vm["is_control_domain"]:
+        return E.OPERATION_NOT_ALLOWED("A control domain's VIFs cannot be hotplugged")
+    if far and not power.has_pv_drivers(reader, vm):
+        return E.VM_MISSING_PV_DRIVERS(vm.ref)
+    return None
+
+
+def check_vdi_operation(reader: Reader, vdi: Any, operation: str) -> None:
+    """Raise what forbids `operation` on `vdi` now (API reference, devices)."""
+    error = _vdi_error(reader, vdi, operation, True)
+    if error is not None:
+        raise error
+
+
+def allowed_vdi_operations(reader: Reader, vdi: Any) -> tuple[str, ...]:
+    """Operations a client may request on `vdi` now, in schema order."""
+    return tuple(
+        name for name in VDI_OPERATIONS.values if name in _VDI_LISTED and not _vdi_error(reader, vdi, name, False)
+    )
+
+
+def _vdi_error(reader: Reader, vdi: Any, operation: str, far: bool) -> ApiError | None:
+    ref = vdi.ref
+    error = _busy("VDI", vdi, frozenset({"copy"}))
+    if error is None and operation != "copy" and vdi["current_operations"]:
+        error = _busy("VDI", vdi)
+    if error is not None:
+        return error
+    attached = [
+        vbd
+        for vbd in map(reader.find, reader.related(ref, "VBDs"))
+        if vbd is not None and (vbd["currently_attached"] or vbd["reserved"])
+    ]
+    if attached and operation not in _FINE_WHILE_ATTACHED:
+        only_read = all(vbd["mode"] == "RO" for vbd in attached)
+        if not (operation == "copy" and only_read):
+            return E.VDI_IN_USE(ref, operation)
+    sr = reader.find(vdi["SR"])
+    kind = sr["type"] if sr is not None else ""
+    if operation == "destroy":
+        if kind == "udev":
+            return E.VDI_IS_A_PHYSICAL_DEVICE(ref)
+        if vdi["type"] == "rrd":
+            return E.VDI_HAS_RRDS(ref)
+    if operation == "snapshot" and vdi["sharable"]:
+        return E.VDI_IS_SHARABLE(ref)
+    if operation in SR_LACKS.get(kind, ()):
+        return E.SR_OPERATION_NOT_SUPPORTED(vdi["SR"])
+    if operation in ("snapshot", "copy") and vdi["on_boot"] == "reset":
+        return E.VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION()
+    if operation in ("revert_to", "revert_from") and not vdi["is_a_snapshot"]:
+        return E.REVERT_ONLY_ALLOWED_ON_SNAPSHOT()
+    if operation == "data_destroy" and not vdi["is_a_snapshot"]:
+        return E.OPERATION_NOT_ALLOWED("VDI is not a snapshot")
+    if (
+        far
+        and operation in ("resize", "resize_online", "snapshot", "clone", "destroy")
+        and not sr_attached(reader, vdi["SR"])
+    ):
+        return E.SR_HAS_NO_PBDS(vdi["SR"])
+    return None
+
+
+def sr_attached(reader: Reader, sr: str) -> bool:
+    """Whether some host has the storage repository attached."""
+    return any(pbd["currently_attached"] for pbd in map(reader.find, reader.related(sr, "PBDs")) if pbd is not None)
+
+
+def allowed_task_operations(reader: Reader, task: Any) -> tuple[str, ...]:
+    """A task that has not ended can be cancelled, or destroyed when it ends; an ended one has no operations left."""
+    ended = task["status"] in ("success", "failure", "cancelled") or task["finished"] != 0
+    return () if ended else ("cancel", "destroy")
