@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NoReturn
 
+from xenapi_core.error_table import ROWS
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorCode:
@@ -90,6 +92,4 @@ def never(message: str) -> NoReturn:
     raise AssertionError(message)
 
 
-from xenapi_core.error_table import ROWS  # noqa: E402 - the table needs ErrorCode
-
-E = ErrorTable(ROWS)
+E = ErrorTable(tuple(ErrorCode(*row) for row in ROWS))

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from cim_provider.mapping.extent import Extent, Rendition
+from cim_provider.mapping.extent import Extent, Rendition, Shown
 from cim_provider.mapping.subject import NULL_REF, Pool
-from cim_provider.mapping.view import CIMV2, View
-from cim_provider.schema.objects import Path
+from cim_provider.mapping.view import View
+from cim_provider.schema.objects import CIMV2, Path
 
 
 class Extents(Protocol):
@@ -100,23 +100,27 @@ class Pairs:
     backward: Walk
 
 
-@dataclass(frozen=True)
-class Link:
-    """One instance of an association."""
+class Link(Shown):
+    """One instance of an association, in one of the namespaces it is visible in.
 
-    association: type[Association]
-    left: Rendition
-    right: Rendition
+    Its encoded forms are kept on the right end, which lives as long as the link does: they depend on the paths alone.
+    """
 
-    @property
-    def values(self) -> dict[str, Any]:
-        ends = {self.association.left: self.left.path, self.association.right: self.right.path}
-        return ends | dict(self.association.properties)
+    __slots__ = ("association", "left", "right")
 
-    def path(self, namespace: str) -> Path:
-        """The association instance's own path in one of the namespaces it is visible in."""
-        ends = {self.association.left: self.left.path, self.association.right: self.right.path}
-        return Path.of(self.association.cim, ends, namespace)
+    def __init__(self, association: type[Association], left: Rendition, right: Rendition, namespace: str) -> None:
+        ends = {association.left: left.path, association.right: right.path}
+        super().__init__(Path.of(association.cim, ends, namespace), {**ends, **association.properties})
+        self.association = association
+        self.left = left
+        self.right = right
+
+    def form(self, name: Any, make: Callable[[Shown], bytes]) -> bytes:
+        key = (name, self.association.cim, self.left.path)
+        found = self.right.forms.get(key)
+        if found is None:
+            found = self.right.forms[key] = make(self)
+        return found
 
 
 ASSOCIATIONS: dict[str, type[Association]] = {}
@@ -140,20 +144,21 @@ class Association:
         ASSOCIATIONS[cim] = cls
 
     @classmethod
-    def links(cls, extents: Extents) -> Iterator[Link]:
-        """All instances."""
+    def links(cls, extents: Extents, namespace: str) -> Iterator[Link]:
+        """All instances, as seen in a namespace."""
         for relation in cls.relations:
             for left in extents.extent(relation.left):
                 for right in relation.forward(extents, left):
-                    yield Link(cls, left, right)
+                    yield Link(cls, left, right, namespace)
 
     @classmethod
     def links_of(cls, extents: Extents, end: Rendition, role: str) -> Iterator[Link]:
-        """The instances in which `end` plays `role` (the name of one of the two references)."""
+        """The instances in which `end` plays `role` (one of the two references), as seen in its namespace."""
+        namespace = end.path.namespace
         for relation in cls.relations:
             if role == cls.left and relation.left is end.view:
                 for right in relation.forward(extents, end):
-                    yield Link(cls, end, right)
+                    yield Link(cls, end, right, namespace)
             elif role == cls.right and relation.right is end.view:
                 for left in relation.backward(extents, end):
-                    yield Link(cls, left, end)
+                    yield Link(cls, left, end, namespace)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from cim_provider.mapping.association import Association, Pointing
 from cim_provider.mapping.method import DeclaredMethod
-from cim_provider.mapping.rule import Kind, UnknownKind
+from cim_provider.mapping.rule import Kind, UnknownKindError
 from cim_provider.mapping.view import View
 from cim_provider.schema.graph import CimClass, ClassGraph, Parameter, Property
 from xenapi_core.model.schema import Class, Schema, reference_class
@@ -35,7 +35,7 @@ def check(
 
 
 def fits(declared: Property | Parameter, value: object) -> bool:
-    """Whether one value, of the form of schema/objects.py, can be a value of a property (range of integers included)."""
+    """Whether a value, of the form of schema/objects.py, can be one of a property (range of integers included)."""
     if value is None:
         return True
     if declared.array:
@@ -75,7 +75,7 @@ def _check_view(graph: ClassGraph, schema: Schema, view: type[View]) -> Iterator
             continue
         try:
             kind = rule.kind_of(schema, records)
-        except UnknownKind as error:
+        except UnknownKindError as error:
             yield f"{name}: {error}"
             continue
         if kind != Kind(_KIND_OF_TYPE[declared.type], declared.array):
@@ -83,8 +83,8 @@ def _check_view(graph: ClassGraph, schema: Schema, view: type[View]) -> Iterator
                 "[]" if kind.array else ""
             )
     yield from _check_complete(cls, view.rules)
-    for declared_method in view.methods.values():
-        yield from _check_method(cls, declared_method)
+    for name, method in view.methods.items():
+        yield from _check_method(cls, name, method)
 
 
 def _check_complete(cls: CimClass, mapped: Iterable[str]) -> Iterator[str]:
@@ -95,21 +95,21 @@ def _check_complete(cls: CimClass, mapped: Iterable[str]) -> Iterator[str]:
             yield f"{'key' if declared.key else 'Required'} property {declared.name} is not mapped"
 
 
-def _check_method(cls: CimClass, mapped: DeclaredMethod) -> Iterator[str]:
-    declared = cls.methods.get(mapped.name.lower())
-    if declared is None or declared.name != mapped.name:
-        yield f"the class has no method {mapped.name}"
+def _check_method(cls: CimClass, method: str, mapped: DeclaredMethod) -> Iterator[str]:
+    declared = cls.methods.get(method.lower())
+    if declared is None or declared.name != method:
+        yield f"the class has no method {method}"
         return
     inputs = {name for name, parameter in declared.parameters.items() if parameter.input}
     outputs = {parameter.name for parameter in declared.parameters.values() if parameter.output}
     # A parameter that is formally in and out (GetError.Error) may be declared as output only.
     both = {name for name in inputs if declared.parameters[name].output}
     for name in sorted(set(mapped.inputs) - inputs):
-        yield f"{mapped.name}: no input parameter {name}"
+        yield f"{method}: no input parameter {name}"
     for name in sorted(inputs - both - set(mapped.inputs)):
-        yield f"{mapped.name}: input parameter {declared.parameters[name].name} is not taken"
+        yield f"{method}: input parameter {declared.parameters[name].name} is not taken"
     for name in sorted(set(mapped.out) - outputs):
-        yield f"{mapped.name}: no output parameter {name}"
+        yield f"{method}: no output parameter {name}"
 
 
 def _check_association(

@@ -25,28 +25,39 @@ if TYPE_CHECKING:
     from xenapi_core.store.api import Version
 
 
-class Rendition:
-    """One instance: the view it comes from, its path (with namespace, without host) and its property values.
+class Shown:
+    """One instance a client can see: its path (with namespace, without host) and its property values.
 
     `forms` holds encoded forms by name; see `form`.
     """
 
-    __slots__ = ("forms", "item", "path", "values", "version", "view")
+    __slots__ = ("forms", "path", "values")
 
-    def __init__(self, view: type[View], version: Version | None, item: Any, path: Path, values: dict[str, Any]) -> None:
-        self.view = view
-        self.version = version
-        self.item = item
+    def __init__(self, path: Path, values: dict[str, Any]) -> None:
         self.path = path
         self.values = values
         self.forms: dict[Any, bytes] = {}
 
-    def form(self, name: Any, make: Callable[[Rendition], bytes]) -> bytes:
-        """An encoded form of this rendition, made once."""
+    def form(self, name: Any, make: Callable[[Shown], bytes]) -> bytes:
+        """An encoded form of this instance, made once."""
         found = self.forms.get(name)
         if found is None:
             found = self.forms[name] = make(self)
         return found
+
+
+class Rendition(Shown):
+    """An instance of a view: made from a record (`version`) or an item of it, or from an item alone."""
+
+    __slots__ = ("item", "version", "view")
+
+    def __init__(
+        self, view: type[View], version: Version | None, item: Any, path: Path, values: dict[str, Any]
+    ) -> None:
+        super().__init__(path, values)
+        self.view = view
+        self.version = version
+        self.item = item
 
 
 class Listing:
@@ -59,7 +70,7 @@ class Listing:
         self.stamp = stamp
         self.forms: dict[str, bytes] = {}
 
-    def form(self, name: str, make: Callable[[Rendition], bytes]) -> bytes:
+    def form(self, name: str, make: Callable[[Shown], bytes]) -> bytes:
         """The `name` forms of all renditions, one after the other."""
         found = self.forms.get(name)
         if found is None:

@@ -1,8 +1,9 @@
 """Extrinsic methods of a view: a declaration that the MOF is checked against, and what the function is given.
 
+    async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result: ...
+
     class ComputerSystem(View, ...):
-        @method("RequestStateChange", out=("Job",))
-        async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result: ...
+        RequestStateChange = method(request_state_change, out=("Job",))
 
 The parameters after the first are the method's input parameters, in snake case; `out` names its output parameters.
 """
@@ -50,18 +51,18 @@ Function = Callable[..., Awaitable[Result]]
 
 @dataclass(frozen=True)
 class DeclaredMethod:
-    """`inputs`: CIM parameter name in lower case without underscores -> name of the Python parameter."""
+    """The behaviour of a method, and the names of its output parameters."""
 
-    name: str
     function: Function
     out: tuple[str, ...]
 
     @property
     def inputs(self) -> dict[str, str]:
+        """CIM parameter name in lower case without underscores -> name of the Python parameter."""
         names = list(inspect.signature(self.function).parameters)[1:]
         return {name.replace("_", "").lower(): name for name in names}
 
 
-def method(name: str, out: tuple[str, ...] = ()) -> Callable[[Function], DeclaredMethod]:
-    """Declare a function as the behaviour of the method `name` of the view it stands in."""
-    return lambda function: DeclaredMethod(name, function, out)
+def method(function: Function, out: tuple[str, ...] = ()) -> DeclaredMethod:
+    """Declare `function` as the behaviour of the method whose name the class attribute has."""
+    return DeclaredMethod(function, out)

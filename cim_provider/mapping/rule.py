@@ -1,6 +1,6 @@
 """Rules: where the value of a CIM property comes from, and of which kind it will be, known before any value exists.
 
-A rule is read with a Subject and gives a value in the form of schema/objects.py. Its `kind` lets check.py prove at start
+A rule is read with a Subject and gives a value in the form of schema/objects.py. Its kind lets check.py prove at start
 that the value fits the property's type.
 """
 
@@ -34,13 +34,13 @@ Read = Callable[[Subject], Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a rule gives: "string", "integer", "real", "boolean", "datetime" or "reference"; and whether an array of it."""
+    """What a rule gives: "string", "integer", "real", "boolean", "datetime" or "reference"; or an array of it."""
 
     name: str
     array: bool = False
 
 
-class UnknownKind(TypeError):
+class UnknownKindError(TypeError):
     """A rule that does not tell what it gives."""
 
 
@@ -74,7 +74,7 @@ def field(name: str) -> Rule:
 
     def kind_of(schema: Schema, cls: Class | None) -> Kind:
         if cls is None or name not in cls.by_name:
-            raise UnknownKind(f"{cls.name if cls else 'a view without record'} has no field {name}")
+            raise UnknownKindError(f"{cls.name if cls else 'a view without record'} has no field {name}")
         return _kind_of_field(cls[name].type)
 
     return Rule(lambda subject: subject[name], kind_of, _same if name == "uuid" else None)
@@ -90,7 +90,7 @@ def via(reference: str, rule: Rule) -> Rule:
 
     def kind_of(schema: Schema, cls: Class | None) -> Kind:
         if cls is None or reference not in cls.by_name:
-            raise UnknownKind(f"{cls.name if cls else 'a view without record'} has no field {reference}")
+            raise UnknownKindError(f"{cls.name if cls else 'a view without record'} has no field {reference}")
         return rule.kind_of(schema, schema[reference_class(cls[reference].type)])
 
     return Rule(follow, kind_of)
@@ -102,12 +102,12 @@ def const(value: Any) -> Rule:
 
 
 def computed(function: Callable[[Subject], Any]) -> Rule:
-    """A function of the subject; its return annotation tells the kind (int | None, tuple[str, ...], CimDateTime ...)."""
+    """A function of the subject; its return annotation tells the kind (int | None, tuple[str, ...], CimDateTime)."""
 
     def kind_of(schema: Schema, cls: Class | None) -> Kind:
         hints = typing.get_type_hints(function)
         if "return" not in hints:
-            raise UnknownKind(f"{function.__name__} has no return annotation")
+            raise UnknownKindError(f"{function.__name__} has no return annotation")
         return _kind_of_hint(hints["return"])
 
     return Rule(function, kind_of)
@@ -116,6 +116,12 @@ def computed(function: Callable[[Subject], Any]) -> Rule:
 def moment(name: str) -> Rule:
     """A date field as a CIM timestamp; NULL while it is the epoch, which the Xen-API uses for "never"."""
     return Rule(lambda subject: timestamp(subject[name]), lambda schema, cls: Kind("datetime"))
+
+
+def lasting(seconds: int) -> Rule:
+    """Always the same interval."""
+    text = interval(seconds)
+    return Rule(lambda subject: text, lambda schema, cls: Kind("datetime"))
 
 
 def xen_id(*parts: Rule | str) -> Rule:
@@ -174,13 +180,13 @@ def _kind_of_field(type_: Type) -> Kind:
         return Kind("boolean")
     if isinstance(type_, FloatType):
         return Kind("real")
-    raise UnknownKind(f"a field of type {type_.name} is no CIM value by itself")
+    raise UnknownKindError(f"a field of type {type_.name} is no CIM value by itself")
 
 
 def _kind_of_values(values: tuple[Any, ...]) -> Kind:
     kinds = {_kind_of_value(value) for value in values if value is not None}
     if len(kinds) != 1:
-        raise UnknownKind(f"values of different kinds: {values}")
+        raise UnknownKindError(f"values of different kinds: {values}")
     return kinds.pop()
 
 
@@ -190,7 +196,7 @@ def _kind_of_value(value: Any) -> Kind:
     for python, name in ((bool, "boolean"), (int, "integer"), (float, "real"), (str, "string")):
         if isinstance(value, python):
             return Kind(name)
-    raise UnknownKind(f"no CIM value: {value!r}")
+    raise UnknownKindError(f"no CIM value: {value!r}")
 
 
 def _kind_of_hint(hint: Any) -> Kind:
@@ -205,4 +211,4 @@ def _kind_of_hint(hint: Any) -> Kind:
             return kinds.pop()
     if typing.get_origin(hint) is tuple:
         return Kind(_kind_of_hint(typing.get_args(hint)[0]).name, array=True)
-    raise UnknownKind(f"no CIM type: {hint}")
+    raise UnknownKindError(f"no CIM type: {hint}")

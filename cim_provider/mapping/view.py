@@ -17,8 +17,7 @@ from typing import Any, ClassVar
 from cim_provider.mapping.method import DeclaredMethod
 from cim_provider.mapping.rule import OWN_CLASS, Rule, const
 from cim_provider.mapping.subject import Subject
-
-CIMV2, INTEROP = "root/cimv2", "interop"
+from cim_provider.schema.objects import CIMV2
 
 VIEWS: dict[str, type[View]] = {}
 
@@ -68,7 +67,7 @@ class View:
                 if isinstance(value, Rule):
                     cls.rules[name] = const(cim) if value is OWN_CLASS else value
                 elif isinstance(value, DeclaredMethod):
-                    cls.methods[value.name] = value
+                    cls.methods[name] = value
         if not cim:
             return
         if of is None and items is _one:

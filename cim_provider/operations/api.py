@@ -7,8 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cim_provider.schema.graph import ClassGraph
-from cim_provider.schema.objects import Path
+from cim_provider.schema.objects import CIMV2, INTEROP, Param, Path, canonical_namespace
 from xenapi_core.bridge.source import Principal, Source
+
+__all__ = [
+    "CIMV2", "INTEROP", "OPERATIONS", "MethodCall", "MethodHandler", "MethodReply", "Operation", "OperationHandler",
+    "Param", "Provider", "Reply", "canonical_namespace", "operation",
+]  # fmt: skip
 
 
 class Provider(Protocol):
@@ -40,16 +45,6 @@ class Reply:
 
     values: list[bytes] | None = None
     out: list[bytes] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Param:
-    """A parameter of an extrinsic call as it came: the value (None for NULL, tuple for an array, Instance for an
-    embedded one), its CIM type ("" when neither the client nor the schema tells one), and whether it was embedded."""
-
-    value: Any
-    type: str = ""
-    embedded: bool = False
 
 
 @dataclass(slots=True)
@@ -85,17 +80,6 @@ class MethodReply:
 MethodHandler = Callable[[MethodCall], MethodReply | Awaitable[MethodReply]]
 
 OperationHandler = Callable[[Operation], Reply | Awaitable[Reply]]
-
-# The namespaces of the server, and other names under which clients look for the Interop namespace (DSP1033).
-CIMV2, INTEROP = "root/cimv2", "interop"
-_ALIASES = {"root/interop": INTEROP}
-
-
-def canonical_namespace(name: str) -> str:
-    """The one spelling of a namespace name: no outer slashes, lower case (names ignore case, DSP0004), aliases resolved."""
-    plain = "/".join(part for part in name.lower().split("/") if part)
-    return _ALIASES.get(plain, plain)
-
 
 # DSP0200 operation name -> handler; filled by the modules of this package.
 OPERATIONS: dict[str, OperationHandler] = {}

@@ -116,6 +116,32 @@ def identifying_descriptions(vm: Subject) -> tuple[str, ...]:
     return tuple(name for name, _ in _guest_identity(vm))
 
 
+async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
+    """CIM_EnabledLogicalElement.RequestStateChange (DSP1057 clause 8): start the operation that leads there.
+
+    4096 and the job of its task; 0 if the machine is there already; 1 for states no machine has, 5 for values that
+    are none; 4097 if the present state or an operation in progress forbids it; 4098 if a timeout was asked for.
+    """
+    if requested_state in NEVER_SUPPORTED:
+        return Result(jobs.NOT_SUPPORTED)
+    if requested_state is None or requested_state not in REQUESTED_STATE:
+        return Result(jobs.INVALID_PARAMETER)
+    if not jobs.no_timeout(timeout_period):
+        return Result(jobs.TIMEOUT_NOT_SUPPORTED)
+    vm = call.subject
+    operation = REQUESTED_STATE[requested_state].get(vm["power_state"])
+    if operation is None:
+        there = RESTING_STATE.get(requested_state) == vm["power_state"] and not vm["current_operations"]
+        return Result(jobs.DONE if there else jobs.INVALID_TRANSITION)
+    try:
+        task = await jobs.start(call, f"VM.{operation}", *ARGUMENTS.get(operation, ()))
+    except ApiError as error:
+        return Result(jobs.return_code(error))
+    version = call.source.find(task)
+    path = call.path_of(ConcreteJob, version) if version is not None else None
+    return Result(jobs.JOB_STARTED, {"Job": path} if path is not None else {})
+
+
 class ComputerSystem(View, cim="Xen_ComputerSystem", of="VM", where=is_guest):
     """A virtual machine."""
 
@@ -140,31 +166,7 @@ class ComputerSystem(View, cim="Xen_ComputerSystem", of="VM", where=is_guest):
     TimeOfLastStateChange = via("metrics", moment("start_time"))
     InstallDate = via("metrics", moment("install_time"))
 
-    @method("RequestStateChange", out=("Job",))
-    async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
-        """CIM_EnabledLogicalElement.RequestStateChange (DSP1057 clause 8): start the operation that leads there.
-
-        4096 and the job of its task; 0 if the machine is there already; 1 for states no machine has, 5 for values that
-        are none; 4097 if the present state or an operation in progress forbids it; 4098 if a timeout was asked for.
-        """
-        if requested_state in NEVER_SUPPORTED:
-            return Result(jobs.NOT_SUPPORTED)
-        if requested_state not in REQUESTED_STATE:
-            return Result(jobs.INVALID_PARAMETER)
-        if not jobs.no_timeout(timeout_period):
-            return Result(jobs.TIMEOUT_NOT_SUPPORTED)
-        vm = call.subject
-        operation = REQUESTED_STATE[requested_state].get(vm["power_state"])
-        if operation is None:
-            there = RESTING_STATE.get(requested_state) == vm["power_state"] and not vm["current_operations"]
-            return Result(jobs.DONE if there else jobs.INVALID_TRANSITION)
-        try:
-            task = await jobs.start(call, f"VM.{operation}", *ARGUMENTS.get(operation, ()))
-        except ApiError as error:
-            return Result(jobs.return_code(error))
-        version = call.source.find(task)
-        path = call.path_of(ConcreteJob, version) if version is not None else None
-        return Result(jobs.JOB_STARTED, {"Job": path} if path is not None else {})
+    RequestStateChange = method(request_state_change, out=("Job",))
 
 
 class ComputerSystemCapabilities(View, cim="Xen_ComputerSystemCapabilities", of="VM", where=is_guest):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cim_provider import jobs
 from cim_provider.mapping.method import Call, Result, method
-from cim_provider.mapping.rule import CimDateTime, computed, const, field, interval, moment, timestamp, xen_id
+from cim_provider.mapping.rule import CimDateTime, computed, const, field, interval, lasting, moment, timestamp, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.schema.objects import CimError
@@ -72,6 +72,45 @@ def health_state(task: Subject) -> int:
     return 20 if task["status"] == "failure" else 5
 
 
+async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
+    """CIM_ConcreteJob.RequestStateChange: Terminate and Kill cancel the task.
+
+    4096 when it was asked to stop, 0 when it has; 4097 if it had ended before; 1 for what a task cannot do.
+    """
+    if requested_state in (START, SUSPEND, SERVICE):
+        return Result(jobs.NOT_SUPPORTED)
+    if requested_state not in (TERMINATE, KILL):
+        return Result(jobs.INVALID_PARAMETER)
+    if not jobs.no_timeout(timeout_period):
+        return Result(jobs.TIMEOUT_NOT_SUPPORTED)
+    if _finished(call.subject):
+        return Result(jobs.INVALID_TRANSITION)
+    try:
+        await call.source.call(call.principal, "task.cancel", call.subject.ref)
+    except ApiError as error:
+        return Result(jobs.return_code(error))
+    after = call.source.find(call.subject.ref)
+    ended = after is None or after.values["status"] in ("success", "failure", "cancelled")
+    return Result(jobs.DONE if ended else jobs.JOB_STARTED)
+
+
+async def get_error(call: Call) -> Result:
+    """CIM_ConcreteJob.GetError: NULL for a job that did not fail; CIM_ERR_FAILED is told while it still runs."""
+    info = call.subject["error_info"]
+    if not _finished(call.subject):
+        raise CimError(1, "the job has not ended")
+    return Result(0, {"Error": jobs.cim_error(info)} if call.subject["status"] == "failure" and info else {})
+
+
+async def get_errors(call: Call) -> Result:
+    """As GetError, with an array."""
+    info = call.subject["error_info"]
+    if not _finished(call.subject):
+        raise CimError(1, "the job has not ended")
+    failed = call.subject["status"] == "failure" and info
+    return Result(0, {"Errors": (jobs.cim_error(info),) if failed else ()})
+
+
 class ConcreteJob(View, cim="Xen_ConcreteJob", of="task"):
     """A task."""
 
@@ -91,46 +130,11 @@ class ConcreteJob(View, cim="Xen_ConcreteJob", of="task"):
     TimeOfLastStateChange = computed(time_of_last_state_change)
     LocalOrUtcTime = const(2)
     JobRunTimes = const(1)
-    TimeBeforeRemoval = const(interval(TIME_BEFORE_REMOVAL))
+    TimeBeforeRemoval = lasting(TIME_BEFORE_REMOVAL)
     DeleteOnCompletion = const(True)
     ErrorCode = computed(error_code)
     ErrorDescription = computed(error_description)
 
-    @method("RequestStateChange")
-    async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
-        """CIM_ConcreteJob.RequestStateChange: Terminate and Kill cancel the task.
-
-        4096 when it was asked to stop, 0 when it has; 4097 if it had ended before; 1 for what a task cannot do.
-        """
-        if requested_state in (START, SUSPEND, SERVICE):
-            return Result(jobs.NOT_SUPPORTED)
-        if requested_state not in (TERMINATE, KILL):
-            return Result(jobs.INVALID_PARAMETER)
-        if not jobs.no_timeout(timeout_period):
-            return Result(jobs.TIMEOUT_NOT_SUPPORTED)
-        if _finished(call.subject):
-            return Result(jobs.INVALID_TRANSITION)
-        try:
-            await call.source.call(call.principal, "task.cancel", call.subject.ref)
-        except ApiError as error:
-            return Result(jobs.return_code(error))
-        after = call.source.find(call.subject.ref)
-        ended = after is None or after.values["status"] in ("success", "failure", "cancelled")
-        return Result(jobs.DONE if ended else jobs.JOB_STARTED)
-
-    @method("GetError", out=("Error",))
-    async def get_error(call: Call) -> Result:
-        """CIM_ConcreteJob.GetError: NULL for a job that did not fail; CIM_ERR_FAILED is told while it still runs."""
-        info = call.subject["error_info"]
-        if not _finished(call.subject):
-            raise CimError(1, "the job has not ended")
-        return Result(0, {"Error": jobs.cim_error(info)} if call.subject["status"] == "failure" and info else {})
-
-    @method("GetErrors", out=("Errors",))
-    async def get_errors(call: Call) -> Result:
-        """As GetError, with an array."""
-        info = call.subject["error_info"]
-        if not _finished(call.subject):
-            raise CimError(1, "the job has not ended")
-        failed = call.subject["status"] == "failure" and info
-        return Result(0, {"Errors": (jobs.cim_error(info),) if failed else ()})
+    RequestStateChange = method(request_state_change)
+    GetError = method(get_error, out=("Error",))
+    GetErrors = method(get_errors, out=("Errors",))

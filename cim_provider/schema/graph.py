@@ -68,8 +68,10 @@ class Method:
     propagated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CimClass:
+    """A class with all it inherits (Rule 2). Compared and hashed by identity."""
+
     name: str
     superclass: str  # "" for a root class
     qualifiers: Mapping[str, Qualifier]  # by lower-case name

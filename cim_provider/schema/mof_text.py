@@ -21,7 +21,8 @@ class MofError(Exception):
 def sources(paths: Iterable[File]) -> list[tuple[File, str]]:
     """Every file of a schema with its text, in the order of compilation.
 
-    Included files come before what else their includer holds. A file that is named twice counts once. MofError for a file that cannot be read.
+    Included files come before what else their includer holds; a file that is named twice counts once. MofError for a
+    file that cannot be read. A folder stands for its `xencim*.mof`, which includes the others.
     """
     found: dict[File, str] = {}
     reading: set[File] = set()
@@ -40,5 +41,9 @@ def sources(paths: Iterable[File]) -> list[tuple[File, str]]:
         found[path] = _INCLUDE.sub("", text)
 
     for path in paths:
-        visit(File(path), str(path))
+        files = sorted(path.glob("xencim*.mof")) if path.is_dir() else [path]
+        if not files:
+            raise MofError(f"{path}: there is no xencim*.mof in this folder")
+        for file in files:
+            visit(file, str(file))
     return list(found.items())

@@ -38,6 +38,17 @@ FILTERED_ENUMERATION_NOT_SUPPORTED = 25
 CONTINUATION_ON_ERROR_NOT_SUPPORTED, SERVER_LIMITS_EXCEEDED, SERVER_IS_SHUTTING_DOWN = 26, 27, 28
 
 
+# The namespaces of the server, and other names under which clients look for the Interop namespace (DSP1033).
+CIMV2, INTEROP = "root/cimv2", "interop"
+_ALIASES = {"root/interop": INTEROP}
+
+
+def canonical_namespace(name: str) -> str:
+    """The one spelling of a namespace name: no outer slashes, lower case (DSP0004: case is ignored), no alias."""
+    plain = "/".join(part for part in name.lower().split("/") if part)
+    return _ALIASES.get(plain, plain)
+
+
 @dataclass(frozen=True, slots=True)
 class Path:
     """An object path. `keys` are sorted by name; values are str, int, bool or Path. A class path has keys None."""
@@ -64,3 +75,13 @@ class Instance:
     values: dict[str, Any]
     path: Path | None = None
     types: dict[str, str] = field(default_factory=dict)  # as received, for embedded instances of unknown classes
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter of an extrinsic call as it came: the value (None for NULL, tuple for an array, Instance for an
+    embedded one), its CIM type ("" when neither the client nor the schema tells one), and whether it was embedded."""
+
+    value: Any
+    type: str = ""
+    embedded: bool = False

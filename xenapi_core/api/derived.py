@@ -28,8 +28,8 @@ READS = frozenset(
 )  # fmt: skip
 WRITES = frozenset({"set", "add_to", "remove_from", "add", "remove"})
 
-# Declared messages that write the field they name, and do nothing else. Their roles and Async forms differ from those of
-# derived setters, which is why the API declares them.
+# Declared messages that write the field they name, and do nothing else. Their roles and Async forms differ from those
+# of derived setters, which is why the API declares them.
 PLAIN_WRITES = frozenset(
     {
         "VM.add_to_other_config", "VM.remove_from_other_config", "VM.set_other_config",
@@ -161,7 +161,7 @@ def plain_write(method: Method) -> tuple[str, str]:
     raise ValueError(f"{method.wire_name} names no stored field")
 
 
-# Constructor fields that the API requires but API 1.0 has not: records of 1.0 clients lack them, and get the empty value.
+# Constructor fields that the API requires but API 1.0 has not: records of 1.0 clients lack them; they are left empty.
 LATER_FIELDS = {
     "VM": frozenset({"affinity", "PV_legacy_args", "recommendations"}),
     "VBD": frozenset({"userdevice", "empty", "other_config"}),

@@ -5,7 +5,7 @@
     value  := '"' characters without '"' '"' | "field" '"' column '"'
 
 Theory of operation
-1. `parse` makes a tree; `compile_filter` checks its columns against a class and makes a predicate. Neither reads records.
+1. `parse` makes a tree; `compile_filter` checks its columns against a class and makes a predicate; no record is read.
 2. Comparison is on text, each type in its database spelling (`database_text`), and is case sensitive.
 3. Nesting is limited, so that no expression exhausts the stack; chains of and/or are flat, so their length is not.
 """
@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xenapi_core.errors import ApiError, E
+from xenapi_core.errors import E
 from xenapi_core.model.schema import Class, Field
-from xenapi_core.model.types import format_datetime, BOOL, DATETIME, FLOAT, INT, MapType, OptionType, SetType, Type
+from xenapi_core.model.types import BOOL, DATETIME, FLOAT, INT, MapType, OptionType, SetType, Type, format_datetime
 from xenapi_core.store.api import Version
 
 MAX_NESTING = 100
@@ -65,7 +65,7 @@ class Chain:
 Node = Equal | Not | Constant | Chain
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """The text is no expression."""
 
 
@@ -75,11 +75,11 @@ def _tokens(text: str) -> list[str]:
     while True:
         match = _TOKEN.match(text, position)
         if match is None:
-            raise _Unreadable(f"unexpected character at {position}")
+            raise _UnreadableError(f"unexpected character at {position}")
         position = match.end()
         token = match[match.lastgroup or "end"]
         if match.lastgroup == "word" and token not in _WORDS:
-            raise _Unreadable(f"unknown word {token}")
+            raise _UnreadableError(f"unknown word {token}")
         tokens.append(token)
         if not token:
             return tokens
@@ -94,14 +94,14 @@ class _Parser:
         self.depth = 0
 
     def take(self) -> str:
-        token = self.tokens[self.position]
-        self.position += bool(token)
-        return token
+        word = self.tokens[self.position]
+        self.position += bool(word)
+        return word
 
     def expect(self, wanted: str) -> None:
-        token = self.take()
-        if token != wanted:
-            raise _Unreadable(f"expected {wanted or 'the end'}, got {token or 'the end'}")
+        word = self.take()
+        if word != wanted:
+            raise _UnreadableError(f"expected {wanted or 'the end'}, got {word or 'the end'}")
 
     def expression(self) -> Node:
         first = self.term()
@@ -114,15 +114,15 @@ class _Parser:
     def term(self) -> Node:
         self.depth += 1
         if self.depth > MAX_NESTING:
-            raise _Unreadable("nested too deeply")
+            raise _UnreadableError("nested too deeply")
         try:
-            token = self.tokens[self.position]
-            if token == "not":
+            word = self.tokens[self.position]
+            if word == "not":
                 self.take()
                 return Not(self.term())
-            if token in ("true", "false"):
+            if word in ("true", "false"):
                 return Constant(self.take() == "true")
-            if token == "(":
+            if word == "(":
                 self.take()
                 inner = self.expression()
                 self.expect(")")
@@ -134,14 +134,14 @@ class _Parser:
             self.depth -= 1
 
     def value(self) -> Literal | Column:
-        token = self.take()
-        if token == "field":
-            token = self.take()
-            if token.startswith('"'):
-                return Column(token[1:-1])
-        elif token.startswith('"'):
-            return Literal(token[1:-1])
-        raise _Unreadable(f"expected a value, got {token or 'the end'}")
+        word = self.take()
+        if word == "field":
+            word = self.take()
+            if word.startswith('"'):
+                return Column(word[1:-1])
+        elif word.startswith('"'):
+            return Literal(word[1:-1])
+        raise _UnreadableError(f"expected a value, got {word or 'the end'}")
 
 
 def parse(text: str) -> Node:
@@ -150,7 +150,7 @@ def parse(text: str) -> Node:
         parser = _Parser(text)
         tree = parser.expression()
         parser.expect("")
-    except _Unreadable as error:
+    except _UnreadableError as error:
         raise E.INVALID_VALUE(text, f"not a filter expression: {error}") from None
     return tree
 
@@ -173,18 +173,11 @@ def database_text(type_: Type, value: Any) -> str:
     if isinstance(type_, SetType):
         return "(" + " ".join(_quoted(database_text(type_.item, item)) for item in value) + ")"
     if isinstance(type_, MapType):
-        pairs = (
-            f"({_quoted(database_text(type_.key, k))} {_quoted(database_text(type_.value, v))})" for k, v in value.items()
-        )
-        return "(" + " ".join(pairs) + ")"
+        pairs = [(database_text(type_.key, k), database_text(type_.value, v)) for k, v in value.items()]
+        return "(" + " ".join(f"({_quoted(k)} {_quoted(v)})" for k, v in pairs) + ")"
     if isinstance(type_, OptionType):
         return "()" if value is None else "(" + _quoted(database_text(type_.item, value)) + ")"
     return str(value)
-
-
-def missing_column(cls: str, name: str) -> ApiError:
-    """INTERNAL_ERROR ["missing column", class, name]: three parameters where the table names one, as xapi sends it."""
-    return E.from_wire(["INTERNAL_ERROR", "missing column", cls, name])
 
 
 Predicate = Callable[[Version], bool]
@@ -217,7 +210,7 @@ def compile_filter(cls: Class, text: str, read: Callable[[Version, Field], Any])
             return lambda version: version.ref
         field = known.get(node.name)
         if field is None:
-            raise missing_column(cls.name, node.name)
+            raise E.INTERNAL_ERROR("missing column", cls.name, node.name)
         type_ = field.type
         return lambda version: database_text(type_, read(version, field))
 

@@ -6,23 +6,18 @@ Theory of operation
 2. Therefore a fragment must be made while its version is the present one: callers render before they await anything.
 3. get_all_records joins fragments; the join is memoised per codec and class under the class's revision, and the whole
    reply under the envelope it was made for, so a repeat without a change in between costs nothing.
+4. A result that is more than one typed value (event batches) encodes itself: it has `encode(codec, records) -> bytes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from xenapi_core.model.schema import Field, Schema
 from xenapi_core.model.types import MapType, RecordType, SetType, Type
 from xenapi_core.store.api import Store, Version
 from xenapi_core.wire.api import Call, Codec
-
-
-class Encodes(Protocol):
-    """A result that is more than one typed value, and knows how to become a fragment (event batches)."""
-
-    def encode(self, codec: Codec, records: Records) -> bytes: ...
 
 
 class Records:
@@ -103,13 +98,14 @@ class Records:
 
     def render(self, codec: Codec, type_: Type | None, value: Any) -> bytes:
         """The fragment of an internal value: a Version where the type says record, ref -> Version for maps of them."""
-        if isinstance(type_, RecordType) and isinstance(value, Version):
+        if isinstance(value, str | int | float):
+            return codec.value(type_, value)
+        if isinstance(value, Version):
             return self.fragment(codec, value)
+        if hasattr(value, "encode"):
+            return value.encode(codec, self)
         if isinstance(type_, MapType) and isinstance(type_.value, RecordType):
             return self.mapping(codec, value.items())
         if isinstance(type_, SetType) and isinstance(type_.item, RecordType):
             return codec.array([self.render(codec, type_.item, item) for item in value])
-        encode = getattr(value, "encode", None)
-        if encode is not None and not isinstance(value, str):
-            return encode(codec, self)
         return codec.value(type_, value)

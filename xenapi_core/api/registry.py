@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
+from xenapi_core.engine.plan import World
 from xenapi_core.ids import Ids
 from xenapi_core.model.schema import Schema
 from xenapi_core.store.api import Store, Txn, Version
@@ -54,6 +55,11 @@ class CallContext:
     @property
     def store(self) -> Store:
         return self.services.store
+
+    @property
+    def world(self) -> World:
+        """What plan functions and placement read."""
+        return cast(World, self.services)
 
     @property
     def now(self) -> int:

@@ -1,7 +1,7 @@
 """Who may call what: a message names its least role, and a session carries the roles of its user.
 
-Rule 1: the superuser (the Unix socket, and the accounts an authenticator says so of) passes every check; nobody else may
-        call LOCAL_ROOT_ONLY messages.
+Rule 1: the superuser (the Unix socket, and accounts that an authenticator calls so) passes every check; nobody else
+        may call LOCAL_ROOT_ONLY messages.
 Rule 2: a check reads two frozen sets; what a message requires is computed once, at start.
 """
 
@@ -31,12 +31,12 @@ def may(caller: Caller, allowed: frozenset[str]) -> bool:
     return caller.local_root or not caller.roles.isdisjoint(allowed)
 
 
-def may_touch_key(caller: Caller, rules: tuple[tuple[str, frozenset[str]], ...], key: object) -> bool:
-    """Whether a key has a rule of its own that lets `caller` write it (API reference: map_keys_roles)."""
+def key_allows(rules: tuple[tuple[str, frozenset[str]], ...], key: object) -> frozenset[str] | None:
+    """The roles that may write map key `key`, if it has a rule of its own (API reference: map_keys_roles)."""
     for pattern, allowed in rules:
         if key == pattern or (pattern.endswith("*") and str(key).startswith(pattern[:-1])):
-            return may(caller, allowed)
-    return False
+            return allowed
+    return None
 
 
 def refusal(wire_name: str, allowed: frozenset[str]) -> ApiError:

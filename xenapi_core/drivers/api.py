@@ -152,7 +152,7 @@ class Hypervisor(Protocol):
         """Every machine that exists on this host now."""
 
     async def create(self, spec: DomainSpec, paused: bool, progress: Progress) -> DomainState:
-        """Build and boot; paused: stop before the first instruction. exists, no_memory, in_use, not_found (a volume)."""
+        """Build and boot; paused: stop before the first instruction. exists, no_memory, in_use, not_found (volume)."""
 
     async def destroy(self, uuid: str) -> None:
         """Pull the plug. not_found."""

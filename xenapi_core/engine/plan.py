@@ -5,6 +5,7 @@ Theory of operation
    of the API reference. It changes nothing and never awaits, so it may be called again, for a dry run or a menu.
 2. A step has a `do` and, if it changes something, an `undo`. When a step fails, the steps before it are undone in
    reverse; a step that fails cleans up after itself. Tests fail every step of every plan in turn.
+   What only changes records belongs into `finish`, which needs no undo.
 3. Claims are records: `current_operations` of each claimed object maps the task to the operation while the plan runs.
    They are visible to clients, survive a crash, and cannot deadlock, because all of them are taken in one commit.
 4. The engine runs plans; nothing here knows a socket, a session or a wire format.
@@ -60,12 +61,16 @@ StepAction = Callable[[Run], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Step:
-    """One undoable action. `weight` is its share of the progress bar."""
+    """One undoable action. `weight` is its share of the progress bar.
+
+    `deadline`: seconds after which it counts as failed; None for steps that only write records.
+    """
 
     name: str
     do: StepAction
     undo: StepAction | None = None
     weight: float = 1.0
+    deadline: float | None = 3600.0
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,19 @@ class Claim:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will happen. `cancels`: operations in progress on the claimed objects that this one overrules."""
+    """What will happen.
+
+    finish   what becomes true of records when all steps are done: written in the very commit that releases the claims,
+             so nobody sees the new state beside a stale claim.
+    result   the value of the call; it may use what steps left in Run.results.
+    cancels  operations in progress on the claimed objects that this one overrules.
+    """
 
     steps: tuple[Step, ...]
     claims: tuple[Claim, ...] = ()
     result: Callable[[Run], Any] = field(default=lambda run: None)
     cancels: frozenset[str] = frozenset()
+    finish: Callable[[Run, Txn], None] = field(default=lambda run, txn: None)
 
 
 PlanFunction = Callable[..., Plan]

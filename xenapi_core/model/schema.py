@@ -244,7 +244,7 @@ def _derive_queries(cls: Class) -> Iterator[Message]:
         yield _reading(
             "get_all_records_where", (expr,), records, "The records that match, by reference.", state=state, hidden=True
         )
-    if "name_label" in cls.by_name:
+    if any(f.column == "name__label" for f in cls.fields):  # pool.name_label is outside the namespace "name"
         label = Param("label", STRING)
         yield _reading("get_by_name_label", (label,), refs, "All objects with that name.", state=state)
 

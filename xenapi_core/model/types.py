@@ -113,6 +113,7 @@ class BoolType(Type):
         return False
 
 
+_EPOCH = "19700101T00:00:00Z"
 _DATETIME = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?\Z",
 )
@@ -147,11 +148,14 @@ class DateTimeType(Type):
 
 
 def format_datetime(moment: int) -> str:
-    """The Xen-API spelling of an instant: 20260101T12:00:00Z."""
+    """The Xen-API spelling of an instant: 20260101T12:00:00Z. The epoch for what four digits of a year cannot tell."""
     try:
-        return time.strftime("%Y%m%dT%H:%M:%SZ", time.gmtime(moment))
+        year, month, day, hour, minute, second = time.gmtime(moment)[:6]
     except (OverflowError, ValueError, OSError):
-        return "19700101T00:00:00Z"
+        return _EPOCH
+    if not 1 <= year <= 9999:
+        return _EPOCH
+    return f"{year:04}{month:02}{day:02}T{hour:02}:{minute:02}:{second:02}Z"
 
 
 @dataclass(frozen=True)

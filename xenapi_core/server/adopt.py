@@ -5,3 +5,82 @@ Rule 1: the simulator stands for hypervisors that went on running while the mana
 Rule 2: what was under way when the manager died is not adopted: a VM that was being started has no domain yet, and
         engine.recover() unwinds its claim.
 """
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from xenapi_core.drivers.api import DomainSpec, DriverError, GuestState, PowerState
+from xenapi_core.drivers.sim.world import SimWorld
+from xenapi_core.engine.engine import Engine
+from xenapi_core.engine.specs import domain_spec
+from xenapi_core.ids import is_null
+from xenapi_core.store.api import Store, Version
+
+log = logging.getLogger(__name__)
+
+
+def adopt_pool(store: Store, engine: Engine, world: SimWorld) -> None:
+    """Make a host driver for every host record, a storage driver for every SR, and all that is in them."""
+    for sr in store.all("SR").values():
+        repository = world.add_storage(sr["uuid"], sr["physical_size"])
+        for ref in store.related(sr.ref, "VDIs"):
+            vdi = store.get(ref)
+            repository.preload(vdi["uuid"], vdi["virtual_size"], vdi["physical_utilisation"])
+        engine.add_storage(sr.ref, repository)
+    for host in store.all("host").values():
+        metrics, dom0 = store.find(host["metrics"]), store.find(host["control_domain"])
+        driver = world.add_host(
+            host["uuid"],
+            host["hostname"],
+            host["address"],
+            memory=metrics["memory_total"] if metrics else 0,
+            cpus=len(store.related(host.ref, "host_CPUs")),
+            reserved=dom0["memory_dynamic_max"] if dom0 else 0,
+        )
+        for ref in store.related(host.ref, "resident_VMs"):
+            vm = store.get(ref)
+            if vm["power_state"] not in ("Running", "Paused") or vm["is_control_domain"]:
+                continue
+            metrics = store.find(vm["metrics"])
+            agent = _agent(store, vm)
+            try:
+                driver.preload(
+                    _attached(store, vm),
+                    PowerState(vm["power_state"]),
+                    domid=vm["domid"],
+                    start_time=metrics["start_time"] if metrics else None,
+                    guest=agent,
+                    agent=agent is not None,
+                )
+            except DriverError as error:
+                log.warning("VM %s cannot go on running: %s", vm["uuid"], error.text)
+        engine.add_host(host.ref, driver)
+    for vm in store.all("VM").values():
+        image = store.find(vm["suspend_VDI"])
+        if vm["power_state"] == "Suspended" and image is not None:
+            world.preload_image(image["uuid"], domain_spec(store, vm))
+
+
+def _attached(store: Store, vm: Version) -> DomainSpec:
+    """The machine with the devices it has now; those unplugged since its start are left out."""
+    spec = domain_spec(store, vm)
+    attached = {
+        store.get(ref)["uuid"]
+        for ref in (*store.related(vm.ref, "VBDs"), *store.related(vm.ref, "VIFs"))
+        if store.get(ref)["currently_attached"]
+    }
+    return replace(
+        spec,
+        disks=tuple(disk for disk in spec.disks if disk.uuid in attached),
+        nics=tuple(nic for nic in spec.nics if nic.uuid in attached),
+    )
+
+
+def _agent(store: Store, vm: Version) -> GuestState | None:
+    """What the guest's tools had reported, None if they had not."""
+    found = None if is_null(vm["guest_metrics"]) else store.find(vm["guest_metrics"])
+    if found is None:
+        return None
+    return GuestState(dict(found["os_version"]), dict(found["PV_drivers_version"]), dict(found["networks"]))

@@ -89,10 +89,22 @@ class Router:
         return found
 
 
+def plain_error(status: int, reason: str) -> Response:
+    """An error page for endpoints that have no form of their own."""
+    return Response(status, (("Content-Type", "text/plain; charset=utf-8"),), reason.encode("utf-8") + b"\n")
+
+
 @dataclass(frozen=True, slots=True)
 class App:
-    """What a protocol endpoint gives the server: a name for listeners ("xenapi", "wbem") and its routes."""
+    """What a protocol endpoint gives the server: a name for listeners ("xenapi", "wbem") and its routes.
+
+    `error(status, reason)` makes the reply to what never becomes a Request, and to our own faults. The HTTP layer calls
+    it with the status HTTP has for the case, the endpoint may answer with the one its protocol uses: 400 (not HTTP),
+    408 (too slow), 413 (body above max_body), 431 (headers too large), 500 (a handler failed), 501 (unknown method or
+    transfer coding), 503 (too many connections), 505 (HTTP version).
+    """
 
     name: str
     routes: tuple[Route, ...]
     fallback: Handler
+    error: Callable[[int, str], Response] = plain_error

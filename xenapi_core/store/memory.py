@@ -22,16 +22,18 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xenapi_core.errors import E, never
 from xenapi_core.model.schema import Schema
 from xenapi_core.store.api import Change, Txn, Version
 from xenapi_core.store.index import OrderedIndex
-from xenapi_core.store.journal import Journal
 from xenapi_core.store.layout import Follow, Layout, Place, Pointer, layouts
 from xenapi_core.store.table import Table
 from xenapi_core.store.txn import MemoryTxn
+
+if TYPE_CHECKING:
+    from xenapi_core.store.journal import Journal
 
 
 class _Write(NamedTuple):
@@ -48,7 +50,7 @@ class _Move(NamedTuple):
     """A reference that begins or ceases to point: `key` is where to."""
 
     pointer: Pointer
-    index: OrderedIndex
+    entries: OrderedIndex
     key: str
     ref: str
 
@@ -223,9 +225,9 @@ class MemoryStore:
         self._revision = revision
         self._apply(writes, revision)
         for move in gone:
-            move.index.remove(move.key, move.ref)
+            move.entries.remove(move.key, move.ref)
         for move in new:
-            move.index.add(move.key, move.ref)
+            move.entries.add(move.key, move.ref)
         self._renew(writes, (*gone, *new), revision)
         if self.journal is not None:
             self.journal.append(revision, [(w.ref, self._head.get(w.ref)) for w in writes if _is_journalled(w)])
@@ -243,7 +245,10 @@ class MemoryStore:
             await self.journal.durable(revision)
 
     async def close(self) -> None:
-        """Flush and give the state directory free; nothing can be written afterwards. ReadOnlyError if flushing failed."""
+        """Flush and give the state directory free; nothing can be written afterwards.
+
+        ReadOnlyError if not everything could be flushed.
+        """
         if self.journal is not None:
             await self.journal.close(self._revision)
 

@@ -1,6 +1,6 @@
 """How a record lies on disk: JSON of its journalled fields, and back to the exact internal form.
 
-Rule 1: what `encode` wrote, `decode` restores exactly: tuples, integer keys and floats that JSON does not know included.
+Rule 1: what `encode` wrote, `decode` restores exactly: tuples, integer keys, floats beyond JSON.
 Rule 2: what does not fit the present schema (an older or newer program wrote it) is left out, and said once per field.
         A field that is missing or left out starts with its initial value.
 Rule 3: whatever `check` lets pass can be encoded, so that one wrong value can never stop the journal.
@@ -17,11 +17,9 @@ from typing import Any
 import orjson
 
 from xenapi_core.errors import never
+from xenapi_core.model import types as t
 from xenapi_core.model.schema import Class, Schema
-from xenapi_core.model.types import (
-    BoolType, DateTimeType, EnumType, FloatType, IntType, MapType, OptionType, RecordType, RefType, SetType, StringType,
-    Type,
-)  # fmt: skip
+from xenapi_core.model.types import Type
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +52,9 @@ class Rows:
         try:
             return orjson.dumps(kept, option=_OPTIONS).decode()
         except TypeError:
-            # Text that is not valid Unicode (names of files can be that): the slow way knows it.
-            return json.dumps(kept, allow_nan=False)
+            # Text that is not valid Unicode (names of files can be that), or an integer beyond 64 bits: the slow way
+            # knows them. The leading blank tells `decode`.
+            return " " + json.dumps(kept, allow_nan=False)
 
     def check(self, cls: str, values: Mapping[str, Any]) -> None:
         """Our bug (AssertionError) if one of the values could not be written."""
@@ -70,10 +69,7 @@ class Rows:
         if restorers is None:
             self._tell(f"records of class {cls} are left out: this schema does not keep that class")
             return None
-        try:
-            found = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            found = json.loads(text)
+        found = json.loads(text) if text.startswith(" ") else orjson.loads(text)
         if type(found) is not dict:
             raise ValueError(f"a record of {cls} is not an object")
         values = {f.name: f.initial for f in self._schema[cls].fields if f.stored}
@@ -96,24 +92,24 @@ class Rows:
 def _restorer(type_: Type, schema: Schema) -> Restore:
     """A function from a JSON value to the internal form of `type_`; it raises one of _UNFIT for anything else."""
     match type_:
-        case EnumType(values=members):
+        case t.EnumType(values=members):
             return lambda value: value if value in members else _unfit()
-        case StringType() | RefType():
+        case t.StringType() | t.RefType():
             return lambda value: value if type(value) is str else _unfit()
-        case IntType() | DateTimeType():
+        case t.IntType() | t.DateTimeType():
             return lambda value: value if type(value) is int else _unfit()
-        case BoolType():
+        case t.BoolType():
             return lambda value: value if type(value) is bool else _unfit()
-        case FloatType():
+        case t.FloatType():
             return _float
-        case SetType(item=item):
+        case t.SetType(item=item):
             return _set_restorer(_restorer(item, schema))
-        case MapType(key=key, value=value):
+        case t.MapType(key=key, value=value):
             return _map_restorer(_key_restorer(key, schema), _restorer(value, schema))
-        case OptionType(item=item):
+        case t.OptionType(item=item):
             inner = _restorer(item, schema)
             return lambda value: None if value is None else inner(value)
-        case RecordType(cls=cls):
+        case t.RecordType(cls=cls):
             return _record_restorer(schema.classes.get(cls), schema)
     raise TypeError(f"no form on disk for {type_.name}")
 
@@ -139,12 +135,12 @@ def _map_restorer(key: Restore, item: Restore) -> Restore:
 def _key_restorer(type_: Type, schema: Schema) -> Restore:
     """JSON has text keys only."""
     match type_:
-        case IntType() | DateTimeType():
+        case t.IntType() | t.DateTimeType():
             return int
-        case FloatType():
+        case t.FloatType():
             return float
-        case BoolType():
-            return lambda key: {"true": True, "false": False}.get(key, None) if key in ("true", "false") else _unfit()
+        case t.BoolType():
+            return lambda key: key == "true" if key in ("true", "false") else _unfit()
     return _restorer(type_, schema)
 
 
@@ -170,11 +166,11 @@ def _freeze(value: Any) -> Any:
 
 def _has_float(type_: Type) -> bool:
     match type_:
-        case FloatType() | RecordType():
+        case t.FloatType() | t.RecordType():
             return True
-        case SetType(item=item) | OptionType(item=item):
+        case t.SetType(item=item) | t.OptionType(item=item):
             return _has_float(item)
-        case MapType(key=key, value=value):
+        case t.MapType(key=key, value=value):
             return _has_float(key) or _has_float(value)
     return False
 

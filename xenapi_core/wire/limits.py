@@ -35,6 +35,8 @@ class XmlRefused(XmlError):
 
 DEFAULT = Limits()
 
+# What every document we read begins with; UTF-16, UTF-32 and EBCDIC do not.
+_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[^\0]")
 # An XML declaration, comments and processing instructions may stand before a DOCTYPE, and nothing else may.
 _PROLOG = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
 _ENCODING = re.compile(rb"""(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
@@ -75,21 +77,24 @@ def parse_xml(body: bytes, limits: Limits = DEFAULT, *, as_latin1: bool = False)
         encoding = declared_encoding(body).encode("ascii")
         if encoding not in _READ:
             raise XmlError(f"documents in {encoding.decode()} are not read; send UTF-8")
-    if b"<!" in body or body[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in body[:4]:
+    if _START.match(body) is None:
+        raise XmlError("only XML documents in UTF-8 (or another encoding that contains ASCII) are read")
+    declaration = b"<!" in body
+    if declaration:
         _refuse_doctype(body)
     try:
         root = etree.fromstring(body, _LATIN1_PARSER if as_latin1 else _PARSER)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise XmlError(f"not well-formed XML: {error}") from None
+    if declaration and root.getroottree().docinfo.internalDTD is not None:
+        raise XmlRefused("a document type declaration is not accepted")
     if opening > limits.max_depth and _deeper_than(limits.max_depth)(root):
         raise XmlRefused(f"elements are nested deeper than {limits.max_depth}")
     return root
 
 
 def _refuse_doctype(body: bytes) -> None:
-    """XmlRefused for a document type declaration; XmlError for UTF-16 and UTF-32, where it could hide."""
-    if body[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in body[:4]:
-        raise XmlError("only documents in UTF-8 (or another encoding that contains ASCII) are read")
+    """XmlRefused if a document type declaration stands before the root element."""
     prolog = _PROLOG.match(body)
     if prolog is not None and body[prolog.end() : prolog.end() + 9].upper() == b"<!DOCTYPE":
         raise XmlRefused("a document type declaration is not accepted")

@@ -2,8 +2,8 @@
 
 Theory of operation
 1. PAM blocks (its refusals take about two seconds), so it runs in threads of its own, with a deadline.
-2. A PAM service without a file of its own falls back to the service "other", whose rules nobody chose for us: starting is
-   refused unless the file exists.
+2. A PAM service without a file of its own falls back to the service "other", whose rules nobody chose for us: starting
+   is refused unless the file exists.
 3. Knowing a password is not enough: only users that were given roles may log in. By default that is root alone.
 """
 

@@ -3,8 +3,8 @@
 Theory of operation
 1. The file is 0600 and replaced as a whole (written beside, synced, renamed), so no reader ever sees half of it.
 2. Hashing takes some 50 ms of CPU on purpose; it runs in threads of its own, never in the loop.
-3. A running server notices a changed file at the next login. A file it cannot read any more keeps the last good accounts,
-   and says so in the log.
+3. A running server notices a changed file at the next login. If it cannot read the file any more, it keeps the last
+   good accounts, and says so in the log.
 """
 
 from __future__ import annotations

@@ -36,7 +36,6 @@ SHUTDOWN_PATIENCE = 1200.0  # seconds a guest is given to power off (drivers.api
 SECONDS_PER_CALL = 0.1
 STAGES = 20  # how often a long call tells its progress
 BOOT_WRITES = 64 << 20  # what a boot writes to a guest's first disk
-OVERHEAD = 8 << 20  # memory the hypervisor needs beside the guest's own
 
 
 class _Events:
@@ -81,7 +80,7 @@ class SimHypervisor:
 
     @property
     def memory_free(self) -> int:
-        taken = sum(machine.memory + OVERHEAD for machine in self.machines.values()) + sum(self._building.values())
+        taken = sum(machine.memory for machine in self.machines.values()) + sum(self._building.values())
         return self.memory - self.reserved - taken
 
     async def capabilities(self) -> Capabilities:
@@ -254,7 +253,7 @@ class SimHypervisor:
         )
         if known:
             raise DriverError("exists", f"machine {spec.uuid} exists")
-        needed = spec.memory_static_max + OVERHEAD
+        needed = spec.memory_static_max
         if needed > self.memory_free:
             raise DriverError("no_memory", f"{needed} bytes needed, {max(0, self.memory_free)} free")
 
@@ -275,7 +274,7 @@ class SimHypervisor:
         """A new machine after `work`; nothing is left of it if that fails or is cancelled (rules 1 and 2)."""
         self._check_new(spec)
         self._check_volumes(spec.disks)
-        self._building[spec.uuid] = spec.memory_static_max + OVERHEAD
+        self._building[spec.uuid] = spec.memory_static_max
         try:
             await work()
             self._check_volumes(spec.disks)

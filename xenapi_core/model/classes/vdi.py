@@ -82,7 +82,7 @@ VDI = Class(
         Field("location", STRING, RO, "Name of the disk inside its storage repository.", default=""),
         Field("managed", BOOL, RO,
               "Whether the server looks after the disk; false for parts of chains that only storage knows.",
-              default=False),
+              default=True),
         Field("missing", BOOL, RO, "Whether the last scan did not find the disk.", default=False),
         Field("parent", Ref("VDI"), RO, "Disk this one was cloned from.", default=NULL_REF, state="deprecated"),
         Field("xenstore_data", STRING_MAP, RW, "Keys put into the guest's xenstore when the disk is attached.",

@@ -1,0 +1,169 @@
+"""Association operations of DSP0200: Associators, References and their names; on instances and on classes.
+
+Rule 1: an instance reached over several associations is returned once.
+Rule 2: a source that does not exist is an error, not an empty answer, so that a typing mistake in a path is seen.
+Rule 3: a filter that names a class that does not exist is an error too (INVALID_PARAMETER).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cim_provider.mapping.association import Link
+from cim_provider.mapping.extent import Rendition, Shown
+from cim_provider.operations.api import Operation, Reply, operation
+from cim_provider.operations.intrinsic import get, instance_writer, listed_names, provider_of, required
+from cim_provider.schema.graph import CimClass, ClassGraph
+from cim_provider.schema.objects import INVALID_PARAMETER, Path
+from cim_provider.wire.classes import class_declaration
+from cim_provider.wire.encode import encoder_of
+
+
+def filter_class(op: Operation, name: str) -> str | None:
+    """A class given as a filter, in the schema's spelling; None if there is none. CimError INVALID_PARAMETER."""
+    given = op.params.get(name)
+    return None if not given else provider_of(op).class_of(op.namespace, given, INVALID_PARAMETER).name
+
+
+def _plays(op: Operation, parameter: str, role: str) -> bool:
+    """Whether a Role or ResultRole parameter allows `role`."""
+    wanted = op.params.get(parameter)
+    return not wanted or wanted.lower() == role.lower()
+
+
+def source_of(op: Operation) -> Shown:
+    """The instance the walk starts at."""
+    path: Path = required(op, "ObjectName", Path)
+    provider_of(op).class_of(op.namespace, path.classname, INVALID_PARAMETER)
+    return get(op, path)
+
+
+def links(op: Operation, source: Shown, of: str | None) -> Iterator[tuple[Link, Rendition, str]]:
+    """Associations of class `of` that `source` is part of in the Role asked for: each with its other end and the role
+    that one plays."""
+    provider = provider_of(op)
+    if not isinstance(source, Rendition):  # nothing is associated with an association
+        return
+    for association in provider.associations(op.namespace, of):
+        for mine, others in ((association.left, association.right), (association.right, association.left)):
+            if _plays(op, "Role", mine):
+                for link in association.links_of(provider, source, mine):
+                    yield link, (link.right if mine == association.left else link.left), others
+
+
+def associated(op: Operation) -> list[Shown]:
+    """What Associators returns for an instance, in the order of the declarations."""
+    source = source_of(op)
+    result, graph = filter_class(op, "ResultClass"), provider_of(op).graph(op.namespace)
+    found: dict[Path, Shown] = {}
+    for _, other, role in links(op, source, filter_class(op, "AssocClass")):
+        if _plays(op, "ResultRole", role) and (result is None or graph.is_a(other.path.classname, result)):
+            found.setdefault(other.path, other)
+    return list(found.values())
+
+
+def referring(op: Operation) -> list[Shown]:
+    """What References returns for an instance."""
+    found: dict[Path, Shown] = {}
+    for link, _, _ in links(op, source_of(op), filter_class(op, "ResultClass")):
+        found.setdefault(link.path, link)
+    return list(found.values())
+
+
+def _reply(op: Operation, shown: list[Shown]) -> Reply:
+    encoder = encoder_of(provider_of(op).graph(op.namespace))
+    names, origin = listed_names(op.params), bool(op.params.get("IncludeClassOrigin"))
+    write = instance_writer(encoder, lambda classname: names, origin)
+    plain = names is None and not origin
+    return Reply([encoder.object_with_path(s.path, s.form("instance", write) if plain else write(s)) for s in shown])
+
+
+def _names(op: Operation, paths: list[Path]) -> Reply:
+    encoder = encoder_of(provider_of(op).graph(op.namespace))
+    return Reply([encoder.object_path(path) for path in paths])
+
+
+def _is_class(op: Operation) -> bool:
+    path: Path = required(op, "ObjectName", Path)
+    return path.keys is None
+
+
+@operation("Associators")
+def associators(op: Operation) -> Reply:
+    """DSP0200 5.4.2.14."""
+    return _classes_reply(op, associated_classes(op)) if _is_class(op) else _reply(op, associated(op))
+
+
+@operation("AssociatorNames")
+def associator_names(op: Operation) -> Reply:
+    """DSP0200 5.4.2.15."""
+    if _is_class(op):
+        return _names(op, [Path(cls.name, None, op.namespace) for cls in associated_classes(op)])
+    return _names(op, [shown.path for shown in associated(op)])
+
+
+@operation("References")
+def references(op: Operation) -> Reply:
+    """DSP0200 5.4.2.16."""
+    return _classes_reply(op, referring_classes(op)) if _is_class(op) else _reply(op, referring(op))
+
+
+@operation("ReferenceNames")
+def reference_names(op: Operation) -> Reply:
+    """DSP0200 5.4.2.17."""
+    if _is_class(op):
+        return _names(op, [Path(cls.name, None, op.namespace) for cls in referring_classes(op)])
+    return _names(op, [shown.path for shown in referring(op)])
+
+
+# ---- on classes: what the schema allows, whether or not there are instances
+
+
+def _class_links(op: Operation, of: str | None) -> Iterator[tuple[CimClass, str, str]]:
+    """Association classes of class `of` that can refer to the source class in the Role asked for: each with the class
+    at another reference and the role that one plays."""
+    provider = provider_of(op)
+    path: Path = required(op, "ObjectName", Path)
+    source = provider.class_of(op.namespace, path.classname, INVALID_PARAMETER).name
+    graph: ClassGraph = provider.graph(op.namespace)
+    for association in graph.classes.values():
+        if not association.association or (of is not None and not graph.is_a(association.name, of)):
+            continue
+        ends = [p for p in association.properties.values() if p.type == "reference"]
+        for mine in ends:
+            if graph.is_a(source, mine.reference_class) and _plays(op, "Role", mine.name):
+                for other in ends:
+                    if other is not mine:
+                        yield association, other.reference_class, other.name
+
+
+def associated_classes(op: Operation) -> list[CimClass]:
+    """The classes the schema lets a class be associated with."""
+    graph = provider_of(op).graph(op.namespace)
+    result = filter_class(op, "ResultClass")
+    found: dict[str, CimClass] = {}
+    for _, name, role in _class_links(op, filter_class(op, "AssocClass")):
+        if _plays(op, "ResultRole", role) and (result is None or graph.is_a(name, result)):
+            cls = graph.classes[name.lower()]
+            found.setdefault(cls.name, cls)
+    return list(found.values())
+
+
+def referring_classes(op: Operation) -> list[CimClass]:
+    """The association classes the schema lets a class be part of."""
+    found = {cls.name: cls for cls, _, _ in _class_links(op, filter_class(op, "ResultClass"))}
+    return list(found.values())
+
+
+def _classes_reply(op: Operation, classes: list[CimClass]) -> Reply:
+    encoder = encoder_of(provider_of(op).graph(op.namespace))
+    qualifiers, origin = bool(op.params.get("IncludeQualifiers")), bool(op.params.get("IncludeClassOrigin"))
+    names = listed_names(op.params)
+    return Reply(
+        [
+            encoder.object_with_path(
+                Path(cls.name, None, op.namespace), class_declaration(cls, False, qualifiers, origin, names)
+            )
+            for cls in classes
+        ]
+    )

@@ -1,0 +1,76 @@
+"""Extrinsic methods: from a decoded call to the function a profile declared, and its result back to XML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from cim_provider import jobs
+from cim_provider.mapping.extent import Rendition
+from cim_provider.mapping.method import Call, Result
+from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.view import View
+from cim_provider.operations.api import MethodCall, MethodReply
+from cim_provider.schema.graph import Method
+from cim_provider.schema.objects import (
+    INVALID_PARAMETER,
+    METHOD_NOT_AVAILABLE,
+    METHOD_NOT_FOUND,
+    NOT_FOUND,
+    CimError,
+    Path,
+)
+from cim_provider.wire.encode import encoder_of
+from xenapi_core.errors import ApiError
+
+if TYPE_CHECKING:
+    from cim_provider.provider import CimProvider
+    from xenapi_core.store.api import Version
+
+
+async def invoke(call: MethodCall) -> MethodReply:
+    """Run a method on an instance.
+
+    CimError METHOD_NOT_FOUND: the class declares no such method; METHOD_NOT_AVAILABLE: no profile gives it a behaviour;
+    INVALID_PARAMETER: an unknown parameter; NOT_FOUND: no such instance. An ApiError of the pool that the method did
+    not turn into a return value becomes the CimError of jobs.cim_status.
+    """
+    provider = cast("CimProvider", call.provider)
+    cls = provider.class_of(call.namespace, call.path.classname)
+    declared = cls.methods.get(call.method.lower())
+    if declared is None:
+        raise CimError(METHOD_NOT_FOUND, f"{cls.name} has no method {call.method}")
+    unknown = [name for name in call.params if name.lower() not in declared.parameters]
+    if unknown:
+        raise CimError(INVALID_PARAMETER, f"{declared.name} has no parameter {unknown[0]}")
+    if call.path.keys is None:
+        raise CimError(METHOD_NOT_AVAILABLE, f"{declared.name} is invoked on instances")
+    target = provider.find(call.path, call.namespace)
+    if target is None:
+        raise CimError(NOT_FOUND, f"there is no such instance of {cls.name}")
+    behaviour = target.view.methods.get(declared.name)
+    if behaviour is None:
+        raise CimError(METHOD_NOT_AVAILABLE, f"{declared.name} of {cls.name} is not implemented")
+    given = {name.lower(): param.value for name, param in call.params.items()}
+    arguments = {python: given.get(name) for name, python in behaviour.inputs.items()}
+    try:
+        result = await behaviour.function(_context(provider, call, target), **arguments)
+    except ApiError as error:
+        raise CimError(jobs.cim_status(error), str(error)) from error
+    return _reply(provider, call.namespace, declared, result)
+
+
+def _context(provider: CimProvider, call: MethodCall, target: Rendition) -> Call:
+    def path_of(view: type[View], version: Version) -> Path | None:
+        shown = provider.extent(view).of(version)
+        return shown[0].path if shown else None
+
+    return Call(Subject(provider.source, target.version, target.item), call.principal, provider.source, path_of)
+
+
+def _reply(provider: CimProvider, namespace: str, declared: Method, result: Result) -> MethodReply:
+    encoder = encoder_of(provider.graph(namespace))
+    out = []
+    for name, value in result.out.items():
+        parameter = declared.parameters[name.lower()]
+        out.append(encoder.param_value(parameter.name, parameter.type, value, parameter.array))
+    return MethodReply(result.value, declared.return_type, out)

@@ -1,0 +1,242 @@
+"""Instance operations of DSP0200: GetInstance, EnumerateInstances, EnumerateInstanceNames, and those that write.
+
+Rule 1: LocalOnly is deprecated (DSP0200 5.4.2.2); NULL counts as false, so that nobody loses properties by not asking.
+        A client that says true gets it as the first versions defined it.
+Rule 2: IncludeQualifiers is deprecated for instances and may be ignored: instances carry no qualifiers.
+Rule 3: what the pool shows cannot be created, changed or deleted through intrinsic operations; the methods of the
+        profiles do that. Whoever tries is told whether the thing exists before being told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from cim_provider.mapping.extent import Shown
+from cim_provider.operations.api import Operation, Reply, operation
+from cim_provider.schema.graph import CimClass, ClassGraph
+from cim_provider.schema.objects import (
+    INVALID_PARAMETER,
+    NO_SUCH_PROPERTY,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    QUERY_LANGUAGE_NOT_SUPPORTED,
+    CimError,
+    Instance,
+    Path,
+)
+from cim_provider.wire.encode import Encoder, encoder_of
+
+if TYPE_CHECKING:
+    from cim_provider.provider import CimProvider
+
+Write = Callable[[Shown], bytes]
+
+
+def provider_of(op: Operation) -> CimProvider:
+    """The provider behind an operation (operations/api.Provider says what the service may know of it)."""
+    return cast("CimProvider", op.provider)
+
+
+def required(op: Operation, name: str, kind: type) -> Any:
+    """A parameter that must be there and of a kind; CimError INVALID_PARAMETER."""
+    value = op.params.get(name)
+    if not isinstance(value, kind):
+        raise CimError(INVALID_PARAMETER, f"{op.name} needs {name}")
+    return value
+
+
+def instance_path(op: Operation, name: str) -> Path:
+    """A parameter that names an instance; CimError INVALID_PARAMETER, INVALID_CLASS."""
+    path: Path = required(op, name, Path)
+    if path.keys is None:
+        raise CimError(INVALID_PARAMETER, f"{name} names a class, not an instance")
+    provider_of(op).class_of(op.namespace, path.classname)
+    return path
+
+
+def get(op: Operation, path: Path) -> Shown:
+    """The instance of a path. CimError NOT_FOUND; INVALID_PARAMETER if the path lacks a key of its class."""
+    provider = provider_of(op)
+    found = provider.find(path, op.namespace) or provider.find_link(path, op.namespace)
+    if found is not None:
+        return found
+    cls = provider.class_of(op.namespace, path.classname)
+    given = {name for name, _ in path.keys or ()}
+    if given and given != set(cls.keys):
+        raise CimError(INVALID_PARAMETER, f"the keys of {cls.name} are {', '.join(cls.keys)}")
+    raise CimError(NOT_FOUND, f"there is no such instance of {path.classname}")
+
+
+def listed_names(params: Mapping[str, Any]) -> frozenset[str] | None:
+    """The properties a PropertyList leaves, in lower case; None for all (DSP0200: unknown names are ignored)."""
+    names = params.get("PropertyList")
+    return None if names is None else frozenset(name.lower() for name in names)
+
+
+def instance_writer(encoder: Encoder, names: Callable[[str], frozenset[str] | None], class_origin: bool) -> Write:
+    """What turns an instance into INSTANCE; `names` gives the properties for instances of a class (None: all)."""
+
+    def write(shown: Shown) -> bytes:
+        classname = shown.path.classname
+        chosen = names(classname)
+        if chosen is None and not class_origin:
+            return encoder.instance(classname, shown.values)
+        return encoder.instance(classname, shown.values, names=chosen, class_origin=class_origin)
+
+    return write
+
+
+def enumeration_names(
+    graph: ClassGraph, named: CimClass, params: Mapping[str, Any]
+) -> Callable[[str], frozenset[str] | None]:
+    """Which properties EnumerateInstances of class `named` returns for an instance of one of its subclasses.
+
+    DeepInheritance=false leaves those `named` has; LocalOnly=true those `named` defines or overrides, and with
+    DeepInheritance those that the classes below it do; PropertyList limits the rest.
+    """
+    listed = listed_names(params)
+    local = params.get("LocalOnly") is True
+    deep = params.get("DeepInheritance") is not False
+    if not local and deep:
+        return lambda classname: listed
+    known: dict[str, frozenset[str] | None] = {}
+
+    def names(classname: str) -> frozenset[str] | None:
+        if classname not in known:
+            if local:
+                chosen = set(local_names(named))
+                for name in (classname, *graph.superclasses(classname)) if deep else ():
+                    if name == named.name:
+                        break
+                    chosen |= local_names(graph.classes[name.lower()])
+            else:
+                chosen = set(named.properties)
+            known[classname] = frozenset(chosen if listed is None else chosen & listed)
+        return known[classname]
+
+    return names
+
+
+def local_names(cls: CimClass) -> frozenset[str]:
+    """Properties a class defines or overrides, in lower case."""
+    return frozenset(name for name, declared in cls.properties.items() if not declared.propagated)
+
+
+def instances(op: Operation, classname: str) -> Iterator[Shown]:
+    """All instances of a class and its subclasses in the operation's namespace."""
+    provider = provider_of(op)
+    for extent in provider.extents(op.namespace, classname):
+        yield from extent
+    for association in provider.associations(op.namespace, classname):
+        yield from association.links(provider, op.namespace)
+
+
+@operation("GetInstance")
+def get_instance(op: Operation) -> Reply:
+    """DSP0200 5.4.2.2."""
+    found = get(op, instance_path(op, "InstanceName"))
+    provider = provider_of(op)
+    names = listed_names(op.params)
+    if op.params.get("LocalOnly") is True:
+        local = local_names(provider.class_of(op.namespace, found.path.classname))
+        names = local if names is None else names & local
+    origin = bool(op.params.get("IncludeClassOrigin"))
+    encoder = encoder_of(provider.graph(op.namespace))
+    write = instance_writer(encoder, lambda classname: names, origin)
+    return Reply([found.form("instance", write) if names is None and not origin else write(found)])
+
+
+@operation("EnumerateInstances")
+def enumerate_instances(op: Operation) -> Reply:
+    """DSP0200 5.4.2.11. The answer with default options is a join of what is kept on the extents."""
+    provider = provider_of(op)
+    named = provider.class_of(op.namespace, required(op, "ClassName", str))
+    graph = provider.graph(op.namespace)
+    encoder = encoder_of(graph)
+    origin = bool(op.params.get("IncludeClassOrigin"))
+    write = instance_writer(encoder, enumeration_names(graph, named, op.params), origin)
+
+    def write_named(shown: Shown) -> bytes:
+        return encoder.named_instance(shown.path, write(shown))
+
+    plain = not origin and op.params.get("PropertyList") is None
+    plain = plain and op.params.get("LocalOnly") is not True and op.params.get("DeepInheritance") is not False
+    if not plain:
+        return Reply([write_named(shown) for shown in instances(op, named.name)])
+    return _joined(op, named.name, "named", write_named)
+
+
+@operation("EnumerateInstanceNames")
+def enumerate_instance_names(op: Operation) -> Reply:
+    """DSP0200 5.4.2.12."""
+    provider = provider_of(op)
+    named = provider.class_of(op.namespace, required(op, "ClassName", str))
+    encoder = encoder_of(provider.graph(op.namespace))
+    return _joined(op, named.name, "name", lambda shown: encoder.instance_name(shown.path))
+
+
+def _joined(op: Operation, classname: str, form: str, write: Write) -> Reply:
+    provider = provider_of(op)
+    values = [extent.listing().form(form, write) for extent in provider.extents(op.namespace, classname)]
+    for association in provider.associations(op.namespace, classname):
+        values += [link.form(form, write) for link in association.links(provider, op.namespace)]
+    return Reply(values)
+
+
+@operation("GetProperty")
+def get_property(op: Operation) -> Reply:
+    """DSP0200 5.4.2.18."""
+    found = get(op, instance_path(op, "InstanceName"))
+    provider = provider_of(op)
+    cls = provider.class_of(op.namespace, found.path.classname)
+    declared = cls.properties.get(required(op, "PropertyName", str).lower())
+    if declared is None:
+        raise CimError(NO_SUCH_PROPERTY, f"{cls.name} has no property {op.params['PropertyName']}")
+    value = found.values.get(declared.name)
+    if value is None:
+        return Reply([])
+    write = encoder_of(provider.graph(op.namespace)).value_writer(declared.type, declared.array)
+    return Reply([write(value).encode()])
+
+
+@operation("SetProperty")
+def set_property(op: Operation) -> Reply:
+    """DSP0200 5.4.2.19; see Rule 3."""
+    found = get(op, instance_path(op, "InstanceName"))
+    cls = provider_of(op).class_of(op.namespace, found.path.classname)
+    if required(op, "PropertyName", str).lower() not in cls.properties:
+        raise CimError(NO_SUCH_PROPERTY, f"{cls.name} has no property {op.params['PropertyName']}")
+    raise CimError(NOT_SUPPORTED, f"properties of {cls.name} cannot be set")
+
+
+@operation("CreateInstance")
+def create_instance(op: Operation) -> Reply:
+    """DSP0200 5.4.2.6; see Rule 3."""
+    new: Instance = required(op, "NewInstance", Instance)
+    cls = provider_of(op).class_of(op.namespace, new.classname)
+    raise CimError(NOT_SUPPORTED, f"instances of {cls.name} cannot be created")
+
+
+@operation("ModifyInstance")
+def modify_instance(op: Operation) -> Reply:
+    """DSP0200 5.4.2.8; see Rule 3."""
+    changed: Instance = required(op, "ModifiedInstance", Instance)
+    if changed.path is None:
+        raise CimError(INVALID_PARAMETER, "ModifiedInstance has no path")
+    provider_of(op).class_of(op.namespace, changed.path.classname)
+    get(op, changed.path)
+    raise CimError(NOT_SUPPORTED, f"instances of {changed.classname} cannot be changed")
+
+
+@operation("DeleteInstance")
+def delete_instance(op: Operation) -> Reply:
+    """DSP0200 5.4.2.4; see Rule 3."""
+    found = get(op, instance_path(op, "InstanceName"))
+    raise CimError(NOT_SUPPORTED, f"instances of {found.path.classname} cannot be deleted")
+
+
+@operation("ExecQuery")
+def exec_query(op: Operation) -> Reply:
+    """DSP0200 5.4.2.13: no query language is offered."""
+    raise CimError(QUERY_LANGUAGE_NOT_SUPPORTED, f"query language {op.params.get('QueryLanguage')} is not supported")

@@ -1,0 +1,277 @@
+"""Pulled enumerations of DSP0200: Open..., Pull..., CloseEnumeration, EnumerationCount.
+
+Theory of operation
+1. Opening takes the instances of that moment and keeps them: what is pulled later is the pool as it was then, whatever
+   happens in between (each instance is a rendering of an immutable version; nothing is copied).
+2. A context is an unguessable name, belongs to one user and one namespace, and yields one kind of result. For anybody
+   and anything else it does not exist.
+3. A context that nobody used for its timeout is gone. It is removed when the next context is opened or used; there is
+   no timer. Time is the pool's clock.
+4. Limits: contexts per user, objects per answer, seconds of timeout. A client that wants more is told the status code
+   DSP0200 has for it, never silently given less, except for objects per answer, where less is allowed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cim_provider.mapping.extent import Shown
+from cim_provider.operations.api import Operation, Reply, operation
+from cim_provider.operations.associators import associated, referring
+from cim_provider.operations.intrinsic import (
+    Write,
+    enumeration_names,
+    instance_writer,
+    instances,
+    listed_names,
+    provider_of,
+    required,
+)
+from cim_provider.schema.objects import (
+    CONTINUATION_ON_ERROR_NOT_SUPPORTED,
+    FILTERED_ENUMERATION_NOT_SUPPORTED,
+    INVALID_ENUMERATION_CONTEXT,
+    INVALID_OPERATION_TIMEOUT,
+    INVALID_PARAMETER,
+    NOT_SUPPORTED,
+    SERVER_LIMITS_EXCEEDED,
+    CimError,
+    Path,
+)
+from cim_provider.wire.encode import encoder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_CONTEXTS_PER_USER = 64
+MAX_OBJECTS_PER_ANSWER = 10_000
+DEFAULT_TIMEOUT = 120  # seconds
+MAX_TIMEOUT = 3600
+
+INSTANCES, PATHS = "instances", "paths"
+
+
+@dataclass(slots=True)
+class Context:
+    """One open enumeration: `shown[position:]` is still to come."""
+
+    user: str
+    namespace: str
+    kind: str
+    shown: Sequence[Shown]
+    write: Write
+    timeout: int
+    expires: int
+    position: int = 0
+
+    def take(self, count: int) -> list[bytes]:
+        """The next objects, at most `count` of them."""
+        end = self.position + min(count, MAX_OBJECTS_PER_ANSWER)
+        taken = [self.write(shown) for shown in self.shown[self.position : end]]
+        self.position = min(end, len(self.shown))
+        return taken
+
+    @property
+    def finished(self) -> bool:
+        return self.position >= len(self.shown)
+
+
+class Contexts:
+    """The open enumerations of one provider, by name."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Context] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._open)
+
+    def add(self, context: Context, now: int) -> str:
+        """Keep a context and give it a name. CimError SERVER_LIMITS_EXCEEDED."""
+        self.expire(now)
+        if sum(other.user == context.user for other in self._open.values()) >= MAX_CONTEXTS_PER_USER:
+            raise CimError(SERVER_LIMITS_EXCEEDED, f"{MAX_CONTEXTS_PER_USER} enumerations are open for this user")
+        name = secrets.token_urlsafe(24)
+        self._open[name] = context
+        return name
+
+    def find(self, name: str, op: Operation, now: int, kind: str | None = None) -> Context:
+        """The context `op` may use under a name; its timeout starts anew. CimError INVALID_ENUMERATION_CONTEXT."""
+        self.expire(now)
+        context = self._open.get(name)
+        if (
+            context is None
+            or context.user != op.principal.user
+            or context.namespace != op.namespace
+            or kind not in (None, context.kind)
+        ):
+            raise CimError(INVALID_ENUMERATION_CONTEXT, "there is no such open enumeration")
+        context.expires = now + context.timeout
+        return context
+
+    def close(self, name: str) -> None:
+        self._open.pop(name, None)
+
+    def expire(self, now: int) -> None:
+        """Forget what nobody used in time."""
+        for name in [name for name, context in self._open.items() if context.expires < now]:
+            del self._open[name]
+
+
+def _number(op: Operation, name: str, default: int | None) -> int:
+    value = op.params.get(name)
+    if value is None:
+        value = default
+    if type(value) is not int or value < 0:
+        raise CimError(INVALID_PARAMETER, f"{op.name} needs {name}, a number from 0 on")
+    return value
+
+
+def _check_options(op: Operation) -> int:
+    """Refuse what is not supported; returns the timeout in seconds."""
+    if op.params.get("FilterQuery") or op.params.get("FilterQueryLanguage"):
+        raise CimError(FILTERED_ENUMERATION_NOT_SUPPORTED, "filter queries are not supported")
+    if op.params.get("ContinueOnError"):
+        raise CimError(CONTINUATION_ON_ERROR_NOT_SUPPORTED, "continuation on error is not supported")
+    timeout = _number(op, "OperationTimeout", DEFAULT_TIMEOUT)
+    if not 0 < timeout <= MAX_TIMEOUT:
+        raise CimError(INVALID_OPERATION_TIMEOUT, f"OperationTimeout must be from 1 to {MAX_TIMEOUT} seconds")
+    return timeout
+
+
+def _open(op: Operation, kind: str, shown: Sequence[Shown], write: Write, timeout: int) -> Reply:
+    now = provider_of(op).source.now()
+    context = Context(op.principal.user, op.namespace, kind, shown, write, timeout, now + timeout)
+    values = context.take(_number(op, "MaxObjectCount", 0))
+    name = "" if context.finished else provider_of(op).contexts.add(context, now)
+    return _answer(op, values, name)
+
+
+def _answer(op: Operation, values: list[bytes], name: str) -> Reply:
+    encoder = encoder_of(provider_of(op).graph(op.namespace))
+    return Reply(
+        values,
+        [
+            encoder.param_value("EnumerationContext", "string", name),
+            encoder.param_value("EndOfSequence", "boolean", not name),
+        ],
+    )
+
+
+def _instance_writer(op: Operation) -> Write:
+    """INSTANCE with path for what Associators and References return."""
+    encoder = encoder_of(provider_of(op).graph(op.namespace))
+    names, origin = listed_names(op.params), bool(op.params.get("IncludeClassOrigin"))
+    write = instance_writer(encoder, lambda classname: names, origin)
+    plain = names is None and not origin
+    return lambda s: encoder.instance_with_path(s.path, s.form("instance", write) if plain else write(s))
+
+
+def _path_writer(op: Operation) -> Write:
+    encoder = encoder_of(provider_of(op).graph(op.namespace))
+    return lambda shown: encoder.instance_path(shown.path)
+
+
+def _instance_source(op: Operation, name: str) -> Operation:
+    """The operation with its source under the name the association operations know (DSP0200 calls it InstanceName)."""
+    path: Path = required(op, name, Path)
+    if path.keys is None:
+        raise CimError(INVALID_PARAMETER, f"{name} names a class, not an instance")
+    return Operation(op.name, op.namespace, {**op.params, "ObjectName": path}, op.principal, op.provider)
+
+
+@operation("OpenEnumerateInstances")
+def open_enumerate_instances(op: Operation) -> Reply:
+    """DSP0200 5.4.2.24.3."""
+    timeout = _check_options(op)
+    provider = provider_of(op)
+    named = provider.class_of(op.namespace, required(op, "ClassName", str))
+    graph = provider.graph(op.namespace)
+    encoder = encoder_of(graph)
+    params = {**op.params, "LocalOnly": None}
+    write = instance_writer(encoder, enumeration_names(graph, named, params), bool(op.params.get("IncludeClassOrigin")))
+    shown = list(instances(op, named.name))
+    return _open(op, INSTANCES, shown, lambda s: encoder.instance_with_path(s.path, write(s)), timeout)
+
+
+@operation("OpenEnumerateInstancePaths")
+def open_enumerate_instance_paths(op: Operation) -> Reply:
+    """DSP0200 5.4.2.24.4."""
+    timeout = _check_options(op)
+    named = provider_of(op).class_of(op.namespace, required(op, "ClassName", str))
+    return _open(op, PATHS, list(instances(op, named.name)), _path_writer(op), timeout)
+
+
+@operation("OpenAssociatorInstances")
+def open_associator_instances(op: Operation) -> Reply:
+    """DSP0200 5.4.2.24.7."""
+    timeout = _check_options(op)
+    return _open(op, INSTANCES, associated(_instance_source(op, "InstanceName")), _instance_writer(op), timeout)
+
+
+@operation("OpenAssociatorInstancePaths")
+def open_associator_instance_paths(op: Operation) -> Reply:
+    """DSP0200 5.4.2.24.8."""
+    timeout = _check_options(op)
+    return _open(op, PATHS, associated(_instance_source(op, "InstanceName")), _path_writer(op), timeout)
+
+
+@operation("OpenReferenceInstances")
+def open_reference_instances(op: Operation) -> Reply:
+    """DSP0200 5.4.2.24.5."""
+    timeout = _check_options(op)
+    return _open(op, INSTANCES, referring(_instance_source(op, "InstanceName")), _instance_writer(op), timeout)
+
+
+@operation("OpenReferenceInstancePaths")
+def open_reference_instance_paths(op: Operation) -> Reply:
+    """DSP0200 5.4.2.24.6."""
+    timeout = _check_options(op)
+    return _open(op, PATHS, referring(_instance_source(op, "InstanceName")), _path_writer(op), timeout)
+
+
+def _pull(op: Operation, kind: str) -> Reply:
+    provider = provider_of(op)
+    name: str = required(op, "EnumerationContext", str)
+    count = _number(op, "MaxObjectCount", None)
+    context = provider.contexts.find(name, op, provider.source.now(), kind)
+    values = context.take(count)
+    if context.finished:
+        provider.contexts.close(name)
+        name = ""
+    return _answer(op, values, name)
+
+
+@operation("PullInstancesWithPath")
+def pull_instances_with_path(op: Operation) -> Reply:
+    """DSP0200 5.4.2.24.10."""
+    return _pull(op, INSTANCES)
+
+
+@operation("PullInstancePaths")
+def pull_instance_paths(op: Operation) -> Reply:
+    """DSP0200 5.4.2.24.11."""
+    return _pull(op, PATHS)
+
+
+@operation("CloseEnumeration")
+def close_enumeration(op: Operation) -> Reply:
+    """DSP0200 5.4.2.24.13."""
+    provider = provider_of(op)
+    name: str = required(op, "EnumerationContext", str)
+    provider.contexts.find(name, op, provider.source.now())
+    provider.contexts.close(name)
+    return Reply()
+
+
+@operation("EnumerationCount")
+def enumeration_count(op: Operation) -> Reply:
+    """DSP0200 5.4.2.24.14: deprecated, and not offered; a context that does not exist is told first."""
+    provider = provider_of(op)
+    provider.contexts.find(required(op, "EnumerationContext", str), op, provider.source.now())
+    raise CimError(NOT_SUPPORTED, "EnumerationCount is not supported")

@@ -1,0 +1,51 @@
+"""DSP1045 Memory Resource Virtualization: the memory of a machine and its limits."""
+
+from __future__ import annotations
+
+from cim_provider.mapping.rule import computed, const, field, xen_id
+from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.view import View
+from cim_provider.profiles.computer_system import is_guest
+from cim_provider.profiles.device import BuiltInDevice
+
+BLOCK_SIZE = 4096
+
+
+def number_of_blocks(vm: Subject) -> int:
+    return int(vm["memory_static_max"]) // BLOCK_SIZE
+
+
+def consumable_blocks(vm: Subject) -> int:
+    """What the machine really has now; 0 while it is off."""
+    metrics = vm.follow("metrics")
+    return 0 if metrics is None else int(metrics["memory_actual"]) // BLOCK_SIZE
+
+
+class Memory(BuiltInDevice, cim="Xen_Memory", of="VM", where=is_guest):
+    """The memory of a machine."""
+
+    DeviceID = xen_id(field("uuid"), "memory")
+    ElementName = const("Memory")
+    BlockSize = const(BLOCK_SIZE)
+    NumberOfBlocks = computed(number_of_blocks)
+    ConsumableBlocks = computed(consumable_blocks)
+    Volatile = const(True)
+    Access = const(3)
+    Primordial = const(False)
+
+
+class MemorySettingData(View, cim="Xen_MemorySettingData", of="VM", where=is_guest):
+    """The memory limits of a machine, in bytes."""
+
+    InstanceID = xen_id(field("uuid"), "Memory")
+    ElementName = const("Memory")
+    ResourceType = const(4)
+    AllocationUnits = const("byte")
+    VirtualQuantity = field("memory_static_max")
+    VirtualQuantityUnits = const("byte")
+    Reservation = field("memory_dynamic_min")
+    Limit = field("memory_dynamic_max")
+    StaticMinimum = field("memory_static_min")
+    ConsumerVisibility = const(3)
+    AutomaticAllocation = const(True)
+    AutomaticDeallocation = const(True)

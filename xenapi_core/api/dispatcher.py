@@ -1,0 +1,324 @@
+"""From a decoded call to the bytes of its reply: one straight line for every message.
+
+Theory of operation
+1. The line: name -> method -> session -> removed? -> count -> types -> role -> references -> behaviour -> reply. Whatever
+   a step refuses is told in the codec's failure form; nothing but `bytes` ever leaves `handle`.
+2. Behaviour is looked for once, at start: a handler (registry.py), else a plan (engine), else what the schema implies
+   (derived.py). A message with none of them answers NOT_IMPLEMENTED; it never answers success.
+3. What needs no waiting is answered without awaiting: `handle` gives bytes, and only otherwise an awaitable of bytes.
+4. A reply is rendered at once, and sent when everything the call could have seen written is durable.
+5. A failure that is no ApiError is our bug: INTERNAL_ERROR with an id that is also in the log. Parameters are never
+   logged; the session's reference is cut out of what is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import secrets
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import xenapi_core.api.handlers  # noqa: F401 - registers the handlers
+from xenapi_core.api.derived import PLAIN_WRITES, READS, Interpreter
+from xenapi_core.api.events import Events
+from xenapi_core.api.records import Records
+from xenapi_core.api.registry import HANDLERS, CallContext, Services
+from xenapi_core.api.roles import allowed_roles, key_allows, key_role_sets, may, permissions, refusal
+from xenapi_core.api.sessions import Sessions
+from xenapi_core.api.signature import Signature
+from xenapi_core.clock import Clock
+from xenapi_core.engine.caller import Caller
+from xenapi_core.engine.engine import Engine
+from xenapi_core.engine.plan import PLANS
+from xenapi_core.errors import ApiError, E
+from xenapi_core.ids import Ids
+from xenapi_core.model.schema import POOL_ADMIN, Method, Schema
+from xenapi_core.model.types import STRING, Mismatch, Ref, Set, Type
+from xenapi_core.store.api import Store
+from xenapi_core.wire.api import Call, Codec
+
+log = logging.getLogger(__name__)
+
+NOBODY = Caller(session="", user="", roles=frozenset())
+TASK = Ref("task")
+NAMES = Set(STRING)
+ADMINS = frozenset({POOL_ADMIN})
+
+
+class Peer(Protocol):
+    """What the dispatcher asks of the other end of a connection (server.routes.Peer)."""
+
+    @property
+    def transport(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
+
+class NoAsyncError(Exception):
+    """Async. was asked of a message that has no such form; told as a fault of the protocol, as xapi does."""
+
+
+class Bound:
+    """A message ready to be called: what it takes, who may call it, and what it does."""
+
+    def __init__(self, method: Method, signature: Signature, interpreter: Interpreter) -> None:
+        message = method.message
+        self.name = method.wire_name
+        self.cls = method.cls.name
+        self.message = message
+        self.signature = signature
+        self.result: Type | None = message.result
+        self.removed = message.state == "removed"
+        self.allowed = allowed_roles(message)
+        self.key_rules = key_role_sets(message.key_roles)
+        self.handler = HANDLERS.get(self.name)
+        self.plan = self.handler is None and self.name in PLANS
+        derived = self.handler is None and not self.plan
+        self.plain = interpreter.behaviour(method) if derived else None
+        # quick: a derived read. It neither waits nor writes, and most calls are such.
+        self.quick = self.plain if message.derived in READS and self.name not in PLAIN_WRITES else None
+        # own: a message to a session: only one's own, except for pool admins.
+        self.own = self.cls == "session" and bool(method.params) and method.params[0].type == Ref("session")
+
+    @property
+    def implemented(self) -> bool:
+        return self.handler is not None or self.plan or self.plain is not None
+
+
+class Dispatcher:
+    """Answers calls. `engine` None: messages that need a plan answer NOT_IMPLEMENTED (a pool without a back end)."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        store: Store,
+        engine: Engine | None,
+        sessions: Sessions,
+        clock: Clock,
+        ids: Ids,
+        *,
+        from_delay: float | None = None,
+        next_delay: float | None = None,
+    ) -> None:
+        self.schema = schema
+        self.store = store
+        self.engine = engine
+        self.sessions = sessions
+        self.records = Records(schema, store)
+        delays = {"from_delay": from_delay, "next_delay": next_delay}
+        given = {name: seconds for name, seconds in delays.items() if seconds is not None}
+        self.events = Events(schema, store, clock, self.records, sessions, **given)
+        self.services = Services(schema, store, clock, ids, self.records, sessions, self.events, engine, self)
+        sessions.permissions = self._permissions
+        self._permission_sets: dict[frozenset[str], tuple[str, ...]] = {}
+        self._journalled = getattr(store, "journal", None) is not None
+        interpreter = Interpreter(store, self.records)
+        self._bound: dict[str, Bound] = {}
+        self._names: dict[str, Bound] = {}  # both spellings: CLASS.msg and CLASS_msg
+        for name, method in schema.methods.items():
+            bound = Bound(method, Signature(method, schema, store), interpreter)
+            if bound.plan and engine is None:
+                bound.plan = False
+            self._bound[name] = bound
+            self._names.setdefault(name.replace(".", "_", 1), bound)
+        self._names.update(self._bound)
+
+    def _permissions(self, roles: frozenset[str]) -> tuple[str, ...]:
+        if roles not in self._permission_sets:
+            self._permission_sets[roles] = permissions(self.schema, roles)
+        return self._permission_sets[roles]
+
+    def implemented(self) -> frozenset[str]:
+        """Wire names that have a behaviour (the coverage page lists the others)."""
+        return frozenset(name for name, bound in self._bound.items() if bound.implemented)
+
+    # From the wire
+
+    def handle(self, call: Call, codec: Codec, peer: Peer) -> bytes | Awaitable[bytes]:
+        """The complete reply; an awaitable of it where something must be waited for. Raises nothing."""
+        caller, bound = NOBODY, self._names.get(call.method)
+        try:
+            if bound is None:
+                return self._unusual(call, codec, peer)
+            params = call.params
+            if bound.message.session:
+                if not params:
+                    raise bound.signature.count_mismatch(-1)
+                caller = self.sessions.check(params[0])
+                if bound.removed:
+                    raise E.MESSAGE_REMOVED()
+                args = bound.signature.accept(params, 1)
+            else:
+                args = bound.signature.accept(params, 0)
+            self._authorise(bound, caller, args)
+            if bound.quick is not None:
+                if bound.message.derived == "get_all_records":
+                    return self.records.all_records_reply(codec, call, bound.cls)
+                return codec.success(call, self.records.render(codec, bound.result, bound.quick(*args)))
+            before = self.store.revision
+            value = self._act(bound, caller, args, peer)
+            if inspect.isawaitable(value):
+                return self._finish(call, codec, bound, caller, value)
+            fragment = self.records.render(codec, bound.result, value)
+            if self._journalled and self.store.revision != before:
+                return self._finish_durable(call, codec, bound, caller, fragment)
+            return codec.success(call, fragment)
+        except Exception as error:
+            return codec.failure(call, self._describe(error, bound, caller))
+
+    async def _finish(self, call: Call, codec: Codec, bound: Bound, caller: Caller, value: Awaitable[Any]) -> bytes:
+        try:
+            fragment = self.records.render(codec, bound.result, await value)
+            if self._journalled and bound.cls != "event":  # waiting for events writes nothing
+                await self.store.durable(self.store.revision)
+            return codec.success(call, fragment)
+        except Exception as error:
+            return codec.failure(call, self._describe(error, bound, caller))
+
+    async def _finish_durable(self, call: Call, codec: Codec, bound: Bound, caller: Caller, fragment: bytes) -> bytes:
+        try:
+            await self.store.durable(self.store.revision)
+            return codec.success(call, fragment)
+        except Exception as error:
+            return codec.failure(call, self._describe(error, bound, caller))
+
+    def _unusual(self, call: Call, codec: Codec, peer: Peer) -> bytes | Awaitable[bytes]:
+        """Names that are no message: Async. forms, system calls, and what nobody knows."""
+        name, params = call.method, call.params
+        bare = name.removeprefix("InternalAsync.") if name.startswith("InternalAsync.") else name.removeprefix("Async.")
+        bound = self._bound.get(bare)
+        if bound is not None:
+            if not bound.message.session:
+                raise NoAsyncError(bound.name)
+            return self._launch(call, codec, bound, peer)
+        if name == "system.listMethods":
+            return codec.bare(call, codec.value(NAMES, self.listed()))
+        if name.startswith("system.isAlive") and params and isinstance(params[0], str):
+            return codec.success(call, codec.value(STRING, params[0]))
+        if params:
+            self.sessions.check(params[0])
+        raise E.MESSAGE_METHOD_UNKNOWN(name)
+
+    def listed(self) -> tuple[str, ...]:
+        """Every documented message, as CLASS.msg."""
+        return tuple(n for n, b in self._bound.items() if not b.message.hidden and not b.removed)
+
+    def _launch(self, call: Call, codec: Codec, bound: Bound, peer: Peer) -> bytes | Awaitable[bytes]:
+        if not call.params:
+            raise bound.signature.count_mismatch(-1)
+        caller = self.sessions.check(call.params[0])
+        try:
+            if bound.removed:
+                raise E.MESSAGE_REMOVED()
+            args = bound.signature.accept(call.params, 1)
+            task = self._start(bound, caller, args, peer)
+            return codec.success(call, codec.value(TASK, task))
+        except Exception as error:
+            return codec.failure(call, self._describe(error, bound, caller))
+
+    # From inside
+
+    def invoke(self, caller: Caller, wire_name: str, args: Sequence[Any]) -> Any:
+        """A call with internal values, in process: the value (a Version for a record), or an awaitable of it.
+
+        The same checks as from the wire, except for the session: `caller` is believed. Raises ApiError; anything else
+        that goes wrong raises as it is.
+        """
+        bare = wire_name.removeprefix("Async.")
+        bound = self._bound.get(bare)
+        if bound is None:
+            raise E.MESSAGE_METHOD_UNKNOWN(wire_name)
+        if bound.removed:
+            raise E.MESSAGE_REMOVED()
+        accepted = bound.signature.accept(args, 0)
+        if bare != wire_name:
+            return self._start(bound, caller, accepted, None)
+        self._authorise(bound, caller, accepted)
+        if bound.quick is not None:
+            return bound.quick(*accepted)
+        value = self._act(bound, caller, accepted, None)
+        if self._journalled:
+            return self._durably(value)
+        return value
+
+    async def _durably(self, value: Any) -> Any:
+        """A value, once everything written before is durable."""
+        result = await value if inspect.isawaitable(value) else value
+        await self.store.durable(self.store.revision)
+        return result
+
+    # Both
+
+    def _authorise(self, bound: Bound, caller: Caller, args: list[Any]) -> None:
+        """Role, then references. RBAC_PERMISSION_DENIED, HANDLE_INVALID."""
+        if bound.message.session and not caller.local_root:
+            allowed = bound.allowed
+            if bound.key_rules:
+                allowed = key_allows(bound.key_rules, args[1]) or allowed
+            if caller.roles.isdisjoint(allowed) or bound.message.pool_internal:
+                raise refusal(bound.name, allowed)
+            if bound.own and args[0] != caller.session and not may(caller, ADMINS):
+                raise refusal(bound.name, ADMINS)
+        bound.signature.resolve(args)
+
+    def _act(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> Any:
+        """The value of a message, or an awaitable of it. NOT_IMPLEMENTED [name]."""
+        if bound.handler is not None:
+            return bound.handler(self._context(bound, caller, peer), *args)
+        if bound.plan and self.engine is not None:
+            return self.engine.perform(bound.name, args, caller)
+        if bound.plain is not None:
+            return bound.plain(*args)
+        raise E.NOT_IMPLEMENTED(bound.name)
+
+    def _context(self, bound: Bound, caller: Caller, peer: Peer | None) -> CallContext:
+        if peer is None:
+            return CallContext(caller, bound.name, self.services)
+        return CallContext(caller, bound.name, self.services, peer.transport, peer.address)
+
+    def _start(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> str:
+        """Start a message as a task; its reference at once."""
+        if not bound.message.asynchronous:
+            raise NoAsyncError(bound.name)
+        self._authorise(bound, caller, args)
+        if not bound.implemented or self.engine is None:
+            raise E.NOT_IMPLEMENTED(bound.name)
+        if bound.plan:
+            return self.engine.launch(bound.name, args, caller)
+        return self.engine.launch(bound.name, args, caller, self._body(bound, caller, args, peer))
+
+    def _body(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> Callable[[], Any]:
+        """What the task of a message without a plan runs; the task succeeds when the work is durable."""
+
+        def body() -> Any:
+            value = self._act(bound, caller, args, peer)
+            return self._durably(value) if self._journalled else value
+
+        return body
+
+    def _describe(self, error: Exception, bound: Bound | None, caller: Caller) -> list[str]:
+        """The wire form of a failure."""
+        if isinstance(error, ApiError):
+            return error.description
+        if isinstance(error, Mismatch):
+            return E.INTERNAL_ERROR(f'Failure("{error}")').description
+        if isinstance(error, NoAsyncError):
+            return ["Fault", f"No async mode for this operation (rpc: {error})"]
+        incident = secrets.token_hex(4)
+        name = bound.name if bound is not None else "a call"
+        log.error("[%s] %s failed: our bug\n%s", incident, name, _safe_traceback(error, bound, caller))
+        return E.INTERNAL_ERROR(f"{type(error).__name__} (log id {incident})").description
+
+
+def _safe_traceback(error: Exception, bound: Bound | None, caller: Caller) -> str:
+    """Where it happened; what it said, unless that may hold a secret parameter. Never the session's reference."""
+    lines: Iterable[str]
+    if bound is None or bound.message.secret:
+        lines = (*traceback.format_tb(error.__traceback__), type(error).__name__)
+    else:
+        lines = traceback.format_exception(error)
+    text = "".join(lines)
+    return text.replace(caller.session, "(session)") if caller.session else text

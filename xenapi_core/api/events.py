@@ -1,0 +1,302 @@
+"""Events: what changed since a token, told to a client that waits for it.
+
+Theory of operation
+1. Nothing is queued. A token is a revision; what happened after it is asked of the store, which coalesces: one event
+   per object, with its present version. So a snapshot and the batch's token are of one revision by construction.
+2. event.next is the same with a cursor per session in place of the token: a client that does not come costs nothing. If
+   it comes too late for the store's tombstones it is told EVENTS_LOST, and goes on from the present.
+3. A batch is collected and encoded without an await in between (records.py, rule 2).
+4. Who waits, waits for commits. Logout is a commit, so it wakes those who wait in its name: SESSION_INVALID.
+5. Classes without events (session) cannot be subscribed to: no reference of a session is ever in an event.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from xenapi_core.api.records import Records
+from xenapi_core.api.sessions import Sessions
+from xenapi_core.clock import Clock
+from xenapi_core.engine.caller import Caller
+from xenapi_core.errors import ApiError, E
+from xenapi_core.model.schema import Schema
+from xenapi_core.model.types import STRING
+from xenapi_core.store.api import Change, Store, Version
+from xenapi_core.wire.api import Codec
+
+LONGEST_WAIT = 24 * 3600.0  # seconds; a larger timeout is taken for this one
+FROM_DELAY = 0.05  # event.from waits so long for more to happen at the same time
+NEXT_DELAY = 0.2
+
+_TOKEN = re.compile(r"([0-9]{1,20}),([0-9]{1,20})\Z")
+
+
+class Token(NamedTuple):
+    """Where a client is: a revision for objects, and one for messages."""
+
+    objects: int
+    messages: int
+
+    def __str__(self) -> str:
+        return f"{self.objects:020d},{self.messages:020d}"
+
+
+def parse_token(text: str) -> Token:
+    """ "" is the beginning. EVENT_FROM_TOKEN_PARSE_FAILURE [text]."""
+    if text == "":
+        return Token(0, 0)
+    match = _TOKEN.match(text)
+    if match is None:
+        raise E.EVENT_FROM_TOKEN_PARSE_FAILURE(text)
+    return Token(int(match[1]), int(match[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a client wants to hear of: whole classes, and single objects as (class, reference)."""
+
+    classes: frozenset[str]
+    objects: frozenset[tuple[str, str]]
+    tables: frozenset[str]  # the classes of both
+
+    def wants(self, change: Change) -> bool:
+        return change.cls in self.classes or (change.cls, change.ref) in self.objects
+
+    @property
+    def only_tasks(self) -> bool:
+        return self.tables == {"task"}
+
+
+class Event(NamedTuple):
+    """One event; `snapshot` is None for "del"."""
+
+    id: int
+    timestamp: str
+    cls: str  # lower case, as xapi sends it
+    operation: str
+    ref: str
+    snapshot: Version | None
+
+    def encode(self, codec: Codec, records: Records, with_uuid: bool) -> bytes:
+        members = [
+            ("id", codec.value(STRING, str(self.id))),
+            ("timestamp", codec.value(STRING, self.timestamp)),
+            ("class", codec.value(STRING, self.cls)),
+            ("operation", codec.value(STRING, self.operation)),
+            ("ref", codec.value(STRING, self.ref)),
+        ]
+        if with_uuid:  # clients of API 1.0 know objects by it
+            uuid = "" if self.snapshot is None else self.snapshot.values.get("uuid", "")
+            members.append(("obj_uuid", codec.value(STRING, uuid)))
+        if self.snapshot is not None:
+            members.append(("snapshot", records.fragment(codec, self.snapshot)))
+        return codec.struct(members)
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """The result of event.from."""
+
+    events: tuple[Event, ...]
+    counts: Mapping[str, int]  # lower-case class -> live objects
+    token: str
+
+    def encode(self, codec: Codec, records: Records) -> bytes:
+        return codec.struct(
+            (
+                ("events", codec.array([event.encode(codec, records, False) for event in self.events])),
+                ("valid_ref_counts", codec.struct((cls, codec.integer(n)) for cls, n in self.counts.items())),
+                ("token", codec.value(STRING, self.token)),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventList:
+    """The result of event.next."""
+
+    events: tuple[Event, ...]
+
+    def encode(self, codec: Codec, records: Records) -> bytes:
+        return codec.array([event.encode(codec, records, True) for event in self.events])
+
+
+@dataclass(slots=True)
+class Registration:
+    """A session's subscription for event.next, and the revision it has heard of."""
+
+    words: tuple[str, ...]
+    subscription: Subscription
+    heard: int
+
+
+class Events:
+    """The event calls of one server. Delays in seconds of the clock; 0 answers at once."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        store: Store,
+        clock: Clock,
+        records: Records,
+        sessions: Sessions,
+        *,
+        from_delay: float = FROM_DELAY,
+        next_delay: float = NEXT_DELAY,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.records = records
+        self.sessions = sessions
+        self.from_delay = from_delay
+        self.next_delay = next_delay
+        self._names = {name.lower(): name for name, cls in schema.classes.items() if cls.events}
+        self._all = frozenset(self._names.values())
+        self._registered: dict[str, Registration] = {}
+        sessions.ended.append(self._forget)
+
+    def subscription(self, words: Iterable[str]) -> Subscription:
+        """ "*", "VM" (any case) or "vm/OpaqueRef:..". EVENT_SUBSCRIPTION_PARSE_FAILURE [word].
+
+        Names of no class, or of one without events, are accepted and match nothing, as in xapi.
+        """
+        classes: set[str] = set()
+        objects: set[tuple[str, str]] = set()
+        for word in words:
+            name, slash, ref = word.partition("/")
+            if not name or "/" in ref or (slash and not ref):
+                raise E.EVENT_SUBSCRIPTION_PARSE_FAILURE(word)
+            if word == "*":
+                classes |= self._all
+                continue
+            cls = self._names.get(name.lower())
+            if cls is None:
+                continue
+            if slash:
+                objects.add((cls, ref))
+            else:
+                classes.add(cls)
+        tables = frozenset(classes | {cls for cls, _ in objects})
+        return Subscription(frozenset(classes), frozenset(objects), tables)
+
+    def _collect(self, subscription: Subscription, since: Token) -> list[Change]:
+        """Relevant changes in the order clients expect: messages, then adds, mods and dels, each by revision."""
+        tables = subscription.tables
+        objects = self.store.changes(since.objects, tables - {"message"})
+        found = [change for change in objects if subscription.wants(change)]
+        found.sort(key=lambda change: ("add", "mod", "del").index(change.operation))
+        if "message" in tables:
+            messages = self.store.changes(since.messages, ("message",))
+            # A message never changes: "mod" would only mean that something touched its record.
+            wanted = [c for c in messages if c.operation != "mod" and subscription.wants(c)]
+            return wanted + found
+        return found
+
+    def _batch(self, changes: Iterable[Change]) -> EventBatch:
+        revision = self.store.revision
+        counts = {name.lower(): count for name, count in self.store.counts().items()}
+        events = tuple(Event(c.revision, "0.0", c.cls.lower(), c.operation, c.ref, c.version) for c in changes)
+        return EventBatch(events, counts, str(Token(revision, revision)))
+
+    async def wait_from(self, caller: Caller, words: Iterable[str], token: str, timeout: float) -> EventBatch:
+        """event.from: relevant changes after `token` as soon as there are any; an empty batch after `timeout` seconds.
+
+        EVENT_FROM_TOKEN_PARSE_FAILURE, EVENT_SUBSCRIPTION_PARSE_FAILURE; EVENTS_LOST for a token that is too old or not
+        of this server; SESSION_INVALID when the caller's session ends meanwhile. The result must be encoded before the
+        next await.
+        """
+        since = parse_token(token)
+        subscription = self.subscription(words)
+        longest = LONGEST_WAIT if math.isnan(timeout) else min(max(timeout, 0.0), LONGEST_WAIT)
+        deadline = self.clock.monotonic() + longest
+        delay = 0.0 if subscription.only_tasks else self.from_delay
+        if token:  # who begins at the beginning gets everything: there is nothing to wait for
+            await self._pause(caller, min(delay, longest))
+        while True:
+            changes = self._collect(subscription, since)
+            remaining = deadline - self.clock.monotonic()
+            if changes or remaining <= 0:
+                return self._batch(changes)
+            revision = self.store.revision
+            since = Token(revision, revision)  # nothing relevant was before it
+            if not await self.store.wait(revision, remaining):
+                self._check(caller)
+                return self._batch(self._collect(subscription, since))
+            await self._pause(caller, min(delay, max(0.0, deadline - self.clock.monotonic())))
+
+    async def _pause(self, caller: Caller, seconds: float) -> None:
+        if seconds > 0:
+            await self.clock.sleep(seconds)
+        self._check(caller)
+
+    def _check(self, caller: Caller) -> None:
+        if caller.session and not self.sessions.alive(caller.session):
+            raise E.SESSION_INVALID(caller.session)
+
+    def register(self, caller: Caller, words: Iterable[str]) -> None:
+        """event.register: what event.next tells this session. No word at all means everything (API 1.0)."""
+        added = tuple(words) or ("*",)
+        old = self._registered.get(caller.session)
+        before = old.words if old is not None else ()
+        merged = tuple(dict.fromkeys((*before, *added)))
+        heard = old.heard if old is not None else self.store.revision
+        self._registered[caller.session] = Registration(merged, self.subscription(merged), heard)
+
+    def unregister(self, caller: Caller, words: Iterable[str]) -> None:
+        """event.unregister; a session without any subscription left is not registered."""
+        gone = {word.lower() for word in words}
+        self.subscription(gone)
+        old = self._registered.get(caller.session)
+        if old is None:
+            return
+        kept = tuple(word for word in old.words if word.lower() not in gone and "*" not in gone)
+        if kept:
+            self._registered[caller.session] = Registration(kept, self.subscription(kept), old.heard)
+        else:
+            del self._registered[caller.session]
+
+    async def wait_next(self, caller: Caller) -> EventList:
+        """event.next: what the session registered for and has not heard yet; waits without limit.
+
+        SESSION_NOT_REGISTERED [session]; EVENTS_LOST; SESSION_INVALID. To be encoded before the next await.
+        """
+        if caller.session not in self._registered:
+            raise E.SESSION_NOT_REGISTERED(caller.session)
+        await self._pause(caller, self.next_delay)
+        while True:
+            registration = self._registered.get(caller.session)
+            if registration is None:
+                raise E.SESSION_NOT_REGISTERED(caller.session)
+            try:
+                changes = self.store.changes(registration.heard, registration.subscription.tables)
+            except ApiError:
+                registration.heard = self.store.revision
+                raise
+            registration.heard = revision = self.store.revision
+            wanted = [change for change in changes if registration.subscription.wants(change)]
+            if wanted:
+                now = f"{self.clock.now()}.0"
+                return EventList(
+                    tuple(Event(c.revision, now, c.cls.lower(), c.operation, c.ref, c.version) for c in wanted)
+                )
+            await self.store.wait(revision, None)
+            await self._pause(caller, self.from_delay)
+
+    def inject(self, cls: str, ref: str) -> str:
+        """event.inject: a mod event of `ref`; the token from which event.from tells it. HANDLE_INVALID [class, ref]."""
+        name = self._names.get(cls.lower())
+        if name is None:
+            raise E.HANDLE_INVALID(cls, ref)
+        self.store.get(ref, name)
+        before = self.store.revision
+        txn = self.store.begin()
+        txn.touch(ref)
+        self.store.commit(txn)
+        return str(Token(before, before))
+
+    def _forget(self, session: str) -> None:
+        self._registered.pop(session, None)

@@ -1,0 +1,61 @@
+"""session: logging in and out."""
+
+from __future__ import annotations
+
+from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.api.roles import may
+from xenapi_core.errors import E
+from xenapi_core.model.schema import POOL_ADMIN
+
+ADMINS = frozenset({POOL_ADMIN})
+
+
+@handles("session.login_with_password")
+async def login_with_password(call: CallContext, uname: str, pwd: str, version: str, originator: str) -> str:
+    """A new session. SESSION_AUTHENTICATION_FAILED [user, text] after a delay. `version` has no meaning any more."""
+    sessions = call.services.sessions
+    trusted = call.transport == "unix"
+    return await sessions.login(uname, pwd, originator=originator, address=call.address, trusted=trusted)
+
+
+@handles("session.slave_local_login_with_password")
+async def slave_local_login_with_password(call: CallContext, uname: str, pwd: str) -> str:
+    trusted = call.transport == "unix"
+    return await call.services.sessions.local_login(uname, pwd, address=call.address, trusted=trusted)
+
+
+@handles("session.logout", "session.local_logout")
+def logout(call: CallContext) -> None:
+    """End the caller's session; event calls that wait in its name end with SESSION_INVALID."""
+    call.services.sessions.end(call.caller.session)
+
+
+@handles("session.change_password")
+async def change_password(call: CallContext, old_pwd: str, new_pwd: str) -> None:
+    await call.services.sessions.change_password(call.caller, old_pwd, new_pwd)
+
+
+@handles("session.get_by_uuid")
+def get_by_uuid(call: CallContext, uuid: str) -> str:
+    """The reference is the secret: only pool admins find another's session by what is no secret. UUID_INVALID."""
+    found = call.store.by_uuid("session", uuid)
+    if found is None or (found.ref != call.caller.session and not may(call.caller, ADMINS)):
+        raise E.UUID_INVALID("session", uuid)
+    return found.ref
+
+
+@handles("session.get_all_subject_identifiers")
+def get_all_subject_identifiers(call: CallContext) -> tuple[str, ...]:
+    """Identifiers of external accounts with a session; empty without an external directory."""
+    sids = (session.values["auth_user_sid"] for session in call.store.all("session").values())
+    return tuple(sorted({sid for sid in sids if sid}))
+
+
+@handles("session.logout_subject_identifier")
+def logout_subject_identifier(call: CallContext, subject_identifier: str) -> None:
+    """End every session of an external account, but not the caller's own."""
+    if not subject_identifier:
+        raise E.INVALID_VALUE("subject_identifier", subject_identifier)
+    sessions = call.store.all("session").values()
+    refs = [s.ref for s in sessions if s.values["auth_user_sid"] == subject_identifier and s.ref != call.caller.session]
+    call.services.sessions.end(*refs)

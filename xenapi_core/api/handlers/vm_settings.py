@@ -1,0 +1,248 @@
+"""VM: settings that have rules. Those without are derived setters, or PLAIN_WRITES in api/derived.py.
+
+Rule 1: a setter asks the lifecycle table whether the VM may be changed now, checks the new values against the others,
+        and makes one commit.
+Rule 2: what a running guest would have to be told (balloon target, hot-plugged vCPUs) is no setting; where no driver
+        can tell it, the message has no behaviour here and answers NOT_IMPLEMENTED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.errors import E
+from xenapi_core.ids import is_null
+from xenapi_core.model.lifecycle import check_vm_operation
+from xenapi_core.store.api import Version
+
+
+def _changeable(call: CallContext, ref: str, operation: str) -> Version:
+    vm = call.get(ref, "VM")
+    check_vm_operation(call.store, vm, operation)
+    return vm
+
+
+# Memory
+
+
+def check_memory_order(values: Mapping[str, int]) -> None:
+    """MEMORY_CONSTRAINT_VIOLATION unless 0 <= static_min <= dynamic_min <= dynamic_max <= static_max."""
+    names = ("memory_static_min", "memory_dynamic_min", "memory_dynamic_max", "memory_static_max")
+    ordered = [values[name] for name in names]
+    if ordered[0] < 0 or ordered != sorted(ordered):
+        raise E.MEMORY_CONSTRAINT_VIOLATION(
+            "Memory limits must satisfy: static_min <= dynamic_min <= dynamic_max <= static_max"
+        )
+
+
+def _set_memory(call: CallContext, ref: str, operation: str, **changes: int) -> None:
+    vm = _changeable(call, ref, operation)
+    names = ("memory_static_min", "memory_dynamic_min", "memory_dynamic_max", "memory_static_max")
+    after = {name: changes.get(name, vm[name]) for name in names}
+    check_memory_order(after)
+    if vm["power_state"] == "Running":
+        metrics = call.store.find(vm["metrics"])
+        used = metrics["memory_actual"] if metrics is not None else 0
+        if not after["memory_dynamic_min"] <= used <= after["memory_dynamic_max"]:
+            raise E.NOT_IMPLEMENTED(call.wire_name)  # the guest would have to be ballooned
+    call.update(ref, **changes)
+
+
+@handles("VM.set_memory_dynamic_max")
+def set_memory_dynamic_max(call: CallContext, ref: str, value: int) -> None:
+    _set_memory(call, ref, "changing_dynamic_range", memory_dynamic_max=value)
+
+
+@handles("VM.set_memory_dynamic_min")
+def set_memory_dynamic_min(call: CallContext, ref: str, value: int) -> None:
+    _set_memory(call, ref, "changing_dynamic_range", memory_dynamic_min=value)
+
+
+@handles("VM.set_memory_dynamic_range")
+def set_memory_dynamic_range(call: CallContext, ref: str, low: int, high: int) -> None:
+    _set_memory(call, ref, "changing_dynamic_range", memory_dynamic_min=low, memory_dynamic_max=high)
+
+
+@handles("VM.set_memory_static_max")
+def set_memory_static_max(call: CallContext, ref: str, value: int) -> None:
+    _set_memory(call, ref, "changing_static_range", memory_static_max=value)
+
+
+@handles("VM.set_memory_static_min")
+def set_memory_static_min(call: CallContext, ref: str, value: int) -> None:
+    _set_memory(call, ref, "changing_static_range", memory_static_min=value)
+
+
+@handles("VM.set_memory_static_range")
+def set_memory_static_range(call: CallContext, ref: str, low: int, high: int) -> None:
+    _set_memory(call, ref, "changing_static_range", memory_static_min=low, memory_static_max=high)
+
+
+@handles("VM.set_memory_limits")
+def set_memory_limits(
+    call: CallContext, ref: str, static_min: int, static_max: int, dynamic_min: int, dynamic_max: int
+) -> None:
+    _set_memory(
+        call, ref, "changing_memory_limits", memory_static_min=static_min, memory_static_max=static_max,
+        memory_dynamic_min=dynamic_min, memory_dynamic_max=dynamic_max,
+    )  # fmt: skip
+
+
+@handles("VM.set_memory")
+def set_memory(call: CallContext, ref: str, value: int) -> None:
+    """Give the VM exactly `value` bytes: the dynamic range becomes a point."""
+    _set_memory(
+        call, ref, "changing_memory_limits", memory_static_max=value, memory_dynamic_min=value, memory_dynamic_max=value
+    )
+
+
+@handles("VM.set_HVM_shadow_multiplier")
+def set_hvm_shadow_multiplier(call: CallContext, ref: str, value: float) -> None:
+    """INVALID_VALUE unless at least 1."""
+    _changeable(call, ref, "changing_shadow_memory")
+    if not value >= 1.0:
+        raise E.INVALID_VALUE("multiplier", f"{value:g}")
+    call.update(ref, HVM_shadow_multiplier=value)
+
+
+# vCPUs
+
+
+def check_vcpus(at_startup: int, maximum: int) -> None:
+    """INVALID_VALUE unless 1 <= at_startup <= maximum."""
+    if not 1 <= at_startup <= maximum:
+        field, value = ("VCPUs_max", maximum) if maximum < 1 else ("VCPUs_at_startup", at_startup)
+        raise E.INVALID_VALUE(field, str(value))
+
+
+@handles("VM.set_VCPUs_max")
+def set_vcpus_max(call: CallContext, ref: str, value: int) -> None:
+    vm = _changeable(call, ref, "changing_VCPUs")
+    if value < vm["VCPUs_at_startup"]:
+        raise E.INVALID_VALUE("VCPUs_max", str(value))
+    check_vcpus(vm["VCPUs_at_startup"], value)
+    call.update(ref, VCPUs_max=value)
+
+
+@handles("VM.set_VCPUs_at_startup")
+def set_vcpus_at_startup(call: CallContext, ref: str, value: int) -> None:
+    vm = _changeable(call, ref, "changing_VCPUs")
+    check_vcpus(value, vm["VCPUs_max"])
+    call.update(ref, VCPUs_at_startup=value)
+
+
+# What it is, and how it boots
+
+
+@handles("VM.set_is_a_template")
+def set_is_a_template(call: CallContext, ref: str, value: bool) -> None:
+    """VM_IS_PROTECTED for a VM under high availability; VM_BAD_POWER_STATE unless Halted; the lifecycle's refusals."""
+    vm = call.get(ref, "VM")
+    if value == vm["is_a_template"]:
+        return
+    if value:
+        if vm["ha_restart_priority"] == "restart":
+            raise E.VM_IS_PROTECTED(ref)
+        check_vm_operation(call.store, vm, "make_into_template")
+    elif vm["is_a_snapshot"]:
+        raise E.VM_IS_SNAPSHOT(ref, "set_is_a_template")
+    call.update(ref, is_a_template=value)
+
+
+@handles("VM.set_domain_type")
+def set_domain_type(call: CallContext, ref: str, value: str) -> None:
+    """Also sets HVM_boot_policy, by which older clients tell hvm from the others. VM_BAD_POWER_STATE unless Halted."""
+    vm = _halted(call, ref)
+    policy = (vm["HVM_boot_policy"] or "BIOS order") if value == "hvm" else ""
+    call.update(ref, domain_type=value, HVM_boot_policy=vm["HVM_boot_policy"] if value == "unspecified" else policy)
+
+
+@handles("VM.set_HVM_boot_policy")
+def set_hvm_boot_policy(call: CallContext, ref: str, value: str) -> None:
+    """The older way to set domain_type: "" is pv, anything else hvm. VM_BAD_POWER_STATE unless Halted."""
+    _halted(call, ref)
+    call.update(ref, HVM_boot_policy=value, domain_type="hvm" if value else "pv")
+
+
+def _halted(call: CallContext, ref: str) -> Version:
+    vm = call.get(ref, "VM")
+    if vm["power_state"] != "Halted":
+        raise E.VM_BAD_POWER_STATE(ref, "halted", vm["power_state"].lower())
+    return vm
+
+
+@handles("VM.set_has_vendor_device")
+def set_has_vendor_device(call: CallContext, ref: str, value: bool) -> None:
+    _halted(call, ref)
+    call.update(ref, has_vendor_device=value)
+
+
+@handles("VM.set_NVRAM")
+def set_nvram(call: CallContext, ref: str, value: dict[str, str]) -> None:
+    _changeable(call, ref, "changing_NVRAM")
+    call.update(ref, NVRAM=value)
+
+
+@handles("VM.add_to_NVRAM")
+def add_to_nvram(call: CallContext, ref: str, key: str, value: str) -> None:
+    """MAP_DUPLICATE_KEY."""
+    old = _changeable(call, ref, "changing_NVRAM")["NVRAM"]
+    if key in old:
+        raise E.MAP_DUPLICATE_KEY("VM", "NVRAM", ref, key)
+    call.update(ref, NVRAM={**old, key: value})
+
+
+@handles("VM.remove_from_NVRAM")
+def remove_from_nvram(call: CallContext, ref: str, key: str) -> None:
+    old = _changeable(call, ref, "changing_NVRAM")["NVRAM"]
+    call.update(ref, NVRAM={k: v for k, v in old.items() if k != key})
+
+
+# Start order and high availability
+
+
+def _set_delay(call: CallContext, ref: str, field: str, value: int) -> None:
+    if value < 0:
+        raise E.INVALID_VALUE(field, str(value))
+    call.update(ref, **{field: value})
+
+
+@handles("VM.set_start_delay")
+def set_start_delay(call: CallContext, ref: str, value: int) -> None:
+    """Seconds. INVALID_VALUE if negative."""
+    _set_delay(call, ref, "start_delay", value)
+
+
+@handles("VM.set_shutdown_delay")
+def set_shutdown_delay(call: CallContext, ref: str, value: int) -> None:
+    """Seconds. INVALID_VALUE if negative."""
+    _set_delay(call, ref, "shutdown_delay", value)
+
+
+@handles("VM.set_order")
+def set_order(call: CallContext, ref: str, value: int) -> None:
+    """INVALID_VALUE if negative."""
+    _set_delay(call, ref, "order", value)
+
+
+@handles("VM.set_ha_restart_priority")
+def set_ha_restart_priority(call: CallContext, ref: str, value: str) -> None:
+    """INVALID_VALUE unless "", "restart" or "best-effort"."""
+    if value not in ("", "restart", "best-effort"):
+        raise E.INVALID_VALUE("ha_restart_priority", value)
+    call.update(ref, ha_restart_priority=value)
+
+
+@handles("VM.set_ha_always_run")
+def set_ha_always_run(call: CallContext, ref: str, value: bool) -> None:
+    call.update(ref, ha_always_run=value)
+
+
+@handles("VM.set_appliance")
+def set_appliance(call: CallContext, ref: str, value: Any) -> None:
+    """Only NULL gets here: there are no appliances, so any other reference is HANDLE_INVALID."""
+    if not is_null(value):
+        raise E.HANDLE_INVALID("VM_appliance", value)
+    call.update(ref, appliance=value)

@@ -1,0 +1,69 @@
+"""The pool of this process, as a Source: reads the store, calls the dispatcher."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from xenapi_core.api.auth.basic import BasicAuth
+from xenapi_core.api.dispatcher import Dispatcher
+from xenapi_core.api.sessions import Sessions
+from xenapi_core.bridge.source import Principal
+from xenapi_core.clock import Clock
+from xenapi_core.engine.caller import Caller
+from xenapi_core.model.schema import Schema
+from xenapi_core.store.api import Change, Store
+
+
+def _principal(caller: Caller) -> Principal:
+    return Principal(caller.user, caller.roles, caller.originator, caller.session)
+
+
+class LocalSource:
+    """See bridge.source.Source."""
+
+    def __init__(self, store: Store, dispatcher: Dispatcher, sessions: Sessions, clock: Clock) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._sessions = sessions
+        self._clock = clock
+        self._basic = BasicAuth(sessions)
+        # Reads of the store are the store's own: no layer in between on the path of every rendered instance.
+        self.find = store.find
+        self.all = store.all
+        self.by_uuid = store.by_uuid
+        self.related = store.related
+        self.class_revision = store.class_revision
+        self.value = dispatcher.records.value
+
+    @property
+    def schema(self) -> Schema:
+        return self._dispatcher.schema
+
+    @property
+    def revision(self) -> int:
+        return self._store.revision
+
+    def changes(self, since: int, classes: Iterable[str] | None = None) -> list[Change]:
+        return self._store.changes(since, classes)
+
+    async def wait(self, since: int, timeout: float | None) -> bool:
+        return await self._store.wait(since, timeout)
+
+    def now(self) -> int:
+        return self._clock.now()
+
+    def known(self, user: str, password: str) -> Principal | None:
+        caller = self._basic.known(user, password)
+        return None if caller is None else _principal(caller)
+
+    async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
+        caller = await self._basic.authenticate(user, password, originator=originator)
+        return None if caller is None else _principal(caller)
+
+    async def call(self, principal: Principal, method: str, *args: Any) -> Any:
+        """SESSION_INVALID if the principal's session has ended."""
+        caller = self._sessions.check(principal.session)
+        value = self._dispatcher.invoke(caller, method, args)
+        return await value if inspect.isawaitable(value) else value

@@ -1,0 +1,393 @@
+"""Runs plans: claims, steps, undo, tasks; keeps records and hypervisors in agreement.
+
+Theory of operation
+1. Every operation is one Work, run by one asyncio task that this engine owns until it ends; a caller that goes away
+   does not stop it.
+2. Planning and claiming happen without an await in between: a plan that was made is a plan that may run. A plan that
+   meets another operation's claim is made again when that claim is released, until contention_timeout.
+3. A plan that overrules others cancels their Work, waits until they have undone what they did, and is made again.
+4. The records' final change, the release of the claims and the end of the task are one commit.
+5. After a failure the steps done are undone in reverse, uninterrupted; then the claimed VMs are compared with their
+   drivers, so that not even a failing undo leaves a record that lies.
+6. A domain event of a VM with a claim is kept until the claim is released. An event is a hint; the truth is
+   what domains() says (see reconcile.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import xenapi_core.engine.plans  # noqa: F401 - registers the plans
+from xenapi_core.clock import Clock
+from xenapi_core.drivers.api import Hypervisor, Storage
+from xenapi_core.engine.caller import SYSTEM, Caller
+from xenapi_core.engine.failures import as_api_error
+from xenapi_core.engine.plan import PLANS, Plan, Step, World
+from xenapi_core.engine.reconcile import Reconciler, clear_claims
+from xenapi_core.engine.run import Work
+from xenapi_core.engine.tasks import PENDING, RenderResult, Tasks
+from xenapi_core.errors import ApiError, E
+from xenapi_core.ids import Ids, dummy_task_ref
+from xenapi_core.model.schema import Schema
+from xenapi_core.store.api import Store, Txn
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN: Final = 5.0  # seconds after which a blocked plan is made again even if no release was seen
+COLLECT_EVERY: Final = 60.0
+
+Decide = Callable[[World], Plan]
+Body = Callable[[], Any]
+
+
+@dataclass
+class EngineWorld:
+    """The World that plan functions read."""
+
+    store: Store
+    schema: Schema
+    clock: Clock
+    ids: Ids
+
+
+class Engine:
+    """See the module's theory of operation. Made inside a running event loop; end it with `close`."""
+
+    def __init__(
+        self,
+        store: Store,
+        schema: Schema,
+        clock: Clock,
+        ids: Ids,
+        render_result: RenderResult,
+        contention_timeout: float = 7200.0,
+    ) -> None:
+        self.world: World = EngineWorld(store, schema, clock, ids)
+        self.contention_timeout = contention_timeout
+        self.hypervisors: dict[str, Hypervisor] = {}
+        self.storages: dict[str, Storage] = {}
+        self.tasks = Tasks(self.world, render_result)
+        self.reconciler = Reconciler(self)
+        self._runs: dict[str, Work] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}  # claimed object -> who waits for its release
+        self._owned: set[asyncio.Task[Any]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._collector: asyncio.Task[Any] | None = None
+        self._closing = False
+
+    # What exists.
+
+    def add_host(self, host: str, hypervisor: Hypervisor) -> None:
+        """Take charge of a host: its driver runs its VMs, and its events are followed from now on."""
+        if host in self.hypervisors:
+            raise ValueError(f"{host} has a driver already")
+        self.hypervisors[host] = hypervisor
+        self._own(self.reconciler.watch(host, hypervisor.events()), self._background)
+
+    def add_storage(self, sr: str, storage: Storage) -> None:
+        """Take charge of a storage repository."""
+        self.storages[sr] = storage
+
+    # What is asked for.
+
+    async def perform(self, wire_name: str, args: Sequence[Any], caller: Caller) -> Any:
+        """Do it and return its value. The operation goes on if the caller stops waiting. Raises ApiError."""
+        work = Work(self, dummy_task_ref(self.world.ids, wire_name), recorded=False)
+        return await asyncio.shield(self.start(work, self._decision(wire_name, args)))
+
+    def launch(self, wire_name: str, args: Sequence[Any], caller: Caller, body: Body | None = None) -> str:
+        """Begin it and return its task at once. `body`: the behaviour of a message that has no plan."""
+        task = self.tasks.create(f"Async.{wire_name}", caller)
+        work = Work(self, task, recorded=True)
+        if self._collector is None or self._collector.done():
+            self._collector = self._own(self._collect(), self._background)
+        if body is None:
+            self.start(work, self._decision(wire_name, args), wire_name)
+        else:
+            self._start(work, self._run_body(work, wire_name, body))
+        return task
+
+    def start(self, work: Work, decide: Decide, wire_name: str | None = None) -> asyncio.Task[Any]:
+        """Run what `decide` plans. `wire_name` gives the type of the result in the task record."""
+        return self._start(work, self._run_plan(work, decide, wire_name))
+
+    def work(self, name: str) -> Work:
+        """A Work for something the engine does by itself."""
+        return Work(self, dummy_task_ref(self.world.ids, name), recorded=False)
+
+    def cancel(self, task: str) -> None:
+        """Ask a task to stop; it does at its next safe point. HANDLE_INVALID; a task that ended is left alone."""
+        self.tasks.mark_cancelling(task)
+        work = self._runs.get(task)
+        if work is not None:
+            work.cancel()
+
+    def destroy_task(self, task: str) -> None:
+        """Remove a task record, now or when the task ends. HANDLE_INVALID."""
+        self.tasks.destroy(task)
+
+    def is_working_for(self, task: str) -> bool:
+        """Whether an operation of this engine runs under that task."""
+        return task in self._runs
+
+    async def recover(self) -> None:
+        """Make the records true after a restart: no claims, pending tasks failed, VMs as their drivers have them."""
+
+        def write(txn: Txn) -> None:
+            clear_claims(self.world, txn, self._runs)
+            for task in list(self.world.store.all("task").values()):
+                if task["status"] in (PENDING, "cancelling") and task.ref not in self._runs:
+                    self.tasks.abandon(txn, task.ref)
+
+        txn = self.world.store.begin()
+        write(txn)
+        self.world.store.commit(txn)
+        for host in list(self.hypervisors):
+            await self.reconciler.compare_host(host)
+
+    async def close(self) -> None:
+        """Cancel and undo what is in progress, then stop watching. Drivers are not closed: they are their maker's."""
+        self._closing = True
+        for work in list(self._runs.values()):
+            work.cancel()
+        while self._owned:
+            await asyncio.gather(*self._owned, return_exceptions=True)
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    # How it runs.
+
+    def _decision(self, wire_name: str, args: Sequence[Any]) -> Decide:
+        function = PLANS[wire_name]
+        return lambda world: function(world, *args)
+
+    def _own(self, coroutine: Coroutine[Any, Any, Any], owner: set[asyncio.Task[Any]]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        owner.add(task)
+        task.add_done_callback(owner.discard)
+        return task
+
+    def _start(self, work: Work, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        self._runs[work.task] = work
+        work.owner = task = self._own(coroutine, self._owned)
+        task.add_done_callback(self._seen)
+        return task
+
+    @staticmethod
+    def _seen(task: asyncio.Task[Any]) -> None:
+        """A caller that went away must not turn its operation's failure into a warning of the event loop."""
+        if not task.cancelled():
+            task.exception()
+
+    async def _run_plan(self, work: Work, decide: Decide, wire_name: str | None) -> Any:
+        plan: Plan | None = None
+        done: list[Step] = []
+        try:
+            plan = await self._claim(work, decide)
+            for number, step in enumerate(plan.steps):
+                work.check_cancelled()
+                work.begin_step(plan, number)
+                await self._do(work, step)
+                work.progress(1.0)
+                done.append(step)
+            value = plan.result(work)
+            self._finish(work, plan, value, wire_name)
+        except BaseException as failure:
+            if plan is not None:
+                await self._undo(work, done)
+                await self.reconciler.compare_claimed(work)
+            error = self._failed(work, failure)
+            if isinstance(failure, ApiError | asyncio.CancelledError):
+                raise error from failure
+            if error.code == "INTERNAL_ERROR" and not work.recorded:
+                raise
+            raise error from failure
+        finally:
+            self._forget(work)
+        return value
+
+    async def _run_body(self, work: Work, wire_name: str, body: Body) -> Any:
+        try:
+            work.check_cancelled()
+            work.interruptible = True
+            try:
+                value = body()
+                if inspect.isawaitable(value):
+                    value = await value
+            except asyncio.CancelledError:
+                _uncancel()
+                raise work.interrupted() from None
+            finally:
+                work.interruptible = False
+            self._finish(work, Plan(steps=()), value, wire_name)
+        except BaseException as failure:
+            raise self._failed(work, failure) from failure
+        finally:
+            self._forget(work)
+        return value
+
+    async def _claim(self, work: Work, decide: Decide) -> Plan:
+        """Plan, and take the claims in the same breath (rules 2 and 3)."""
+        clock = self.world.clock
+        deadline = clock.monotonic() + self.contention_timeout
+        while True:
+            work.check_cancelled()
+            if self._closing:
+                raise E.TASK_CANCELLED(work.task)
+            try:
+                plan = decide(self.world)
+            except ApiError as error:
+                left = deadline - clock.monotonic()
+                if error.code != "OTHER_OPERATION_IN_PROGRESS" or left <= 0:
+                    raise
+                await self._wait(work, self._released(error.params[1], min(left, LOOK_AGAIN)))
+                continue
+            overruled = self._overruled(plan)
+            if not overruled:
+                break
+            for other in overruled:
+                other.cancel()
+            for other in overruled:
+                await self._wait(work, other.ended.wait())
+        txn = self.world.store.begin()
+        for claim in plan.claims:
+            current = txn.get(claim.ref)["current_operations"]
+            txn.update(claim.ref, current_operations={**current, work.task: claim.operation})
+        self.world.store.commit(txn)
+        work.claims = plan.claims
+        return plan
+
+    def _overruled(self, plan: Plan) -> list[Work]:
+        """Runs whose claims on the same objects this plan cancels."""
+        found: dict[str, Work] = {}
+        for claim in plan.claims:
+            for task, operation in self.world.store.get(claim.ref)["current_operations"].items():
+                other = self._runs.get(task)
+                if operation in plan.cancels and other is not None:
+                    found[task] = other
+        return list(found.values())
+
+    async def _released(self, ref: str, seconds: float) -> None:
+        """Return when a claim on `ref` is released, or after `seconds`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(ref, []).append(future)
+        alarm = self._own(self._alarm(future, seconds), self._background)
+        try:
+            await future
+        finally:
+            alarm.cancel()
+            waiting = self._waiting.get(ref, [])
+            if future in waiting:
+                waiting.remove(future)
+            if not waiting:
+                self._waiting.pop(ref, None)
+
+    async def _alarm(self, future: asyncio.Future[None], seconds: float) -> None:
+        await self.world.clock.sleep(seconds)
+        if not future.done():
+            future.set_result(None)
+
+    async def _wait(self, work: Work, awaitable: Awaitable[Any], step: Step | None = None) -> None:
+        """Await something that `work.cancel` may interrupt."""
+        work.interruptible = True
+        try:
+            await awaitable
+        except asyncio.CancelledError:
+            _uncancel()
+            raise work.interrupted(step) from None
+        finally:
+            work.interruptible = False
+
+    async def _do(self, work: Work, step: Step) -> None:
+        if step.deadline is None:
+            await step.do(work)
+            return
+        work.late = False
+        timer = self._own(self._expire(work, step.deadline), self._background)
+        try:
+            await self._wait(work, step.do(work), step)
+        finally:
+            timer.cancel()
+
+    async def _expire(self, work: Work, seconds: float) -> None:
+        await self.world.clock.sleep(seconds)
+        work.late = True
+        work.interrupt()
+
+    async def _undo(self, work: Work, done: list[Step]) -> None:
+        for step in reversed(done):
+            if step.undo is not None:
+                try:
+                    await step.undo(work)
+                except Exception:
+                    log.exception("could not undo %r", step.name)
+
+    # How it ends.
+
+    def _finish(self, work: Work, plan: Plan, value: Any, wire_name: str | None) -> None:
+        txn = self.world.store.begin()
+        plan.finish(work, txn)
+        self._release(work, txn)
+        if work.recorded:
+            method = self.world.schema.methods.get(wire_name or "")
+            self.tasks.succeed(txn, work.task, method.message.result if method else None, value)
+        self.world.store.commit(txn)
+
+    def _failed(self, work: Work, failure: BaseException) -> ApiError:
+        """Release the claims and end the task; returns what the caller is told."""
+        error = as_api_error(failure)
+        if isinstance(failure, asyncio.CancelledError):
+            _uncancel()
+            error = work.interrupted()
+        if error is None:
+            log_id = self.world.ids.uuid()
+            log.error("operation failed with a defect [%s]", log_id, exc_info=failure)
+            error = E.INTERNAL_ERROR(f"{type(failure).__name__} [{log_id}]")
+        txn = self.world.store.begin()
+        self._release(work, txn)
+        if work.recorded:
+            self.tasks.fail(txn, work.task, error)
+        self.world.store.commit(txn)
+        return error
+
+    @staticmethod
+    def _release(work: Work, txn: Txn) -> None:
+        for claim in work.claims:
+            values = txn.find(claim.ref)
+            if values is not None and work.task in values["current_operations"]:
+                left = {task: op for task, op in values["current_operations"].items() if task != work.task}
+                txn.update(claim.ref, current_operations=left)
+
+    def _forget(self, work: Work) -> None:
+        """The run is over: wake who waits for its claims, and look at what happened to its VMs meanwhile."""
+        self._runs.pop(work.task, None)
+        work.ended.set()
+        for claim in work.claims:
+            for future in self._waiting.pop(claim.ref, []):
+                if not future.done():
+                    future.set_result(None)
+        if not self._closing:
+            for claim in work.claims:
+                if self.reconciler.has_news(claim.ref):
+                    self._own(self.reconciler.catch_up(claim.ref), self._background)
+
+    async def _collect(self) -> None:
+        while True:
+            await self.world.clock.sleep(COLLECT_EVERY)
+            self.tasks.collect(self._runs)
+
+
+def _uncancel() -> None:
+    """The cancellation was ours and has been answered: the task goes on to clean up."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+__all__ = ["SYSTEM", "Engine"]

@@ -1,0 +1,48 @@
+"""Messages: the records that tell an administrator what happened to an object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from xenapi_core.engine.plan import World
+from xenapi_core.store.api import Txn
+
+KEPT: Final = 10_000  # messages in the pool; the oldest go first
+
+# Priority of each message we make, 1 (worst) to 5 (for information).
+PRIORITIES: Final = {
+    "VM_STARTED": 5,
+    "VM_SHUTDOWN": 5,
+    "VM_REBOOTED": 5,
+    "VM_SUSPENDED": 5,
+    "VM_RESUMED": 5,
+    "VM_PAUSED": 5,
+    "VM_UNPAUSED": 5,
+    "VM_MIGRATED": 5,
+    "VM_CLONED": 5,
+    "VM_SNAPSHOTTED": 5,
+    "VM_SNAPSHOT_REVERTED": 5,
+    "VM_CHECKPOINTED": 5,
+    "VM_CRASHED": 3,
+}
+
+
+def post_vm(world: World, txn: Txn, name: str, vm: Mapping[str, Any], body: str = "") -> None:
+    """One message about a VM (its values), stamped with the world's time."""
+    messages = world.store.all("message")
+    if len(messages) >= KEPT:
+        txn.delete(next(iter(messages)))
+    txn.create(
+        "message",
+        world.ids.ref(),
+        {
+            "uuid": world.ids.uuid(),
+            "name": name,
+            "priority": PRIORITIES[name],
+            "cls": "VM",
+            "obj_uuid": vm["uuid"],
+            "timestamp": world.clock.now(),
+            "body": body or f"VM '{vm['name_label']}': {name.removeprefix('VM_').lower().replace('_', ' ')}",
+        },
+    )

@@ -1,0 +1,108 @@
+"""Suspending VMs to disk and resuming them (API reference, VM lifecycle)."""
+
+from __future__ import annotations
+
+import logging
+
+from xenapi_core.drivers.api import DriverError
+from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.messages import post_vm
+from xenapi_core.engine.placement import check_host, choose_host, memory_needed
+from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
+from xenapi_core.engine.plans.images import forget_image, image_step, record_image, suspend_sr
+from xenapi_core.engine.plans.vm_power import check_disks, check_receiving, reserve
+from xenapi_core.engine.specs import domain_spec
+from xenapi_core.engine.transition import enter_live, enter_suspended
+from xenapi_core.errors import E
+from xenapi_core.model.lifecycle import check_vm_operation
+from xenapi_core.store.api import Txn, Version
+
+log = logging.getLogger(__name__)
+
+
+@plans("VM.suspend")
+def plan_suspend(world: World, vm: str) -> Plan:
+    """Save the memory of a running VM into a new VDI and end its domain."""
+    record = world.store.get(vm, "VM")
+    check_vm_operation(world.store, record, "suspend")
+    sr = suspend_sr(world, record)
+    image, image_uuid = world.ids.ref(), world.ids.uuid()
+    host, uuid = record["resident_on"], record["uuid"]
+
+    async def save(run: Run) -> None:
+        with told_as(MACHINE, About(vm=vm, host=host, operation="suspend", size=memory_needed(record))):
+            await run.hypervisor(host).suspend(uuid, image_uuid, run.progress)
+
+    def finish(run: Run, txn: Txn) -> None:
+        record_image(world, run, txn, record, sr, image, image_uuid)
+        enter_suspended(world, txn, vm, image)
+        post_vm(world, txn, "VM_SUSPENDED", record.values)
+
+    return Plan(
+        steps=(image_step(world, record, sr, image, image_uuid), Step("save memory", save, weight=10)),
+        claims=(Claim(vm, "suspend"),),
+        finish=finish,
+    )
+
+
+@plans("VM.resume")
+def plan_resume(world: World, vm: str, start_paused: bool, force: bool = False) -> Plan:
+    """Continue a suspended VM on the host that suits it best."""
+    record = world.store.get(vm, "VM")
+    check_vm_operation(world.store, record, "resume", strict=not force)
+    return _resume(world, record, "resume", choose_host(world, record), start_paused)
+
+
+@plans("VM.resume_on")
+def plan_resume_on(world: World, vm: str, host: str, start_paused: bool, force: bool = False) -> Plan:
+    """Continue a suspended VM on `host`, or say why not."""
+    record = world.store.get(vm, "VM")
+    check_vm_operation(world.store, record, "resume_on", strict=not force)
+    check_receiving(world, host)
+    check_host(world, record, host)
+    return _resume(world, record, "resume_on", host, start_paused)
+
+
+def _resume(world: World, vm: Version, operation: str, host: str, paused: bool) -> Plan:
+    image = world.store.find(vm["suspend_VDI"])
+    if image is None:
+        raise E.VM_HAS_NO_SUSPEND_VDI(vm.ref)
+    check_disks(world, vm)
+    spec, saved = domain_spec(world.store, vm), image["uuid"]
+
+    async def restore(run: Run) -> None:
+        with told_as(MACHINE, About(vm=vm.ref, host=host, operation=operation, size=memory_needed(vm))):
+            try:
+                run.results["domain"] = await run.hypervisor(host).resume(spec, saved, paused, run.progress)
+            except DriverError as error:
+                if error.kind == "not_found":
+                    raise E.SUSPEND_IMAGE_NOT_ACCESSIBLE(image.ref) from error
+                raise
+
+    async def back_to_disk(run: Run) -> None:
+        """The image still holds the memory: nothing of the machine is lost when its domain ends at once."""
+        await run.hypervisor(host).destroy(spec.uuid)
+
+    async def discard(run: Run) -> None:
+        """A VM that runs must not fall because its old image could not be removed: the VDI stays visible then."""
+        try:
+            await run.storage(image["SR"]).destroy(saved)
+            run.results["discarded"] = True
+        except DriverError as error:
+            log.warning("the suspend image %s could not be removed: %s", saved, error.text)
+
+    def finish(run: Run, txn: Txn) -> None:
+        if run.results.get("discarded"):
+            forget_image(world, run, txn, image.ref)
+        enter_live(world, txn, vm.ref, host, run.results["domain"], booted=False)
+        post_vm(world, txn, "VM_RESUMED", vm.values)
+
+    return Plan(
+        steps=(
+            reserve(world, vm, host),
+            Step("restore memory", restore, back_to_disk, weight=10),
+            Step("discard image", discard),
+        ),
+        claims=(Claim(vm.ref, operation),),
+        finish=finish,
+    )

@@ -1,0 +1,149 @@
+"""Steps and record changes that plans with disks share: making, copying and destroying volumes and their VDIs.
+
+Rule 1: a step touches the storage driver only; VDI and SR records change in the plan's finish, through `record_volume`
+        and `forget_volume`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from xenapi_core.drivers.api import Storage, VolumeState
+from xenapi_core.engine.failures import STORAGE, About, told_as
+from xenapi_core.engine.plan import Run, Step, World
+from xenapi_core.errors import E
+from xenapi_core.ids import NULL_REF
+from xenapi_core.model.device_lifecycle import sr_attached
+from xenapi_core.store.api import Txn, Version
+
+Make = Callable[[Storage], Awaitable[VolumeState]]
+
+
+def check_sr(world: World, sr: str) -> Version:
+    """The SR record, if disks can be made on it: attached somewhere, and not about to go away."""
+    record = world.store.get(sr, "SR")
+    for task, operation in record["current_operations"].items():
+        if operation in ("destroy", "forget", "unplug"):
+            raise E.OTHER_OPERATION_IN_PROGRESS("SR", sr, operation, task)
+    if not sr_attached(world.store, sr):
+        raise E.SR_HAS_NO_PBDS(sr)
+    return record
+
+
+def volume_step(name: str, sr: str, uuid: str, about: About, make: Make, weight: float = 1.0) -> Step:
+    """Make volume `uuid` on `sr` with `make`; undone by destroying it. Leaves a VolumeState in results[uuid]."""
+
+    async def do(run: Run) -> None:
+        storage = run.storage(sr)
+        with told_as(STORAGE, about):
+            run.results[uuid] = await make(storage)
+            await _note_usage(run, sr, storage, uuid)
+
+    async def undo(run: Run) -> None:
+        await run.storage(sr).destroy(uuid)
+
+    return Step(name, do, undo, weight)
+
+
+async def _note_usage(run: Run, sr: str, storage: Storage, made: str | None = None) -> None:
+    """Leave the repository's sizes for the finish. A volume just made does not stay behind if that fails."""
+    try:
+        run.results["usage", sr] = await storage.usage()
+    except BaseException:
+        if made is not None:
+            await storage.destroy(made)
+        raise
+
+
+def create_step(world: World, sr: str, uuid: str, size: int, vdi: str = NULL_REF) -> Step:
+    """A new empty volume of `size` bytes."""
+    record = world.store.get(sr, "SR")
+    free = max(0, record["physical_size"] - record["physical_utilisation"])
+    about = About(sr=sr, vdi=vdi, operation="vdi_create", size=size, available=free)
+    return volume_step("make volume", sr, uuid, about, lambda storage: storage.create(uuid, size))
+
+
+def clone_step(source: Version, uuid: str, operation: str) -> Step:
+    """A copy-on-write copy of VDI `source` on its own SR."""
+    origin = source["uuid"]
+    about = About(sr=source["SR"], vdi=source.ref, operation=operation, size=source["virtual_size"])
+    return volume_step("clone volume", source["SR"], uuid, about, lambda storage: storage.clone(uuid, origin))
+
+
+def copy_step(world: World, source: Version, uuid: str, sr: str) -> Step:
+    """A full copy of VDI `source` on any SR."""
+    origin, repository = source["uuid"], world.store.get(source["SR"], "SR")["uuid"]
+    about = About(sr=sr, vdi=source.ref, operation="copy", size=source["virtual_size"])
+    return volume_step("copy volume", sr, uuid, about, lambda storage: storage.copy(uuid, origin, repository), weight=4)
+
+
+def destroy_step(vdi: Version) -> Step:
+    """Destroy a VDI's volume; there is no way back, so it is a plan's last step that touches anything."""
+    sr, uuid = vdi["SR"], vdi["uuid"]
+
+    async def do(run: Run) -> None:
+        storage = run.storage(sr)
+        with told_as(STORAGE, About(sr=sr, vdi=vdi.ref, operation="destroy")):
+            await storage.destroy(uuid)
+        run.results["usage", sr] = None
+
+    return Step("destroy volume", do)
+
+
+def record_volume(world: World, run: Run, txn: Txn, ref: str, uuid: str, sr: str, values: Mapping[str, Any]) -> None:
+    """The VDI record of a volume that a step made, and its SR's new sizes."""
+    volume: VolumeState = run.results[uuid]
+    txn.create(
+        "VDI",
+        ref,
+        {
+            **values,
+            "uuid": uuid,
+            "SR": sr,
+            "virtual_size": volume.virtual_size,
+            "physical_utilisation": volume.physical_utilisation,
+            "location": volume.location,
+            "managed": True,
+            "missing": False,
+            "storage_lock": False,
+            "current_operations": {},
+            "other_config": {"location": volume.location, **without_location(values.get("other_config", {}))},
+        },
+    )
+    count_volumes(run, txn, sr, volume.virtual_size)
+
+
+def without_location(other_config: Mapping[str, str]) -> dict[str, str]:
+    """`location` names the volume of one VDI; a copy gets its own (API 1.0 clients read it)."""
+    return {key: value for key, value in other_config.items() if key != "location"}
+
+
+def forget_volume(run: Run, txn: Txn, vdi: str) -> None:
+    """The records of a VDI whose volume is destroyed: its VBDs become empty or go with it."""
+    values = txn.find(vdi)
+    if values is None:
+        return
+    for vbd in txn.related(vdi, "VBDs"):
+        if txn.get(vbd)["type"] == "CD":
+            txn.update(vbd, VDI=NULL_REF, empty=True)
+        else:
+            txn.delete(vbd)
+    txn.delete(vdi)
+    count_volumes(run, txn, values["SR"], -values["virtual_size"], values["physical_utilisation"])
+
+
+def count_volumes(run: Run, txn: Txn, sr: str, grown: int, freed: int = 0) -> None:
+    """The SR's sizes after its volumes grew by `grown` bytes, as the driver told or, when it did not, by arithmetic."""
+    values = txn.find(sr)
+    if values is None:
+        return
+    usage = run.results.get(("usage", sr))
+    if usage is None:
+        usage = values["physical_size"], max(0, values["physical_utilisation"] - freed)
+    txn.update(
+        sr,
+        physical_size=usage[0],
+        physical_utilisation=usage[1],
+        virtual_allocation=max(0, values["virtual_allocation"] + grown),
+    )

@@ -1,0 +1,114 @@
+"""From records to what a driver is told: DomainSpec, DiskSpec, NicSpec. Everything is named by uuid.
+
+Rule 1: a driver is never shown a reference or a field it does not need.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from xenapi_core.drivers.api import DiskSpec, DomainSpec, NicSpec
+from xenapi_core.ids import is_null
+from xenapi_core.model.schema import Reader
+
+_NAMED = re.compile(r"(?:/dev/)?(?:xvd|hd|sd)([a-z]{1,2})\Z")
+
+
+def device_position(userdevice: str) -> int | None:
+    """The number of a disk position: "3", "xvdd" and "hdd" are all 3; None if it is none of these."""
+    if userdevice.isascii() and userdevice.isdigit() and len(userdevice) <= 4:
+        return int(userdevice)
+    match = _NAMED.match(userdevice)
+    if match is None:
+        return None
+    number = 0
+    for letter in match[1]:
+        number = number * 26 + ord(letter) - ord("a") + 1
+    return number - 1
+
+
+def device_name(userdevice: str) -> str:
+    """What a guest calls the disk at that position: "0" is xvda."""
+    position = device_position(userdevice)
+    if position is None:
+        return userdevice
+    letters = ""
+    while position >= 0:
+        letters = chr(ord("a") + position % 26) + letters
+        position = position // 26 - 1
+    return f"xvd{letters}"
+
+
+def domain_type(vm: Any) -> str:
+    """"hvm", "pv" or "pvh": what is declared, or what the boot fields mean when nothing is."""
+    declared = vm["domain_type"]
+    if declared == "unspecified":
+        return "hvm" if vm["HVM_boot_policy"] else "pv"
+    return "pvh" if declared == "pv_in_pvh" else str(declared)
+
+
+def disk_spec(reader: Reader, vbd: Any) -> DiskSpec:
+    """One VBD. An empty drive has no volume."""
+    vdi = None if vbd["empty"] else reader.find(vbd["VDI"])
+    position = device_position(vbd["userdevice"])
+    return DiskSpec(
+        uuid=vbd["uuid"],
+        volume=vdi["uuid"] if vdi is not None else None,
+        position=vbd["userdevice"] if position is None else str(position),
+        kind=vbd["type"],
+        read_only=vbd["mode"] == "RO",
+        bootable=vbd["bootable"],
+    )
+
+
+def nic_spec(reader: Reader, vif: Any) -> NicSpec:
+    """One VIF."""
+    network = reader.find(vif["network"])
+    return NicSpec(
+        uuid=vif["uuid"],
+        network=network["uuid"] if network is not None else "",
+        position=vif["device"],
+        mac=vif["MAC"],
+        mtu=vif["MTU"],
+    )
+
+
+def domain_spec(reader: Reader, vm: Any) -> DomainSpec:
+    """A VM with all its disks and NICs, in the order of their positions. Disks without a volume are left out."""
+    vbds = [vbd for vbd in map(reader.find, reader.related(vm.ref, "VBDs")) if vbd["type"] == "CD" or has_disk(vbd)]
+    vifs = map(reader.find, reader.related(vm.ref, "VIFs"))
+    disks = sorted((disk_spec(reader, vbd) for vbd in vbds), key=lambda disk: (len(disk.position), disk.position))
+    nics = sorted((nic_spec(reader, vif) for vif in vifs), key=lambda nic: (len(nic.position), nic.position))
+    return DomainSpec(
+        uuid=vm["uuid"],
+        name=vm["name_label"],
+        memory_static_max=vm["memory_static_max"],
+        memory_dynamic_min=vm["memory_dynamic_min"],
+        memory_dynamic_max=vm["memory_dynamic_max"],
+        vcpus_max=vm["VCPUs_max"],
+        vcpus=vm["VCPUs_at_startup"],
+        domain_type=domain_type(vm),
+        disks=tuple(disks),
+        nics=tuple(nics),
+        boot=_boot(vm),
+    )
+
+
+def has_disk(vbd: Any) -> bool:
+    return not vbd["empty"] and not is_null(vbd["VDI"])
+
+
+def _boot(vm: Any) -> dict[str, str]:
+    """How it boots: firmware and order, or bootloader and kernel; empty values are left out."""
+    fields = {
+        "policy": vm["HVM_boot_policy"],
+        "order": vm["HVM_boot_params"].get("order", ""),
+        "firmware": vm["HVM_boot_params"].get("firmware", ""),
+        "bootloader": vm["PV_bootloader"],
+        "bootloader_args": vm["PV_bootloader_args"],
+        "kernel": vm["PV_kernel"],
+        "ramdisk": vm["PV_ramdisk"],
+        "args": vm["PV_args"],
+    }
+    return {name: value for name, value in fields.items() if value}

@@ -1,0 +1,164 @@
+"""What changes in the records when a VM enters a power state: the same for plans, events and recovery.
+
+Rule 1: nobody else writes power_state, resident_on, domid, or currently_attached of all devices of a VM.
+Rule 2: these functions write into a transaction and decide nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xenapi_core.drivers.api import DomainState, GuestState
+from xenapi_core.engine.placement import memory_free
+from xenapi_core.engine.plan import World
+from xenapi_core.engine.specs import device_name, domain_type
+from xenapi_core.ids import NULL_REF, is_null
+from xenapi_core.model.power import HALTED, RUNNING, SUSPENDED
+from xenapi_core.store.api import Txn
+
+
+def enter_halted(world: World, txn: Txn, vm: str) -> None:
+    """The VM has no domain and no saved memory (API reference, "Entering Halted")."""
+    host = txn.get(vm, "VM")["resident_on"]
+    for field in ("VBDs", "VIFs"):
+        for device in txn.related(vm, field):
+            txn.update(device, currently_attached=False, reserved=False, current_operations={})
+    txn.update(
+        vm,
+        power_state=HALTED,
+        resident_on=NULL_REF,
+        scheduled_to_be_resident_on=NULL_REF,
+        domid=-1,
+        requires_reboot=False,
+        suspend_VDI=NULL_REF,
+    )
+    _remove_consoles(txn, vm)
+    _metrics(world, txn, vm, memory_actual=0, VCPUs_number=0, state=("halted",), current_domain_type="unspecified")
+    _count_memory(world, txn, host)
+
+
+def enter_suspended(world: World, txn: Txn, vm: str, image: str) -> None:
+    """The VM's memory is in VDI `image`; its devices stay its own."""
+    host = txn.get(vm, "VM")["resident_on"]
+    txn.update(
+        vm,
+        power_state=SUSPENDED,
+        resident_on=NULL_REF,
+        scheduled_to_be_resident_on=NULL_REF,
+        domid=-1,
+        suspend_VDI=image,
+    )
+    _remove_consoles(txn, vm)
+    _metrics(world, txn, vm, memory_actual=0, state=("suspended",))
+    _count_memory(world, txn, host)
+
+
+def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, booted: bool = True) -> None:
+    """The VM is what `domain` says, on `host`. `booted`: this is a fresh boot, so the guest has told nothing yet."""
+    values = txn.get(vm, "VM")
+    before = values["resident_on"]
+    txn.update(
+        vm,
+        power_state=str(domain.power_state),
+        resident_on=host,
+        scheduled_to_be_resident_on=NULL_REF,
+        domid=domain.domid,
+        suspend_VDI=NULL_REF,
+        requires_reboot=False,
+    )
+    attached = {disk.uuid for disk in domain.disks} | {nic.uuid for nic in domain.nics}
+    for vbd in txn.related(vm, "VBDs"):
+        known = txn.get(vbd)
+        here = known["uuid"] in attached
+        device = device_name(known["userdevice"]) if here else known["device"]
+        txn.update(vbd, currently_attached=here, reserved=False, device=device)
+    for vif in txn.related(vm, "VIFs"):
+        txn.update(vif, currently_attached=txn.get(vif)["uuid"] in attached, reserved=False)
+    kind = domain_type(values)
+    _metrics(
+        world,
+        txn,
+        vm,
+        memory_actual=domain.memory_actual,
+        VCPUs_number=domain.vcpus,
+        start_time=domain.start_time,
+        state=("running",) if domain.power_state == RUNNING else ("paused",),
+        current_domain_type=kind,
+        hvm=kind == "hvm",
+    )
+    if booted and not is_null(values["guest_metrics"]):
+        txn.delete(values["guest_metrics"])
+        txn.update(vm, guest_metrics=NULL_REF)
+    if domain.guest is not None:
+        note_guest(world, txn, vm, domain.guest)
+    _add_console(world, txn, vm, host)
+    _count_memory(world, txn, host)
+    if before != host:
+        _count_memory(world, txn, before)
+
+
+def switch(world: World, txn: Txn, vm: str, state: str) -> None:
+    """The VM's domain was paused or unpaused."""
+    txn.update(vm, power_state=state)
+    _metrics(world, txn, vm, state=("running",) if state == RUNNING else ("paused",))
+
+
+def note_guest(world: World, txn: Txn, vm: str, guest: GuestState) -> None:
+    """What the guest's agent reports, in VM_guest_metrics."""
+    report = {
+        "os_version": guest.os_version,
+        "PV_drivers_version": guest.pv_drivers_version,
+        "PV_drivers_up_to_date": bool(guest.pv_drivers_version),
+        "PV_drivers_detected": bool(guest.pv_drivers_version),
+        "networks": guest.networks,
+        "live": True,
+        "last_updated": world.clock.now(),
+    }
+    present = txn.get(vm, "VM")["guest_metrics"]
+    if txn.find(present) is not None:
+        txn.update(present, **report)
+        return
+    ref = world.ids.ref()
+    other = {"feature-shutdown": "1", "feature-suspend": "1", "feature-vcpu-hotplug": "1"}
+    txn.create("VM_guest_metrics", ref, {"uuid": world.ids.uuid(), "other": other, **report})
+    txn.update(vm, guest_metrics=ref)
+
+
+def new_metrics(world: World, txn: Txn, **values: Any) -> str:
+    """A fresh VM_metrics record."""
+    ref = world.ids.ref()
+    txn.create("VM_metrics", ref, {"uuid": world.ids.uuid(), "last_updated": world.clock.now(), **values})
+    return ref
+
+
+def _metrics(world: World, txn: Txn, vm: str, **values: Any) -> None:
+    ref = txn.get(vm, "VM")["metrics"]
+    if txn.find(ref) is None:
+        ref = new_metrics(world, txn)
+        txn.update(vm, metrics=ref)
+    txn.update(ref, last_updated=world.clock.now(), **values)
+
+
+def _add_console(world: World, txn: Txn, vm: str, host: str) -> None:
+    """A live VM has a graphical console on its host; consoles a client declared get a location."""
+    address = txn.get(host, "host")["address"]
+    present = txn.related(vm, "consoles")
+    if not present:
+        ref = world.ids.ref()
+        values = {"uuid": world.ids.uuid(), "protocol": "rfb", "VM": vm, "location": ""}
+        present = (txn.create("console", ref, values),)
+    for console in present:
+        txn.update(console, location=f"https://{address}/console?uuid={txn.get(console)['uuid']}")
+
+
+def _remove_consoles(txn: Txn, vm: str) -> None:
+    for console in txn.related(vm, "consoles"):
+        txn.delete(console)
+
+
+def _count_memory(world: World, txn: Txn, host: str) -> None:
+    """Free memory of a host, after the change this transaction makes."""
+    values = txn.find(host)
+    if values is not None and txn.find(values["metrics"]) is not None:
+        free = memory_free(txn.find, txn.related, host)
+        txn.update(values["metrics"], memory_free=max(0, free), last_updated=world.clock.now())

@@ -1,0 +1,587 @@
+"""HTTP/1.1 over any asyncio transport: one small protocol class for TCP, TLS and Unix sockets.
+
+Theory of operation
+1. Requests of a connection are answered in order, one at a time. While one is being answered, or while the client does
+   not read, further complete requests wait in `_queue` and the transport is not read: a client cannot make us hold more
+   than one read of its bytes plus one reply.
+2. A handler that returns a Response is answered at once, without a task. An awaitable becomes the connection's `_task`;
+   it is cancelled when the client is gone. A client that closes its sending side counts as gone, as with most servers.
+3. What never becomes a request is answered by `app.error` after everything that came before it, and the connection ends:
+   after a framing error nothing that follows can be trusted (request smuggling). The rest is read and thrown away for
+   a moment, because closing with unread bytes would make the kernel discard the reply.
+4. Time is counted in ticks of the Service's sweep, not per request: a timeout may come up to one tick late.
+5. Every connection is in `Service.connections` from connection_made to connection_lost; `drain` waits for that set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+import struct
+from collections import deque
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from enum import Enum, auto
+from math import ceil
+from typing import Any, Final
+
+import httptools
+
+from xenapi_core.logs import incident
+from xenapi_core.server import framing
+from xenapi_core.server.routes import App, Handler, Peer, Request, Response, Router
+
+log = logging.getLogger(__name__)
+
+_JOIN_BELOW: Final = 64 * 1024  # bodies up to this size are copied behind their head: one write, one packet
+_NAMES: Final = {
+    name.encode(): name.lower()
+    for name in (
+        "Accept", "Accept-Encoding", "Authorization", "CIMMethod", "CIMObject", "CIMOperation", "CIMProtocolVersion",
+        "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Host", "TE", "Transfer-Encoding",
+        "User-Agent",
+    )
+}  # fmt: skip
+_REQUEST_LINE = re.compile(rb"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP/1\.[01]\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Bounds of one listener. Sizes in bytes, times in seconds.
+
+    header_timeout   from the first byte of a request (or the start of the connection) to the end of its headers
+    body_timeout     from there to the end of the body
+    idle_timeout     between two requests
+    write_timeout    without the client taking a single byte of a reply
+    linger_timeout   for reading and discarding after an error reply
+    """
+
+    max_header: int = 32 * 1024
+    max_fallback_body: int = 64 * 1024
+    max_pipelined: int = 256
+    max_connections: int = 4096
+    max_discarded: int = 8 * 1024 * 1024
+    header_timeout: float = 20.0
+    body_timeout: float = 120.0
+    idle_timeout: float = 300.0
+    write_timeout: float = 60.0
+    linger_timeout: float = 2.0
+
+    @property
+    def tick(self) -> float:
+        """Seconds between two sweeps: fine enough for the shortest timeout."""
+        shortest = min(self.header_timeout, self.body_timeout, self.idle_timeout, self.write_timeout, self.linger_timeout)
+        return min(1.0, shortest / 4)
+
+    def ticks(self, seconds: float) -> int:
+        return ceil(seconds / self.tick)
+
+
+DEFAULT = HttpLimits()
+
+
+class Service:
+    """What the connections of one listener share. `transport` is "tcp", "tls" or "unix"."""
+
+    def __init__(self, app: App, transport: str, limits: HttpLimits = DEFAULT) -> None:
+        self.app = app
+        self.transport = transport
+        self.limits = limits
+        self.router = Router(app.routes, app.fallback)
+        self.connections: set[HttpProtocol] = set()
+        self.tasks: set[asyncio.Future[Any]] = set()
+        self.draining = False
+        self.now = 0  # ticks
+        self.header_ticks = limits.ticks(limits.header_timeout)
+        self.body_ticks = limits.ticks(limits.body_timeout)
+        self.idle_ticks = limits.ticks(limits.idle_timeout)
+        self.write_ticks = limits.ticks(limits.write_timeout)
+        self.linger_ticks = limits.ticks(limits.linger_timeout)
+        self.loop = asyncio.get_running_loop()
+        self._empty = asyncio.Event()
+        self._sweeping = self.loop.call_later(limits.tick, self._sweep)
+
+    def protocol(self) -> HttpProtocol:
+        """A protocol for one new connection (the factory listeners are given)."""
+        return HttpProtocol(self)
+
+    def _sweep(self) -> None:
+        self.now += 1
+        self._sweeping = self.loop.call_later(self.limits.tick, self._sweep)
+        for connection in tuple(self.connections):
+            connection.check(self.now)
+
+    def left(self, connection: HttpProtocol) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
+    def own(self, task: asyncio.Future[Any]) -> None:
+        """Keep a handler's task until it is done, also when its connection is gone before it."""
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def drain(self, timeout: float) -> None:
+        """Finish what is in progress within `timeout` seconds, then cut off the rest. The listener accepts no more."""
+        self.draining = True
+        for connection in tuple(self.connections):
+            connection.close_if_idle()
+        if self.connections and timeout > 0:
+            self._empty.clear()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._empty.wait()
+            except TimeoutError:
+                log.warning("%d connections were still busy after %g s and are cut off", len(self.connections), timeout)
+        for connection in tuple(self.connections):
+            connection.abort()
+        if self.connections:
+            self._empty.clear()
+            await self._empty.wait()
+        self._sweeping.cancel()
+        if self.tasks:
+            await asyncio.wait(tuple(self.tasks), timeout=max(timeout, 1.0))
+
+
+class _Phase(Enum):
+    """What the bytes of the client belong to."""
+
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+    DEAF = auto()  # after an error or the last request: what comes is thrown away
+
+
+class _RefusedError(Exception):
+    """Raised inside a parser callback to stop parsing; `_refusal` says why."""
+
+
+class HttpProtocol(asyncio.Protocol):
+    """One connection."""
+
+    __slots__ = (
+        "_body", "_body_size", "_buffered", "_closing", "_continue_due", "_discarded", "_first", "_handler", "_headers",
+        "_keep", "_lost", "_max_body", "_messages", "_parser", "_peer", "_phase", "_queue", "_reading", "_refusal",
+        "_request", "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_url",
+        "_wants_continue", "_write_since",
+    )  # fmt: skip
+
+    _transport: asyncio.Transport
+    _peer: Peer
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._parser = httptools.HttpRequestParser(self)
+        self._phase = _Phase.IDLE
+        self._since = service.now
+        self._queue: deque[tuple[Request, Handler, bool]] = deque()
+        self._task: asyncio.Future[Any] | None = None
+        self._room: asyncio.Future[None] | None = None  # a stream waiting for the client to read
+        self._refusal: tuple[int, str] | None = None
+        self._lost = self._closing = self._stalled = self._wants_continue = self._continue_due = False
+        self._first = self._reading = self._keep = True
+        self._size = self._messages = self._discarded = self._buffered = self._body_size = self._max_body = 0
+        self._write_since = 0
+        self._headers: dict[str, str] = {}
+        self._url = b""
+        self._body: list[bytes] = []
+        self._request: Request | None = None
+        self._handler: Handler = service.app.fallback
+
+    # -- the connection ---------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        service = self._service
+        full = len(service.connections) >= service.limits.max_connections
+        service.connections.add(self)
+        self._peer = _peer_of(transport, service.transport)
+        if service.draining:
+            transport.close()
+        elif full:
+            self._refuse(503, "Too many connections.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._phase = _Phase.DEAF
+        self._queue.clear()
+        if self._task is not None:
+            self._task.cancel()
+        self._service.left(self)
+
+    def eof_received(self) -> None:
+        """The client sends no more: whatever was still unanswered is given up (theory 2); None closes the transport."""
+
+    def pause_writing(self) -> None:
+        self._stalled = True
+        self._write_since = self._service.now
+        self._buffered = self._transport.get_write_buffer_size()
+        self._control_reading()
+
+    def resume_writing(self) -> None:
+        self._stalled = False
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._advance()
+
+    def _control_reading(self) -> None:
+        """Read while there is nothing to hold back (theory 1); always after an error, to find the end."""
+        if self._lost or self._transport.is_closing():
+            return
+        wanted = self._phase is _Phase.DEAF or not (self._stalled or self._queue)
+        if wanted != self._reading:
+            self._reading = wanted
+            if wanted:
+                self._since = self._service.now  # the client could not be fast while it was not read
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def is_closed(self) -> bool:
+        return self._lost
+
+    @property
+    def busy(self) -> bool:
+        return self._task is not None or bool(self._queue)
+
+    def abort(self) -> None:
+        """Drop the connection; its handler is cancelled."""
+        if self._task is not None:
+            self._task.cancel()
+        self._transport.abort()
+
+    def close_if_idle(self) -> None:
+        """Draining: end a connection that is between two requests. Others end with their reply."""
+        if self._phase is _Phase.IDLE and not self.busy:
+            self._close()
+
+    def check(self, now: int) -> None:
+        """The sweep: end what takes too long (theory 4)."""
+        service = self._service
+        waited = now - self._since
+        if self._stalled or self._closing:
+            self._check_progress(now)
+        if self._lost or self._closing:
+            return
+        if self._phase is _Phase.DEAF:
+            if waited > service.linger_ticks and not self.busy:
+                self._close()
+        elif not self._reading:
+            return
+        elif self._phase is _Phase.HEAD:
+            if waited > service.header_ticks:
+                self._refuse(408, "The request headers did not arrive in time.")
+        elif self._phase is _Phase.BODY:
+            if waited > service.body_ticks:
+                self._refuse(408, "The request body did not arrive in time.")
+        elif waited > (service.header_ticks if self._first else service.idle_ticks) and not self.busy:
+            self._close()
+
+    def _check_progress(self, now: int) -> None:
+        """A client that does not take a byte of its reply for write_timeout is cut off."""
+        left = self._transport.get_write_buffer_size()
+        if left != self._buffered:
+            self._buffered, self._write_since = left, now
+        elif now - self._write_since > self._service.write_ticks:
+            self.abort()
+
+    def _close(self) -> None:
+        self._closing = True
+        self._write_since = self._service.now
+        self._queue.clear()
+        self._transport.close()
+
+    # -- bytes in ---------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        messages = self._messages
+        while data:
+            if self._phase is _Phase.DEAF:
+                self._discard(len(data))
+                return
+            try:
+                self._parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                # We switch to no other protocol, so what follows is the next request (RFC 9110, 7.8).
+                data = data[upgrade.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+            except httptools.HttpParserError as error:
+                if self._phase is not _Phase.DEAF:
+                    self._refuse(*self._why(error, data))
+                return
+        if self._phase is _Phase.HEAD and self._messages == messages:
+            # Bytes the parser holds back (an unfinished header) count too; those of the read that began the request
+            # may belong to earlier ones and are not counted.
+            self._size += len(data)
+            if self._size > 2 * self._service.limits.max_header:
+                self._refuse(431, "The request headers are too large.")
+
+    def _why(self, error: Exception, data: bytes) -> tuple[int, str]:
+        """The status and reason for bytes the parser gave up on."""
+        refusal = self._refusal
+        if refusal is not None:
+            return refusal
+        if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(data):
+            return 501, "The request method is not supported."
+        if isinstance(error, httptools.HttpParserCallbackError):
+            log.error("an HTTP parser callback failed", exc_info=error.__context__ or error)
+            return 500, "Internal error."
+        return 400, "The HTTP headers could not be parsed."
+
+    def _discard(self, count: int) -> None:
+        self._discarded += count
+        if self._discarded > self._service.limits.max_discarded:
+            self._transport.abort()
+
+    def _stop(self, status: int, reason: str) -> _RefusedError:
+        self._refusal = (status, reason)
+        return _RefusedError(reason)
+
+    def on_message_begin(self) -> None:
+        self._phase = _Phase.HEAD
+        self._since = self._service.now
+        self._first = False
+        self._messages += 1
+        self._size = self._body_size = 0
+        self._headers = {}
+        self._url = b""
+        self._body = []
+        self._wants_continue = False
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._size > self._service.limits.max_header:
+            raise self._stop(431, "The request headers are too large.")
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        if self._phase is _Phase.BODY:
+            return  # a trailer: counted, not used
+        key = _NAMES.get(name) or name.decode("latin-1").lower()
+        headers = self._headers
+        text = value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+
+    def on_headers_complete(self) -> None:
+        headers = self._headers
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise self._stop(505, "Only HTTP/1.0 and HTTP/1.1 are spoken.")
+        coding = headers.get("transfer-encoding")
+        length = headers.get("content-length")
+        if coding is not None:
+            if version == "1.0" or length is not None:
+                raise self._stop(400, "The length of the body is ambiguous.")
+            if coding.strip().lower() != "chunked":
+                raise self._stop(501, "Only the transfer coding 'chunked' is supported.")
+        method = self._parser.get_method().decode("latin-1")
+        request = Request(method, self._url.decode("latin-1"), headers, b"", self._peer, version, self.is_closed)
+        route = self._service.router.find(method, request.path)
+        if route is None:
+            self._handler, self._max_body = self._service.app.fallback, self._service.limits.max_fallback_body
+        else:
+            self._handler, self._max_body = route.handler, route.max_body
+        if length is not None and int(length) > self._max_body:
+            raise self._stop(413, f"The request body is larger than {self._max_body} bytes.")
+        self._request = request
+        self._phase = _Phase.BODY
+        self._since = self._service.now
+        if "expect" in headers and version == "1.1" and headers["expect"].lower() == "100-continue":
+            self._wants_continue = coding is not None or (length is not None and int(length) > 0)
+            self._offer_to_continue()
+
+    def _offer_to_continue(self) -> None:
+        """Send 100 Continue once everything before this request is answered."""
+        if self._wants_continue and not self.busy:
+            self._wants_continue = False
+            self._transport.write(framing.CONTINUE)
+
+    def on_body(self, data: bytes) -> None:
+        self._body_size += len(data)
+        if self._body_size > self._max_body:
+            raise self._stop(413, f"The request body is larger than {self._max_body} bytes.")
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        request = self._request
+        assert request is not None
+        body = self._body
+        request.body = body[0] if len(body) == 1 else b"".join(body)
+        self._body = []
+        self._request = None
+        self._wants_continue = False
+        keep = self._parser.should_keep_alive() and request.method != "CONNECT"
+        self._phase = _Phase.IDLE if keep else _Phase.DEAF
+        self._since = self._service.now
+        if self._task is None and not self._queue and not self._stalled:
+            self._answer(request, self._handler, keep)
+        else:
+            self._wait_turn(request, self._handler, keep)
+
+    def _wait_turn(self, request: Request, handler: Handler, keep: bool) -> None:
+        if len(self._queue) >= self._service.limits.max_pipelined:
+            raise self._stop(503, "Too many requests at once on one connection.")
+        self._queue.append((request, handler, keep))
+        self._control_reading()
+
+    # -- replies out ------------------------------------------------------------------------------------------------
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """Answer bytes that are no request (theory 3): after all earlier replies, and then the connection ends."""
+        self._phase = _Phase.DEAF
+        self._since = self._service.now
+        self._body = []
+        page = self._service.app.error(status, reason)
+        page.close = True
+        request = Request("", "", {}, b"", self._peer)
+        if self.busy or self._stalled:
+            self._queue.append((request, lambda _: page, False))
+        else:
+            self._send(request, page, False)
+        self._control_reading()
+
+    def _failed(self, request: Request, error: BaseException) -> Response:
+        """Our bug: details and an id to the log, the id to the client."""
+        number = incident()
+        log.error("incident %s: %s %s failed", number, request.method, request.path, exc_info=error)
+        return self._service.app.error(500, f"Internal error {number}.")
+
+    def _answer(self, request: Request, handler: Handler, keep: bool) -> None:
+        try:
+            result = handler(request)
+        except Exception as error:
+            result = self._failed(request, error)
+        if isinstance(result, Response):
+            self._reply(request, result, keep)
+        else:
+            self._run(request, result, keep)
+
+    def _run(self, request: Request, awaitable: Awaitable[Response], keep: bool) -> None:
+        """Let `awaitable` make the reply while the connection waits (theory 2)."""
+        task = asyncio.ensure_future(awaitable)
+        self._task = task
+        self._service.own(task)
+        task.add_done_callback(lambda done: self._answered(request, done, keep))
+
+    def _answered(self, request: Request, task: asyncio.Future[Response], keep: bool) -> None:
+        self._task = None
+        if task.cancelled():
+            if not self._lost:  # nobody but us cancels it, and we do so with the connection
+                self._transport.abort()
+            return
+        error = task.exception()
+        if self._lost:
+            if error is not None:
+                self._failed(request, error)
+            return
+        self._reply(request, self._failed(request, error) if error is not None else task.result(), keep)
+        self._advance()
+
+    def _reply(self, request: Request, response: Response, keep: bool) -> None:
+        if response.stream is None:
+            self._send(request, response, keep)
+            return
+        task = asyncio.ensure_future(self._stream(request, response, keep))
+        self._task = task
+        self._service.own(task)
+        task.add_done_callback(self._streamed)
+
+    def _send(self, request: Request, response: Response, keep: bool) -> None:
+        """Write a complete reply."""
+        transport = self._transport
+        if self._lost or transport.is_closing():
+            return
+        keep = keep and not response.close and not self._service.draining
+        try:
+            head = framing.head(response, keep)
+        except ValueError as error:
+            response = self._failed(request, error)
+            head = framing.head(response, keep)
+        body = response.body
+        if request.method == "HEAD" or not body:
+            transport.write(head)
+        elif isinstance(body, list):
+            transport.writelines([head, *body])
+        elif len(body) < _JOIN_BELOW:
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
+        self._after(request, keep)
+
+    async def _stream(self, request: Request, response: Response, keep: bool) -> bool:
+        """Write a streamed reply as fast as the client reads it; whether the connection stays open."""
+        stream = response.stream
+        assert stream is not None
+        chunked = request.version != "1.0"
+        keep = keep and chunked and not response.close and not self._service.draining
+        self._transport.write(framing.stream_head(response, keep, chunked))
+        try:
+            if request.method != "HEAD":
+                async for data in stream:
+                    if data:
+                        self._transport.writelines(framing.chunk(data) if chunked else [data])
+                    if self._stalled:
+                        self._room = asyncio.get_running_loop().create_future()
+                        await self._room
+                if chunked:
+                    self._transport.write(framing.LAST_CHUNK)
+        finally:
+            self._room = None
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+        self._after(request, keep)
+        return keep
+
+    def _streamed(self, task: asyncio.Future[bool]) -> None:
+        self._task = None
+        if task.cancelled() or task.exception() is not None:
+            if not task.cancelled():
+                # Half a reply is out: only cutting the connection tells the client that it is not whole.
+                log.error("incident %s: a streamed reply failed", incident(), exc_info=task.exception())
+            self._transport.abort()
+            return
+        self._advance()
+
+    def _after(self, request: Request, keep: bool) -> None:
+        """A reply is written: go on with the next request, or end the connection."""
+        self._since = self._service.now if self._phase is not _Phase.BODY else self._since
+        if keep:
+            return
+        self._queue.clear()
+        if request.method or not self._transport.can_write_eof():
+            if request.method:
+                self._close()
+            else:
+                self._phase = _Phase.DEAF
+            return
+        self._phase = _Phase.DEAF  # an error reply: see theory 3
+        self._transport.write_eof()
+
+    def _advance(self) -> None:
+        """Answer waiting requests until one has to wait again."""
+        while self._queue and self._task is None and not self._stalled and not self._closing and not self._lost:
+            self._answer(*self._queue.popleft())
+        self._offer_to_continue()
+        self._control_reading()
+
+
+def _peer_of(transport: asyncio.Transport, kind: str) -> Peer:
+    """Who is at the other end, as far as the transport knows."""
+    if kind == "unix":
+        sock = transport.get_extra_info("socket")
+        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        return Peer(kind, uid=uid)
+    name = transport.get_extra_info("peername")
+    address = f"{name[0]}:{name[1]}" if name else ""
+    tls = transport.get_extra_info("ssl_object")
+    return Peer(kind, address, certificate=tls.getpeercert(binary_form=True) if tls is not None else None)
