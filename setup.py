@@ -41,6 +41,6 @@ setup(
     },
     entry_points={
         "console_scripts": ["xencim = xenapi_core.cli.main:main"],
-        "xencim.apps": ["wbem = cim_provider.service:app"],
+        "xencim.apps": ["wbem = cim_provider.app:app"],
     },
 )

@@ -85,6 +85,12 @@ class VirtualClock:
             await self.settle()
         self._time = target
 
+    def due(self) -> float | None:
+        """Seconds until the next sleeper wakes; None if nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)  # cancelled meanwhile
+        return max(0.0, self._sleepers[0][0] - self._time) if self._sleepers else None
+
     @staticmethod
     async def settle(turns: int = 50) -> None:
         """Let every runnable task run until it waits for something else than the loop itself."""

@@ -17,7 +17,9 @@ MASK = "***"
 _SECRETS = (
     # A reference right behind the word session: sessions are bearer tokens, other references are useful in a log.
     re.compile(r"(session\w*\W{1,6})OpaqueRef:[0-9A-Fa-f-]+", re.IGNORECASE),
-    re.compile(r"""((?:password|passwd|pwd|secret)\w*["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|[^\s,;&)}\]]+)""", re.IGNORECASE),
+    re.compile(
+        r"""((?:password|passwd|pwd|secret)\w*["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|[^\s,;&)}\]]+)""", re.IGNORECASE
+    ),
     re.compile(r"(\b(?:Basic|Bearer)\s+)[A-Za-z0-9+/=._-]{4,}"),
 )
 
@@ -32,14 +34,18 @@ def mask(text: str) -> str:
 class LineFormatter(logging.Formatter):
     """`2026-01-01T00:00:00Z LEVEL logger: message`, on one line whatever the message or a traceback holds."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
 
     def format(self, record: logging.LogRecord) -> str:
         text = mask(super().format(record))
-        return text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n") if "\n" in text or "\r" in text else text
+        return (
+            text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n")
+            if "\n" in text or "\r" in text
+            else text
+        )
 
 
 class _Handler(logging.StreamHandler):

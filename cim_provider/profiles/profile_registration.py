@@ -69,12 +69,16 @@ class RegisteredProfile(View, cim="Xen_RegisteredProfile", items=profiles, names
     AdvertiseTypes = const((2,))
 
 
-def central_instances(extents: Extents, profile: Rendition) -> Iterator[Rendition]:
-    return iter(extents.extent(profile.item.central))
+def conformance(central: type[View]) -> Pairs:
+    """A profile and all instances of its central class `central`."""
 
+    def elements(extents: Extents, profile: Rendition) -> Iterator[Rendition]:
+        return iter(extents.extent(central) if profile.item.central is central else ())
 
-def profiles_of_element(extents: Extents, element: Rendition) -> Iterator[Rendition]:
-    return (profile for profile in extents.extent(RegisteredProfile) if profile.item.central is element.view)
+    def conformed_to(extents: Extents, element: Rendition) -> Iterator[Rendition]:
+        return (profile for profile in extents.extent(RegisteredProfile) if profile.item.central is central)
+
+    return Pairs(RegisteredProfile, central, elements, conformed_to)
 
 
 class ElementConformsToProfile(
@@ -86,10 +90,7 @@ class ElementConformsToProfile(
 ):
     """Central instances conform to their profile; profile and instance live in different namespaces."""
 
-    relations = tuple(
-        Pairs(RegisteredProfile, central, central_instances, profiles_of_element)
-        for central in (HostComputerSystem, ComputerSystem)
-    )
+    relations = tuple(conformance(central) for central in dict.fromkeys(profile.central for profile in PROFILES))
 
 
 def referenced(extents: Extents, profile: Rendition) -> Iterator[Rendition]:

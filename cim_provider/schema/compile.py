@@ -65,7 +65,7 @@ def load_graph(paths: Iterable[File], cache: File | None = None) -> ClassGraph:
         digest.update(f"{path.name}\n{len(data)}\n".encode())
         digest.update(data)
     entry = folder / f"mof-{digest.hexdigest()[:32]}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError):
+    with contextlib.suppress(OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return graph_of(orjson.loads(entry.read_bytes()))
     from cim_provider.schema.mof import declarations  # the MOF compiler takes longer to import than the cache to read
 

@@ -85,7 +85,7 @@ def declarations(texts: Iterable[tuple[File, str]]) -> dict[str, Any]:
     return {"qualifiers": [_qualifier_type(q) for q in collector.qualifiers], "pool": rows, "classes": classes}
 
 
-def _check_names(classes: Iterable[CIMClass], where: dict[str, tuple[File, str]]) -> None:
+def _check_names(classes: list[CIMClass], where: dict[str, tuple[File, str]]) -> None:
     for cls in classes:
         needed = {} if not cls.superclass else {cls.superclass: "superclass"}
         elements: list[Any] = list(cls.properties.values())
@@ -102,6 +102,15 @@ def _check_names(classes: Iterable[CIMClass], where: dict[str, tuple[File, str]]
                 path, text = where[cls.classname.lower()]
                 at = f"{path}:{_line(text, cls.classname)}"
                 raise MofError(f"{at}: {name}, {role} of {cls.classname}, is not declared")
+    above = {cls.classname.lower(): (cls.superclass or "").lower() for cls in classes}
+    for cls in classes:
+        seen, name = {cls.classname.lower()}, above[cls.classname.lower()]
+        while name and name not in seen:
+            seen.add(name)
+            name = above[name]
+        if name:
+            path, text = where[cls.classname.lower()]
+            raise MofError(f"{path}:{_line(text, cls.classname)}: {cls.classname} is its own superclass")
 
 
 def _line(text: str, classname: str) -> int:

@@ -38,7 +38,7 @@ SCHEMA = Schema(
     Class("Metrics", "", (UUID, Field("level", INT, RW, "", default=0))),
     Class("Group", "", (UUID, NAME, _inverse("VMs", "VM.groups"), _computed("summary", VMs=("name_label",)))),
     Class("Task", "", (UUID, NAME, Field("VM", Ref("VM"), RO, "", default=NULL_REF)), persist=False),
-    Class("Ghost", "", (UUID,), in_database=False),
+    Class("Ghost", "", (UUID,), in_database=False, has_records=False),
 )  # fmt: skip
 NAMED = ("VM", "Group", "Task")
 INVERSES = {

@@ -1,7 +1,7 @@
 """From a decoded call to the bytes of its reply: one straight line for every message.
 
 Theory of operation
-1. The line: name -> method -> session -> removed? -> count -> types -> role -> references -> behaviour -> reply. Whatever
+1. The line: name -> session -> removed? -> count -> types -> role -> references -> behaviour -> reply. Whatever
    a step refuses is told in the codec's failure form; nothing but `bytes` ever leaves `handle`.
 2. Behaviour is looked for once, at start: a handler (registry.py), else a plan (engine), else what the schema implies
    (derived.py). A message with none of them answers NOT_IMPLEMENTED; it never answers success.
@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-import secrets
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import xenapi_core.api.handlers  # noqa: F401 - registers the handlers
 from xenapi_core.api.derived import PLAIN_WRITES, READS, Interpreter
@@ -30,14 +29,17 @@ from xenapi_core.api.sessions import Sessions
 from xenapi_core.api.signature import Signature
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
-from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import PLANS
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import Ids
+from xenapi_core.logs import incident
 from xenapi_core.model.schema import POOL_ADMIN, Method, Schema
 from xenapi_core.model.types import STRING, Mismatch, Ref, Set, Type
 from xenapi_core.store.api import Store
 from xenapi_core.wire.api import Call, Codec
+
+if TYPE_CHECKING:
+    from xenapi_core.engine.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -307,10 +309,10 @@ class Dispatcher:
             return E.INTERNAL_ERROR(f'Failure("{error}")').description
         if isinstance(error, NoAsyncError):
             return ["Fault", f"No async mode for this operation (rpc: {error})"]
-        incident = secrets.token_hex(4)
+        incident_id = incident()
         name = bound.name if bound is not None else "a call"
-        log.error("[%s] %s failed: our bug\n%s", incident, name, _safe_traceback(error, bound, caller))
-        return E.INTERNAL_ERROR(f"{type(error).__name__} (log id {incident})").description
+        log.error("[%s] %s failed: our bug\n%s", incident_id, name, _safe_traceback(error, bound, caller))
+        return E.INTERNAL_ERROR(f"{type(error).__name__} (log id {incident_id})").description
 
 
 def _safe_traceback(error: Exception, bound: Bound | None, caller: Caller) -> str:

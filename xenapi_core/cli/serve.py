@@ -66,7 +66,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
         ready_file=ready_file,
         clock_speed=speed,
     )
-    logs.setup(log_level)
+    logs.setup(log_level.upper())
     try:
         config.check()
         uvloop.run(_serve(config, started))

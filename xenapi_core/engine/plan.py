@@ -38,7 +38,7 @@ class Run(Protocol):
 
     world: World
     task: str  # reference of the task (a DummyRef for synchronous calls)
-    results: dict[str, Any]  # what steps leave for later steps and for Plan.result
+    results: dict[Any, Any]  # what steps leave for later steps and for Plan.result
 
     def commit(self, write: Callable[[Txn], None]) -> None:
         """Apply `write` in one transaction."""

@@ -65,7 +65,7 @@ class Reconciler:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._news: dict[str, tuple[str, Gone | None]] = {}  # claimed VM -> host and the last reason a domain went
+        self._news: dict[str, tuple[str, DomainEvent]] = {}  # claimed VM -> host and the last event of its domain
 
     @property
     def world(self) -> World:
@@ -84,9 +84,8 @@ class Reconciler:
 
     async def catch_up(self, vm: str) -> None:
         """Look at what happened to `vm` while it was claimed."""
-        host, gone = self._news.pop(vm, (NULL_REF, None))
-        if host in self.engine.hypervisors:
-            await self._compare(host, vm, gone)
+        host, event = self._news.pop(vm)
+        await self._follow(host, vm, event)
 
     async def compare_host(self, host: str) -> None:
         """Compare every VM with what the host has; for start-up, when nothing is claimed."""
@@ -120,26 +119,33 @@ class Reconciler:
         if vm is None or vm["is_control_domain"]:
             return
         if vm["current_operations"]:
-            before = self._news.get(vm.ref, (host, None))[1]
-            self._news[vm.ref] = (host, event.gone or (None if event.state else before))
-        elif not agrees(vm, host, event.state):
-            await self._compare(host, vm.ref, event.gone)
-        elif event.state is not None and event.state.guest is not None:
+            self._news[vm.ref] = (host, event)
+        else:
+            await self._follow(host, vm.ref, event)
+
+    async def _follow(self, host: str, ref: str, event: DomainEvent) -> None:
+        """Make the record of an unclaimed VM true, if the event says something else than it."""
+        vm = self.world.store.find(ref)
+        if vm is None:
+            return
+        if not agrees(vm, host, event.state):
+            await self._compare(host, ref, event)
+        elif event.state is not None:
             self._note_guest(vm, event.state)
 
-    async def _compare(self, host: str, ref: str, gone: Gone | None) -> None:
+    async def _compare(self, host: str, ref: str, event: DomainEvent) -> None:
         domains = await self._domains(host)
         vm = self.world.store.find(ref)
         if domains is None or vm is None:
             return
         domain = domains.get(vm["uuid"])
         if vm["current_operations"]:
-            self._news[ref] = (host, gone if domain is None else None)
+            self._news[ref] = (host, event)
         elif agrees(vm, host, domain):
             if domain is not None:
                 self._note_guest(vm, domain)
         elif domain is None:
-            self._gone(vm, host, gone or Gone.SHUTDOWN)
+            self._gone(vm, host, event.gone or Gone.SHUTDOWN)
         else:
             txn = self.world.store.begin()
             self._adapt(txn, vm, host, domain)
@@ -164,7 +170,8 @@ class Reconciler:
         elif domain is None:
             enter_halted(self.world, txn, vm.ref)
         else:
-            enter_live(self.world, txn, vm.ref, host, domain, booted=vm["domid"] != domain.domid)
+            fresh = vm["domid"] != domain.domid and domain.guest is None  # a resumed guest's agent has spoken before
+            enter_live(self.world, txn, vm.ref, host, domain, booted=fresh)
 
     def _note_guest(self, vm: Version, domain: DomainState) -> None:
         present = self.world.store.find(vm["guest_metrics"])

@@ -27,7 +27,7 @@ class Work:
         self.world: World = engine.world
         self.task = task
         self.recorded = recorded  # whether `task` is a record that shows progress
-        self.results: dict[str, Any] = {}
+        self.results: dict[Any, Any] = {}
         self.claims: tuple[Claim, ...] = ()
         self.cancelled = False
         self.late = False  # the present step missed its deadline

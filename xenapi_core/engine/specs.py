@@ -41,7 +41,7 @@ def device_name(userdevice: str) -> str:
 
 
 def domain_type(vm: Any) -> str:
-    """"hvm", "pv" or "pvh": what is declared, or what the boot fields mean when nothing is."""
+    """ "hvm", "pv" or "pvh": what is declared, or what the boot fields mean when nothing is."""
     declared = vm["domain_type"]
     if declared == "unspecified":
         return "hvm" if vm["HVM_boot_policy"] else "pv"

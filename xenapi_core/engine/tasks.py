@@ -115,7 +115,9 @@ class Tasks:
         ended = sorted((t for t in tasks.values() if t["status"] != PENDING), key=lambda t: t["finished"])
         surplus = len(tasks) - KEPT
         gone = [t.ref for n, t in enumerate(ended) if n < surplus or now - t["finished"] > KEEP_ENDED]
-        gone += [t.ref for t in tasks.values() if t["status"] == PENDING and t.ref not in working and self._stale(t, now)]
+        gone += [
+            t.ref for t in tasks.values() if t["status"] == PENDING and t.ref not in working and self._stale(t, now)
+        ]
         if gone:
             txn = self.world.store.begin()
             for ref in gone:

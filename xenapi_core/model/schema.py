@@ -168,6 +168,7 @@ class Message:
 @dataclass(frozen=True)
 class Class:
     """One class. `creatable`: it has create and destroy. `in_database` False: nothing is derived (event, message).
+    `has_records` False: nothing is kept either (event).
 
     role       least role of set_F, create and destroy, unless a field or message says otherwise.
     create_role/destroy_role  when they differ from `role`.
@@ -183,6 +184,7 @@ class Class:
     events: bool = True
     persist: bool = True
     in_database: bool = True
+    has_records: bool = True
     state: str = "published"
     role: str = POOL_OPERATOR
     create_role: str | None = None

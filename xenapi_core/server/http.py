@@ -6,11 +6,10 @@ Theory of operation
    than one read of its bytes plus one reply.
 2. A handler that returns a Response is answered at once, without a task. An awaitable becomes the connection's `_task`;
    it is cancelled when the client is gone. A client that closes its sending side counts as gone, as with most servers.
-3. What never becomes a request is answered by `app.error` after everything that came before it, and the connection ends:
-   after a framing error nothing that follows can be trusted (request smuggling). The rest is read and thrown away for
-   a moment, because closing with unread bytes would make the kernel discard the reply.
-4. Time is counted in ticks of the Service's sweep, not per request: a timeout may come up to one tick late.
-5. Every connection is in `Service.connections` from connection_made to connection_lost; `drain` waits for that set.
+3. What never becomes a request is answered by `app.error` after everything that came before it, and the connection
+   ends: after a framing error nothing that follows can be trusted (request smuggling). The rest is read and thrown away
+   for a moment, because closing with unread bytes would make the kernel discard the reply.
+4. Timeouts are counted in ticks of the listener's sweep (see service.py), which calls `check`.
 """
 
 from __future__ import annotations
@@ -22,16 +21,15 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from enum import Enum, auto
-from math import ceil
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 
 from xenapi_core.logs import incident
 from xenapi_core.server import framing
-from xenapi_core.server.routes import App, Handler, Peer, Request, Response, Router
+from xenapi_core.server.routes import Handler, Peer, Request, Response
+from xenapi_core.server.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -47,105 +45,6 @@ _NAMES: Final = {
 _REQUEST_LINE = re.compile(rb"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP/1\.[01]\r\n")
 
 
-@dataclass(frozen=True, slots=True)
-class HttpLimits:
-    """Bounds of one listener. Sizes in bytes, times in seconds.
-
-    header_timeout   from the first byte of a request (or the start of the connection) to the end of its headers
-    body_timeout     from there to the end of the body
-    idle_timeout     between two requests
-    write_timeout    without the client taking a single byte of a reply
-    linger_timeout   for reading and discarding after an error reply
-    """
-
-    max_header: int = 32 * 1024
-    max_fallback_body: int = 64 * 1024
-    max_pipelined: int = 256
-    max_connections: int = 4096
-    max_discarded: int = 8 * 1024 * 1024
-    header_timeout: float = 20.0
-    body_timeout: float = 120.0
-    idle_timeout: float = 300.0
-    write_timeout: float = 60.0
-    linger_timeout: float = 2.0
-
-    @property
-    def tick(self) -> float:
-        """Seconds between two sweeps: fine enough for the shortest timeout."""
-        shortest = min(self.header_timeout, self.body_timeout, self.idle_timeout, self.write_timeout, self.linger_timeout)
-        return min(1.0, shortest / 4)
-
-    def ticks(self, seconds: float) -> int:
-        return ceil(seconds / self.tick)
-
-
-DEFAULT = HttpLimits()
-
-
-class Service:
-    """What the connections of one listener share. `transport` is "tcp", "tls" or "unix"."""
-
-    def __init__(self, app: App, transport: str, limits: HttpLimits = DEFAULT) -> None:
-        self.app = app
-        self.transport = transport
-        self.limits = limits
-        self.router = Router(app.routes, app.fallback)
-        self.connections: set[HttpProtocol] = set()
-        self.tasks: set[asyncio.Future[Any]] = set()
-        self.draining = False
-        self.now = 0  # ticks
-        self.header_ticks = limits.ticks(limits.header_timeout)
-        self.body_ticks = limits.ticks(limits.body_timeout)
-        self.idle_ticks = limits.ticks(limits.idle_timeout)
-        self.write_ticks = limits.ticks(limits.write_timeout)
-        self.linger_ticks = limits.ticks(limits.linger_timeout)
-        self.loop = asyncio.get_running_loop()
-        self._empty = asyncio.Event()
-        self._sweeping = self.loop.call_later(limits.tick, self._sweep)
-
-    def protocol(self) -> HttpProtocol:
-        """A protocol for one new connection (the factory listeners are given)."""
-        return HttpProtocol(self)
-
-    def _sweep(self) -> None:
-        self.now += 1
-        self._sweeping = self.loop.call_later(self.limits.tick, self._sweep)
-        for connection in tuple(self.connections):
-            connection.check(self.now)
-
-    def left(self, connection: HttpProtocol) -> None:
-        """A connection is gone."""
-        self.connections.discard(connection)
-        if not self.connections:
-            self._empty.set()
-
-    def own(self, task: asyncio.Future[Any]) -> None:
-        """Keep a handler's task until it is done, also when its connection is gone before it."""
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    async def drain(self, timeout: float) -> None:
-        """Finish what is in progress within `timeout` seconds, then cut off the rest. The listener accepts no more."""
-        self.draining = True
-        for connection in tuple(self.connections):
-            connection.close_if_idle()
-        if self.connections and timeout > 0:
-            self._empty.clear()
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._empty.wait()
-            except TimeoutError:
-                log.warning("%d connections were still busy after %g s and are cut off", len(self.connections), timeout)
-        for connection in tuple(self.connections):
-            connection.abort()
-        if self.connections:
-            self._empty.clear()
-            await self._empty.wait()
-        self._sweeping.cancel()
-        if self.tasks:
-            await asyncio.wait(tuple(self.tasks), timeout=max(timeout, 1.0))
-
-
 class _Phase(Enum):
     """What the bytes of the client belong to."""
 
@@ -153,6 +52,9 @@ class _Phase(Enum):
     HEAD = auto()
     BODY = auto()
     DEAF = auto()  # after an error or the last request: what comes is thrown away
+
+
+_IDLE, _HEAD, _BODY, _DEAF = _Phase
 
 
 class _RefusedError(Exception):
@@ -163,10 +65,10 @@ class HttpProtocol(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
-        "_body", "_body_size", "_buffered", "_closing", "_continue_due", "_discarded", "_first", "_handler", "_headers",
-        "_keep", "_lost", "_max_body", "_messages", "_parser", "_peer", "_phase", "_queue", "_reading", "_refusal",
-        "_request", "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_url",
-        "_wants_continue", "_write_since",
+        "_body", "_body_size", "_buffered", "_closing", "_discarded", "_first", "_handler", "_headers", "_lost",
+        "_max_body", "_messages", "_parser", "_peer", "_phase", "_queue", "_raw", "_reading", "_refusal", "_request",
+        "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_url", "_wants_continue",
+        "_write_since",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -175,15 +77,17 @@ class HttpProtocol(asyncio.Protocol):
     def __init__(self, service: Service) -> None:
         self._service = service
         self._parser = httptools.HttpRequestParser(self)
-        self._phase = _Phase.IDLE
+        self._phase = _IDLE
         self._since = service.now
         self._queue: deque[tuple[Request, Handler, bool]] = deque()
         self._task: asyncio.Future[Any] | None = None
         self._room: asyncio.Future[None] | None = None  # a stream waiting for the client to read
         self._refusal: tuple[int, str] | None = None
-        self._lost = self._closing = self._stalled = self._wants_continue = self._continue_due = False
-        self._first = self._reading = self._keep = True
-        self._size = self._messages = self._discarded = self._buffered = self._body_size = self._max_body = 0
+        self._lost = self._closing = self._stalled = self._wants_continue = False
+        self._first = self._reading = True
+        self._raw = self._size = self._messages = self._discarded = self._buffered = self._body_size = (
+            self._max_body
+        ) = 0
         self._write_since = 0
         self._headers: dict[str, str] = {}
         self._url = b""
@@ -194,20 +98,20 @@ class HttpProtocol(asyncio.Protocol):
     # -- the connection ---------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        stream = cast(asyncio.Transport, transport)  # uvloop's are no subclasses of asyncio's
+        self._transport = stream
         service = self._service
         full = len(service.connections) >= service.limits.max_connections
         service.connections.add(self)
-        self._peer = _peer_of(transport, service.transport)
+        self._peer = _peer_of(stream, service.transport)
         if service.draining:
-            transport.close()
+            stream.close()
         elif full:
             self._refuse(503, "Too many connections.")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        self._phase = _Phase.DEAF
+        self._phase = _DEAF
         self._queue.clear()
         if self._task is not None:
             self._task.cancel()
@@ -232,7 +136,7 @@ class HttpProtocol(asyncio.Protocol):
         """Read while there is nothing to hold back (theory 1); always after an error, to find the end."""
         if self._lost or self._transport.is_closing():
             return
-        wanted = self._phase is _Phase.DEAF or not (self._stalled or self._queue)
+        wanted = self._phase is _DEAF or not (self._stalled or self._queue)
         if wanted != self._reading:
             self._reading = wanted
             if wanted:
@@ -256,7 +160,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Draining: end a connection that is between two requests. Others end with their reply."""
-        if self._phase is _Phase.IDLE and not self.busy:
+        if self._phase is _IDLE and not self.busy:
             self._close()
 
     def check(self, now: int) -> None:
@@ -267,15 +171,15 @@ class HttpProtocol(asyncio.Protocol):
             self._check_progress(now)
         if self._lost or self._closing:
             return
-        if self._phase is _Phase.DEAF:
+        if self._phase is _DEAF:
             if waited > service.linger_ticks and not self.busy:
                 self._close()
         elif not self._reading:
             return
-        elif self._phase is _Phase.HEAD:
+        elif self._phase is _HEAD:
             if waited > service.header_ticks:
                 self._refuse(408, "The request headers did not arrive in time.")
-        elif self._phase is _Phase.BODY:
+        elif self._phase is _BODY:
             if waited > service.body_ticks:
                 self._refuse(408, "The request body did not arrive in time.")
         elif waited > (service.header_ticks if self._first else service.idle_ticks) and not self.busy:
@@ -300,26 +204,49 @@ class HttpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         messages = self._messages
         while data:
-            if self._phase is _Phase.DEAF:
+            if self._phase is _DEAF:
                 self._discard(len(data))
                 return
             try:
                 self._parser.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as upgrade:
-                # We switch to no other protocol, so what follows is the next request (RFC 9110, 7.8).
+                # We switch to no other protocol, so what follows belongs to HTTP (RFC 9110, 7.8).
                 data = data[upgrade.args[0] :]
-                self._parser = httptools.HttpRequestParser(self)
+                self._after_offer()
             except httptools.HttpParserError as error:
-                if self._phase is not _Phase.DEAF:
+                if self._phase is not _DEAF:
                     self._refuse(*self._why(error, data))
                 return
-        if self._phase is _Phase.HEAD and self._messages == messages:
-            # Bytes the parser holds back (an unfinished header) count too; those of the read that began the request
-            # may belong to earlier ones and are not counted.
-            self._size += len(data)
-            if self._size > 2 * self._service.limits.max_header:
-                self._refuse(431, "The request headers are too large.")
+        if self._messages == messages and self._phase in (_HEAD, _BODY):
+            self._count_raw(len(data))
+
+    def _count_raw(self, size: int) -> None:
+        """Bound what the parser may hold back (an unfinished header or trailer) and what chunking may add to a body.
+
+        The read in which a request began is not counted: it may hold earlier requests.
+        """
+        self._raw += size
+        allowed = self._service.limits.max_header + 1024
+        if self._phase is _BODY:
+            allowed += 8 * self._max_body
+        if self._raw > allowed:
+            self._refuse(431, "The request headers are too large.")
+
+    def _after_offer(self) -> None:
+        """Go on after a request that offered another protocol.
+
+        The parser ends such a request with its headers. If it has a body, a fresh parser is told of it by a head that
+        says the same; taking the body for the next request would let one request hide another.
+        """
+        request, keep, wants = self._request, self._parser.should_keep_alive(), self._wants_continue
+        self._parser = httptools.HttpRequestParser(self)
+        if request is not None:
+            length = request.headers.get("content-length")
+            fields = f"Content-Length: {length}" if length is not None else "Transfer-Encoding: chunked"
+            fields += "" if keep else "\r\nConnection: close"
+            self._parser.feed_data(f"{request.method} {request.target} HTTP/1.1\r\n{fields}\r\n\r\n".encode("latin-1"))
+            self._request, self._wants_continue = request, wants
 
     def _why(self, error: Exception, data: bytes) -> tuple[int, str]:
         """The status and reason for bytes the parser gave up on."""
@@ -343,28 +270,27 @@ class HttpProtocol(asyncio.Protocol):
         return _RefusedError(reason)
 
     def on_message_begin(self) -> None:
-        self._phase = _Phase.HEAD
+        self._phase = _HEAD
         self._since = self._service.now
         self._first = False
         self._messages += 1
-        self._size = self._body_size = 0
+        self._raw = self._size = self._body_size = 0
         self._headers = {}
         self._url = b""
         self._body = []
         self._wants_continue = False
 
-    def _count(self, size: int) -> None:
-        self._size += size
-        if self._size > self._service.limits.max_header:
-            raise self._stop(431, "The request headers are too large.")
-
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._size += len(url)
+        if self._size > self._service.limits.max_header:
+            raise self._stop(431, "The request target is too long.")
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + 4)
-        if self._phase is _Phase.BODY:
+        self._size += len(name) + len(value) + 4
+        if self._size > self._service.limits.max_header:
+            raise self._stop(431, "The request headers are too large.")
+        if self._phase is _BODY:
             return  # a trailer: counted, not used
         key = _NAMES.get(name) or name.decode("latin-1").lower()
         headers = self._headers
@@ -393,7 +319,7 @@ class HttpProtocol(asyncio.Protocol):
         if length is not None and int(length) > self._max_body:
             raise self._stop(413, f"The request body is larger than {self._max_body} bytes.")
         self._request = request
-        self._phase = _Phase.BODY
+        self._phase = _BODY
         self._since = self._service.now
         if "expect" in headers and version == "1.1" and headers["expect"].lower() == "100-continue":
             self._wants_continue = coding is not None or (length is not None and int(length) > 0)
@@ -414,13 +340,15 @@ class HttpProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         request = self._request
         assert request is not None
+        if "upgrade" in request.headers and self._parser.should_upgrade() and _has_body(request):
+            return  # see _after_offer
         body = self._body
         request.body = body[0] if len(body) == 1 else b"".join(body)
         self._body = []
         self._request = None
         self._wants_continue = False
         keep = self._parser.should_keep_alive() and request.method != "CONNECT"
-        self._phase = _Phase.IDLE if keep else _Phase.DEAF
+        self._phase = _IDLE if keep else _DEAF
         self._since = self._service.now
         if self._task is None and not self._queue and not self._stalled:
             self._answer(request, self._handler, keep)
@@ -437,7 +365,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _refuse(self, status: int, reason: str) -> None:
         """Answer bytes that are no request (theory 3): after all earlier replies, and then the connection ends."""
-        self._phase = _Phase.DEAF
+        self._phase = _DEAF
         self._since = self._service.now
         self._body = []
         page = self._service.app.error(status, reason)
@@ -449,7 +377,7 @@ class HttpProtocol(asyncio.Protocol):
             self._send(request, page, False)
         self._control_reading()
 
-    def _failed(self, request: Request, error: BaseException) -> Response:
+    def _failed(self, request: Request, error: BaseException | None) -> Response:
         """Our bug: details and an id to the log, the id to the client."""
         number = incident()
         log.error("incident %s: %s %s failed", number, request.method, request.path, exc_info=error)
@@ -474,16 +402,17 @@ class HttpProtocol(asyncio.Protocol):
 
     def _answered(self, request: Request, task: asyncio.Future[Response], keep: bool) -> None:
         self._task = None
-        if task.cancelled():
-            if not self._lost:  # nobody but us cancels it, and we do so with the connection
-                self._transport.abort()
+        if self._lost or self._transport.is_closing():
+            if not task.cancelled() and task.exception() is not None:
+                self._failed(request, task.exception())
             return
-        error = task.exception()
-        if self._lost:
-            if error is not None:
-                self._failed(request, error)
-            return
-        self._reply(request, self._failed(request, error) if error is not None else task.result(), keep)
+        if task.cancelled():  # not by us: what the handler waited for was
+            response = self._failed(request, asyncio.CancelledError())
+        elif (error := task.exception()) is not None:
+            response = self._failed(request, error)
+        else:
+            response = task.result()
+        self._reply(request, response, keep)
         self._advance()
 
     def _reply(self, request: Request, response: Response, keep: bool) -> None:
@@ -553,19 +482,18 @@ class HttpProtocol(asyncio.Protocol):
         self._advance()
 
     def _after(self, request: Request, keep: bool) -> None:
-        """A reply is written: go on with the next request, or end the connection."""
-        self._since = self._service.now if self._phase is not _Phase.BODY else self._since
+        """A reply is written: wait for the next request, or end the connection."""
+        if self._phase in (_IDLE, _DEAF):
+            self._since = self._service.now
         if keep:
             return
         self._queue.clear()
-        if request.method or not self._transport.can_write_eof():
-            if request.method:
-                self._close()
-            else:
-                self._phase = _Phase.DEAF
+        if request.method:
+            self._close()
             return
-        self._phase = _Phase.DEAF  # an error reply: see theory 3
-        self._transport.write_eof()
+        self._phase = _DEAF  # the reply to an error: see theory 3
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def _advance(self) -> None:
         """Answer waiting requests until one has to wait again."""
@@ -573,6 +501,11 @@ class HttpProtocol(asyncio.Protocol):
             self._answer(*self._queue.popleft())
         self._offer_to_continue()
         self._control_reading()
+
+
+def _has_body(request: Request) -> bool:
+    headers = request.headers
+    return "transfer-encoding" in headers or int(headers.get("content-length", 0)) > 0
 
 
 def _peer_of(transport: asyncio.Transport, kind: str) -> Peer:

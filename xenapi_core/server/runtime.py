@@ -14,12 +14,13 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from xenapi_core.api.auth import Authenticator
 from xenapi_core.api.auth.pam import PamAuthenticator, PamError
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.auth.users_file import UsersFileAuthenticator, UsersFileError
@@ -28,6 +29,7 @@ from xenapi_core.api.sessions import Sessions
 from xenapi_core.bridge.local import LocalSource
 from xenapi_core.clock import RealClock
 from xenapi_core.config import ServeConfig, default_socket
+from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.engine import Engine
 from xenapi_core.ids import Ids
 from xenapi_core.model.catalog import SCHEMA
@@ -38,8 +40,10 @@ from xenapi_core.server.demo import populate
 from xenapi_core.server.listener import Listener, ListenError, listen_tcp, listen_unix
 from xenapi_core.server.routes import App
 from xenapi_core.server.xenapi_app import xenapi_app
-from xenapi_core.store.journal import StoreError, open_store
+from xenapi_core.store.failure import StoreError
+from xenapi_core.store.journal import open_store
 from xenapi_core.store.memory import MemoryStore
+from xenapi_core.wire.xmlrpc import XmlRpc
 
 DEMO_ACCOUNT = ("root", "xencim")
 DRAIN_SECONDS = 10.0
@@ -97,30 +101,168 @@ class Server:
         """
         config = self.config
         async with contextlib.AsyncExitStack() as stack:
+            self._catch_signals(stack)
+            directory = self._directory(stack)
             clock = RealClock(config.clock_speed)
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._stop.set)
-                stack.callback(loop.remove_signal_handler, number)
-            directory = self._work_directory(stack)
             authenticator, account = self._authenticator(stack)
             store = await self._store(stack)
             ids = Ids()
             if not store.all("pool"):
                 populate(store, config.inventory, Ids(config.inventory.seed), clock)
-            codec_render = _render_result()
-            engine = Engine(store, SCHEMA, clock, ids, codec_render, contention_timeout=config.contention_timeout)
+            codec = XmlRpc()
+            engine = Engine(
+                store, SCHEMA, clock, ids,
+                lambda type_, value: codec.value(type_, value).decode(),
+                contention_timeout=config.contention_timeout,
+            )  # fmt: skip
+            world = SimWorld(clock, seed=config.inventory.seed)
+            stack.push_async_callback(world.close)
             stack.push_async_callback(engine.close)
-            adopt_pool(store, engine, clock)
+            adopt_pool(store, engine, world)
             await engine.recover()
             sessions = Sessions(store, ids, clock, authenticator)
             dispatcher = Dispatcher(SCHEMA, store, engine, sessions, clock, ids)
-            await self._sweeper(stack, sessions, engine, clock)
+            sweeper = asyncio.create_task(_sweep(sessions, clock), name="session sweeper")
+            stack.push_async_callback(_cancel, sweeper)
             source = LocalSource(store, dispatcher, sessions, clock)
             apps = {"xenapi": xenapi_app(dispatcher)}
             for entry in entry_points(group="xencim.apps"):
                 apps[entry.name] = entry.load()(source)
             endpoints, fingerprint = await self._listen(stack, apps, directory)
-            summary = self._summary(store, endpoints, fingerprint, account)
             self._write_ready(stack, endpoints, fingerprint)
-            yield summary
+            yield Summary(
+                endpoints=endpoints,
+                fingerprint=fingerprint,
+                self_signed=config.tls_cert is None,
+                account=account,
+                demo_account=None if config.users or config.pam else DEMO_ACCOUNT,
+                **_inventory(store),
+            )
+
+    def _catch_signals(self, stack: contextlib.AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+            stack.callback(loop.remove_signal_handler, number)
+
+    def _directory(self, stack: contextlib.AsyncExitStack) -> Path:
+        """Where the self-signed certificate goes: beside the state, or for this run only."""
+        if self.config.state is not None:
+            return self.config.state
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xencim-")))
+
+    def _authenticator(self, stack: contextlib.AsyncExitStack) -> tuple[Authenticator, str]:
+        """Who checks passwords, and what the start page says of accounts."""
+        config = self.config
+        authenticator: Authenticator
+        try:
+            if config.users is not None:
+                authenticator, account = UsersFileAuthenticator(config.users), f"accounts of {config.users}"
+            elif config.pam is not None:
+                authenticator, account = PamAuthenticator(config.pam), f"accounts of PAM service {config.pam}"
+            else:
+                user, password = DEMO_ACCOUNT
+                authenticator = StaticAuthenticator({user: (password, (POOL_ADMIN,))})
+                account = f"{user} / {password}"
+        except (UsersFileError, PamError) as error:
+            raise StartError(str(error)) from None
+        stack.callback(authenticator.close)
+        return authenticator, account
+
+    async def _store(self, stack: contextlib.AsyncExitStack) -> MemoryStore:
+        if self.config.state is None:
+            return MemoryStore(SCHEMA)
+        try:
+            store = await open_store(self.config.state, SCHEMA)
+        except StoreError as error:
+            raise StartError(str(error)) from None
+        stack.push_async_callback(store.close)
+        return store
+
+    async def _listen(
+        self, stack: contextlib.AsyncExitStack, apps: Mapping[str, App], directory: Path
+    ) -> tuple[dict[str, str], str]:
+        """Open every listener. Returns URLs (and the socket's path) by the names of the ready file, and the fingerprint."""
+        config = self.config
+        wanted = [
+            (name, app, getattr(config.ports, f"{name}{suffix}"), bool(suffix))
+            for name, app in apps.items()
+            for suffix in ("", "_tls")
+            if getattr(config.ports, f"{name}{suffix}", None) is not None
+        ]
+        endpoints: dict[str, str] = {}
+        fingerprint, context = "", None
+        listeners: list[Listener] = []
+        stack.push_async_callback(_drain, listeners)
+        host = config.bind.strip("[]")
+        shown = f"[{host}]" if ":" in host else host
+        try:
+            if any(encrypted for *_, encrypted in wanted):
+                if config.tls_cert is not None and config.tls_key is not None:
+                    certificate, key = config.tls_cert, config.tls_key
+                else:
+                    certificate, key = tls.ensure_certificate(directory, [host], RealClock())
+                context, fingerprint = tls.server_context(certificate, key), tls.fingerprint(certificate)
+            for name, app, port, encrypted in wanted:
+                listener = await listen_tcp(app, host, port, context if encrypted else None)
+                listeners.append(listener)
+                scheme, key_name = ("https", f"{name}_tls") if encrypted else ("http", name)
+                endpoints[key_name] = f"{scheme}://{shown}:{listener.port}"
+            socket = config.socket or default_socket()
+            listeners.append(await listen_unix(apps["xenapi"], str(socket)))
+            endpoints["socket"] = str(socket)
+        except (ListenError, tls.CertificateError) as error:
+            raise StartError(str(error)) from None
+        return endpoints, fingerprint
+
+    def _write_ready(self, stack: contextlib.AsyncExitStack, endpoints: Mapping[str, str], fingerprint: str) -> None:
+        """The ready file appears complete or not at all, and goes when the server goes."""
+        path = self.config.ready_file
+        if path is None:
+            return
+        names = ("xenapi", "xenapi_tls", "socket", "wbem", "wbem_tls")
+        content = {"pid": os.getpid(), **{name: endpoints.get(name) for name in names}, "tls_fingerprint": fingerprint}
+        try:
+            partial = path.with_name(f".{path.name}.{os.getpid()}")
+            partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise StartError(f"cannot write the ready file {path}: {error.strerror}") from None
+        stack.callback(path.unlink, missing_ok=True)
+
+
+async def _drain(listeners: list[Listener]) -> None:
+    """Accept no more, and let requests in progress finish."""
+    await asyncio.gather(*(listener.drain(DRAIN_SECONDS) for listener in listeners))
+
+
+async def _sweep(sessions: Sessions, clock: RealClock) -> None:
+    while True:
+        await clock.sleep(SWEEP_SECONDS)
+        sessions.sweep()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _inventory(store: MemoryStore) -> dict[str, Any]:
+    """What the start page shows of the pool: its name, a line of numbers, and its VMs."""
+    guests = [
+        vm
+        for vm in store.all("VM").values()
+        if not (vm["is_a_template"] or vm["is_a_snapshot"] or vm["is_control_domain"])
+    ]
+    running = sum(vm["power_state"] == "Running" for vm in guests)
+    numbers = [(len(store.all("host")), "host"), (len(guests), "VM"), (len(store.all("network")), "network")]
+    words = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in [*numbers, (len(store.all("SR")), "SR")]]
+    words[1] += f" ({running} running)"
+    lines = []
+    for vm in guests:
+        host = store.find(vm["resident_on"])
+        name = host["name_label"] if host else ""
+        lines.append(VmLine(vm["name_label"], vm["power_state"], vm["VCPUs_max"], vm["memory_static_max"], name))
+    (pool,) = store.all("pool").values()
+    return {"pool": pool["name_label"], "counts": ", ".join(words), "vms": lines}

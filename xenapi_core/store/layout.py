@@ -59,6 +59,7 @@ class Layout:
 
     name: str
     in_database: bool
+    has_records: bool
     initial: Mapping[str, Any]
     persisted: frozenset[str]
     pointers: tuple[Pointer, ...]
@@ -91,6 +92,7 @@ def _layout(schema: Schema, cls: Class, pointers: Mapping[Place, Pointer]) -> La
     return Layout(
         name=cls.name,
         in_database=cls.in_database,
+        has_records=cls.has_records,
         initial=initial,
         persisted=frozenset(f.name for f in cls.fields if f.stored and f.persist and cls.persist and cls.in_database),
         pointers=mine,

@@ -158,7 +158,7 @@ class MemoryStore:
         found = [change for table in tables for change in table.changed(since)]
         if tables and since > 0:
             wanted = {table.layout.name for table in tables}
-            found.extend(reversed([change for change in self._deleted(since) if change.cls in wanted]))
+            found.extend(change for change in self._deleted(since) if change.cls in wanted)
         found.sort(key=lambda change: change.revision)
         return found
 

@@ -75,7 +75,7 @@ class MemoryTxn:
     def create(self, cls: str, ref: str, values: Mapping[str, Any]) -> str:
         """A new object: missing fields get the schema's initial values, `uuid` must be given. Returns `ref`."""
         layout = self.store.layout(cls)
-        if not layout.in_database:
+        if not layout.has_records:
             never(f"{cls} has no records")
         fields = {**layout.initial, **values}
         if len(fields) != len(layout.initial):

@@ -13,7 +13,16 @@ from typing import Any, Final
 import orjson
 
 from xenapi_core.model.schema import Class
-from xenapi_core.model.types import DateTimeType, MapType, OptionType, RecordType, SetType, StringType, Type, format_datetime
+from xenapi_core.model.types import (
+    DateTimeType,
+    MapType,
+    OptionType,
+    RecordType,
+    SetType,
+    StringType,
+    Type,
+    format_datetime,
+)
 from xenapi_core.wire.api import Call, WireError
 from xenapi_core.wire.limits import DEFAULT, Limits
 from xenapi_core.wire.xmlrpc import Renderers, key_text, refuse_invalid_utf8
@@ -150,7 +159,9 @@ class JsonRpc:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise WireError(f"not JSON: {error}") from None
-        if body.count(b"[") + body.count(b"{") > self.limits.max_depth and _deeper_than(self.limits.max_depth, [document]):
+        if body.count(b"[") + body.count(b"{") > self.limits.max_depth and _deeper_than(
+            self.limits.max_depth, [document]
+        ):
             raise WireError(f"values are nested deeper than {self.limits.max_depth}")
         return document
 

@@ -29,7 +29,7 @@ class XmlError(Exception):
     """The bytes are no well-formed XML document in an encoding we read."""
 
 
-class XmlRefused(XmlError):
+class XmlRefusedError(XmlError):
     """Perhaps well-formed, but a kind of document no client has a reason to send: too big, too deep, with a DOCTYPE."""
 
 
@@ -42,18 +42,23 @@ _PROLOG = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTA
 _ENCODING = re.compile(rb"""(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 # Only encodings in which the markup is plain ASCII bytes: in UTF-16 or UTF-7 a DOCTYPE would not look like one.
 _READ = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii", b"iso-8859-1", b"latin1", b"latin-1", b"iso-8859-15"})
-_OPTIONS = {
-    "resolve_entities": False,
-    "no_network": True,
-    "load_dtd": False,
-    "dtd_validation": False,
-    "huge_tree": False,
-    "remove_comments": True,
-    "remove_pis": True,
-    "collect_ids": False,
-}
-_PARSER = etree.XMLParser(**_OPTIONS)
-_LATIN1_PARSER = etree.XMLParser(encoding="iso-8859-1", **_OPTIONS)
+
+
+def _parser(encoding: str | None = None) -> etree.XMLParser:
+    return etree.XMLParser(
+        encoding=encoding,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+        collect_ids=False,
+    )
+
+
+_DECLARED, _LATIN1 = _parser(), _parser("iso-8859-1")
 
 
 def declared_encoding(body: bytes) -> str:
@@ -65,15 +70,15 @@ def declared_encoding(body: bytes) -> str:
 def parse_xml(body: bytes, limits: Limits = DEFAULT, *, as_latin1: bool = False) -> etree._Element:
     """The root element of `body`, without comments and processing instructions.
 
-    XmlError: not well-formed, or an encoding whose markup is not ASCII. XmlRefused: DOCTYPE, or beyond `limits`.
+    XmlError: not well-formed, or an encoding whose markup is not ASCII. XmlRefusedError: DOCTYPE, or beyond `limits`.
     `as_latin1` ignores the declared encoding and reads each byte as one character: it finds the place of bad UTF-8.
     """
     if len(body) > limits.max_body:
-        raise XmlRefused(f"the document has {len(body)} bytes, at most {limits.max_body} are read")
+        raise XmlRefusedError(f"the document has {len(body)} bytes, at most {limits.max_body} are read")
     opening = body.count(b"<") - body.count(b"</")
     if opening > limits.max_elements:
-        raise XmlRefused(f"the document has more than {limits.max_elements} elements")
-    if body.startswith(b"<?xml") or body.startswith(b"\xef\xbb\xbf"):
+        raise XmlRefusedError(f"the document has more than {limits.max_elements} elements")
+    if body.startswith((b"<?xml", b"\xef\xbb\xbf")):
         encoding = declared_encoding(body).encode("ascii")
         if encoding not in _READ:
             raise XmlError(f"documents in {encoding.decode()} are not read; send UTF-8")
@@ -83,21 +88,21 @@ def parse_xml(body: bytes, limits: Limits = DEFAULT, *, as_latin1: bool = False)
     if declaration:
         _refuse_doctype(body)
     try:
-        root = etree.fromstring(body, _LATIN1_PARSER if as_latin1 else _PARSER)
+        root = etree.fromstring(body, _LATIN1 if as_latin1 else _DECLARED)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise XmlError(f"not well-formed XML: {error}") from None
     if declaration and root.getroottree().docinfo.internalDTD is not None:
-        raise XmlRefused("a document type declaration is not accepted")
+        raise XmlRefusedError("a document type declaration is not accepted")
     if opening > limits.max_depth and _deeper_than(limits.max_depth)(root):
-        raise XmlRefused(f"elements are nested deeper than {limits.max_depth}")
+        raise XmlRefusedError(f"elements are nested deeper than {limits.max_depth}")
     return root
 
 
 def _refuse_doctype(body: bytes) -> None:
-    """XmlRefused if a document type declaration stands before the root element."""
+    """XmlRefusedError if a document type declaration stands before the root element."""
     prolog = _PROLOG.match(body)
     if prolog is not None and body[prolog.end() : prolog.end() + 9].upper() == b"<!DOCTYPE":
-        raise XmlRefused("a document type declaration is not accepted")
+        raise XmlRefusedError("a document type declaration is not accepted")
 
 
 @lru_cache(maxsize=8)

@@ -40,7 +40,9 @@ INVALID_UTF8: Final = "Invalid UTF-8 string in parameter"
 
 _HEAD: Final = b'<?xml version="1.0"?><methodResponse><params><param>'
 _TAIL: Final = b"</param></params></methodResponse>"
-_SUCCESS: Final = _HEAD + b"<value><struct><member><name>Status</name><value>Success</value></member><member><name>Value</name>"
+_SUCCESS: Final = (
+    _HEAD + b"<value><struct><member><name>Status</name><value>Success</value></member><member><name>Value</name>"
+)
 _FAILURE: Final = (
     _HEAD + b"<value><struct><member><name>Status</name><value>Failure</value></member>"
     b"<member><name>ErrorDescription</name>"
@@ -194,7 +196,9 @@ def _compile(type_: Type) -> Render:
 # -- decoding --------------------------------------------------------------------------------------------------------
 
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,20}\s*\Z")
-_DOUBLE = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?\s*\Z|\s*[+-]?(?:inf|nan)\s*\Z", re.ASCII)
+_DOUBLE = re.compile(
+    r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?\s*\Z|\s*[+-]?(?:inf|nan)\s*\Z", re.ASCII
+)
 
 
 def _leaf(node: etree._Element) -> str:
@@ -426,7 +430,7 @@ class XmlRpc:
 
 
 class Renderers:
-    """Compiled renderers by type. Types are compared by identity first: hashing a nested type costs more than encoding."""
+    """Compiled renderers by type. Types are compared by identity: hashing a nested type costs more than encoding."""
 
     def __init__(self, compile_: Callable[[Type], Callable[[Any], Any]], bound: int = 4096) -> None:
         self._compile = compile_

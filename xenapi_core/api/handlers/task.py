@@ -6,15 +6,17 @@ Rule 2: only a pending task changes its status.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.api.roles import may, refusal
-from xenapi_core.engine.engine import Engine
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.schema import POOL_OPERATOR, roles_above
 from xenapi_core.store.api import Version
+
+if TYPE_CHECKING:
+    from xenapi_core.engine.engine import Engine
 
 ANY_TASK = roles_above(POOL_OPERATOR)
 ENDED = ("success", "failure", "cancelled")

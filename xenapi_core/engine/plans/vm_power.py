@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.failures import MACHINE, About, told_as
@@ -143,17 +143,14 @@ def plan_shutdown(world: World, vm: str) -> Plan:
     return _stop(world, vm, "shutdown", _ask_then_pull)
 
 
-def _stop(world: World, ref: str, operation: str, how: Callable[[Run, Version], object]) -> Plan:
+def _stop(world: World, ref: str, operation: str, how: Callable[[Run, Version], Awaitable[None]]) -> Plan:
     vm = world.store.get(ref, "VM")
     check_vm_operation(world.store, vm, operation)
-    steps: tuple[Step, ...]
-    if vm["power_state"] == SUSPENDED:
-        steps = discard_image(world, vm)
-    else:
-        steps = (Step(operation, lambda run: how(run, vm)),)  # type: ignore[arg-type,return-value]
+    suspended = vm["power_state"] == SUSPENDED
+    steps = discard_image(world, vm) if suspended else (Step(operation, lambda run: how(run, vm)),)
 
     def finish(run: Run, txn: Txn) -> None:
-        if vm["power_state"] == SUSPENDED:
+        if suspended:
             forget_image(world, run, txn, vm["suspend_VDI"])
         enter_halted(world, txn, ref)
         post_vm(world, txn, "VM_SHUTDOWN", vm.values)

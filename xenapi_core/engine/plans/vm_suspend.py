@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from typing import Final
 
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.failures import MACHINE, About, told_as
@@ -13,11 +15,13 @@ from xenapi_core.engine.plans.images import forget_image, image_step, record_ima
 from xenapi_core.engine.plans.vm_power import check_disks, check_receiving, reserve
 from xenapi_core.engine.specs import domain_spec
 from xenapi_core.engine.transition import enter_live, enter_suspended
-from xenapi_core.errors import E
+from xenapi_core.errors import ApiError, E
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.store.api import Txn, Version
 
 log = logging.getLogger(__name__)
+
+DISCARD_WITHIN: Final = 60.0  # seconds of real time to remove an image nobody needs any more
 
 
 @plans("VM.suspend")
@@ -84,12 +88,16 @@ def _resume(world: World, vm: Version, operation: str, host: str, paused: bool) 
         await run.hypervisor(host).destroy(spec.uuid)
 
     async def discard(run: Run) -> None:
-        """A VM that runs must not fall because its old image could not be removed: the VDI stays visible then."""
+        """A VM that runs must not fall because its old image could not be removed: the VDI stays visible then.
+
+        Not interruptible (no deadline of the engine's): with the image gone there is no way back.
+        """
         try:
-            await run.storage(image["SR"]).destroy(saved)
+            async with asyncio.timeout(DISCARD_WITHIN):
+                await run.storage(image["SR"]).destroy(saved)
             run.results["discarded"] = True
-        except DriverError as error:
-            log.warning("the suspend image %s could not be removed: %s", saved, error.text)
+        except (ApiError, DriverError, TimeoutError) as error:
+            log.warning("the suspend image %s could not be removed: %s", saved, error)
 
     def finish(run: Run, txn: Txn) -> None:
         if run.results.get("discarded"):
@@ -101,7 +109,7 @@ def _resume(world: World, vm: Version, operation: str, host: str, paused: bool) 
         steps=(
             reserve(world, vm, host),
             Step("restore memory", restore, back_to_disk, weight=10),
-            Step("discard image", discard),
+            Step("discard image", discard, deadline=None),
         ),
         claims=(Claim(vm.ref, operation),),
         finish=finish,

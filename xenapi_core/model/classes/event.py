@@ -47,5 +47,6 @@ EVENT = Class(
     events=False,
     persist=False,
     in_database=False,
+    has_records=False,
     role=POOL_ADMIN,
 )

@@ -1,0 +1,283 @@
+"""A small real pool for tests of the CIM side: a store with known records, a Source over it, and calls as the service
+makes them.
+
+`SmallPool` needs no event loop and can be read only. `working_pool` is the whole stack under a virtual clock: engine,
+simulator, dispatcher and LocalSource.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lxml import etree
+
+from cim_provider.operations.api import OPERATIONS, MethodCall, Operation, Param, Reply
+from cim_provider.operations.extrinsic import invoke
+from cim_provider.provider import CimProvider
+from cim_provider.schema.compile import load_graph, mof_root
+from cim_provider.schema.graph import ClassGraph
+from cim_provider.schema.objects import CIMV2, Path
+from xenapi_core.api.records import Records
+from xenapi_core.bridge.source import Principal, Source
+from xenapi_core.clock import VirtualClock
+from xenapi_core.ids import NULL_REF, Ids
+from xenapi_core.model.catalog import SCHEMA
+from xenapi_core.model.schema import POOL_ADMIN, Schema
+from xenapi_core.store.api import Change, Version
+from xenapi_core.store.memory import MemoryStore
+
+GIB = 1 << 30
+ROOT = Principal("root", frozenset({POOL_ADMIN}), "wbem")
+
+_graph: list[ClassGraph] = []
+
+
+def graph() -> ClassGraph:
+    """The real class graph, loaded once for all tests."""
+    if not _graph:
+        _graph.append(load_graph([mof_root() / "dmtf" / "xencim_dmtf.mof", mof_root() / "xen" / "xencim.mof"]))
+    return _graph[0]
+
+
+class StoreSource:
+    """A Source over a store that nobody can call; `rescans` counts look-ups of whole classes."""
+
+    schema: Schema = SCHEMA
+
+    def __init__(self, store: MemoryStore, clock: VirtualClock) -> None:
+        self._store, self._clock = store, clock
+        self.find, self.by_uuid, self.related = store.find, store.by_uuid, store.related
+        self.class_revision = store.class_revision
+        self.value = Records(SCHEMA, store).value
+        self.rescans: list[str] = []
+
+    @property
+    def revision(self) -> int:
+        return self._store.revision
+
+    def all(self, cls: str) -> Mapping[str, Version]:
+        self.rescans.append(cls)
+        return self._store.all(cls)
+
+    def changes(self, since: int, classes: Iterable[str] | None = None) -> list[Change]:
+        return self._store.changes(since, classes)
+
+    async def wait(self, since: int, timeout: float | None) -> bool:
+        return await self._store.wait(since, timeout)
+
+    def now(self) -> int:
+        return self._clock.now()
+
+    async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
+        return None
+
+    def known(self, user: str, password: str) -> Principal | None:
+        return ROOT if user == "root" else None
+
+    async def call(self, principal: Principal, method: str, *args: Any) -> Any:
+        raise AssertionError(f"{method} called on a pool that can only be read")
+
+
+@dataclass
+class SmallPool:
+    """One pool of two hosts; `vm` and friends add to it. References are kept by name."""
+
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    ids: Ids = field(default_factory=lambda: Ids("cim"))
+    store: MemoryStore = field(default_factory=lambda: MemoryStore(SCHEMA))
+    refs: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.source = StoreSource(self.store, self.clock)
+        self.provider = CimProvider(self.source, graph())
+        for name in ("host-0", "host-1"):
+            metrics = self.add("host_metrics", f"{name}/metrics", live=True, memory_total=64 * GIB)
+            self.add(
+                "host", name, name_label=name, hostname=f"{name}.example", address="192.0.2.1", enabled=True,
+                metrics=metrics,
+            )  # fmt: skip
+        self.add("pool", "pool", name_label="lab", master=self.refs["host-0"])
+        self.add("network", "lan", name_label="lan")
+        self.add("SR", "sr", name_label="sr", type="lvm")
+
+    def add(self, cls: str, name: str, **values: Any) -> str:
+        """One record in a transaction of its own."""
+        txn = self.store.begin()
+        ref = self.refs[name] = txn.create(cls, self.ids.ref(), {"uuid": self.ids.uuid(), **values})
+        self.store.commit(txn)
+        return ref
+
+    def vm(self, name: str, **values: Any) -> str:
+        """A VM with metrics, two vCPUs and 2 GiB; Halted unless said otherwise."""
+        metrics = self.add("VM_metrics", f"{name}/metrics", **values.pop("metrics", {}))
+        record = {
+            "name_label": name, "power_state": "Halted", "metrics": metrics, "VCPUs_max": 4, "VCPUs_at_startup": 2,
+            "memory_static_min": GIB, "memory_static_max": 2 * GIB, "memory_dynamic_min": GIB,
+            "memory_dynamic_max": 2 * GIB, "domain_type": "hvm", "domid": -1,
+        }  # fmt: skip
+        return self.add("VM", name, **(record | values))
+
+    def disk(self, name: str, vm: str, **values: Any) -> str:
+        """A VBD with a VDI of 8 GiB behind it, unless `values` names another."""
+        if "VDI" not in values:
+            values["VDI"] = self.add("VDI", f"{name}/vdi", SR=self.refs["sr"], virtual_size=8 * GIB)
+        record = {"VM": self.refs[vm], "type": "Disk", "mode": "RW", "userdevice": "0", "bootable": True}
+        return self.add("VBD", name, **(record | values))
+
+    def nic(self, name: str, vm: str, **values: Any) -> str:
+        record = {
+            "VM": self.refs[vm], "network": self.refs["lan"], "device": "0", "MAC": "52:54:00:ab:cd:ef", "MTU": 1500,
+        }  # fmt: skip
+        return self.add("VIF", name, **(record | values))
+
+    def set(self, name: str, **values: Any) -> None:
+        txn = self.store.begin()
+        txn.update(self.refs[name], **values)
+        self.store.commit(txn)
+
+    def delete(self, name: str) -> None:
+        txn = self.store.begin()
+        txn.delete(self.refs[name])
+        self.store.commit(txn)
+
+    def version(self, name: str) -> Version:
+        return self.store.get(self.refs[name])
+
+    def uuid(self, name: str) -> str:
+        return str(self.version(name)["uuid"])
+
+    def path(self, name: str, classname: str = "Xen_ComputerSystem") -> Path:
+        """The path of a VM or host as a system."""
+        return Path.of(classname, {"CreationClassName": classname, "Name": self.uuid(name)}, CIMV2)
+
+    def values(self, classname: str, name: str) -> Mapping[str, Any]:
+        """The values of the one instance that view `classname` makes of a record."""
+        (found,) = self.renditions(classname, name)
+        return found.values
+
+    def renditions(self, classname: str, name: str) -> tuple[Any, ...]:
+        from cim_provider.mapping.view import VIEWS
+
+        return self.provider.extent(VIEWS[classname]).of(self.version(name))
+
+    def run(self, operation: str, namespace: str = CIMV2, principal: Principal = ROOT, **params: Any) -> Reply:
+        return run(self.provider, operation, namespace, principal, **params)
+
+
+def run(
+    provider: CimProvider, operation: str, namespace: str = CIMV2, principal: Principal = ROOT, **params: Any
+) -> Reply:
+    """An intrinsic operation, as the service calls it."""
+    reply = OPERATIONS[operation](Operation(operation, namespace, params, principal, provider))
+    assert isinstance(reply, Reply)
+    return reply
+
+
+def elements(values: Iterable[bytes] | None) -> list[etree._Element]:
+    """What a Reply holds, parsed."""
+    return list(etree.fromstring(b"<all>" + b"".join(values or ()) + b"</all>"))
+
+
+def instance_values(element: etree._Element) -> dict[str, Any]:
+    """Property name -> text, list of texts, or None, of the INSTANCE in (or that is) an element."""
+    instance = element if element.tag == "INSTANCE" else element.find(".//INSTANCE")
+    assert instance is not None
+    found: dict[str, Any] = {}
+    for prop in instance:
+        array = prop.find("VALUE.ARRAY")
+        if array is not None:
+            found[prop.get("NAME")] = [value.text or "" for value in array]
+        else:
+            value = prop.find("VALUE")
+            reference = prop.find("VALUE.REFERENCE")
+            found[prop.get("NAME")] = (
+                reference if reference is not None else None if value is None else value.text or ""
+            )
+    return found
+
+
+def key_values(element: etree._Element) -> dict[str, str]:
+    """Key name -> text of the first INSTANCENAME in (or that is) an element."""
+    name = element if element.tag == "INSTANCENAME" else element.find(".//INSTANCENAME")
+    assert name is not None
+    return {key.get("NAME"): key.findtext("KEYVALUE") or "" for key in name.findall("KEYBINDING")}
+
+
+def classes(found: Iterable[etree._Element]) -> list[str]:
+    """The class name of the first INSTANCENAME of each element."""
+    return [next(iter(e.iter("INSTANCENAME"))).get("CLASSNAME") for e in found]
+
+
+def out_values(reply: Reply) -> dict[str, str]:
+    """Output parameters of a Reply: name -> text."""
+    return {e.get("NAME"): e.findtext("VALUE") or "" for e in elements(reply.out)}
+
+
+async def call(provider: CimProvider, path: Path, method: str, principal: Principal = ROOT, **params: Any) -> Any:
+    """An extrinsic call; returns (return value, output parameter name -> PARAMVALUE element)."""
+    given = {name: Param(value) for name, value in params.items()}
+    reply = invoke(MethodCall(path.namespace or CIMV2, path, method, given, principal, provider))
+    reply = await reply if inspect.isawaitable(reply) else reply
+    return reply.return_value, {e.get("NAME"): e for e in elements(reply.out)}
+
+
+def path_in(element: etree._Element) -> Path:
+    """The path in a VALUE.REFERENCE, with string keys."""
+    name = next(iter(element.iter("INSTANCENAME")))
+    namespace = "/".join(e.get("NAME") for e in element.iter("NAMESPACE"))
+    return Path.of(name.get("CLASSNAME"), key_values(name), namespace)
+
+
+NULL = NULL_REF
+
+
+@dataclass
+class WorkingPool:
+    """The whole stack but the sockets."""
+
+    clock: VirtualClock
+    store: MemoryStore
+    source: Source
+    provider: CimProvider
+    principal: Principal
+
+    def vm(self, **values: Any) -> Version:
+        """The first guest with these values."""
+        for version in self.store.all("VM").values():
+            plain = not (version["is_a_template"] or version["is_a_snapshot"] or version["is_control_domain"])
+            if plain and all(version[name] == value for name, value in values.items()):
+                return version
+        raise LookupError(str(values))
+
+
+@contextlib.asynccontextmanager
+async def working_pool(**inventory: Any) -> AsyncIterator[WorkingPool]:
+    """A demo pool that works, on a virtual clock."""
+    from xenapi_core.api.auth.static import StaticAuthenticator
+    from xenapi_core.api.dispatcher import Dispatcher
+    from xenapi_core.api.sessions import Sessions
+    from xenapi_core.bridge.local import LocalSource
+    from xenapi_core.config import Inventory
+    from xenapi_core.drivers.sim.world import SimWorld
+    from xenapi_core.engine.engine import Engine
+    from xenapi_core.server.adopt import adopt_pool
+    from xenapi_core.server.demo import populate
+    from xenapi_core.server.runtime import _render_result
+
+    clock, ids, store = VirtualClock(), Ids("work"), MemoryStore(SCHEMA)
+    sizes = {"hosts": 2, "vms": 4, "networks": 1, "srs": 1, "templates": 1} | inventory
+    populate(store, Inventory(**sizes), ids, clock)
+    engine = Engine(store, SCHEMA, clock, ids, _render_result())
+    try:
+        adopt_pool(store, engine, SimWorld(clock))
+        sessions = Sessions(store, ids, clock, StaticAuthenticator({"root": ("secret", (POOL_ADMIN,))}))
+        source = LocalSource(store, Dispatcher(SCHEMA, store, engine, sessions, clock, ids), sessions, clock)
+        principal = await source.authenticate("root", "secret", "wbem")
+        assert principal is not None
+        yield WorkingPool(clock, store, source, CimProvider(source, graph()), principal)
+    finally:
+        await engine.close()

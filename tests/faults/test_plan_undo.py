@@ -1,0 +1,292 @@
+"""Every driver call of every plan fails in turn, and is cancelled in turn: the world is as it was before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from xenapi_core.engine.plan import PLANS
+from xenapi_core.errors import ApiError
+from xenapi_core.ids import NULL_REF
+from xenapi_core.testing.faults import FaultRule, Faulty
+from xenapi_core.testing.pool import GIB, TEST_CALLER, SimPool, sim_pool
+from xenapi_core.testing.virtual_time import drive
+
+Arguments = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A plan, and a pool in which it succeeds. `forgives`: driver calls whose failure does not make it fail."""
+
+    wire_name: str
+    prepare: Callable[[SimPool], Awaitable[Arguments]]
+    forgives: frozenset[str] = frozenset()
+    name: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.wire_name + (f"-{self.name}" if self.name else "")
+
+
+SCENARIOS: list[Scenario] = []
+
+
+def scenario(wire_name: str, *forgives: str, name: str = "") -> Callable[[Any], Any]:
+    def register(prepare: Callable[[SimPool], Awaitable[Arguments]]) -> Any:
+        SCENARIOS.append(Scenario(wire_name, prepare, frozenset(forgives), name))
+        return prepare
+
+    return register
+
+
+def on_vm(wire_name: str, *args: Any, state: str = "Running", forgives: tuple[str, ...] = (), name: str = "") -> None:
+    """A plan on one VM with two disks, in `state`."""
+
+    async def prepare(pool: SimPool) -> Arguments:
+        vm = pool.add_vm(disks=2) if state == "Halted" else await pool.running(disks=2)
+        if state == "Paused":
+            await pool.call("VM.pause", vm)
+        if state == "Suspended":
+            await pool.call("VM.suspend", vm)
+        return (vm, *args)
+
+    scenario(wire_name, *forgives, name=name)(prepare)
+
+
+on_vm("VM.start", False, False, state="Halted")
+on_vm("VM.start", True, False, state="Halted", name="paused")
+on_vm("VM.pause")
+on_vm("VM.unpause", state="Paused")
+on_vm("VM.suspend")
+on_vm("VM.resume", False, False, state="Suspended", forgives=("destroy",))
+on_vm("VM.clean_shutdown")
+on_vm("VM.shutdown", name="running")
+on_vm("VM.shutdown", state="Suspended", name="suspended")
+on_vm("VM.hard_shutdown")
+on_vm("VM.hard_shutdown", state="Suspended", name="suspended")
+on_vm("VM.clean_reboot")
+on_vm("VM.hard_reboot")
+on_vm("VM.clone", "copy", state="Halted")
+on_vm("VM.copy", "copy", NULL_REF, state="Halted")
+on_vm("VM.snapshot", "snap")
+on_vm("VM.checkpoint", "check")
+on_vm("VM.checkpoint", "check", state="Suspended", name="suspended")
+on_vm("VM.destroy", state="Halted")
+
+
+@scenario("VM.start_on")
+async def start_on(pool: SimPool) -> Arguments:
+    return pool.add_vm(), pool.hosts[1], False, False
+
+
+@scenario("VM.resume_on", "destroy")
+async def resume_on(pool: SimPool) -> Arguments:
+    vm = await pool.running()
+    await pool.call("VM.suspend", vm)
+    return vm, pool.hosts[1], False, False
+
+
+@scenario("VM.pool_migrate", "destroy")
+async def pool_migrate(pool: SimPool) -> Arguments:
+    vm = await pool.running()
+    other = next(host for host in pool.hosts if host != pool.vm(vm)["resident_on"])
+    return vm, other, {}
+
+
+@scenario("VM.revert", "destroy", "usage")
+async def revert(pool: SimPool) -> Arguments:
+    vm = pool.add_vm(disks=2)
+    return (await pool.call("VM.snapshot", vm, "snap"),)
+
+
+@scenario("VM.provision")
+async def provision(pool: SimPool) -> Arguments:
+    sr = pool.store.get(pool.sr)["uuid"]
+    disks = f'<provision><disk device="0" size="{GIB}" sr="{sr}" bootable="true" type="system"/>' + (
+        f'<disk device="1" size="{GIB}" sr="{sr}" bootable="false" type="user"/></provision>'
+    )
+    return (pool.add_vm(disks=0, is_a_template=True, other_config={"disks": disks}),)
+
+
+@scenario("VDI.create")
+async def vdi_create(pool: SimPool) -> Arguments:
+    return ({"SR": pool.sr, "virtual_size": GIB, "name_label": "new", "type": "user", "other_config": {}},)
+
+
+async def _disk(pool: SimPool) -> Arguments:
+    return (pool.add_vdi(),)
+
+
+for _name in ("VDI.destroy", "VDI.clone", "VDI.snapshot"):
+    scenario(_name)(_disk)
+
+
+@scenario("VDI.copy")
+async def vdi_copy(pool: SimPool) -> Arguments:
+    return pool.add_vdi(), pool.add_sr("second", 100 * GIB), NULL_REF, NULL_REF
+
+
+async def _larger(pool: SimPool) -> Arguments:
+    return pool.add_vdi(), 2 * GIB
+
+
+for _name in ("VDI.resize", "VDI.resize_online"):
+    scenario(_name)(_larger)
+
+
+@scenario("VBD.create")
+async def vbd_create(pool: SimPool) -> Arguments:
+    return (pool.vbd_values(pool.add_vm(), pool.add_vdi(), "5"),)
+
+
+@scenario("VBD.destroy")
+async def vbd_destroy(pool: SimPool) -> Arguments:
+    return (pool.store.related(pool.add_vm(), "VBDs")[0],)
+
+
+@scenario("VBD.plug")
+async def vbd_plug(pool: SimPool) -> Arguments:
+    vm = await pool.running()
+    return (await pool.call("VBD.create", pool.vbd_values(vm, pool.add_vdi(), "1")),)
+
+
+async def _attached(pool: SimPool) -> Arguments:
+    return (pool.store.related(await pool.running(disks=2), "VBDs")[1],)
+
+
+for _name in ("VBD.unplug", "VBD.unplug_force"):
+    scenario(_name)(_attached)
+
+
+async def _drive(pool: SimPool, medium: str) -> str:
+    vm = pool.add_vm()
+    values = pool.vbd_values(vm, medium, "3", type="CD", mode="RO", empty=medium == NULL_REF)
+    vbd = await pool.call("VBD.create", values)
+    await pool.call("VM.start", vm, False, False)
+    await pool.pass_time(20)
+    return str(vbd)
+
+
+@scenario("VBD.insert")
+async def vbd_insert(pool: SimPool) -> Arguments:
+    return await _drive(pool, NULL_REF), pool.add_vdi(sr=pool.iso, read_only=True, sharable=True)
+
+
+@scenario("VBD.eject")
+async def vbd_eject(pool: SimPool) -> Arguments:
+    return (await _drive(pool, pool.add_vdi(sr=pool.iso, read_only=True, sharable=True)),)
+
+
+@scenario("VIF.create")
+async def vif_create(pool: SimPool) -> Arguments:
+    return ({"VM": pool.add_vm(nics=0), "network": pool.network, "device": "0", "MAC": "", "MTU": 1500},)
+
+
+@scenario("VIF.destroy")
+async def vif_destroy(pool: SimPool) -> Arguments:
+    return (pool.store.related(pool.add_vm(), "VIFs")[0],)
+
+
+@scenario("VIF.plug")
+async def vif_plug(pool: SimPool) -> Arguments:
+    vm = await pool.running(nics=0)
+    values = {"VM": vm, "network": pool.network, "device": "0", "MAC": "", "MTU": 1500}
+    return (await pool.call("VIF.create", values),)
+
+
+async def _connected(pool: SimPool) -> Arguments:
+    return (pool.store.related(await pool.running(), "VIFs")[0],)
+
+
+for _name in ("VIF.unplug", "VIF.unplug_force"):
+    scenario(_name)(_connected)
+
+
+def wrap(pool: SimPool, rules: list[FaultRule]) -> list[Faulty]:
+    """Put `rules` in front of every driver of the pool."""
+    wrapped = []
+    for drivers in (pool.engine.hypervisors, pool.engine.storages):
+        for ref, driver in drivers.items():
+            drivers[ref] = faulty = Faulty(driver, rules, pool.clock)  # type: ignore[assignment]
+            wrapped.append(faulty)
+    return wrapped
+
+
+def comparable(pool: SimPool) -> dict[str, Any]:
+    """The world, without what a domain that ended and came back cannot keep."""
+    picture = pool.picture()
+    records = picture["records"]
+    picture["records"] = {
+        ref: {name: value for name, value in values.items() if name not in ("domid", "start_time")}
+        for ref, values in records.items()
+    }
+    return picture
+
+
+async def drivers_calls(case: Scenario) -> list[str]:
+    """Names of the driver calls of an undisturbed run, in order."""
+    async with sim_pool(hosts=2) as pool:
+        args = await case.prepare(pool)
+        rule = FaultRule(kind="", after=10**6)
+        names: list[str] = []
+        for faulty in wrap(pool, [rule]):
+            faulty.calls = names
+        await pool.call(case.wire_name, *args)
+        return names
+
+
+def test_every_plan_has_a_scenario() -> None:
+    assert {case.wire_name for case in SCENARIOS} == set(PLANS)
+
+
+@pytest.mark.parametrize("case", SCENARIOS, ids=lambda case: case.id)
+def test_a_failing_driver_call_leaves_the_world_as_it_was(case: Scenario) -> None:
+    async def scene() -> None:
+        for number, name in enumerate(await drivers_calls(case)):
+            async with sim_pool(hosts=2) as pool:
+                args = await case.prepare(pool)
+                before = comparable(pool)
+                wrap(pool, [rule := FaultRule(after=number)])
+                try:
+                    await pool.call(case.wire_name, *args)
+                except ApiError as error:
+                    assert error.code != "INTERNAL_ERROR"
+                    assert comparable(pool) == before, f"after call {number} ({name}) failed"
+                else:
+                    assert name in case.forgives, f"the failure of call {number} ({name}) was swallowed"
+                assert rule.fired == 1
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("case", SCENARIOS, ids=lambda case: case.id)
+def test_cancelling_at_any_moment_leaves_the_world_as_it_was_or_done(case: Scenario) -> None:
+    async def scene() -> None:
+        for moment in (0.0, 0.05, 0.25, 0.9, 1.9, 3.1, 4.7):
+            async with sim_pool(hosts=2) as pool:
+                args = await case.prepare(pool)
+                before = comparable(pool)
+                task = pool.engine.launch(case.wire_name, args, TEST_CALLER)
+                await pool.pass_time(moment)
+                pool.engine.cancel(task)
+                await drive(pool.clock, _ended(pool, task))
+                record = pool.store.get(task)
+                if record["status"] == "cancelled":
+                    assert record["error_info"] == ("TASK_CANCELLED", task)
+                    if case.wire_name in ("VM.clean_reboot", "VM.hard_reboot") and moment > 0.05:
+                        continue  # a machine whose rebuilding is cancelled is gone (drivers.api, rule 5)
+                    assert comparable(pool) == before, f"cancelled after {moment} s"
+                else:
+                    assert record["status"] == "success"
+
+    asyncio.run(scene())
+
+
+async def _ended(pool: SimPool, task: str) -> None:
+    while pool.store.get(task)["status"] == "pending":
+        await pool.clock.sleep(0.1)

@@ -1,0 +1,208 @@
+"""Attaching disks and media to VMs (API reference, devices)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from xenapi_core.drivers.api import DriverError
+from xenapi_core.engine.failures import DEVICE, About, told_as
+from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
+from xenapi_core.engine.specs import device_name, device_position, disk_spec
+from xenapi_core.errors import E
+from xenapi_core.ids import NULL_REF, is_null
+from xenapi_core.model.device_lifecycle import check_vbd_operation, disk_use_error
+from xenapi_core.model.power import PAUSED, RUNNING, SUSPENDED
+from xenapi_core.store.api import Txn, Version
+
+ATTACHABLE: Final = ("system", "user", "ephemeral", "suspend", "crashdump", "metadata", "rrd", "pvs_cache")
+POSITIONS: Final = 255
+
+
+@plans("VBD.create")
+def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
+    """Connect a disk, or an empty drive, to a VM; it is attached when the VM starts, or by VBD.plug."""
+    store = world.store
+    vm = store.get(args["VM"], "VM")
+    empty = bool(args.get("empty", False)) or is_null(args["VDI"])
+    if args["type"] == "CD" and args["mode"] != "RO":
+        raise E.VBD_CDS_MUST_BE_READONLY()
+    if empty and args["type"] != "CD":
+        raise E.VBD_NOT_REMOVABLE_MEDIA("in constructor")
+    if not empty:
+        vdi = store.get(args["VDI"], "VDI")
+        if args["mode"] == "RW" and vdi["read_only"]:
+            raise E.VDI_READONLY(vdi.ref)
+        if vdi["type"] not in ATTACHABLE:
+            raise E.VDI_INCOMPATIBLE_TYPE(vdi.ref, vdi["type"])
+    userdevice = _position(world, vm, args["userdevice"])
+    suspended = vm["power_state"] == SUSPENDED
+    ref = world.ids.ref()
+
+    def finish(run: Run, txn: Txn) -> None:
+        values = {
+            **args,
+            "uuid": world.ids.uuid(),
+            "VDI": NULL_REF if empty else args["VDI"],
+            "empty": empty,
+            "userdevice": userdevice,
+            "device": args.get("device", "") if suspended else "",
+            "currently_attached": bool(args.get("currently_attached")) if suspended else False,
+            "reserved": False,
+            "current_operations": {},
+        }
+        txn.create("VBD", ref, values)
+
+    return Plan(steps=(), result=lambda run: ref, finish=finish)
+
+
+def free_positions(world: World, vm: str) -> list[int]:
+    """Disk positions of `vm` that no VBD has."""
+    taken = _taken(world, vm)
+    return [number for number in range(POSITIONS) if number not in taken]
+
+
+def _taken(world: World, vm: str) -> set[int | None]:
+    return {device_position(world.store.get(vbd)["userdevice"]) for vbd in world.store.related(vm, "VBDs")}
+
+
+def _position(world: World, vm: Version, userdevice: str) -> str:
+    """The position a new VBD gets. "xvda", "hda" and "0" are one position; "autodetect" is the first free one."""
+    if userdevice == "autodetect":
+        free = free_positions(world, vm.ref)
+        if not free:
+            raise E.INVALID_DEVICE(userdevice)
+        return str(free[0])
+    position = device_position(userdevice)
+    if position is None or position >= POSITIONS:
+        raise E.INVALID_DEVICE(userdevice)
+    if position in _taken(world, vm.ref):
+        raise E.DEVICE_ALREADY_EXISTS(userdevice)
+    return userdevice
+
+
+@plans("VBD.destroy")
+def plan_destroy(world: World, vbd: str) -> Plan:
+    """Remove a connection; the disk stays."""
+    record = world.store.get(vbd, "VBD")
+    if record["currently_attached"] or record["reserved"]:
+        vm = world.store.find(record["VM"])
+        owner = vm["uuid"] if vm is not None else record["VM"]
+        raise E.OPERATION_NOT_ALLOWED(f"VBD '{record['uuid']}' still attached to '{owner}'")
+
+    def finish(run: Run, txn: Txn) -> None:
+        txn.delete(record["metrics"])
+        txn.delete(vbd)
+
+    return Plan(steps=(), finish=finish)
+
+
+@plans("VBD.plug")
+def plan_plug(world: World, vbd: str) -> Plan:
+    """Attach a disk to its running VM."""
+    record, vm = _checked(world, vbd, "plug")
+    host, spec = vm["resident_on"], disk_spec(world.store, record)
+
+    async def plug(run: Run) -> None:
+        with told_as(DEVICE, About(vm=vm.ref, host=host, vdi=record["VDI"], device=vbd, operation="plug")):
+            run.results["device"] = await run.hypervisor(host).attach_disk(vm["uuid"], spec)
+
+    async def unplug(run: Run) -> None:
+        await run.hypervisor(host).detach_disk(vm["uuid"], spec.uuid, True)
+
+    def finish(run: Run, txn: Txn) -> None:
+        txn.update(vbd, currently_attached=True, device=run.results["device"] or device_name(record["userdevice"]))
+
+    return Plan(steps=(Step("plug", plug, unplug),), claims=(Claim(vbd, "plug"),), finish=finish)
+
+
+@plans("VBD.unplug")
+def plan_unplug(world: World, vbd: str) -> Plan:
+    """Detach a disk from its running VM, if the guest lets it go."""
+    return _unplug(world, vbd, "unplug")
+
+
+@plans("VBD.unplug_force")
+def plan_unplug_force(world: World, vbd: str) -> Plan:
+    """Detach a disk from its running VM, whatever the guest says."""
+    return _unplug(world, vbd, "unplug_force")
+
+
+def _unplug(world: World, ref: str, operation: str) -> Plan:
+    record, vm = _checked(world, ref, operation)
+    host = vm["resident_on"]
+
+    async def unplug(run: Run) -> None:
+        with told_as(DEVICE, About(vm=vm.ref, host=host, device=ref, operation=operation)):
+            await run.hypervisor(host).detach_disk(vm["uuid"], record["uuid"], operation == "unplug_force")
+
+    return Plan(
+        steps=(Step(operation, unplug),),
+        claims=(Claim(ref, operation),),
+        finish=lambda run, txn: txn.update(ref, currently_attached=False),
+    )
+
+
+@plans("VBD.insert")
+def plan_insert(world: World, vbd: str, vdi: str) -> Plan:
+    """Put a medium into an empty drive."""
+    record, vm = _checked(world, vbd, "insert")
+    medium = world.store.get(vdi, "VDI")
+    if medium["type"] not in ATTACHABLE:
+        raise E.VDI_INCOMPATIBLE_TYPE(vdi, medium["type"])
+    error = disk_use_error(world.store, _with_medium(record, vdi), "insert")
+    if error is not None:
+        raise error
+    return _change_medium(world, record, vm, "insert", vdi)
+
+
+@plans("VBD.eject")
+def plan_eject(world: World, vbd: str) -> Plan:
+    """Take the medium out of a drive."""
+    record, vm = _checked(world, vbd, "eject")
+    return _change_medium(world, record, vm, "eject", NULL_REF)
+
+
+def _change_medium(world: World, vbd: Version, vm: Version, operation: str, vdi: str) -> Plan:
+    """A drive of a live VM is detached and attached again with what is in it now."""
+    host, machine = vm["resident_on"], vm["uuid"]
+    old = disk_spec(world.store, vbd)
+    new = disk_spec(world.store, _with_medium(vbd, vdi))
+    live = vm["power_state"] in (RUNNING, PAUSED) and vbd["currently_attached"]
+
+    async def swap(run: Run) -> None:
+        hypervisor = run.hypervisor(host)
+        with told_as(DEVICE, About(vm=vm.ref, host=host, vdi=vdi, device=vbd.ref, operation=operation)):
+            await hypervisor.detach_disk(machine, old.uuid, True)
+            try:
+                await hypervisor.attach_disk(machine, new)
+            except BaseException:  # also when cancelled: the drive must not stay away
+                await hypervisor.attach_disk(machine, old)
+                raise
+
+    async def swap_back(run: Run) -> None:
+        hypervisor = run.hypervisor(host)
+        try:
+            await hypervisor.detach_disk(machine, new.uuid, True)
+        except DriverError as error:
+            if error.kind != "not_found":
+                raise
+        await hypervisor.attach_disk(machine, old)
+
+    return Plan(
+        steps=(Step(operation, swap, swap_back),) if live else (),
+        claims=(Claim(vbd.ref, operation),),
+        finish=lambda run, txn: txn.update(vbd.ref, VDI=vdi, empty=is_null(vdi)),
+    )
+
+
+def _with_medium(vbd: Version, vdi: str) -> Version:
+    """The VBD as it will be with `vdi` in it."""
+    values = {**vbd.values, "VDI": vdi, "empty": is_null(vdi)}
+    return Version(vbd.cls, vbd.ref, values, vbd.created, vbd.modified)
+
+
+def _checked(world: World, ref: str, operation: str) -> tuple[Version, Version]:
+    vbd = world.store.get(ref, "VBD")
+    check_vbd_operation(world.store, vbd, operation)
+    return vbd, world.store.get(vbd["VM"], "VM")

@@ -1,0 +1,144 @@
+"""Making, copying, resizing and destroying disks (API reference, devices)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xenapi_core.engine.failures import STORAGE, About, told_as
+from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
+from xenapi_core.engine.plans.vm_copy import check_target
+from xenapi_core.engine.plans.vm_records import copied_vdi
+from xenapi_core.engine.plans.volumes import (
+    check_sr,
+    clone_step,
+    copy_step,
+    count_volumes,
+    create_step,
+    destroy_step,
+    forget_volume,
+    record_volume,
+)
+from xenapi_core.errors import E
+from xenapi_core.ids import NULL_REF, is_null
+from xenapi_core.model.device_lifecycle import check_vdi_operation
+from xenapi_core.store.api import Txn, Version
+
+# Constructor fields a client chooses; the rest describes the volume that was made.
+_CHOSEN = (
+    "name_label", "name_description", "type", "sharable", "read_only", "other_config", "xenstore_data", "sm_config",
+    "tags",
+)  # fmt: skip
+_NO_DISKS_ON = ("iso", "udev")  # kinds of storage whose contents are not made by us
+
+
+@plans("VDI.create")
+def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
+    """A new empty disk of virtual_size bytes."""
+    sr = check_sr(world, args["SR"])
+    if sr["type"] in _NO_DISKS_ON:
+        raise E.SR_OPERATION_NOT_SUPPORTED(sr.ref)
+    size = args["virtual_size"]
+    if size <= 0:
+        raise E.INVALID_VALUE("virtual_size", str(size))
+    ref, uuid = world.ids.ref(), world.ids.uuid()
+
+    def finish(run: Run, txn: Txn) -> None:
+        record_volume(world, run, txn, ref, uuid, sr.ref, {name: args[name] for name in _CHOSEN if name in args})
+
+    return Plan(steps=(create_step(world, sr.ref, uuid, size, ref),), result=lambda run: ref, finish=finish)
+
+
+@plans("VDI.destroy")
+def plan_destroy(world: World, vdi: str) -> Plan:
+    """Destroy a disk and its contents; unattached VBDs go with it."""
+    record = _checked(world, vdi, "destroy")
+    return Plan(
+        steps=(destroy_step(record),),
+        claims=(Claim(vdi, "destroy"),),
+        finish=lambda run, txn: forget_volume(run, txn, vdi),
+    )
+
+
+@plans("VDI.clone")
+def plan_clone(world: World, vdi: str, driver_params: Mapping[str, str] | None = None) -> Plan:
+    """A copy-on-write copy of a disk."""
+    return _derived(world, vdi, "clone")
+
+
+@plans("VDI.snapshot")
+def plan_snapshot(world: World, vdi: str, driver_params: Mapping[str, str] | None = None) -> Plan:
+    """A disk as it is now, for later."""
+    return _derived(world, vdi, "snapshot")
+
+
+def _derived(world: World, ref: str, operation: str) -> Plan:
+    vdi = _checked(world, ref, operation)
+    check_sr(world, vdi["SR"])
+    new, uuid = world.ids.ref(), world.ids.uuid()
+
+    def finish(run: Run, txn: Txn) -> None:
+        values = copied_vdi(vdi)
+        if operation == "snapshot":
+            values |= {"is_a_snapshot": True, "snapshot_of": ref, "snapshot_time": world.clock.now()}
+        record_volume(world, run, txn, new, uuid, vdi["SR"], values)
+
+    return Plan(
+        steps=(clone_step(vdi, uuid, operation),),
+        claims=(Claim(ref, operation),),
+        result=lambda run: new,
+        finish=finish,
+    )
+
+
+@plans("VDI.copy")
+def plan_copy(world: World, vdi: str, sr: str, base_vdi: str = NULL_REF, into_vdi: str = NULL_REF) -> Plan:
+    """A full copy of a disk on `sr`. Copying differences (base_vdi) or into an existing disk is not offered."""
+    record = _checked(world, vdi, "copy")
+    if not is_null(base_vdi) or not is_null(into_vdi):
+        raise E.NOT_IMPLEMENTED("VDI.copy with base_vdi or into_vdi")
+    target = record["SR"] if is_null(sr) else sr
+    check_target(world, target)
+    new, uuid = world.ids.ref(), world.ids.uuid()
+    return Plan(
+        steps=(copy_step(world, record, uuid, target),),
+        claims=(Claim(vdi, "copy"),),
+        result=lambda run: new,
+        finish=lambda run, txn: record_volume(world, run, txn, new, uuid, target, copied_vdi(record)),
+    )
+
+
+@plans("VDI.resize")
+def plan_resize(world: World, vdi: str, size: int) -> Plan:
+    """Make a disk larger while nothing uses it."""
+    return _resize(world, vdi, size, "resize")
+
+
+@plans("VDI.resize_online")
+def plan_resize_online(world: World, vdi: str, size: int) -> Plan:
+    """Make a disk larger, also while a VM uses it."""
+    return _resize(world, vdi, size, "resize_online")
+
+
+def _resize(world: World, ref: str, size: int, operation: str) -> Plan:
+    vdi = _checked(world, ref, operation)
+    if size < vdi["virtual_size"]:
+        raise E.VDI_TOO_SMALL(ref, str(vdi["virtual_size"]))
+    sr, uuid = vdi["SR"], vdi["uuid"]
+
+    async def grow(run: Run) -> None:
+        with told_as(STORAGE, About(sr=sr, vdi=ref, operation=operation, size=size)):
+            run.results["volume"] = await run.storage(sr).resize(uuid, size)
+
+    def finish(run: Run, txn: Txn) -> None:
+        volume = run.results["volume"]
+        txn.update(ref, virtual_size=volume.virtual_size, physical_utilisation=volume.physical_utilisation)
+        count_volumes(run, txn, sr, volume.virtual_size - vdi["virtual_size"])
+
+    return Plan(steps=(Step(operation, grow),), claims=(Claim(ref, operation),), finish=finish)
+
+
+def _checked(world: World, ref: str, operation: str) -> Version:
+    vdi = world.store.get(ref, "VDI")
+    check_vdi_operation(world.store, vdi, operation)
+    return vdi

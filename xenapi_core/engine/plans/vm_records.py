@@ -1,0 +1,174 @@
+"""Making a VM out of another one's records: what clone, copy, snapshot, checkpoint and revert have in common.
+
+Rule 1: new volumes are made by steps, one per disk; all records appear together in the plan's finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from xenapi_core.engine.plan import Claim, Run, Step, World
+from xenapi_core.engine.plans.volumes import record_volume, without_location
+from xenapi_core.engine.specs import has_disk
+from xenapi_core.engine.transition import new_metrics
+from xenapi_core.ids import NULL_REF
+from xenapi_core.model.device_lifecycle import check_vdi_operation
+from xenapi_core.model.power import HALTED
+from xenapi_core.store.api import Txn, Version
+
+# What a copy of a VM does not take over from its source: state of the present run, and of the source's own life.
+FRESH: Final[Mapping[str, Any]] = {
+    "current_operations": {},
+    "power_state": HALTED,
+    "suspend_VDI": NULL_REF,
+    "resident_on": NULL_REF,
+    "scheduled_to_be_resident_on": NULL_REF,
+    "domid": -1,
+    "guest_metrics": NULL_REF,
+    "last_booted_record": "",
+    "requires_reboot": False,
+    "blobs": {},
+    "is_default_template": False,
+    "is_snapshot_from_vmpp": False,
+    "is_vmss_snapshot": False,
+    "snapshot_metadata": "",
+    "transportable_snapshot_id": "",
+    "ha_always_run": False,
+    "ha_restart_priority": "",
+    "protection_policy": NULL_REF,
+    "snapshot_schedule": NULL_REF,
+    "appliance": NULL_REF,
+}
+
+EPOCH: Final = 0
+
+
+@dataclass(frozen=True)
+class NewDisk:
+    """A disk of the new VM: a copy of `source`, attached like `vbd`."""
+
+    vbd: Version
+    source: Version
+    ref: str
+    uuid: str
+    sr: str
+    step: Step
+
+
+MakeStep = Callable[[Version, str], Step]
+
+
+def disks_to_copy(world: World, vm: Version, ignore: frozenset[str] = frozenset()) -> list[tuple[Version, Version]]:
+    """(VBD, VDI) of the disks that are copied with a VM; CDs keep their medium and are not."""
+    vbds = map(world.store.get, world.store.related(vm.ref, "VBDs"))
+    disks = (vbd for vbd in vbds if vbd["type"] == "Disk" and has_disk(vbd) and vbd["VDI"] not in ignore)
+    return [(vbd, world.store.get(vbd["VDI"], "VDI")) for vbd in disks]
+
+
+def new_disks(
+    world: World,
+    vm: Version,
+    operation: str,
+    make: MakeStep,
+    sr: str | None = None,
+    ignore: frozenset[str] = frozenset(),
+) -> list[NewDisk]:
+    """The disks a copy of `vm` will have. Raises what forbids `operation` on one of them."""
+    disks = []
+    for vbd, vdi in disks_to_copy(world, vm, ignore):
+        check_vdi_operation(world.store, vdi, operation)
+        uuid = world.ids.uuid()
+        disks.append(NewDisk(vbd, vdi, world.ids.ref(), uuid, sr or vdi["SR"], make(vdi, uuid)))
+    return disks
+
+
+def disk_claims(disks: list[NewDisk], operation: str) -> tuple[Claim, ...]:
+    return tuple(Claim(disk.source.ref, operation) for disk in disks)
+
+
+def copied_vdi(vdi: Version) -> dict[str, Any]:
+    """What a copy of a VDI takes over from its source (API reference, clone and snapshot of disks)."""
+    taken = (
+        "name_label", "name_description", "type", "sharable", "other_config", "xenstore_data", "on_boot",
+        "allow_caching", "tags",
+    )  # fmt: skip
+    return {name: vdi[name] for name in taken} | {"read_only": False}
+
+
+def record_disks(world: World, run: Run, txn: Txn, disks: list[NewDisk], snapshot: bool) -> dict[str, str]:
+    """VDI records of the volumes the steps made. Returns source VDI -> new VDI."""
+    for disk in disks:
+        values = copied_vdi(disk.source)
+        if snapshot:
+            values.update(is_a_snapshot=True, snapshot_of=disk.source.ref, snapshot_time=world.clock.now())
+        record_volume(world, run, txn, disk.ref, disk.uuid, disk.sr, values)
+    return {disk.source.ref: disk.ref for disk in disks}
+
+
+def record_vm(world: World, txn: Txn, source: Version, ref: str, **changes: Any) -> str:
+    """A VM record like `source`, with metrics of its own. Returns its uuid."""
+    uuid = world.ids.uuid()
+    metrics = world.store.find(source["metrics"])
+    installed = metrics["install_time"] if metrics is not None else EPOCH
+    values = {
+        **source.values,
+        **FRESH,
+        "uuid": uuid,
+        "metrics": new_metrics(world, txn, install_time=installed),
+        "generation_id": _generation(world),
+        **changes,
+    }
+    txn.create("VM", ref, values)
+    return uuid
+
+
+def _generation(world: World) -> str:
+    """A fresh generation id: a guest that sees it change knows that it is a copy."""
+    high, low = (int(world.ids.uuid().replace("-", "")[:16], 16) - (1 << 63) for _ in range(2))
+    return f"{high}:{low}"
+
+
+def record_vbds(
+    world: World, txn: Txn, source: Version, ref: str, copies: Mapping[str, str], owner: bool, drop: frozenset[str]
+) -> None:
+    """VBDs like those of `source`: disks point at their copies, CDs at the same medium. `drop`: VDIs left out."""
+    for vbd in map(world.store.get, world.store.related(source.ref, "VBDs")):
+        vdi = vbd["VDI"]
+        if vdi in drop:
+            continue
+        other_config = dict(vbd["other_config"])
+        if owner and vdi in copies:
+            other_config["owner"] = ""
+        _record_device(world, txn, vbd, VM=ref, VDI=copies.get(vdi, vdi), other_config=other_config)
+
+
+def record_vifs(world: World, txn: Txn, source: Version, ref: str, mac_seed: str | None) -> None:
+    """VIFs like those of `source`; with a `mac_seed`, with MACs of their own where the old ones were generated."""
+    for vif in map(world.store.get, world.store.related(source.ref, "VIFs")):
+        changes: dict[str, Any] = {"VM": ref}
+        if mac_seed is not None:
+            changes |= {"MAC": world.ids.mac(mac_seed, vif["device"]), "MAC_autogenerated": True}
+        _record_device(world, txn, vif, **changes)
+
+
+def _record_device(world: World, txn: Txn, like: Version, **changes: Any) -> None:
+    values = {
+        **like.values,
+        "uuid": world.ids.uuid(),
+        "currently_attached": False,
+        "reserved": False,
+        "current_operations": {},
+        "device": "" if like.cls == "VBD" else like["device"],
+        "metrics": NULL_REF,
+        "runtime_properties": {},
+        **changes,
+    }
+    txn.create(like.cls, world.ids.ref(), values)
+
+
+__all__ = [
+    "EPOCH", "NewDisk", "copied_vdi", "disk_claims", "disks_to_copy", "new_disks", "record_disks", "record_vbds",
+    "record_vifs", "record_vm", "without_location",
+]  # fmt: skip

@@ -1,0 +1,100 @@
+"""Taking a VM back to one of its snapshots (API reference, VM.revert)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from xenapi_core.drivers.api import DriverError
+from xenapi_core.engine.messages import post_vm
+from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
+from xenapi_core.engine.plans.vm_records import (
+    FRESH,
+    disk_claims,
+    disks_to_copy,
+    new_disks,
+    record_disks,
+    record_vbds,
+    record_vifs,
+)
+from xenapi_core.engine.plans.volumes import clone_step, forget_volume, record_volume
+from xenapi_core.engine.transition import enter_halted
+from xenapi_core.errors import E
+from xenapi_core.ids import NULL_REF
+from xenapi_core.model.lifecycle import check_vm_operation
+from xenapi_core.model.power import HALTED, SUSPENDED
+from xenapi_core.store.api import Txn, Version
+
+# What stays the VM's own when the rest goes back to what it was at the snapshot.
+_KEPT: Final = frozenset(
+    {
+        *FRESH, "uuid", "name_label", "name_description", "metrics", "affinity", "is_a_template", "is_a_snapshot",
+        "snapshot_of", "snapshot_time", "snapshot_info", "parent", "generation_id", "tags", "is_control_domain",
+    }
+)  # fmt: skip
+
+
+@plans("VM.revert")
+def plan_revert(world: World, snapshot: str) -> Plan:
+    """The VM stops, and its disks and settings become what they were when `snapshot` was taken."""
+    record = world.store.get(snapshot, "VM")
+    check_vm_operation(world.store, record, "revert")
+    vm = world.store.get(record["snapshot_of"], "VM")
+    check_vm_operation(world.store, vm, "snapshot")  # the target must be idle, and not a template
+    disks = new_disks(world, record, "clone", lambda vdi, uuid: clone_step(vdi, uuid, "clone"))
+    saved = world.store.find(record["suspend_VDI"]) if record["power_state"] == SUSPENDED else None
+    image, image_uuid = world.ids.ref(), world.ids.uuid()
+    old = [vdi for _, vdi in disks_to_copy(world, vm)]
+    before = world.store.find(vm["suspend_VDI"]) if vm["power_state"] == SUSPENDED else None
+    steps = [disk.step for disk in disks]
+    if saved is not None:
+        steps.append(clone_step(saved, image_uuid, "clone"))
+    steps.append(Step("let go of the old state", lambda run: _let_go(run, vm, old, before), deadline=None))
+
+    def finish(run: Run, txn: Txn) -> None:
+        enter_halted(world, txn, vm.ref)
+        for device in (*txn.related(vm.ref, "VBDs"), *txn.related(vm.ref, "VIFs")):
+            txn.delete(device)
+        gone = run.results["gone"]
+        copies = record_disks(world, run, txn, disks, snapshot=False)
+        for vdi in old:
+            successor = next((d.ref for d in disks if d.source["snapshot_of"] == vdi.ref), NULL_REF)
+            for sibling in txn.related(vdi.ref, "snapshots"):
+                txn.update(sibling, snapshot_of=successor)
+            if vdi.ref in gone:
+                forget_volume(run, txn, vdi.ref)
+        if before is not None and before.ref in gone:
+            forget_volume(run, txn, before.ref)
+        changes: dict[str, Any] = {name: value for name, value in record.values.items() if name not in _KEPT}
+        if saved is not None:
+            record_volume(
+                world, run, txn, image, image_uuid, saved["SR"], {"name_label": "Suspend image", "type": "suspend"}
+            )
+            changes |= {"power_state": SUSPENDED, "suspend_VDI": image}
+        txn.update(vm.ref, parent=snapshot, **changes)
+        record_vbds(world, txn, record, vm.ref, copies, owner=False, drop=frozenset())
+        record_vifs(world, txn, record, vm.ref, None)
+        post_vm(world, txn, "VM_SNAPSHOT_REVERTED", vm.values)
+
+    return Plan(
+        steps=tuple(steps),
+        claims=(Claim(snapshot, "revert"), Claim(vm.ref, "reverting"), *disk_claims(disks, "clone")),
+        finish=finish,
+    )
+
+
+async def _let_go(run: Run, vm: Version, old: list[Version], image: Version | None) -> None:
+    """End the machine, then destroy what it leaves; a disk that cannot be destroyed keeps its record."""
+    run.results["gone"] = gone = set()
+    if vm["power_state"] not in (HALTED, SUSPENDED):
+        try:
+            await run.hypervisor(vm["resident_on"]).destroy(vm["uuid"])
+        except DriverError as error:
+            if error.kind != "not_found":
+                raise E.VM_REVERT_FAILED(vm.ref, vm.ref) from error
+    for vdi in (*old, *(() if image is None else (image,))):
+        try:
+            await run.storage(vdi["SR"]).destroy(vdi["uuid"])
+        except DriverError:
+            continue
+        gone.add(vdi.ref)
+        run.results["usage", vdi["SR"]] = None

@@ -1,0 +1,127 @@
+"""The Xen-API endpoint: which HTTP request is which call, and what else is answered on its port.
+
+Rule 1: failures of the API are HTTP 200; only what is no call at all gets an HTTP error, as a small page.
+Rule 2: this module knows codecs and HTTP, and of the API only `handle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from html import escape
+from typing import Final, Protocol
+from urllib.parse import unquote
+
+from xenapi_core.errors import ApiError
+from xenapi_core.server.routes import App, Handler, Peer, Request, Response, Route
+from xenapi_core.wire.api import Call, Codec, WireError
+from xenapi_core.wire.jsonrpc import JsonRpc
+from xenapi_core.wire.limits import DEFAULT, Limits
+from xenapi_core.wire.xmlrpc import XmlRpc
+
+_NO_CACHE: Final = ("Cache-Control", "no-cache, no-store")
+_ANY_ORIGIN: Final = ("Access-Control-Allow-Origin", "*")
+_HTML: Final = (("Content-Type", "text/html; charset=utf-8"), _NO_CACHE)
+_TITLES: Final = {
+    400: "Bad request", 403: "Forbidden", 404: "Not found", 408: "Request timeout", 431: "Request headers too large",
+    500: "Internal error", 501: "Method not implemented", 503: "Service unavailable",
+}  # fmt: skip
+# What HTTP has an own status for, and xapi answers with 500.
+_AS_500: Final = frozenset({400, 411, 413, 505})
+# Methods for which there are handlers, though none for this path: 403; all others are 501.
+_KNOWN_METHODS: Final = frozenset({"GET", "POST", "PUT", "CONNECT", "OPTIONS"})
+
+
+class Dispatcher(Protocol):
+    """Who answers calls (api.dispatcher.Dispatcher)."""
+
+    def handle(self, call: Call, codec: Codec, peer: Peer) -> bytes | Awaitable[bytes]:
+        """The complete body of the reply, failures included. Raises nothing."""
+
+
+def page(status: int, reason: str) -> Response:
+    """An error page."""
+    title = _TITLES.get(status, "Error")
+    body = f"<h1>{status} {title}</h1><p>{escape(reason)}</p>"
+    text = f"<html><head><title>{title}</title></head><body>{body}</body></html>\n"
+    return Response(status, _HTML, text.encode("utf-8"))
+
+
+def error_page(status: int, reason: str) -> Response:
+    """App.error: the pages and status codes of the reference server."""
+    return page(500 if status in _AS_500 else status, reason)
+
+
+def xenapi_app(
+    dispatcher: Dispatcher, *, name: str = "xenapi", extra: tuple[Route, ...] = (), limits: Limits = DEFAULT
+) -> App:
+    """The endpoint for `dispatcher`. `extra` routes (GET /about, import and export ...) win by their longer prefix."""
+    xml, json = XmlRpc(limits), JsonRpc(limits)
+    routes = (
+        Route("POST", "/", _rpc(dispatcher, xml), limits.max_body),
+        Route("POST", "/json", _rpc(dispatcher, xml), limits.max_body),
+        Route("POST", "/jsonrpc", _rpc(dispatcher, json), limits.max_body),
+        Route("OPTIONS", "/", _options),
+        Route("GET", "/", _static),
+        *extra,
+    )
+    return App(name, routes, _fallback, error_page)
+
+
+def _rpc(dispatcher: Dispatcher, codec: Codec) -> Handler:
+    headers = (_NO_CACHE, ("Content-Type", codec.content_type), _ANY_ORIGIN)
+
+    async def later(reply: Awaitable[bytes]) -> Response:
+        return Response(200, headers, await reply)
+
+    def handle(request: Request) -> Response | Awaitable[Response]:
+        if "content-length" not in request.headers:
+            refusal = page(500, "We require a content-length: HTTP header")
+            refusal.close = True
+            return refusal
+        try:
+            call = codec.decode(request.body)
+        except WireError as error:
+            return page(500, str(error))
+        except ApiError as error:
+            return Response(200, headers, codec.failure(None, error.description))
+        reply = dispatcher.handle(call, codec, request.peer)
+        return Response(200, headers, reply) if isinstance(reply, bytes) else later(reply)
+
+    return handle
+
+
+def _options(request: Request) -> Response:
+    """What a browser asks before it posts from another origin."""
+    asked = request.headers.get("access-control-request-headers")
+    allowed = f"{asked}, X-Requested-With" if asked else "X-Requested-With"
+    more = (("Access-Control-Allow-Headers", allowed), ("Access-Control-Allow-Methods", "PUT"))
+    return Response(200, (_NO_CACHE, _ANY_ORIGIN, *more))
+
+
+_INDEX: Final = b"""<html><head><title>xencim</title></head><body><h1>xencim</h1>
+<p>A Xen-API server. This port answers:</p>
+<ul><li><code>POST /</code> XML-RPC</li><li><code>POST /jsonrpc</code> JSON-RPC 1.0 and 2.0</li></ul>
+</body></html>
+"""
+
+
+def _static(request: Request) -> Response:
+    """GET: the start page, and nothing else, because no files are served."""
+    if request.path == "/":
+        return Response(200, _HTML, _INDEX)
+    depth = 0
+    for part in unquote(request.path).split("/"):
+        depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
+        if depth < 0:
+            return page(403, "Access to this path is forbidden.")
+    return page(404, "There is nothing at this address.")
+
+
+def _fallback(request: Request) -> Response:
+    """Methods without a route."""
+    if request.method in _KNOWN_METHODS:
+        refusal = page(403, "There is no handler for this request.")
+    else:
+        refusal = page(501, f"The method {request.method} is not supported.")
+    refusal.close = True
+    return refusal
