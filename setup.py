@@ -16,7 +16,7 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["xenapi_core", "xenapi_core.*", "cim_provider", "cim_provider.*"]), *MOF],
     package_dir=MOF,
-    package_data=dict.fromkeys(MOF, ["*.mof"]),
+    package_data={package: ["*.mof"] for package in MOF},
     install_requires=[
         "click>=8.1",
         "cryptography>=42",

@@ -1,4 +1,4 @@
-"""A small pool behind the real dispatcher, store, engine and codecs, without sockets: what the tests of the API drive."""
+"""A small pool behind the real dispatcher, store, engine and codecs, without sockets: what tests of the API drive."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Refused(Exception):
 class ApiPool:
     """One host, one coordinator, and whatever a test adds."""
 
-    def __init__(self, store: Any, accounts: Mapping[str, Any], delays: Mapping[str, float], failure_delay: float) -> None:
+    def __init__(
+        self, store: Any, accounts: Mapping[str, Any], delays: Mapping[str, float], failure_delay: float
+    ) -> None:
         self.clock = VirtualClock()
         self.ids = Ids("test")
         self.store = store

@@ -1,4 +1,4 @@
-"""A small CIM world for tests: a schema with every type, a provider over it, and pywbem talking to it without sockets."""
+"""A small CIM world for tests: a schema with every type, a provider over it, and pywbem as its client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 
 import pywbem
 import requests
-from cim_provider.operations import schema_ops
+
+from cim_provider.operations import schema_ops  # noqa: F401 - registers the operations on classes
 from cim_provider.operations.api import OPERATIONS, MethodCall, MethodReply, Operation, Reply
 from cim_provider.schema.compile import load_graph, mof_root
 from cim_provider.schema.graph import ClassGraph
@@ -165,7 +166,6 @@ class World:
     def __init__(self) -> None:
         self.provider = SmallProvider()
         self.instances = Instances()
-        assert schema_ops.OPERATIONS is OPERATIONS
         self.app: App = wbem_app(self.provider, self.instances.operations(), self.instances.invoke)
 
     def send(self, request: Request) -> Response:
@@ -240,9 +240,7 @@ class _Adapter(requests.adapters.BaseAdapter):
         self.world = world
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        headers = {
-            k.lower(): v if isinstance(v, str) else v.decode("latin-1") for k, v in request.headers.items()
-        }
+        headers = {k.lower(): v if isinstance(v, str) else v.decode("latin-1") for k, v in request.headers.items()}
         body = request.body.encode() if isinstance(request.body, str) else request.body or b""
         reply = self.world.send(Request(request.method or "", request.path_url, headers, body, Peer("tcp")))
         found = requests.Response()

@@ -21,7 +21,11 @@ from cim_provider.provider import CimProvider
 from cim_provider.schema.compile import load_graph, mof_root
 from cim_provider.schema.graph import ClassGraph
 from cim_provider.schema.objects import CIMV2, Path
+from xenapi_core.api.auth.static import StaticAuthenticator
+from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.records import Records
+from xenapi_core.api.sessions import Sessions
+from xenapi_core.bridge.local import LocalSource
 from xenapi_core.bridge.source import Principal, Source
 from xenapi_core.clock import VirtualClock
 from xenapi_core.ids import NULL_REF, Ids
@@ -29,6 +33,7 @@ from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.schema import POOL_ADMIN, Schema
 from xenapi_core.store.api import Change, Version
 from xenapi_core.store.memory import MemoryStore
+from xenapi_core.testing.pool import SimPool, sim_pool
 
 GIB = 1 << 30
 ROOT = Principal("root", frozenset({POOL_ADMIN}), "wbem")
@@ -237,47 +242,33 @@ NULL = NULL_REF
 
 @dataclass
 class WorkingPool:
-    """The whole stack but the sockets."""
+    """The whole stack but the sockets; `sim` is the test kit's pool."""
 
+    sim: SimPool
     clock: VirtualClock
     store: MemoryStore
     source: Source
     provider: CimProvider
     principal: Principal
 
-    def vm(self, **values: Any) -> Version:
-        """The first guest with these values."""
-        for version in self.store.all("VM").values():
-            plain = not (version["is_a_template"] or version["is_a_snapshot"] or version["is_control_domain"])
-            if plain and all(version[name] == value for name, value in values.items()):
-                return version
-        raise LookupError(str(values))
+    def path(self, vm: str) -> Path:
+        uuid = self.store.get(vm)["uuid"]
+        return Path.of("Xen_ComputerSystem", {"CreationClassName": "Xen_ComputerSystem", "Name": uuid}, CIMV2)
+
+    async def call(self, path: Path, method: str, **params: Any) -> Any:
+        """As the function `call`, while the clock stands still."""
+        return await call(self.provider, path, method, self.principal, **params)
 
 
 @contextlib.asynccontextmanager
-async def working_pool(**inventory: Any) -> AsyncIterator[WorkingPool]:
-    """A demo pool that works, on a virtual clock."""
-    from xenapi_core.api.auth.static import StaticAuthenticator
-    from xenapi_core.api.dispatcher import Dispatcher
-    from xenapi_core.api.sessions import Sessions
-    from xenapi_core.bridge.local import LocalSource
-    from xenapi_core.config import Inventory
-    from xenapi_core.drivers.sim.world import SimWorld
-    from xenapi_core.engine.engine import Engine
-    from xenapi_core.server.adopt import adopt_pool
-    from xenapi_core.server.demo import populate
-    from xenapi_core.server.runtime import _render_result
-
-    clock, ids, store = VirtualClock(), Ids("work"), MemoryStore(SCHEMA)
-    sizes = {"hosts": 2, "vms": 4, "networks": 1, "srs": 1, "templates": 1} | inventory
-    populate(store, Inventory(**sizes), ids, clock)
-    engine = Engine(store, SCHEMA, clock, ids, _render_result())
-    try:
-        adopt_pool(store, engine, SimWorld(clock))
-        sessions = Sessions(store, ids, clock, StaticAuthenticator({"root": ("secret", (POOL_ADMIN,))}))
-        source = LocalSource(store, Dispatcher(SCHEMA, store, engine, sessions, clock, ids), sessions, clock)
+async def working_pool(hosts: int = 1) -> AsyncIterator[WorkingPool]:
+    """A pool that works, on a virtual clock."""
+    clock = VirtualClock()
+    async with sim_pool(clock, hosts=hosts) as sim:
+        accounts = StaticAuthenticator({"root": ("secret", (POOL_ADMIN,))})
+        sessions = Sessions(sim.store, sim.ids, clock, accounts)
+        dispatcher = Dispatcher(SCHEMA, sim.store, sim.engine, sessions, clock, sim.ids)
+        source = LocalSource(sim.store, dispatcher, sessions, clock)
         principal = await source.authenticate("root", "secret", "wbem")
         assert principal is not None
-        yield WorkingPool(clock, store, source, CimProvider(source, graph()), principal)
-    finally:
-        await engine.close()
+        yield WorkingPool(sim, clock, sim.store, source, CimProvider(source, graph()), principal)

@@ -57,7 +57,11 @@ def start_server(directory: Path, *options: str, demo: bool = True) -> ServerPro
     command += ["--demo"] if demo else []
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(
-            [*command, *options], stdout=out, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONWARNINGS": "default"}
+            [*command, *options],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONWARNINGS": "default"},
         )
     deadline = time.monotonic() + START_DEADLINE
     while not ready.exists():

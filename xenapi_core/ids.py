@@ -31,7 +31,7 @@ class Ids:
         return str(uuid.uuid5(_NAMESPACE, f"{self.seed}/{self.count}"))
 
     def named(self, path: str) -> str:
-        """The uuid of the thing called `path` in a declared inventory: the same for the same seed, whatever else there is.
+        """The uuid of the thing called `path` in a declared inventory: the same for the same seed, always.
 
         Each path can be asked for once per factory (Rule 1). A factory without seed gives a random uuid.
         """
@@ -58,7 +58,7 @@ class Ids:
 
 
 def dummy_task_ref(ids: Ids, name: str) -> str:
-    """The reference of the task of a synchronous call: shown in current_operations, but no object (API reference, tasks)."""
+    """The reference of the task of a synchronous call: current_operations shows it, but it is no object."""
     return f"DummyRef:|{ids.uuid()}|{name}"
 
 

@@ -9,7 +9,7 @@ from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.job_control import ConcreteJob
 from xenapi_core.errors import ApiError
-from xenapi_core.model.lifecycle import REQUESTED_STATE
+from xenapi_core.model.lifecycle import REQUESTED_STATE, conflicts
 
 # Xen power state -> EnabledState, OperationalStatus, OperatingStatus (DSP1057 state table).
 # fmt: off
@@ -120,7 +120,8 @@ async def request_state_change(call: Call, requested_state: int | None, timeout_
     """CIM_EnabledLogicalElement.RequestStateChange (DSP1057 clause 8): start the operation that leads there.
 
     4096 and the job of its task; 0 if the machine is there already; 1 for states no machine has, 5 for values that
-    are none; 4097 if the present state or an operation in progress forbids it; 4098 if a timeout was asked for.
+    are none; 4097 if the present state forbids it; 4098 if a timeout was asked for; 4099 if an operation in progress
+    does.
     """
     if requested_state in NEVER_SUPPORTED:
         return Result(jobs.NOT_SUPPORTED)
@@ -131,8 +132,10 @@ async def request_state_change(call: Call, requested_state: int | None, timeout_
     vm = call.subject
     operation = REQUESTED_STATE[requested_state].get(vm["power_state"])
     if operation is None:
-        there = RESTING_STATE.get(requested_state) == vm["power_state"] and not vm["current_operations"]
+        there = RESTING_STATE.get(requested_state) == vm["power_state"] and _goal(vm) is None
         return Result(jobs.DONE if there else jobs.INVALID_TRANSITION)
+    if conflicts(operation, vm["current_operations"]):
+        return Result(jobs.BUSY)
     try:
         task = await jobs.start(call, f"VM.{operation}", *ARGUMENTS.get(operation, ()))
     except ApiError as error:

@@ -39,8 +39,7 @@ Qualifiers = dict[str, Qualifier]
 def mof_root() -> File:
     """The folder that holds `dmtf/` and `xen/`: beside this package in a checkout, inside it when installed."""
     installed = File(str(resources.files("cim_provider"))) / "mof"
-    checkout = installed.parent.parent / "mof"
-    return checkout if checkout.is_dir() else installed
+    return installed if installed.is_dir() else installed.parent.parent / "mof"
 
 
 def cache_folder() -> File:

@@ -16,7 +16,7 @@ _TOKEN = re.compile(
     |(?P<char>'(?:[^'\\\n]|\\.|\\[xX][0-9a-fA-F]{1,4})')
     |(?P<number>[+-]?(?:0[xX][0-9a-fA-F]+|[01]+[bB]\b|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?))
     |(?P<word>[A-Za-z_][A-Za-z0-9_]*)
-    |(?P<mark>[{}=;,\[\]])""",
+    |(?P<mark>[{}=;,:()\[\]])""",
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"""\\(?:[xX]([0-9a-fA-F]{1,4})|(.))""", re.DOTALL)

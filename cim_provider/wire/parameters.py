@@ -25,6 +25,9 @@ def _flag(name: str, default: bool) -> Spec:
 
 
 _LOCAL = _flag("LocalOnly", True)
+# For instances LocalOnly is deprecated since DSP0200 1.2, as servers never agreed on it. A client that does not mention
+# it wants whole instances, so the default here is not the "true" of the tables.
+_LOCAL_INSTANCE = _flag("LocalOnly", False)
 _DEEP_CLASSES = _flag("DeepInheritance", False)
 _DEEP = _flag("DeepInheritance", True)
 _QUALIFIERS = _flag("IncludeQualifiers", False)
@@ -53,7 +56,7 @@ _PULL = (_CONTEXT, _in("MaxObjectCount", "uint32"))
 # fmt: off
 _TABLE: dict[str, tuple[Spec, ...]] = {
     "GetClass": (_CLASS, _LOCAL, _CLASS_QUALIFIERS, _ORIGIN, _LIST),
-    "GetInstance": (_INSTANCE, _LOCAL, _QUALIFIERS, _ORIGIN, _LIST),
+    "GetInstance": (_INSTANCE, _LOCAL_INSTANCE, _QUALIFIERS, _ORIGIN, _LIST),
     "DeleteClass": (_CLASS,),
     "DeleteInstance": (_INSTANCE,),
     "CreateClass": (_in("NewClass", "declaration"),),
@@ -62,7 +65,7 @@ _TABLE: dict[str, tuple[Spec, ...]] = {
     "ModifyInstance": (_in("ModifiedInstance", "named instance"), _CLASS_QUALIFIERS, _LIST),
     "EnumerateClasses": (Spec("ClassName", "class"), _DEEP_CLASSES, _LOCAL, _CLASS_QUALIFIERS, _ORIGIN),
     "EnumerateClassNames": (Spec("ClassName", "class"), _DEEP_CLASSES),
-    "EnumerateInstances": (_CLASS, _LOCAL, _DEEP, _QUALIFIERS, _ORIGIN, _LIST),
+    "EnumerateInstances": (_CLASS, _LOCAL_INSTANCE, _DEEP, _QUALIFIERS, _ORIGIN, _LIST),
     "EnumerateInstanceNames": (_CLASS,),
     "ExecQuery": (_in("QueryLanguage", "string"), _in("Query", "string")),
     "Associators": (_in("ObjectName", "object name"), *_ASSOCIATION, _QUALIFIERS, _ORIGIN, _LIST),

@@ -11,7 +11,11 @@ ROOT = Path(__file__).parents[2]
 
 def test_generated_pages_are_up_to_date():
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "docs"), "--check"], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, str(ROOT / "scripts" / "docs"), "--check"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

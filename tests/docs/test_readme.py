@@ -45,10 +45,19 @@ def run(command: str) -> str:
 
 
 def test_start_page_shows_pool_urls_account_export_line_and_three_commands(tour):
-    for words in ("3 hosts", "12 VMs (9 running)", "web-0", "Running", "http://127.0.0.1:9363", "https://127.0.0.1:5989"):
+    for words in (
+        "3 hosts",
+        "12 VMs (9 running)",
+        "web-0",
+        "Running",
+        "http://127.0.0.1:9363",
+        "https://127.0.0.1:5989",
+    ):
         assert words in tour
     assert "root / xencim" in tour
-    assert re.search(r"^export XENCIM_URL=http://127\.0\.0\.1:9363 XENCIM_WBEM=http://127\.0\.0\.1:5988 XENCIM_PID=\d+$", tour, re.M)
+    assert re.search(
+        r"^export XENCIM_URL=http://127\.0\.0\.1:9363 XENCIM_WBEM=http://127\.0\.0\.1:5988 XENCIM_PID=\d+$", tour, re.M
+    )
     assert len(re.findall(r"^  /\S+/(?:python|pywbemcli) ", tour, re.M)) == 3
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pywbem
+import XenAPI
 
 
 def wait_until(what: Callable[[], Any], seconds: float = 20.0) -> Any:
@@ -16,6 +18,20 @@ def wait_until(what: Callable[[], Any], seconds: float = 20.0) -> Any:
         assert time.monotonic() < deadline, f"still {value!r} after {seconds} s"
         time.sleep(0.02)
     return value
+
+
+def opened(stack: ExitStack, url: str, **options: Any) -> Any:
+    """A PyPI XenAPI session that is not logged in; its sockets close with `stack`."""
+    session = XenAPI.Session(url, **options)
+    stack.callback(session("close"))
+    return session
+
+
+def logged_in(stack: ExitStack, url: str, user: str, password: str, **options: Any) -> Any:
+    """The same, logged in."""
+    session = opened(stack, url, **options)
+    session.login_with_password(user, password, "2.21", "tests")
+    return session
 
 
 def vm_named(xenapi: Any, name: str) -> str:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import pywbem
-import XenAPI
+from clients import logged_in
 
 
 @pytest.fixture
-def xenapi(server: Any) -> Iterator[Any]:
-    """The `xenapi` proxy of a logged-in PyPI XenAPI session."""
-    session = XenAPI.Session(server.ready["xenapi"])
-    session.login_with_password(server.user, server.password, "2.21", "tests")
-    yield session.xenapi
-    session.logout()
+def login() -> Iterator[Callable[..., Any]]:
+    """login(server, user, password): the `xenapi` proxy of a new session, whose sockets close with the test."""
+    with contextlib.ExitStack() as stack:
+        yield (
+            lambda server, user="root", password="xencim": (
+                logged_in(stack, server.ready["xenapi"], user, password).xenapi
+            )
+        )
+
+
+@pytest.fixture
+def xenapi(server: Any, login: Callable[..., Any]) -> Any:
+    """The `xenapi` proxy of a session with the module's server."""
+    return login(server)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import XenAPI
-
 from server_process import start_server
 
 SERVE = [sys.executable, "-m", "xenapi_core.cli.main", "serve"]
@@ -22,19 +21,17 @@ FREE = [f"--{name}-port=0" for name in ("xenapi", "xenapi-tls", "wbem", "wbem-tl
 def refused(tmp_path: Path, *options: str) -> str:
     """The error of a server that must not start."""
     done = subprocess.run(
-        [*SERVE, *FREE, "--socket", str(tmp_path / "s.sock"), *options], capture_output=True, text=True, timeout=60, check=False
+        [*SERVE, *FREE, "--socket", str(tmp_path / "s.sock"), *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     lines = done.stderr.strip().splitlines()
     assert lines[-1].startswith("Error: "), done.stderr
     return lines[-1]
-
-
-def logged_in(server, user="root", password="xencim"):
-    session = XenAPI.Session(server.ready["xenapi"])
-    session.login_with_password(user, password, "2.21", "tests")
-    return session.xenapi
 
 
 def inventory(xenapi):
@@ -54,30 +51,28 @@ def test_ready_file_names_every_endpoint(serve):
     assert not Path(server.ready["socket"]).exists()
 
 
-def test_the_same_seed_gives_the_same_pool_and_another_seed_another(serve):
-    first, second, other = (inventory(logged_in(serve("--seed", seed))) for seed in ("a", "a", "b"))
+def test_the_same_seed_gives_the_same_pool_and_another_seed_another(serve, login):
+    first, second, other = (inventory(login(serve("--seed", seed))) for seed in ("a", "a", "b"))
     assert first == second
     assert {name for _, _, name in first.values()} == {name for _, _, name in other.values()}
     assert not {uuid for _, uuid, _ in first.values()} & {uuid for _, uuid, _ in other.values()}
 
 
-def test_a_machine_keeps_its_uuid_when_the_pool_grows(serve):
-    small, large = (logged_in(serve("--vms", vms, "--hosts", hosts)) for vms, hosts in (("2", "1"), ("40", "5")))
-    assert [x.VM.get_uuid(x.VM.get_by_name_label("web-0")[0]) for x in (small, large)][0] == large.VM.get_uuid(
-        large.VM.get_by_name_label("web-0")[0]
-    )
+def test_a_machine_keeps_its_uuid_when_the_pool_grows(serve, login):
+    small, large = (login(serve("--vms", vms, "--hosts", hosts)) for vms, hosts in (("2", "1"), ("40", "5")))
+    assert len({x.VM.get_uuid(x.VM.get_by_name_label("web-0")[0]) for x in (small, large)}) == 1
 
 
-def test_counts_can_be_zero(serve):
-    xenapi = logged_in(serve("--vms", "0", "--networks", "0", "--srs", "0", "--templates", "0", "--hosts", "1"))
+def test_counts_can_be_zero(serve, login):
+    xenapi = login(serve("--vms", "0", "--networks", "0", "--srs", "0", "--templates", "0", "--hosts", "1"))
     assert len(xenapi.host.get_all()) == 1
     assert [xenapi.VM.get_is_control_domain(vm) for vm in xenapi.VM.get_all()] == [True]
     assert xenapi.network.get_all() == xenapi.SR.get_all() == []
 
 
-def test_sigterm_finishes_a_request_in_progress(serve):
+def test_sigterm_finishes_a_request_in_progress(serve, login):
     server = serve("--speed", "4")
-    xenapi = logged_in(server)
+    xenapi = login(server)
     vm = xenapi.VM.get_by_name_label("db-2")[0]
     with subprocess.Popen(
         [
@@ -98,10 +93,10 @@ def test_sigterm_finishes_a_request_in_progress(serve):
     assert server.process.wait(20) == 0
 
 
-def test_state_survives_sigterm_and_kill(tmp_path):
+def test_state_survives_sigterm_and_kill(tmp_path, login):
     state = tmp_path / "state"
     server = start_server(tmp_path / "one", "--state", str(state), "--speed", "20")
-    xenapi = logged_in(server)
+    xenapi = login(server)
     before = inventory(xenapi)
     vm = xenapi.VM.get_by_name_label("db-2")[0]
     xenapi.VM.start(vm, False, False)
@@ -109,7 +104,7 @@ def test_state_survives_sigterm_and_kill(tmp_path):
     xenapi.VM.set_name_description(clone, "acknowledged")
     server.kill()
     server = start_server(tmp_path / "two", "--state", str(state), "--speed", "20")
-    xenapi = logged_in(server)
+    xenapi = login(server)
     after = inventory(xenapi)
     assert before.items() <= after.items()
     assert xenapi.VM.get_power_state(vm) == "Running"
@@ -117,23 +112,23 @@ def test_state_survives_sigterm_and_kill(tmp_path):
     xenapi.VM.hard_shutdown(vm)
     assert server.stop() == 0
     server = start_server(tmp_path / "three", "--state", str(state))
-    xenapi = logged_in(server)
+    xenapi = login(server)
     assert xenapi.VM.get_power_state(vm) == "Halted"
     assert inventory(xenapi) == after
     server.stop()
 
 
-def test_an_operation_cut_off_by_kill_is_unwound(tmp_path):
+def test_an_operation_cut_off_by_kill_is_unwound(tmp_path, login):
     state = tmp_path / "state"
     server = start_server(tmp_path / "one", "--state", str(state))
-    xenapi = logged_in(server)
+    xenapi = login(server)
     vm = xenapi.VM.get_by_name_label("db-2")[0]
     xenapi.Async.VM.start(vm, False, False)
     while not xenapi.VM.get_current_operations(vm):
         pass
     server.kill()
     server = start_server(tmp_path / "two", "--state", str(state), "--speed", "20")
-    xenapi = logged_in(server)
+    xenapi = login(server)
     assert xenapi.VM.get_current_operations(vm) == {}
     assert xenapi.VM.get_power_state(vm) == "Halted"
     xenapi.VM.start(vm, False, False)
@@ -147,7 +142,7 @@ def test_a_state_directory_serves_one_server_at_a_time(tmp_path):
     server.stop()
 
 
-def test_users_file_replaces_the_demo_account(serve, tmp_path):
+def test_users_file_replaces_the_demo_account(serve, tmp_path, login):
     users = tmp_path / "users"
     for name, role in (("alice", "pool-admin"), ("eve", "read-only")):
         subprocess.run(
@@ -157,15 +152,15 @@ def test_users_file_replaces_the_demo_account(serve, tmp_path):
         )  # fmt: skip
     assert "secret" not in users.read_text(encoding="utf-8")
     server = serve("--users", str(users), "--speed", "100")
-    alice = logged_in(server, "alice", "alice-secret")
-    eve = logged_in(server, "eve", "eve-secret")
+    alice = login(server, "alice", "alice-secret")
+    eve = login(server, "eve", "eve-secret")
     vm = eve.VM.get_by_name_label("db-2")[0]
     with pytest.raises(XenAPI.Failure) as failure:
         eve.VM.start(vm, False, False)
     assert failure.value.details[0] == "RBAC_PERMISSION_DENIED"
     alice.VM.start(vm, False, False)
     with pytest.raises(XenAPI.Failure) as failure:
-        logged_in(server, "root", "xencim")
+        login(server, "root", "xencim")
     assert failure.value.details[0] == "SESSION_AUTHENTICATION_FAILED"
     assert "secret" not in server.output
 

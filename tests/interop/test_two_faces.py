@@ -79,7 +79,9 @@ def test_a_failing_task_is_a_job_with_an_error(xenapi, wbem):
     assert job["ErrorDescription"].startswith("VM_BAD_POWER_STATE")
 
 
-@pytest.mark.parametrize(("name", "state", "code"), [("web-0", 2, 0), ("app-2", 9, 4097), ("web-0", 77, 5), ("web-0", 7, 1)])
+@pytest.mark.parametrize(
+    ("name", "state", "code"), [("web-0", 2, 0), ("app-2", 9, 4097), ("web-0", 77, 5), ("web-0", 7, 1)]
+)
 def test_impossible_requests_get_the_return_codes_of_the_profile(xenapi, wbem, name, state, code):
     path = cs_path(xenapi, vm_named(xenapi, name))
     answer, out = wbem.InvokeMethod("RequestStateChange", path, RequestedState=pywbem.Uint16(state))

@@ -11,7 +11,11 @@ from urllib.parse import urlsplit
 def pywbemcli(server, *words):
     command = [str(Path(sys.executable).parent / "pywbemcli"), "-s", server.ready["wbem"], "-u", server.user]
     done = subprocess.run(
-        [*command, "-p", server.password, "-d", "root/cimv2", *words], capture_output=True, text=True, timeout=90, check=False
+        [*command, "-p", server.password, "-d", "root/cimv2", *words],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -29,7 +33,9 @@ def wbemcli(server, operation, target, *words, tls=False):
 
 
 def test_pywbemcli_enumerates_instances_as_a_table(server):
-    table = pywbemcli(server, "-o", "table", "instance", "enumerate", "Xen_ComputerSystem", "--pl", "ElementName,EnabledState")
+    table = pywbemcli(
+        server, "-o", "table", "instance", "enumerate", "Xen_ComputerSystem", "--pl", "ElementName,EnabledState"
+    )
     assert '"web-0"' in table
     assert "2 (Enabled)" in table
 
@@ -48,7 +54,9 @@ def test_pywbemcli_shrub_shows_the_association_tree(server, xenapi):
 
 def test_pywbemcli_lists_profiles_and_central_instances(server):
     assert "Virtual System" in pywbemcli(server, "profile", "list")
-    assert "Xen_HostComputerSystem" in pywbemcli(server, "profile", "centralinsts", "--profile", "System Virtualization")
+    assert "Xen_HostComputerSystem" in pywbemcli(
+        server, "profile", "centralinsts", "--profile", "System Virtualization"
+    )
 
 
 def test_wbemcli_enumerates_and_gets(server, xenapi):
@@ -67,7 +75,7 @@ def test_wbemcli_enumerates_instances_associators_and_classes(server, xenapi):
     key = f'Xen_ComputerSystem.CreationClassName="Xen_ComputerSystem",Name="{xenapi.VM.get_uuid(ref)}"'
     assert "Xen_LogicalDisk" in wbemcli(server, "ain", key, "-ac", "Xen_SystemDevice")
     assert "Xen_ComputerSystem" in wbemcli(server, "ecn", "CIM_ComputerSystem")
-    assert "CIM_ComputerSystem" in wbemcli(server, "gc", "Xen_ComputerSystem")
+    assert "-EnabledState=" in wbemcli(server, "gc", "Xen_ComputerSystem")
 
 
 def test_wbemcli_speaks_tls(server):

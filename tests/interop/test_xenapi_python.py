@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import XenAPI
-from clients import vm_named, wait_until
+from clients import logged_in, vm_named, wait_until
 
 
 def test_login_lists_the_demo_pool(xenapi):
@@ -19,37 +21,37 @@ def test_login_lists_the_demo_pool(xenapi):
     assert len(xenapi.SR.get_all()) == 2
 
 
-def test_login_over_tls(server):
-    session = XenAPI.Session(server.ready["xenapi_tls"], ignore_ssl=True)
-    session.login_with_password(server.user, server.password, "2.21", "tests")
+@pytest.fixture
+def stack():
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def test_login_over_tls(server, stack):
+    session = logged_in(stack, server.ready["xenapi_tls"], server.user, server.password, ignore_ssl=True)
     assert len(session.xenapi.pool.get_all()) == 1
-    session.logout()
 
 
-def test_unix_socket_accepts_any_password(server):
+def test_unix_socket_accepts_any_password(server, stack):
     # the client's Unix transport spells "/" as "_" in the host part of its URL
     host = server.ready["socket"].replace("/", "_")
-    session = XenAPI.Session(f"http://{host}/", transport=XenAPI.UDSTransport())
-    session.login_with_password("root", "", "2.21", "tests")
+    session = logged_in(stack, f"http://{host}/", "root", "", transport=XenAPI.UDSTransport())
     assert len(session.xenapi.host.get_all()) == 3
-    session.logout()
 
 
-def test_wrong_password_is_refused(serve):
+def test_wrong_password_is_refused(serve, stack):
     server = serve("--speed", "100")
-    session = XenAPI.Session(server.ready["xenapi"])
     with pytest.raises(XenAPI.Failure) as failure:
-        session.login_with_password("root", "wrong", "2.21", "tests")
+        logged_in(stack, server.ready["xenapi"], "root", "wrong")
     assert failure.value.details[0] == "SESSION_AUTHENTICATION_FAILED"
 
 
-def test_a_call_after_logout_is_session_invalid(server):
-    session = XenAPI.Session(server.ready["xenapi"])
-    session.login_with_password(server.user, server.password, "2.21", "tests")
+def test_a_call_after_logout_is_session_invalid(server, stack):
+    session = logged_in(stack, server.ready["xenapi"], server.user, server.password)
     ref = session._session
     session.logout()
-    answer = XenAPI.Session(server.ready["xenapi"]).VM.get_all(ref)
-    assert answer == {"Status": "Failure", "ErrorDescription": ["SESSION_INVALID", ref]}
+    with xmlrpc.client.ServerProxy(server.ready["xenapi"]) as raw:
+        assert raw.VM.get_all(ref) == {"Status": "Failure", "ErrorDescription": ["SESSION_INVALID", ref]}
 
 
 def test_start_and_hard_shutdown(xenapi):
@@ -117,17 +119,15 @@ def test_pause_suspend_resume_and_reboot(xenapi):
     assert xenapi.VM.get_power_state(ref) == "Running"
 
 
-def test_events_tell_what_another_session_did(server, xenapi):
-    other = XenAPI.Session(server.ready["xenapi"])
-    other.login_with_password(server.user, server.password, "2.21", "tests")
+def test_events_tell_what_another_session_did(server, xenapi, login):
+    other = login(server)
     ref = vm_named(xenapi, "app-2")
     token = xenapi.event_from(["VM"], "", 5.0)["token"]
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(other.xenapi.event_from, ["vm"], token, 20.0)
+        waiting = pool.submit(other.event_from, ["vm"], token, 20.0)
         before = xenapi.VM.get_power_state(ref)
         xenapi.VM.set_name_description(ref, f"seen at {time.time()}")
         batch = waiting.result(30)
-    other.logout()
     events = [e for e in batch["events"] if e["ref"] == ref]
     assert [(e["class"], e["operation"]) for e in events] == [("vm", "mod")]
     assert events[0]["snapshot"]["power_state"] == before

@@ -34,7 +34,9 @@ def main() -> None:
     mock.EnumerateInstances("Xen_ComputerSystem")
     wall, cpu = time.perf_counter(), time.process_time()
     found = mock.EnumerateInstances("Xen_ComputerSystem")
-    print(json.dumps({"instances": len(found), "seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu}))
+    print(
+        json.dumps({"instances": len(found), "seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu})
+    )
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ SCHEMA = Schema(
     Class("Metrics", "", (UUID, Field("level", INT, RW, "", default=0))),
     Class("Group", "", (UUID, NAME, _inverse("VMs", "VM.groups"), _computed("summary", VMs=("name_label",)))),
     Class("Task", "", (UUID, NAME, Field("VM", Ref("VM"), RO, "", default=NULL_REF)), persist=False),
+    Class("Note", "", (UUID,), in_database=False),
     Class("Ghost", "", (UUID,), in_database=False, has_records=False),
 )  # fmt: skip
 NAMED = ("VM", "Group", "Task")
@@ -122,7 +123,7 @@ class History:
 # One operation of a random transaction: the numbers choose among the objects there are.
 OPERATION = st.tuples(
     st.sampled_from(("create", "create", "update", "update", "point", "point", "delete", "touch")),
-    st.sampled_from(("VM", "VM", "VBD", "VBD", "Metrics", "Group", "Task")),
+    st.sampled_from(("VM", "VM", "VBD", "VBD", "Metrics", "Group", "Task", "Note")),
     st.integers(0, 7),
     st.integers(0, 7),
 )

@@ -12,7 +12,9 @@ STEP = st.one_of(
     st.tuples(st.just("open"), st.integers(0, 4)),
     st.tuples(st.just("pull"), st.integers(0, 5), st.integers(0, 4)),
     st.tuples(st.just("rename"), st.integers(0, 3)),
-    st.tuples(st.just("add"),),
+    st.tuples(
+        st.just("add"),
+    ),
     st.tuples(st.just("close"), st.integers(0, 5)),
 )
 

@@ -50,7 +50,7 @@ def memory(**rules: Any) -> type[View]:
 
 
 def test_the_declarations_of_all_profiles_are_right() -> None:
-    views = [view for view in VIEWS.values()] + [profiles.memory.Memory]
+    views = [*VIEWS.values(), profiles.memory.Memory]
     associations = [*ASSOCIATIONS.values(), profiles.system_virtualization.HostedDependency]
     assert check(graph(), SCHEMA, views, associations) == []
 

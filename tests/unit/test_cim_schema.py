@@ -83,13 +83,15 @@ def test_subclasses_may_come_before_their_superclass(tmp_path):
 
 
 def test_the_cached_graph_equals_the_compiled_one(tmp_path):
-    text = 'class A { [Key, Values {"a", "b"}] string Id; uint8 N[] = {1, 2}; datetime T = "00000001000000.000000:000"; };'
+    text = (
+        'class A { [Key, Values {"a", "b"}] string Id; uint8 N[] = {1, 2}; datetime T = "00000001000000.000000:000"; };'
+    )
     first = load(tmp_path, text)
     (entry,) = (tmp_path / "cache").glob("mof-*.json")
     written = entry.stat().st_mtime_ns
     second = load(tmp_path, text)
     assert entry.stat().st_mtime_ns == written
-    assert [p for p in first.classes["a"].properties.values()] == [p for p in second.classes["a"].properties.values()]
+    assert first.classes["a"].properties == second.classes["a"].properties
     assert second.classes["a"].properties["n"].default == (1, 2)
     assert first.qualifier_declarations == second.qualifier_declarations
 
@@ -98,7 +100,8 @@ def test_reading_the_cache_does_not_load_the_mof_compiler(tmp_path):
     load(tmp_path, "class A { };")
     program = (
         "import sys; from pathlib import Path; from cim_provider.schema.compile import load_graph;"
-        f"g = load_graph([Path({str(QUALIFIERS)!r}), Path({str(tmp_path / 'part0.mof')!r})], Path({str(tmp_path / 'cache')!r}));"
+        f"g = load_graph([Path({str(QUALIFIERS)!r}), Path({str(tmp_path / 'part0.mof')!r})],"
+        f"               Path({str(tmp_path / 'cache')!r}));"
         "assert 'a' in g.classes; sys.exit('pywbem' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=mof_root().parent, check=False)

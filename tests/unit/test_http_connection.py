@@ -239,6 +239,9 @@ def test_an_offered_upgrade_is_not_taken_and_the_next_request_is_read(loop):
             offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
             await client.send(get("/hello", headers=offer) + post(b"x", headers=offer) + post(b"y"))
             assert [(await client.reply()).body for _ in range(3)] == [b"hello", b"x", b"y"]
+            head = get("/", method="POST", headers=offer + "Transfer-Encoding: chunked\r\n")
+            await client.send(head, b"5\r\nGET /", b"\r\n0\r\n\r\n", get("/hello"))
+            assert [(await client.reply()).body for _ in range(2)] == [b"GET /", b"hello"]
 
     with_server(test, loop)
 
@@ -297,3 +300,13 @@ def test_a_listener_answers_no_more_connections_than_it_may():
             assert await alive(listener)
 
     run(body())
+
+
+def test_a_tunnel_is_refused_and_nothing_after_the_request_is_read(loop):
+    async def test(listener, probe):
+        async with connected(listener) as client:
+            await client.send(get("/x", method="CONNECT", headers="Upgrade: x\r\nContent-Length: 3\r\n") + get("/hello"))
+            assert (await client.reply()).status == 404
+            assert await client.ended()
+
+    with_server(test, loop)

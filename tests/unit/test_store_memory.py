@@ -31,7 +31,7 @@ SCHEMA = Schema(
     Class("VBD", "", (UUID, Field("VM", Ref("VM"), RO, "", default=NULL_REF))),
     Class("Metrics", "", (UUID, Field("level", INT, RO, "", default=0), Field("noise", INT, RO, "", default=0))),
     Class("Group", "", (UUID, Field("VMs", Set(Ref("VM")), RO, "", inverse="VM.groups"))),
-    Class("event", "", (), in_database=False),
+    Class("event", "", (), in_database=False, has_records=False),
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pywbem
 from cim_kit import MOF, NAMESPACE, SCALARS, envelope, graph, intrinsic, ipv, method_call
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_cim_encode import STRATEGIES, ENCODER, parts, paths
+from test_cim_encode import ENCODER, STRATEGIES, parts, paths
 
 from cim_provider.schema.objects import CimError, Instance, Path
 from cim_provider.wire import decode, mof_value
@@ -17,6 +17,7 @@ from cim_provider.wire.headers import RefusedError
 from cim_provider.wire.parameters import OPERATIONS
 
 ROOT = "root/cimv2"
+HALF_PATH = f"<LOCALCLASSPATH>{NAMESPACE}</LOCALCLASSPATH>"
 
 
 def operation(name: str, *parameters: str):
@@ -49,7 +50,9 @@ def status(call, *args) -> int:
 
 
 def test_a_message_knows_its_id_and_its_namespace():
-    message = decode.read(envelope(f'<IMETHODCALL NAME="GetClass">{NAMESPACE}</IMETHODCALL>', 'a&amp;"b'.replace('"', "&quot;")))
+    message = decode.read(
+        envelope(f'<IMETHODCALL NAME="GetClass">{NAMESPACE}</IMETHODCALL>', 'a&amp;"b'.replace('"', "&quot;"))
+    )
     assert (message.id, message.name, message.namespace, message.target) == ('a&"b', "GetClass", ROOT, None)
 
 
@@ -62,7 +65,7 @@ def test_a_message_knows_its_id_and_its_namespace():
         (intrinsic("GetClass")[:-1], "request-not-well-formed", 400),
         (b'<!DOCTYPE CIM [<!ENTITY a "b">]><CIM>&a;</CIM>', "request-not-well-formed", 400),
         (intrinsic("GetClass").replace(b"utf-8", b"utf-16"), "request-not-well-formed", 400),
-        (intrinsic("Get\xe9".encode("latin-1").decode("latin-1")).decode().encode("latin-1"), "request-not-well-formed", 400),
+        (intrinsic("Get\xe9").decode().encode("latin-1"), "request-not-well-formed", 400),
         (b"<CIM/>", "unsupported-cim-version", 501),
         (intrinsic("GetClass").replace(b'CIMVERSION="2.0"', b'CIMVERSION="3.0"'), "unsupported-cim-version", 501),
         (intrinsic("GetClass").replace(b'DTDVERSION="2.0"', b'DTDVERSION="1.0"'), "unsupported-dtd-version", 501),
@@ -76,7 +79,7 @@ def test_a_message_knows_its_id_and_its_namespace():
         (envelope('<IMETHODCALL NAME="GetClass"/>'), "request-not-valid", 400),
         (envelope(f'<IMETHODCALL NAME="GetClass">{NAMESPACE}{NAMESPACE}</IMETHODCALL>'), "request-not-valid", 400),
         (envelope(f'<METHODCALL NAME="Take">{NAMESPACE}</METHODCALL>'), "request-not-valid", 400),
-        (envelope(f'<METHODCALL NAME="Take"><LOCALCLASSPATH>{NAMESPACE}</LOCALCLASSPATH></METHODCALL>'), "request-not-valid", 400),
+        (envelope(f"<METHODCALL NAME='x'>{HALF_PATH}</METHODCALL>"), "request-not-valid", 400),
         (intrinsic("GetClass", "<IPARAMVALUE/>"), "request-not-valid", 400),
         (intrinsic("GetClass", "<PARAMVALUE NAME='x'/>"), "request-not-valid", 400),
         (envelope("<IMETHODCALL NAME='x'/><IMETHODCALL NAME='y'/>"), "request-not-valid", 400),
@@ -100,12 +103,20 @@ def test_namespace_names_ignore_case_and_outer_slashes():
 
 
 def test_missing_and_null_parameters_have_the_defaults_of_dsp0200():
-    name, params = operation("enumerateinstances", ipv("classname", '<CLASSNAME NAME="t_every"/>'), ipv("PropertyList", ""))
+    name, params = operation(
+        "enumerateinstances", ipv("classname", '<CLASSNAME NAME="t_every"/>'), ipv("PropertyList", "")
+    )
     assert name == "EnumerateInstances"
     assert params == {
-        "ClassName": "T_Every", "LocalOnly": True, "DeepInheritance": True, "IncludeQualifiers": False,
+        "ClassName": "T_Every", "LocalOnly": False, "DeepInheritance": True, "IncludeQualifiers": False,
         "IncludeClassOrigin": False, "PropertyList": None,
     }  # fmt: skip
+
+
+def test_local_only_is_the_default_for_classes_alone():
+    class_name = ipv("ClassName", '<CLASSNAME NAME="T_Every"/>')
+    assert operation("GetClass", class_name)[1]["LocalOnly"] is True
+    assert operation("EnumerateInstances", class_name, ipv("LocalOnly", "<VALUE>true</VALUE>"))[1]["LocalOnly"] is True
 
 
 def test_values_are_read_by_the_kind_of_the_parameter():
@@ -126,6 +137,9 @@ def test_values_are_read_by_the_kind_of_the_parameter():
     )[1] == {"EnumerationContext": "x", "MaxObjectCount": 10}
 
 
+CONTEXT = ipv("EnumerationContext", "<VALUE>x</VALUE>")
+
+
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
@@ -141,9 +155,9 @@ def test_values_are_read_by_the_kind_of_the_parameter():
         ("GetClass", ipv("ClassName", '<CLASSNAME NAME="T_Root"/>') + ipv("PropertyList", "<VALUE>a</VALUE>")),
         ("GetInstance", ipv("InstanceName", '<CLASSNAME NAME="T_Root"/>')),
         ("ExecQuery", ipv("Query", "<VALUE>select</VALUE>")),
-        ("PullInstances", ipv("EnumerationContext", "<VALUE>x</VALUE>") + ipv("MaxObjectCount", "<VALUE>-1</VALUE>")),
-        ("PullInstances", ipv("EnumerationContext", "<VALUE>x</VALUE>") + ipv("MaxObjectCount", "<VALUE>4294967296</VALUE>")),
-        ("PullInstances", ipv("EnumerationContext", "<VALUE>x</VALUE>") + ipv("MaxObjectCount", "<VALUE>ten</VALUE>")),
+        ("PullInstances", CONTEXT + ipv("MaxObjectCount", "<VALUE>-1</VALUE>")),
+        ("PullInstances", CONTEXT + ipv("MaxObjectCount", "<VALUE>4294967296</VALUE>")),
+        ("PullInstances", CONTEXT + ipv("MaxObjectCount", "<VALUE>ten</VALUE>")),
     ],
 )  # fmt: skip
 def test_missing_unknown_repeated_and_wrong_parameters_are_invalid(name, parameters):
@@ -164,7 +178,11 @@ def test_all_operations_of_dsp0200_are_known():
 
 def test_keys_have_the_names_and_types_of_the_schema():
     inside = (
-        key("a", "12") + key("B", "0x1F", "numeric") + key("c", "TRUE") + key("D", "20260101000000.000000+000") + key("e", " -8 ")
+        key("a", "12")
+        + key("B", "0x1F", "numeric")
+        + key("c", "TRUE")
+        + key("D", "20260101000000.000000+000")
+        + key("e", " -8 ")
     )
     assert get(inside, "t_keys") == Path.of(
         "T_Keys", {"A": "12", "B": 31, "C": True, "D": "20260101000000.000000+000", "E": -8}, ROOT
@@ -224,6 +242,8 @@ def test_references_of_every_form_come_out_with_a_namespace_and_without_a_host()
 @settings(max_examples=60, deadline=None)
 @given(paths)
 def test_a_path_pywbem_writes_is_the_path_it_stands_for(path):
+    # pywbem writes a carriage return as it is, which XML makes a line feed.
+    path = Path.of("T_Keys", {**dict(path.keys or ()), "A": str(path.key("A")).replace("\r", "")})
     keys = {name: pywbem.Uint64(v) if name == "B" else v for name, v in path.keys or ()}
     written = pywbem.CIMInstanceName("t_keys", {n.lower(): v for n, v in keys.items()}).tocimxmlstr()
     found = operation("GetInstance", ipv("InstanceName", written))[1]["InstanceName"]
@@ -237,10 +257,17 @@ def test_a_path_pywbem_writes_is_the_path_it_stands_for(path):
 def test_what_the_encoder_writes_the_decoder_reads(type_):
     @settings(max_examples=40, deadline=None)
     @given(
-        one=st.none() | STRATEGIES[type_], many=st.none() | st.lists(st.none() | STRATEGIES[type_], max_size=4), part=parts
+        one=st.none() | STRATEGIES[type_],
+        many=st.none() | st.lists(st.none() | STRATEGIES[type_], max_size=4),
+        part=parts,
     )
     def check(one, many, part):
-        values = {f"One_{type_}": one, f"Many_{type_}": None if many is None else tuple(many), "Part": part, "Parts": (part,)}
+        values = {
+            f"One_{type_}": one,
+            f"Many_{type_}": None if many is None else tuple(many),
+            "Part": part,
+            "Parts": (part,),
+        }
         xml = ENCODER.instance("T_Every", values, names=frozenset(n.lower() for n in values)).decode()
         found = operation("CreateInstance", ipv("NewInstance", xml))[1]["NewInstance"]
         for inner in (found.values["Part"], *found.values["Parts"]):
@@ -251,8 +278,10 @@ def test_what_the_encoder_writes_the_decoder_reads(type_):
 
 
 def test_both_spellings_of_null_are_null():
-    xml = '<INSTANCE CLASSNAME="t_part"><PROPERTY NAME="ID" TYPE="string"/><PROPERTY NAME="size" TYPE="uint32"></PROPERTY></INSTANCE>'
-    assert operation("CreateInstance", ipv("NewInstance", xml))[1]["NewInstance"] == Instance("T_Part", {"Id": None, "Size": None})
+    xml = instance('<PROPERTY NAME="ID" TYPE="string"/><PROPERTY NAME="size" TYPE="uint32"></PROPERTY>', "t_part")
+    assert operation("CreateInstance", ipv("NewInstance", xml))[1]["NewInstance"] == Instance(
+        "T_Part", {"Id": None, "Size": None}
+    )
 
 
 def instance(inside: str, classname: str = "T_Part") -> str:
@@ -265,7 +294,7 @@ def instance(inside: str, classname: str = "T_Part") -> str:
         ('<PROPERTY NAME="Nope" TYPE="string"/>', pywbem.CIM_ERR_INVALID_PARAMETER),
         ('<PROPERTY NAME="Size" TYPE="uint32"><VALUE>x</VALUE></PROPERTY>', pywbem.CIM_ERR_INVALID_PARAMETER),
         ('<PROPERTY NAME="Size" TYPE="uint32"><VALUE>4294967296</VALUE></PROPERTY>', pywbem.CIM_ERR_INVALID_PARAMETER),
-        ('<PROPERTY NAME="Size" TYPE="uint32"><VALUE>1</VALUE><VALUE>1</VALUE></PROPERTY>', pywbem.CIM_ERR_INVALID_PARAMETER),
+        ('<PROPERTY NAME="Size"><VALUE>1</VALUE><VALUE>1</VALUE></PROPERTY>', pywbem.CIM_ERR_INVALID_PARAMETER),
         ('<PROPERTY NAME="Tags" TYPE="string"><VALUE>x</VALUE></PROPERTY>', pywbem.CIM_ERR_INVALID_PARAMETER),
         ('<PROPERTY.ARRAY NAME="Id" TYPE="string"><VALUE.ARRAY/></PROPERTY.ARRAY>', pywbem.CIM_ERR_INVALID_PARAMETER),
         ('<PROPERTY NAME="Id" TYPE="string"/><PROPERTY NAME="ID" TYPE="string"/>', pywbem.CIM_ERR_INVALID_PARAMETER),
@@ -280,7 +309,9 @@ def test_properties_that_do_not_fit_the_class_are_refused(inside, code):
 
 def test_modify_instance_has_its_path_and_its_own_error_for_unknown_properties():
     name = instance_name(key("Id", "1"), "T_Part")
-    _, params = operation("ModifyInstance", ipv("ModifiedInstance", f"<VALUE.NAMEDINSTANCE>{name}{instance('')}</VALUE.NAMEDINSTANCE>"))
+    _, params = operation(
+        "ModifyInstance", ipv("ModifiedInstance", f"<VALUE.NAMEDINSTANCE>{name}{instance('')}</VALUE.NAMEDINSTANCE>")
+    )
     assert params["ModifiedInstance"] == Instance("T_Part", {}, Path.of("T_Part", {"Id": "1"}, ROOT))
     wrong = instance('<PROPERTY NAME="Nope" TYPE="string"/>')
     xml = ipv("ModifiedInstance", f"<VALUE.NAMEDINSTANCE>{name}{wrong}</VALUE.NAMEDINSTANCE>")
@@ -325,7 +356,9 @@ def test_a_static_call_has_a_class_path():
     assert decode.extrinsic(message, graph()) == (Path("T_Every", None, ROOT), "Reset", {})
 
 
-EMBEDDED = Instance("T_Part", {"Id": 'a "b" <c>\n', "Size": 5, "Tags": ("x", "y"), "Inner": Instance("T_Part", {"Id": "in"})})
+EMBEDDED = Instance(
+    "T_Part", {"Id": 'a "b" <c>\n', "Size": 5, "Tags": ("x", "y"), "Inner": Instance("T_Part", {"Id": "in"})}
+)
 
 
 def test_embedded_instances_may_be_cim_xml_text_elements_or_mof():
@@ -352,7 +385,8 @@ def test_embedded_instances_may_be_cim_xml_text_elements_or_mof():
 
 def test_an_embedded_instance_of_an_unknown_class_keeps_what_the_client_wrote():
     xml = (
-        '&lt;INSTANCE CLASSNAME="X_New"&gt;&lt;PROPERTY NAME="a" TYPE="uint8"&gt;&lt;VALUE&gt;5&lt;/VALUE&gt;&lt;/PROPERTY&gt;'
+        '&lt;INSTANCE CLASSNAME="X_New"&gt;'
+        '&lt;PROPERTY NAME="a" TYPE="uint8"&gt;&lt;VALUE&gt;5&lt;/VALUE&gt;&lt;/PROPERTY&gt;'
         '&lt;PROPERTY.REFERENCE NAME="r"&gt;&lt;/PROPERTY.REFERENCE&gt;&lt;/INSTANCE&gt;'
     )
     _, _, found = arguments(param("Problem", f"<VALUE>{xml}</VALUE>", EmbeddedObject="instance"))
@@ -368,7 +402,7 @@ def test_an_embedded_object_that_cannot_be_read_is_a_failure(text):
 
 
 def test_instances_embedded_too_deep_are_a_failure():
-    text = "instance of T_Part { Id = \"x\"; };"
+    text = 'instance of T_Part { Id = "x"; };'
     for _ in range(12):
         text = 'instance of T_Part { Inner = "' + text.replace("\\", "\\\\").replace('"', '\\"') + '"; };'
     assert status(arguments, param("Problem", f"<VALUE>{text}</VALUE>")) == pywbem.CIM_ERR_FAILED
@@ -381,7 +415,7 @@ def test_instances_embedded_too_deep_are_a_failure():
         ("instance of T_Part { Size = -1; };", pywbem.CIM_ERR_INVALID_PARAMETER),
         ('instance of T_Part { Size = "x"; };', pywbem.CIM_ERR_INVALID_PARAMETER),
         ("instance of T_Part { Size = {1}; };", pywbem.CIM_ERR_INVALID_PARAMETER),
-        ("instance of T_Part { Tags = \"x\"; };", pywbem.CIM_ERR_INVALID_PARAMETER),
+        ('instance of T_Part { Tags = "x"; };', pywbem.CIM_ERR_INVALID_PARAMETER),
         ("instance of T_Part { Id = instance of T_Part { }; };", pywbem.CIM_ERR_INVALID_PARAMETER),
         ('instance of T_Part { Id = "x"; ID = "y"; };', pywbem.CIM_ERR_INVALID_PARAMETER),
     ],
@@ -391,7 +425,12 @@ def test_mof_values_that_do_not_fit_the_class_are_refused(mof, code):
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.text(max_size=30), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
+@given(
+    st.text(max_size=30),
+    st.integers(-(2**63), 2**64 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+)
 def test_mof_that_pywbem_writes_is_read(text, number, real, flag):
     written = pywbem.CIMInstance(
         "T_X",
@@ -447,8 +486,8 @@ def test_wrong_method_calls_are_told_apart(method, parameters, classname, code):
 @pytest.mark.parametrize(
     "text",
     [
-        "20260101000000.000000+000", "99999999235959.999999:000", "20260101******.******+000", "**************.******:000",
-        "20260101000000.00****-480", "00000001******.******:000",
+        "20260101000000.000000+000", "99999999235959.999999:000", "20260101******.******+000",
+        "**************.******:000", "20260101000000.00****-480", "00000001******.******:000",
     ],
 )  # fmt: skip
 def test_datetimes_with_and_without_asterisks_are_taken(text):
@@ -456,7 +495,8 @@ def test_datetimes_with_and_without_asterisks_are_taken(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2026-01-01", "20261301000000.000000+000", "20260101240000.000000+000", "00000000240000.000000:000", "1" * 25]
+    "text",
+    ["", "2026-01-01", "20261301000000.000000+000", "20260101240000.000000+000", "00000000240000.000000:000", "1" * 25],
 )
 def test_what_is_no_datetime_is_refused(text):
     assert status(decode.values.datetime, text, "it") == pywbem.CIM_ERR_INVALID_PARAMETER

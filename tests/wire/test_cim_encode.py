@@ -46,7 +46,9 @@ def plain(value):
 
 
 # Characters XML can carry; pywbem's char16 wants exactly one of the first plane.
-texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)) | st.sampled_from("\t\n\r&<>\"']"), max_size=20)
+texts = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc",)) | st.sampled_from("\t\n\r&<>\"']"), max_size=20
+)
 char16 = st.characters(max_codepoint=0xFFFD, exclude_categories=("Cc", "Cs"))
 instants = st.datetimes().map(lambda d: f"{d.year:04d}{d:%m%d%H%M%S}.{d.microsecond:06d}+000")
 STRATEGIES = {
@@ -62,7 +64,9 @@ paths = st.builds(
     lambda a, b, c, d, e: Path.of("T_Keys", {"A": a, "B": b, "C": c, "D": d, "E": e}),
     texts, STRATEGIES["uint64"], st.booleans(), instants, STRATEGIES["sint8"],
 )  # fmt: skip
-parts = st.fixed_dictionaries({"Id": texts, "Size": st.none() | STRATEGIES["uint32"]}).map(lambda v: Instance("T_Part", v))
+parts = st.fixed_dictionaries({"Id": texts, "Size": st.none() | STRATEGIES["uint32"]}).map(
+    lambda v: Instance("T_Part", v)
+)
 
 
 @pytest.mark.parametrize("type_", SCALARS)
@@ -100,7 +104,9 @@ def test_embedded_instances_come_back_from_pywbem(part, many):
 
 def test_an_embedded_instance_of_an_unknown_class_is_written_with_the_types_it_has():
     strange = Instance(
-        "X_Strange", {"A": 5, "B": ("x", None), "C": True, "D": None, "E": Path.of("X", {"K": 1}), "F": 1.5}, types={"A": "sint16"}
+        "X_Strange",
+        {"A": 5, "B": ("x", None), "C": True, "D": None, "E": Path.of("X", {"K": 1}), "F": 1.5},
+        types={"A": "sint16"},
     )
     found = read(ENCODER.instance("T_Every", {"Thing": strange}))["Thing"]
     assert found.properties["A"].type == "sint16"

@@ -44,7 +44,7 @@ SHOWN_VMS = 20
 @click.option("--pam", metavar="SERVICE", help="Check passwords with this PAM service.")
 @click.option("--ready-file", type=path_option, metavar="FILE", help="JSON written when everything listens.")
 @click.option("--log-level", default="warning", type=click.Choice(["debug", "info", "warning", "error"]))
-def serve(  # noqa: PLR0913 - one parameter per option
+def serve(
     demo: bool, hosts: int, vms: int, networks: int, srs: int, templates: int, seed: str, speed: float, bind: str,
     xenapi_port: int, xenapi_tls_port: int, wbem_port: int, wbem_tls_port: int, socket: Path | None,
     tls_cert: Path | None, tls_key: Path | None, state: Path | None, users: Path | None, pam: str | None,
@@ -56,7 +56,9 @@ def serve(  # noqa: PLR0913 - one parameter per option
         demo=demo,
         inventory=Inventory(hosts, vms, networks, srs, templates, seed),
         bind=bind,
-        ports=Ports(*(None if port == -1 else port for port in (xenapi_port, xenapi_tls_port, wbem_port, wbem_tls_port))),
+        ports=Ports(
+            *(None if port == -1 else port for port in (xenapi_port, xenapi_tls_port, wbem_port, wbem_tls_port))
+        ),
         socket=socket,
         tls_cert=tls_cert,
         tls_key=tls_key,
@@ -91,7 +93,9 @@ def _greet(summary: Summary, seconds: float) -> None:
     for vm in summary.vms[:SHOWN_VMS]:
         style = STATE_STYLE.get(vm.state, "")
         memory = f"{vm.memory / (1 << 30):.1f} GiB"
-        table.add_row(vm.name, f"[{style}]{vm.state}[/{style}]" if style else vm.state, str(vm.vcpus), memory, vm.host or "-")
+        table.add_row(
+            vm.name, f"[{style}]{vm.state}[/{style}]" if style else vm.state, str(vm.vcpus), memory, vm.host or "-"
+        )
     if summary.vms:
         out.print(table)
     if len(summary.vms) > SHOWN_VMS:
@@ -108,7 +112,10 @@ def _greet(summary: Summary, seconds: float) -> None:
     for label, url, note in lines:
         if url:
             out.print(f"  {label:8} {url:42} [dim]{note}[/dim]", soft_wrap=True)
-    exports = {"XENCIM_URL": ends.get("xenapi") or ends.get("xenapi_tls"), "XENCIM_WBEM": ends.get("wbem") or ends.get("wbem_tls")}
+    exports = {
+        "XENCIM_URL": ends.get("xenapi") or ends.get("xenapi_tls"),
+        "XENCIM_WBEM": ends.get("wbem") or ends.get("wbem_tls"),
+    }
     words = " ".join(f"{key}={shlex.quote(value)}" for key, value in exports.items() if value)
     print(f"export {words} XENCIM_PID={os.getpid()}")
     _suggest(summary)
@@ -117,17 +124,20 @@ def _greet(summary: Summary, seconds: float) -> None:
 
 def _suggest(summary: Summary) -> None:
     """Three commands that work as they stand in a second terminal."""
-    halted = next((vm.name for vm in summary.vms if vm.state == "Halted"), None)
     user, password = summary.demo_account or ("USER", "PASSWORD")
     binaries = Path(sys.executable).parent
-    print("\nTry next, in another terminal:")
+    commands = []
     if url := summary.endpoints.get("xenapi"):
-        action = f"s.xenapi.VM.start(s.xenapi.VM.get_by_name_label('{halted}')[0], False, False); " if halted else ""
         login = f"import XenAPI; s = XenAPI.Session('{url}'); s.login_with_password('{user}', '{password}'); "
-        names = "print([v['name_label'] + ' ' + v['power_state'] for v in s.xenapi.VM.get_all_records().values() if not v['is_a_template']])"
-        print(f'  {binaries}/python -c "{login}{names}"')
-        if action:
-            print(f'  {binaries}/python -c "{login}{action}print(\'{halted} started\')"')
+        vms = "[v for v in s.xenapi.VM.get_all_records().values() if not v['is_a_template']]"
+        commands.append(f"python -c \"{login}print([v['name_label'] + ' ' + v['power_state'] for v in {vms}])\"")
+        halted = next((vm.name for vm in summary.vms if vm.state == "Halted"), None)
+        if halted:
+            start = f"s.xenapi.VM.start(s.xenapi.VM.get_by_name_label('{halted}')[0], False, False); "
+            commands.append(f"python -c \"{login}{start}print('{halted} started')\"")
     if url := summary.endpoints.get("wbem"):
-        print(f"  {binaries}/pywbemcli -s {url} -u {user} -p {password} -o table instance enumerate Xen_ComputerSystem"
-              " --pl ElementName,EnabledState")  # fmt: skip
+        what = "instance enumerate Xen_ComputerSystem --pl ElementName,EnabledState"
+        commands.append(f"pywbemcli -s {url} -u {user} -p {password} -o table {what}")
+    print("\nTry next, in another terminal:")
+    for command in commands:
+        print(f"  {binaries}/{command}")

@@ -24,7 +24,9 @@ users_option = click.option(
 @user.command("add")
 @click.argument("name")
 @users_option
-@click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), help="May be given several times. [pool-admin]")
+@click.option(
+    "--role", "roles", multiple=True, type=click.Choice(ROLES), help="May be given several times. [pool-admin]"
+)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
 def add(name: str, path: Path, roles: tuple[str, ...], password_stdin: bool) -> None:
     """Add user NAME, or give NAME a new password and roles."""

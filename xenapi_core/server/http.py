@@ -216,7 +216,8 @@ class HttpProtocol(asyncio.Protocol):
                 self._after_offer()
             except httptools.HttpParserError as error:
                 if self._phase is not _DEAF:
-                    self._refuse(*self._why(error, data))
+                    line = data if self._messages == messages + 1 else b""
+                    self._refuse(*self._why(error, line))
                 return
         if self._messages == messages and self._phase in (_HEAD, _BODY):
             self._count_raw(len(data))
@@ -248,12 +249,12 @@ class HttpProtocol(asyncio.Protocol):
             self._parser.feed_data(f"{request.method} {request.target} HTTP/1.1\r\n{fields}\r\n\r\n".encode("latin-1"))
             self._request, self._wants_continue = request, wants
 
-    def _why(self, error: Exception, data: bytes) -> tuple[int, str]:
-        """The status and reason for bytes the parser gave up on."""
+    def _why(self, error: Exception, line: bytes) -> tuple[int, str]:
+        """The status and reason for bytes the parser gave up on; `line` begins with the request line, if it is known."""
         refusal = self._refusal
         if refusal is not None:
             return refusal
-        if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(data):
+        if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(line):
             return 501, "The request method is not supported."
         if isinstance(error, httptools.HttpParserCallbackError):
             log.error("an HTTP parser callback failed", exc_info=error.__context__ or error)
@@ -294,7 +295,7 @@ class HttpProtocol(asyncio.Protocol):
             return  # a trailer: counted, not used
         key = _NAMES.get(name) or name.decode("latin-1").lower()
         headers = self._headers
-        text = value.decode("latin-1")
+        text = value.rstrip(b" \t").decode("latin-1")  # the parser strips the front only (RFC 9110, 5.5)
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
     def on_headers_complete(self) -> None:
@@ -340,7 +341,7 @@ class HttpProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         request = self._request
         assert request is not None
-        if "upgrade" in request.headers and self._parser.should_upgrade() and _has_body(request):
+        if "upgrade" in request.headers and self._parser.should_upgrade() and _body_is_next(request):
             return  # see _after_offer
         body = self._body
         request.body = body[0] if len(body) == 1 else b"".join(body)
@@ -503,9 +504,10 @@ class HttpProtocol(asyncio.Protocol):
         self._control_reading()
 
 
-def _has_body(request: Request) -> bool:
+def _body_is_next(request: Request) -> bool:
+    """Whether a body follows the headers of a request that offers an upgrade."""
     headers = request.headers
-    return "transfer-encoding" in headers or int(headers.get("content-length", 0)) > 0
+    return request.method != "CONNECT" and ("transfer-encoding" in headers or int(headers.get("content-length", 0)) > 0)
 
 
 def _peer_of(transport: asyncio.Transport, kind: str) -> Peer:

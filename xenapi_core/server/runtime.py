@@ -182,7 +182,7 @@ class Server:
     async def _listen(
         self, stack: contextlib.AsyncExitStack, apps: Mapping[str, App], directory: Path
     ) -> tuple[dict[str, str], str]:
-        """Open every listener. Returns URLs (and the socket's path) by the names of the ready file, and the fingerprint."""
+        """Open every listener. Returns URLs (the socket's path too) by the ready file's names, and the fingerprint."""
         config = self.config
         wanted = [
             (name, app, getattr(config.ports, f"{name}{suffix}"), bool(suffix))

@@ -51,6 +51,7 @@ class Follow(NamedTuple):
 class Layout:
     """One class as the store sees it.
 
+    is_counted whether `counts` names it: the classes of the database proper, not messages.
     initial    stored field -> initial value, in schema order.
     persisted  the fields that are journalled; empty for a class that is not.
     followers  field (stored or inverse) -> those who follow it.
@@ -58,7 +59,7 @@ class Layout:
     """
 
     name: str
-    in_database: bool
+    is_counted: bool
     has_records: bool
     initial: Mapping[str, Any]
     persisted: frozenset[str]
@@ -91,10 +92,10 @@ def _layout(schema: Schema, cls: Class, pointers: Mapping[Place, Pointer]) -> La
             followers[field] = tuple(_follow(schema, pointers, *follow) for follow in sorted(follows))
     return Layout(
         name=cls.name,
-        in_database=cls.in_database,
+        is_counted=cls.in_database,
         has_records=cls.has_records,
         initial=initial,
-        persisted=frozenset(f.name for f in cls.fields if f.stored and f.persist and cls.persist and cls.in_database),
+        persisted=frozenset(f.name for f in cls.fields if f.stored and f.persist and cls.persist and cls.has_records),
         pointers=mine,
         inverses={f.name: _place(f.inverse) for f in cls.fields if f.inverse},
         followers=followers,

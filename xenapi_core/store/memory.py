@@ -143,8 +143,8 @@ class MemoryStore:
         return self._tables[cls].revision
 
     def counts(self) -> Mapping[str, int]:
-        """Live objects per class, for every class that has records."""
-        return {name: len(table.view) for name, table in self._tables.items() if table.layout.in_database}
+        """Live objects per class, for every class of the database, also those without any."""
+        return {name: len(table.view) for name, table in self._tables.items() if table.layout.is_counted}
 
     def changes(self, since: int, classes: Iterable[str] | None = None) -> list[Change]:
         """What happened after `since`, by revision; `None` means all classes; a class that does not exist has none.

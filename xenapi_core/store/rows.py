@@ -38,7 +38,7 @@ class Rows:
         self._floats: dict[str, tuple[str, ...]] = {}
         self._told: set[str] = set()
         for cls in schema.classes.values():
-            if cls.persist and cls.in_database:
+            if cls.persist and cls.has_records:
                 kept = [f for f in cls.fields if f.stored and f.persist]
                 self._restore[cls.name] = {f.name: (f.initial, _restorer(f.type, schema)) for f in kept}
                 self._floats[cls.name] = tuple(f.name for f in kept if _has_float(f.type))

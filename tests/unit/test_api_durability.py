@@ -1,0 +1,46 @@
+"""With a journal, a write is acknowledged when it would survive a crash; reads never wait."""
+
+from __future__ import annotations
+
+import inspect
+
+from api_pool import api_pool, in_loop, value_of
+
+from xenapi_core.model.catalog import SCHEMA
+from xenapi_core.store.journal import open_store
+
+
+@in_loop
+async def test_write_waits_for_the_journal_and_a_read_does_not(tmp_path):
+    store = await open_store(tmp_path / "state", SCHEMA)
+    async with api_pool(store) as pool:
+        session, vm = await pool.login(), pool.add_vm()
+        assert isinstance(pool.send("VM.get_record", session, vm), bytes)
+        assert isinstance(pool.send("VM.get_all_records", session), bytes)
+        reply = pool.send("VM.set_name_label", session, vm, "kept")
+        assert inspect.isawaitable(reply)
+        assert value_of(await reply) == ""
+    await store.close()
+    again = await open_store(tmp_path / "state", SCHEMA)
+    try:
+        assert again.get(vm)["name_label"] == "kept"
+        assert not again.all("session")
+    finally:
+        await again.close()
+
+
+@in_loop
+async def test_async_task_succeeds_only_when_its_work_is_durable(tmp_path):
+    store = await open_store(tmp_path / "state", SCHEMA)
+    async with api_pool(store) as pool:
+        session, vm = await pool.login(), pool.add_vm()
+        task = await pool.call("Async.VM.set_memory", session, vm, str(1 << 31))
+        while store.get(task)["status"] == "pending":
+            assert await store.wait(store.revision, 5.0)
+        assert store.get(task)["status"] == "success"
+    await store.close()
+    again = await open_store(tmp_path / "state", SCHEMA)
+    try:
+        assert again.get(vm)["memory_static_max"] == 1 << 31
+    finally:
+        await again.close()

@@ -1,0 +1,362 @@
+"""The conformance suite for hypervisor drivers: passing it is what makes a class a driver (drivers/api.py).
+
+How to use it: write a Bench for your driver and run `check_hypervisor(make)`, or each of CHECKS by itself under a
+test runner. A check uses nothing but the driver's protocol and what the Bench offers; it never asserts durations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Any, Final, Protocol, TypeVar
+
+from xenapi_core.clock import Clock
+from xenapi_core.drivers.api import (
+    DiskSpec,
+    DomainEvent,
+    DomainSpec,
+    DomainState,
+    DriverError,
+    Gone,
+    Hypervisor,
+    NicSpec,
+    PowerState,
+)
+from xenapi_core.testing.virtual_time import drive
+
+T = TypeVar("T")
+MIB: Final = 1 << 20
+
+
+class Bench(Protocol):
+    """What a check needs of the place where a driver is tried."""
+
+    hypervisor: Hypervisor
+    clock: Clock
+
+    async def volume(self, size: int) -> str:
+        """A new volume of `size` bytes; its uuid."""
+
+    def uuid(self) -> str:
+        """A fresh uuid."""
+
+    async def poweroff(self, machine: str) -> None:
+        """The guest of `machine` powers off by itself."""
+
+
+Make = Callable[[], AbstractAsyncContextManager[Bench]]
+Check = Callable[["Trial"], Awaitable[None]]
+
+
+class Trial:
+    """One bench, and short ways to say what the checks say."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.driver = bench.hypervisor
+        self.told: list[float] = []
+
+    async def do(self, awaitable: Awaitable[T]) -> T:
+        """Await it, letting the bench's clock run."""
+        return await drive(self.bench.clock, awaitable)
+
+    async def refuses(self, kind: str, awaitable: Awaitable[Any]) -> None:
+        """It fails with a DriverError of that kind."""
+        failure: DriverError | None = None
+        try:
+            await self.do(awaitable)
+        except DriverError as error:
+            failure = error
+        assert failure is not None, f"expected a DriverError of kind {kind}"
+        assert failure.kind == kind, f"expected {kind}, got {failure.kind}: {failure.text}"
+        assert failure.text, "a DriverError says what happened"
+
+    async def spec(self, memory: int = 256 * MIB) -> DomainSpec:
+        """A small machine with one disk and one NIC."""
+        volume = await self.do(self.bench.volume(64 * MIB))
+        return DomainSpec(
+            uuid=self.bench.uuid(),
+            name="conformance",
+            memory_static_max=memory,
+            memory_dynamic_min=memory,
+            memory_dynamic_max=memory,
+            vcpus_max=1,
+            vcpus=1,
+            domain_type="pv",
+            disks=(DiskSpec(self.bench.uuid(), volume, "0", "Disk", False, bootable=True),),
+            nics=(NicSpec(self.bench.uuid(), self.bench.uuid(), "0", "02:00:00:00:00:01", 1500),),
+        )
+
+    async def start(self, spec: DomainSpec | None = None, paused: bool = False) -> DomainState:
+        spec = spec or await self.spec()
+        return await self.do(self.driver.create(spec, paused, self.told.append))
+
+    async def find(self, uuid: str) -> DomainState | None:
+        return next((state for state in await self.do(self.driver.domains()) if state.uuid == uuid), None)
+
+    async def free(self) -> int:
+        return (await self.do(self.driver.capabilities())).memory_free
+
+
+async def a_created_machine_runs_and_is_listed(t: Trial) -> None:
+    spec = await t.spec()
+    state = await t.start(spec)
+    assert (state.uuid, state.power_state, state.vcpus) == (spec.uuid, PowerState.RUNNING, 1)
+    assert state.domid > 0
+    assert {disk.uuid for disk in state.disks} == {disk.uuid for disk in spec.disks}
+    assert {nic.uuid for nic in state.nics} == {nic.uuid for nic in spec.nics}
+    listed = await t.find(spec.uuid)
+    assert listed is not None
+    assert (listed.domid, listed.power_state) == (state.domid, PowerState.RUNNING)
+
+
+async def progress_grows_to_one(t: Trial) -> None:
+    await t.start()
+    assert t.told == sorted(t.told)
+    assert t.told[-1] == 1.0
+    assert all(0 <= fraction <= 1 for fraction in t.told)
+
+
+async def a_machine_created_paused_waits_for_unpause(t: Trial) -> None:
+    state = await t.start(paused=True)
+    assert state.power_state is PowerState.PAUSED
+    await t.do(t.driver.unpause(state.uuid))
+    found = await t.find(state.uuid)
+    assert found is not None
+    assert found.power_state is PowerState.RUNNING
+
+
+async def a_machine_cannot_be_created_twice(t: Trial) -> None:
+    spec = await t.spec()
+    await t.start(spec)
+    await t.refuses("exists", t.driver.create(spec, False, t.told.append))
+
+
+async def memory_is_taken_and_given_back(t: Trial) -> None:
+    before = await t.free()
+    state = await t.start()
+    assert await t.free() <= before - 256 * MIB
+    await t.do(t.driver.destroy(state.uuid))
+    assert await t.free() == before
+
+
+async def a_machine_larger_than_free_memory_is_refused(t: Trial) -> None:
+    free = await t.free()
+    spec = await t.spec(memory=free + 512 * MIB)
+    await t.refuses("no_memory", t.driver.create(spec, False, t.told.append))
+    assert await t.find(spec.uuid) is None
+    assert await t.free() == free
+
+
+async def a_missing_volume_is_not_found(t: Trial) -> None:
+    spec = await t.spec()
+    spec = replace(spec, disks=(replace(spec.disks[0], volume=t.bench.uuid()),))
+    await t.refuses("not_found", t.driver.create(spec, False, t.told.append))
+    assert await t.find(spec.uuid) is None
+
+
+async def two_machines_cannot_write_to_one_volume(t: Trial) -> None:
+    first, second = await t.spec(), await t.spec()
+    await t.start(first)
+    second = replace(second, disks=(replace(second.disks[0], volume=first.disks[0].volume),))
+    await t.refuses("in_use", t.driver.create(second, False, t.told.append))
+
+
+async def a_cancelled_create_leaves_nothing(t: Trial) -> None:
+    spec = await t.spec()
+    free = await t.free()
+    creation = asyncio.ensure_future(t.driver.create(spec, False, t.told.append))
+    await asyncio.sleep(0)
+    creation.cancel()
+    await asyncio.gather(creation, return_exceptions=True)
+    assert creation.cancelled(), "create is not over after one turn of the loop"
+    assert await t.find(spec.uuid) is None
+    assert await t.free() == free
+    await t.start(spec)
+
+
+async def pause_and_unpause_want_the_right_state(t: Trial) -> None:
+    state = await t.start()
+    await t.refuses("bad_state", t.driver.unpause(state.uuid))
+    await t.do(t.driver.pause(state.uuid))
+    await t.refuses("bad_state", t.driver.pause(state.uuid))
+    found = await t.find(state.uuid)
+    assert found is not None
+    assert (found.power_state, found.domid) == (PowerState.PAUSED, state.domid)
+
+
+async def unknown_machines_are_not_found(t: Trial) -> None:
+    nobody = t.bench.uuid()
+    spec = await t.spec()
+    image = await t.do(t.bench.volume(512 * MIB))
+    for call in (
+        t.driver.destroy(nobody),
+        t.driver.pause(nobody),
+        t.driver.unpause(nobody),
+        t.driver.shutdown(nobody),
+        t.driver.reboot(nobody, spec),
+        t.driver.reset(nobody, spec),
+        t.driver.suspend(nobody, image, t.told.append),
+        t.driver.detach_disk(nobody, t.bench.uuid(), False),
+        t.driver.attach_nic(nobody, spec.nics[0]),
+    ):
+        await t.refuses("not_found", call)
+
+
+async def shutdown_waits_for_the_end(t: Trial) -> None:
+    state = await t.start()
+    await t.do(t.driver.shutdown(state.uuid))
+    assert await t.find(state.uuid) is None
+
+
+async def a_paused_machine_cannot_be_asked(t: Trial) -> None:
+    state = await t.start(paused=True)
+    await t.refuses("bad_state", t.driver.shutdown(state.uuid))
+
+
+async def reboot_and_reset_make_a_new_domain(t: Trial) -> None:
+    spec = await t.spec()
+    first = await t.start(spec)
+    larger = replace(spec, vcpus_max=2, vcpus=2)
+    second = await t.do(t.driver.reboot(spec.uuid, larger))
+    assert second.domid != first.domid
+    assert second.vcpus == 2
+    third = await t.do(t.driver.reset(spec.uuid, spec))
+    assert third.domid not in (first.domid, second.domid)
+    assert third.power_state is PowerState.RUNNING
+
+
+async def suspend_and_resume_keep_the_machine(t: Trial) -> None:
+    spec = await t.spec()
+    await t.start(spec)
+    image = await t.do(t.bench.volume(512 * MIB))
+    await t.do(t.driver.suspend(spec.uuid, image, t.told.append))
+    assert await t.find(spec.uuid) is None
+    state = await t.do(t.driver.resume(spec, image, False, t.told.append))
+    assert state.power_state is PowerState.RUNNING
+    assert {disk.uuid for disk in state.disks} == {disk.uuid for disk in spec.disks}
+
+
+async def an_image_that_is_too_small_is_refused(t: Trial) -> None:
+    state = await t.start()
+    image = await t.do(t.bench.volume(16 * MIB))
+    await t.refuses("no_space", t.driver.suspend(state.uuid, image, t.told.append))
+    assert await t.find(state.uuid) is not None
+
+
+async def only_a_running_machine_is_suspended(t: Trial) -> None:
+    state = await t.start(paused=True)
+    image = await t.do(t.bench.volume(512 * MIB))
+    await t.refuses("bad_state", t.driver.suspend(state.uuid, image, t.told.append))
+
+
+async def an_empty_volume_cannot_be_resumed_from(t: Trial) -> None:
+    spec = await t.spec()
+    image = await t.do(t.bench.volume(512 * MIB))
+    await t.refuses("not_found", t.driver.resume(spec, image, False, t.told.append))
+
+
+async def disks_are_plugged_and_unplugged(t: Trial) -> None:
+    state = await t.start()
+    volume = await t.do(t.bench.volume(64 * MIB))
+    disk = DiskSpec(t.bench.uuid(), volume, "3", "Disk", False)
+    assert await t.do(t.driver.attach_disk(state.uuid, disk)), "attach_disk tells the device name"
+    found = await t.find(state.uuid)
+    assert found is not None
+    assert disk.uuid in {known.uuid for known in found.disks}
+    other = replace(disk, uuid=t.bench.uuid(), volume=await t.do(t.bench.volume(64 * MIB)))
+    await t.refuses("in_use", t.driver.attach_disk(state.uuid, other))
+    await t.do(t.driver.detach_disk(state.uuid, disk.uuid, False))
+    await t.refuses("not_found", t.driver.detach_disk(state.uuid, disk.uuid, False))
+
+
+async def nics_are_plugged_and_unplugged(t: Trial) -> None:
+    state = await t.start()
+    nic = NicSpec(t.bench.uuid(), t.bench.uuid(), "1", "02:00:00:00:00:02", 1500)
+    await t.do(t.driver.attach_nic(state.uuid, nic))
+    await t.refuses("in_use", t.driver.attach_nic(state.uuid, replace(nic, uuid=t.bench.uuid())))
+    await t.do(t.driver.detach_nic(state.uuid, nic.uuid, False))
+    found = await t.find(state.uuid)
+    assert found is not None
+    assert nic.uuid not in {known.uuid for known in found.nics}
+
+
+async def events_follow_the_changes_in_order(t: Trial) -> None:
+    spec = await t.spec()
+    events = t.driver.events()
+    await t.start(spec)
+    await t.do(t.driver.pause(spec.uuid))
+    await t.do(t.driver.unpause(spec.uuid))
+    await t.do(t.driver.destroy(spec.uuid))
+    seen: list[str] = []
+    while not seen or seen[-1] != "gone":
+        event: DomainEvent = await t.do(anext(events))
+        if event.uuid == spec.uuid:
+            assert event.gone is None, "these changes were asked for"
+            now = "gone" if event.state is None else str(event.state.power_state)
+            if not seen or seen[-1] != now:
+                seen.append(now)
+    assert seen == ["Running", "Paused", "Running", "gone"]
+
+
+async def a_guest_that_powers_off_is_told_with_its_reason(t: Trial) -> None:
+    state = await t.start()
+    events = t.driver.events()
+    await t.do(t.bench.poweroff(state.uuid))
+    while True:
+        event = await t.do(anext(events))
+        if event.state is None:
+            break
+    assert (event.uuid, event.gone) == (state.uuid, Gone.SHUTDOWN)
+    assert await t.find(state.uuid) is None
+
+
+async def closing_ends_the_events(t: Trial) -> None:
+    events = t.driver.events()
+    await t.do(t.driver.close())
+    try:
+        await t.do(anext(events))
+    except StopAsyncIteration:
+        return
+    raise AssertionError("the events go on after close")
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    a_created_machine_runs_and_is_listed,
+    progress_grows_to_one,
+    a_machine_created_paused_waits_for_unpause,
+    a_machine_cannot_be_created_twice,
+    memory_is_taken_and_given_back,
+    a_machine_larger_than_free_memory_is_refused,
+    a_missing_volume_is_not_found,
+    two_machines_cannot_write_to_one_volume,
+    a_cancelled_create_leaves_nothing,
+    pause_and_unpause_want_the_right_state,
+    unknown_machines_are_not_found,
+    shutdown_waits_for_the_end,
+    a_paused_machine_cannot_be_asked,
+    reboot_and_reset_make_a_new_domain,
+    suspend_and_resume_keep_the_machine,
+    an_image_that_is_too_small_is_refused,
+    only_a_running_machine_is_suspended,
+    an_empty_volume_cannot_be_resumed_from,
+    disks_are_plugged_and_unplugged,
+    nics_are_plugged_and_unplugged,
+    events_follow_the_changes_in_order,
+    a_guest_that_powers_off_is_told_with_its_reason,
+    closing_ends_the_events,
+)
+
+
+async def run_check(check: Check, make: Make) -> None:
+    """One check on a bench of its own. AssertionError says what the driver does wrong."""
+    async with make() as bench:
+        await check(Trial(bench))
+
+
+async def check_hypervisor(make: Make) -> None:
+    """All checks, each on a bench of its own; the first failure ends it."""
+    for check in CHECKS:
+        await run_check(check, make)
