@@ -32,7 +32,7 @@ from cim_provider.wire import decode, headers, text
 from cim_provider.wire.decode import Message
 from cim_provider.wire.encode import encoder_of
 from cim_provider.wire.headers import RefusedError
-from xenapi_core.bridge.source import Principal, Source
+from xenapi_core.bridge.source import Principal
 from xenapi_core.errors import ApiError
 from xenapi_core.server.routes import App, Request, Response, Route
 
@@ -58,13 +58,6 @@ def wbem_app(
     service = Service(provider, operations, invoke)
     route = Route("POST", "/", service.handle, max_body=decode.LIMITS.max_body)
     return App("wbem", (route,), wrong_method)
-
-
-def app(source: Source) -> App:
-    """The endpoint over a pool, with all profiles: what the entry point group `xencim.apps` names."""
-    from cim_provider.provider import CimProvider
-
-    return wbem_app(CimProvider(source))
 
 
 def wrong_method(request: Request) -> Response:

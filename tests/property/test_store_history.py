@@ -32,7 +32,7 @@ def check_store(store: MemoryStore, objects: Objects) -> None:
             assert store.by_name(name, label) == tuple(ref for ref in refs if objects[ref][1]["name_label"] == label)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(WALK)
 def test_every_answer_is_that_of_a_full_history(walk: list[list[tuple[str, str, int, int]]]) -> None:
     store = MemoryStore(SCHEMA)
@@ -64,7 +64,7 @@ def _concerns(walker: Walker, name: str, revision: int) -> bool:
     return name in gone or any(after[ref][0] == name for ref in walker.history.changed[revision])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(WALK, st.integers(0, 3))
 def test_events_are_lost_exactly_when_a_deletion_was_forgotten(
     walk: list[list[tuple[str, str, int, int]]], limit: int
@@ -83,7 +83,7 @@ def test_events_are_lost_exactly_when_a_deletion_was_forgotten(
             assert {(c.operation, c.ref, c.revision) for c in store.changes(since)} == walker.history.changes(since)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(WALK, st.booleans())
 def test_a_reopened_store_has_what_is_journalled_and_nothing_else(
     walk: list[list[tuple[str, str, int, int]]], wait_each: bool
@@ -116,7 +116,7 @@ def test_a_reopened_store_has_what_is_journalled_and_nothing_else(
         asyncio.run(scenario(Path(directory)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(WALK)
 def test_a_memo_never_outlives_what_it_was_made_from(walk: list[list[tuple[str, str, int, int]]]) -> None:
     store = MemoryStore(SCHEMA)

@@ -66,7 +66,7 @@ def same(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.fixed_dictionaries({f.name: internal(f.type) for f in THING.fields}))
 def test_a_record_comes_back_as_it_was(values: dict[str, Any]) -> None:
     rows = Rows(SCHEMA)

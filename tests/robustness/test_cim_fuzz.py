@@ -62,19 +62,19 @@ def look(body: bytes) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200))
-def test_any_bytes(body):
+def test_any_bytes_are_refused_or_read(body):
     look(body)
 
 
 @settings(max_examples=150, deadline=None)
 @given(some_xml)
-def test_any_xml(xml):
+def test_any_xml_is_refused_or_read(xml):
     look(xml.encode())
 
 
 @settings(max_examples=250, deadline=None)
 @given(st.data())
-def test_any_parameters_of_every_operation(data):
+def test_any_parameters_of_every_operation_are_refused_or_read(data):
     name, specs = data.draw(st.sampled_from(sorted(OPERATIONS.values(), key=lambda o: o[0])))
     chosen = data.draw(st.lists(st.sampled_from([*specs, "odd"]), max_size=3))
     look(intrinsic(name, "".join(ipv(key, data.draw(some_xml)) for key in chosen)))
@@ -82,7 +82,7 @@ def test_any_parameters_of_every_operation(data):
 
 @settings(max_examples=250, deadline=None)
 @given(st.data())
-def test_any_parameters_of_a_method(data):
+def test_any_parameters_of_a_method_are_refused_or_read(data):
     chosen = data.draw(
         st.lists(st.sampled_from(("Settings", "Target", "Targets", "Flag", "Problem", "Job")), max_size=3)
     )
@@ -92,7 +92,7 @@ def test_any_parameters_of_a_method(data):
 
 @settings(max_examples=100, deadline=None)
 @given(some_xml)
-def test_any_target_of_a_method(xml):
+def test_any_target_of_a_method_is_refused_or_read(xml):
     look(envelope(f'<METHODCALL NAME="Take"><LOCALINSTANCEPATH>{NAMESPACE}{xml}</LOCALINSTANCEPATH></METHODCALL>'))
     look(envelope(f'<METHODCALL NAME="Take">{xml}</METHODCALL>'))
 
@@ -112,7 +112,7 @@ GOOD = method_call(
     st.integers(0, 12),
     st.binary(max_size=6) | st.sampled_from([w.encode() for w in WORDS]),
 )
-def test_a_good_request_with_a_piece_replaced(at, cut, piece):
+def test_a_good_request_with_a_piece_replaced_is_refused_or_read(at, cut, piece):
     look(GOOD[:at] + piece + GOOD[at + cut :])
 
 
@@ -130,7 +130,7 @@ mof_pieces = st.sampled_from(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(mof_pieces, max_size=25).map("".join) | st.text(max_size=30))
-def test_any_mof_text(text):
+def test_any_mof_text_is_refused_or_read(text):
     with contextlib.suppress(mof_value.MofValueError):
         mof_value.parse(text)
 
@@ -149,7 +149,7 @@ header_texts = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_s
     ),
     st.booleans(),
 )  # fmt: skip
-def test_any_headers(found, known):
+def test_any_headers_get_an_answer(found, known):
     if known:
         found["authorization"] = basic()
     reply = World().send(Request("POST", "/", found, intrinsic("EnumerateClassNames"), Peer("tcp")))

@@ -172,6 +172,8 @@ async def test_sessions_of_others_are_closed_to_all_but_pool_admins():
             assert (await outcome(pool.send("session.get_by_uuid", session, uuid)) == "") == opened
             assert await outcome(pool.send("session.get_record", session, session)) == ""
             assert await outcome(pool.send("VM.get_all", uuid)) == "SESSION_INVALID"
+            refused = "HANDLE_INVALID" if opened else "RBAC_PERMISSION_DENIED"  # a uuid is no reference here
+            assert await outcome(pool.send("session.get_record", session, uuid)) == refused
 
 
 @in_loop
@@ -207,8 +209,8 @@ async def test_nothing_secret_reaches_the_log(caplog):
         code, text = await pool.refusal("session.login_with_password", "root", "hunter2")
         assert code == "INTERNAL_ERROR"
         assert "hunter2" not in text
-        vm = pool.add_vm(VCPUs_max=session)  # makes a later comparison fail with the session in sight
-        assert (await pool.refusal("VM.set_VCPUs_at_startup", session, vm, "1"))[0] == "INTERNAL_ERROR"
+        vm = pool.add_vm(memory_overhead=session)  # int() will name what it could not read
+        assert (await pool.refusal("VM.maximise_memory", session, vm, "1", False))[0] == "INTERNAL_ERROR"
     assert len(caplog.records) >= 2
     assert "hunter2" not in caplog.text
     assert session not in caplog.text

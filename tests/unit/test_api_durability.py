@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 
 from api_pool import api_pool, in_loop, value_of
@@ -34,7 +35,18 @@ async def test_async_task_succeeds_only_when_its_work_is_durable(tmp_path):
     store = await open_store(tmp_path / "state", SCHEMA)
     async with api_pool(store) as pool:
         session, vm = await pool.login(), pool.add_vm()
-        task = await pool.call("Async.VM.set_memory", session, vm, str(1 << 31))
+        disk, on_disk = asyncio.Event(), store.durable
+
+        async def slow(revision):
+            await disk.wait()
+            await on_disk(revision)
+
+        task = pool.dispatcher.invoke(pool.sessions.check(session), "Async.VM.set_memory", (vm, 1 << 31))
+        store.durable = slow
+        await pool.clock.settle()
+        assert store.get(vm)["memory_static_max"] == 1 << 31
+        assert store.get(task)["status"] == "pending"
+        disk.set()
         while store.get(task)["status"] == "pending":
             assert await store.wait(store.revision, 5.0)
         assert store.get(task)["status"] == "success"

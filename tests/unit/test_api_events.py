@@ -289,3 +289,16 @@ async def test_no_event_ever_carries_a_session():
         third = await pool.login()
         pool.add_vm()
         assert third not in str(await call)
+
+
+@in_loop
+async def test_message_is_added_and_deleted_but_never_modified():
+    async with api_pool() as pool:
+        session = await pool.login()
+        uuid = pool.store.get(pool.host)["uuid"]
+        message = await pool.call("message.create", session, "M", "1", "Host", uuid, "")
+        token = (await pool.call("event.from", session, ["message"], "", 0.0))["token"]
+        await pool.call("event.inject", session, "message", message)
+        assert (await pool.call("event.from", session, ["message"], token, 0.0))["events"] == []
+        await pool.call("message.destroy", session, message)
+        assert heard(await pool.call("event.from", session, ["message"], token, 0.0)) == [("del", "message", message)]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import socket
 import ssl
 import stat
 
 import pytest
-from http_client import LOOPS, Probe, connected, get, post, run
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from http_client import BIG, LOOPS, Probe, connected, get, post, run
 
 from xenapi_core.clock import RealClock
 from xenapi_core.server.listener import ListenError, listen_tcp, listen_unix
@@ -154,24 +159,54 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     assert str(tmp_path) in refused(lambda: listen_unix(Probe().app(), tmp_path / "file" / "api.sock"))
 
 
-def test_tls_serves_the_same_requests_and_sees_the_client_certificate(tmp_path, loop):
+@pytest.mark.parametrize("presented", [True, False])
+def test_tls_serves_the_same_requests_and_sees_the_client_certificate(tmp_path, loop, presented):
     certificate, key = ensure_certificate(tmp_path, ["test"], RealClock())
+    theirs, their_key = client_certificate(tmp_path)
     context = ssl.create_default_context(cafile=certificate)
+    if presented:
+        context.load_cert_chain(theirs, their_key)
 
     async def body():
         probe = Probe()
-        # The server's own certificate is not made for clients, so none is sent here: the peer has no certificate.
-        listener = await listen_tcp(probe.app(), "127.0.0.1", 0, server_context(certificate, key))
-        async with connected(listener, context) as client:
-            assert (await client.ask(post(b"secret"))).body == b"secret"
-            assert (await client.ask(get("/big"))).status == 200
-            assert (await client.ask(post(b"x" * 2000))).status == 413
-            assert (await client.ask(get("/stream"))).status == 200 if not client.reader.at_eof() else True
-        assert probe.requests[0].peer.transport == "tls"
-        assert probe.requests[0].peer.certificate is None
-        await listener.close()
+        settings = server_context(certificate, key, client_ca=theirs)
+        listener = await listen_tcp(probe.app(), "127.0.0.1", 0, settings)
+        try:
+            async with connected(listener, context) as client:
+                assert (await client.ask(post(b"secret"))).body == b"secret"
+                assert (await client.ask(get("/big"))).body == BIG
+                assert len((await client.ask(get("/stream"))).body) == 20 * 6000
+                assert (await client.ask(post(b"x" * 2000))).status == 413
+            peer = probe.requests[0].peer
+            assert peer.transport == "tls"
+            assert peer.certificate == (ssl.PEM_cert_to_DER_cert(theirs.read_text()) if presented else None)
+        finally:
+            await listener.close()
 
     run(body(), loop)
+
+
+def client_certificate(folder):
+    """A self-signed certificate for a client, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a client")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    certificate, key_file = folder / "client.pem", folder / "client.key"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return certificate, key_file
 
 
 def test_plain_http_on_a_tls_port_disturbs_nobody(tmp_path, loop):

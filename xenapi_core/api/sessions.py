@@ -133,7 +133,7 @@ class Sessions:
             raise E.SESSION_INVALID(ref if type(ref) is str else "")
         now = self.clock.now()
         if now != live.active:
-            if False:
+            if now - live.active > INACTIVITY:
                 self.end(ref)
                 raise E.SESSION_INVALID(ref)
             live.active = now

@@ -115,9 +115,7 @@ def test_a_client_gets_every_instance_it_enumerates(connection: pywbem.WBEMConne
 
 
 def test_pulled_and_plain_enumerations_are_the_same_to_a_client(connection: pywbem.WBEMConnection) -> None:
-    plain = {
-        i.path.to_wbem_uri("canonical").split(":", 1)[1] for i in connection.EnumerateInstances("CIM_LogicalDevice")
-    }
+    plain = connection.EnumerateInstances("CIM_LogicalDevice")
     pulled = list(connection.IterEnumerateInstances("CIM_LogicalDevice", MaxObjectCount=2))
     assert [i.properties for i in pulled] == [i.properties for i in plain]
     assert len(pulled) > 2

@@ -78,7 +78,7 @@ def test_memory_settings_are_the_limits_in_bytes(pool: SmallPool) -> None:
     assert (found["ResourceType"], found["AllocationUnits"], found["VirtualQuantityUnits"]) == (4, "byte", "byte")
 
 
-def test_a_disk(pool: SmallPool) -> None:
+def test_a_disk_shows_its_name_size_access_and_whether_it_is_plugged(pool: SmallPool) -> None:
     pool.disk("disk", "web", device="xvda", currently_attached=True)
     found = pool.values("Xen_LogicalDisk", "disk")
     assert (found["DeviceID"], found["SystemName"]) == (pool.uuid("disk"), pool.uuid("web"))
@@ -124,7 +124,7 @@ def test_an_empty_drive_has_no_size_and_no_storage(pool: SmallPool) -> None:
     assert pool.values("Xen_CDROMDrive", "cd")["MaxMediaSize"] is None
 
 
-def test_a_network_interface(pool: SmallPool) -> None:
+def test_a_network_interface_shows_its_address_and_mtu(pool: SmallPool) -> None:
     pool.nic("nic", "web", MAC="52:54:00:ab:cd:ef", MTU=9000, currently_attached=True)
     found = pool.values("Xen_NetworkPort", "nic")
     assert found["PermanentAddress"] == "525400ABCDEF"

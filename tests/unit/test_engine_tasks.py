@@ -1,0 +1,203 @@
+"""Task records of asynchronous calls."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from xenapi_core.clock import VirtualClock
+from xenapi_core.errors import ApiError, E
+from xenapi_core.testing.pool import TEST_CALLER, sim_pool
+
+
+def test_task_is_there_before_the_work_and_tells_its_result() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm()
+            ref = pool.engine.launch("VM.clone", (vm, "copy"), TEST_CALLER)
+            task = pool.store.get(ref, "task")
+            assert (task["name_label"], task["status"], task["progress"]) == ("Async.VM.clone", "pending", 0.0)
+            assert (task["type"], task["result"], task["error_info"]) == ("<none/>", "", ())
+            assert (task["created"], task["finished"]) == (pool.clock.now(), 0)
+            assert task["resident_on"] == pool.hosts[0]
+            assert pool.store.get(vm)["current_operations"] == {}, "the work begins after the answer"
+            await pool.pass_time(5)
+            task = pool.store.get(ref, "task")
+            (copy,) = pool.store.by_name("VM", "copy")
+            assert (task["status"], task["progress"]) == ("success", 1.0)
+            assert task["result"] == f"<value>{copy}</value>"
+            assert task["finished"] >= task["created"]
+
+    asyncio.run(scene())
+
+
+def test_task_of_a_void_message_has_an_empty_value() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            ref = pool.engine.launch("VM.start", (pool.add_vm(), False, False), TEST_CALLER)
+            await pool.pass_time(10)
+            assert pool.store.get(ref)["result"] == "<value></value>"
+
+    asyncio.run(scene())
+
+
+def test_failed_task_has_the_error_and_the_reference_in_current_operations_was_the_tasks() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = await pool.running()
+            ref = pool.engine.launch("VM.start", (vm, False, False), TEST_CALLER)
+            await pool.pass_time(1)
+            task = pool.store.get(ref)
+            assert task["status"] == "failure"
+            assert task["error_info"] == ("VM_BAD_POWER_STATE", vm, "halted", "running")
+            pause = pool.engine.launch("VM.pause", (vm,), TEST_CALLER)
+            await pool.pass_time(0)
+            assert pool.vm(vm)["current_operations"] == {pause: "pause"}
+            await pool.pass_time(1)
+
+    asyncio.run(scene())
+
+
+def test_progress_grows_in_steps_that_clients_can_follow() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            ref = pool.engine.launch("VM.start", (pool.add_vm(), False, False), TEST_CALLER)
+            seen = []
+            for _ in range(600):
+                await pool.pass_time(0.01)
+                progress = pool.store.get(ref)["progress"]
+                if not seen or seen[-1][1] != progress:
+                    seen.append((pool.clock.monotonic(), progress))
+            values = [progress for _, progress in seen]
+            assert values == sorted(values)
+            assert values[-1] == 1.0
+            assert len(values) > 5
+            gaps = [after[0] - before[0] for before, after in zip(seen[1:-1], seen[2:-1], strict=False)]
+            assert min(gaps) >= 0.249
+
+    asyncio.run(scene())
+
+
+def test_cancelled_task_ends_as_cancelled_and_its_work_is_undone() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm()
+            ref = pool.engine.launch("VM.start", (vm, False, False), TEST_CALLER)
+            await pool.pass_time(1)
+            pool.engine.cancel(ref)
+            assert list(pool.store.get(ref)["current_operations"].values()) == ["cancel"]
+            await pool.pass_time(1)
+            task = pool.store.get(ref)
+            assert (task["status"], task["error_info"]) == ("cancelled", ("TASK_CANCELLED", ref))
+            assert pool.vm(vm)["power_state"] == "Halted"
+            assert pool.sim.machines == {}
+
+    asyncio.run(scene())
+
+
+def test_cancelling_an_ended_task_changes_nothing() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            ref = pool.engine.launch("VM.start", (pool.add_vm(), False, False), TEST_CALLER)
+            await pool.pass_time(10)
+            before = pool.store.get(ref)
+            pool.engine.cancel(ref)
+            assert pool.store.get(ref) is before
+            with pytest.raises(ApiError) as failure:
+                pool.engine.cancel("OpaqueRef:nobody")
+            assert failure.value.description == ["HANDLE_INVALID", "task", "OpaqueRef:nobody"]
+
+    asyncio.run(scene())
+
+
+def test_body_of_a_message_without_plan_runs_as_a_task() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+
+            async def slowly() -> str:
+                await pool.clock.sleep(2)
+                return "value"
+
+            def refuse() -> None:
+                raise E.HOST_DISABLED("h")
+
+            def broken() -> None:
+                raise ZeroDivisionError
+
+            good = pool.engine.launch("VM.get_name_label", (), TEST_CALLER, body=slowly)
+            bad = pool.engine.launch("VM.get_name_label", (), TEST_CALLER, body=refuse)
+            ugly = pool.engine.launch("VM.get_name_label", (), TEST_CALLER, body=broken)
+            await pool.pass_time(1)
+            assert pool.store.get(good)["status"] == "pending"
+            await pool.pass_time(2)
+            assert pool.store.get(good)["result"] == "<value>value</value>"
+            assert pool.store.get(bad)["error_info"] == ("HOST_DISABLED", "h")
+            assert pool.store.get(ugly)["error_info"][0] == "INTERNAL_ERROR"
+
+    asyncio.run(scene())
+
+
+def test_cancelling_a_body_interrupts_it() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+
+            async def forever() -> None:
+                await asyncio.get_running_loop().create_future()
+
+            ref = pool.engine.launch("VM.get_name_label", (), TEST_CALLER, body=forever)
+            await pool.pass_time(1)
+            pool.engine.cancel(ref)
+            await pool.pass_time(1)
+            assert pool.store.get(ref)["status"] == "cancelled"
+
+    asyncio.run(scene())
+
+
+def test_destroying_a_pending_task_takes_effect_at_its_end() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm()
+            ref = pool.engine.launch("VM.start", (vm, False, False), TEST_CALLER)
+            await pool.pass_time(1)
+            pool.engine.destroy_task(ref)
+            assert list(pool.store.get(ref)["current_operations"].values()) == ["destroy"]
+            await pool.pass_time(10)
+            assert pool.store.find(ref) is None
+            assert pool.vm(vm)["power_state"] == "Running"
+
+    asyncio.run(scene())
+
+
+def test_ended_tasks_go_after_65_minutes_and_quiet_pending_ones_after_a_day() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            mine = pool.engine.tasks.create("mine", TEST_CALLER)
+            ended = pool.engine.launch("VM.start", (pool.add_vm(), False, False), TEST_CALLER)
+            await pool.pass_time(64 * 60)
+            assert pool.store.find(ended) is not None
+            await pool.pass_time(3 * 60)
+            assert pool.store.find(ended) is None
+            assert isinstance(pool.clock, VirtualClock)
+            for hours in range(23):
+                pool.clock._time += 3600  # a day of idle minutes one by one would take the test too long
+                assert pool.store.find(mine) is not None, hours
+                pool.engine.tasks.collect()
+            pool.clock._time += 3 * 3600
+            pool.engine.tasks.collect()
+            assert pool.store.find(mine) is None
+
+    asyncio.run(scene())
+
+
+def test_more_than_two_hundred_ended_tasks_are_not_kept() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            first = pool.engine.launch("VM.get_name_label", (), TEST_CALLER, body=lambda: "x")
+            for _ in range(210):
+                pool.engine.launch("VM.get_name_label", (), TEST_CALLER, body=lambda: "x")
+                await pool.pass_time(0)
+            assert len(pool.store.all("task")) <= 201
+            assert pool.store.find(first) is None
+
+    asyncio.run(scene())
