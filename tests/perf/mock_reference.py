@@ -24,7 +24,7 @@ def main() -> None:
     chain = []
     name: str | None = "Xen_ComputerSystem"
     while name:
-        cls = real.GetClass(name, LocalOnly=False, IncludeQualifiers=True, IncludeClassOrigin=True)
+        cls = real.GetClass(name, LocalOnly=True, IncludeQualifiers=True, IncludeClassOrigin=True)
         chain.append(cls)
         name = cls.superclass
     for cls in reversed(chain):

@@ -53,9 +53,9 @@ def test_conflicting_operation_waits_for_the_release_and_then_runs() -> None:
         async with sim_pool() as pool:
             vm = await pool.running()
             pause = await begun(pool, "VM.pause", vm)
-            shutdown = await begun(pool, "VM.unpause", vm)
-            await drive(pool.clock, asyncio.gather(pause, shutdown))
-            assert pool.vm(vm)["power_state"] == "Running"
+            snapshot = await begun(pool, "VM.snapshot", vm, "snap")
+            _, ref = await drive(pool.clock, asyncio.gather(pause, snapshot))
+            assert pool.vm(ref)["snapshot_info"]["power-state-at-snapshot"] == "Paused"
 
     asyncio.run(scene())
 

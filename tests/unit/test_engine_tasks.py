@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_progress_grows_in_steps_that_clients_can_follow() -> None:
             assert values == sorted(values)
             assert values[-1] == 1.0
             assert len(values) > 5
-            gaps = [after[0] - before[0] for before, after in zip(seen[1:-1], seen[2:-1], strict=False)]
+            gaps = [after[0] - before[0] for before, after in itertools.pairwise(seen[1:-1])]
             assert min(gaps) >= 0.249
 
     asyncio.run(scene())
