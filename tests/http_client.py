@@ -180,12 +180,18 @@ class Probe:
 
 
 @asynccontextmanager
-async def serving(app: App, limits: HttpLimits | None = None) -> AsyncIterator[Listener]:
-    listener = await listen_tcp(app, "127.0.0.1", 0, limits=limits or HttpLimits())
+async def closing(listener: Listener) -> AsyncIterator[Listener]:
+    """The listener, closed at the end whatever happens: uvloop does not end a loop with open servers."""
     try:
         yield listener
     finally:
         await listener.close()
+
+
+@asynccontextmanager
+async def serving(app: App, limits: HttpLimits | None = None) -> AsyncIterator[Listener]:
+    async with closing(await listen_tcp(app, "127.0.0.1", 0, limits=limits or HttpLimits())) as listener:
+        yield listener
 
 
 def post(body: bytes, path: str = "/", *, headers: str = "", version: str = "1.1") -> bytes:

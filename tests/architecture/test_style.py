@@ -22,6 +22,8 @@ TASK_OWNERS = {
     "xenapi_core/server/http.py:_reply": "the service keeps the tasks of its connections, and drain() awaits them",
     "xenapi_core/server/runtime.py:running": "the exit stack cancels and awaits the sweeper of sessions",
     "xenapi_core/engine/engine.py:_own": "the engine keeps its tasks in sets, and cancels and awaits them in close()",
+    "xenapi_core/testing/virtual_time.py:drive": "it awaits or cancels what it was given before it returns",
+    "xenapi_core/testing/hypervisor_conformance.py:a_cancelled_create_leaves_nothing": "cancelled in the next lines",
     "xenapi_core/drivers/sim/hypervisor.py:_wait_for_agent": "the simulated world keeps guest tasks until close()",
 }
 CLOCK = "xenapi_core/clock.py"

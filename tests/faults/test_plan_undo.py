@@ -212,7 +212,7 @@ def wrap(pool: SimPool, rules: list[FaultRule]) -> list[Faulty]:
     wrapped = []
     for drivers in (pool.engine.hypervisors, pool.engine.storages):
         for ref, driver in drivers.items():
-            drivers[ref] = faulty = Faulty(driver, rules, pool.clock)  # type: ignore[assignment]
+            drivers[ref] = faulty = Faulty(driver, rules, pool.clock)
             wrapped.append(faulty)
     return wrapped
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -13,14 +14,14 @@ from xenapi_core.testing.pool import TEST_CALLER, SimPool, sim_pool
 from xenapi_core.testing.virtual_time import drive
 
 
-async def begun(pool: SimPool, wire_name: str, *args: object) -> asyncio.Task[object]:
+async def begun(pool: SimPool, wire_name: str, *args: Any) -> asyncio.Task[Any]:
     """A call in progress."""
     task = asyncio.ensure_future(pool.engine.perform(wire_name, args, TEST_CALLER))
     await pool.pass_time(0)
     return task
 
 
-async def refused(pool: SimPool, wire_name: str, *args: object) -> list[str]:
+async def refused(pool: SimPool, wire_name: str, *args: Any) -> list[str]:
     with pytest.raises(ApiError) as failure:
         await pool.call(wire_name, *args)
     return failure.value.description
@@ -222,7 +223,7 @@ def test_undo_that_fails_leaves_records_that_tell_the_truth(caplog: pytest.LogCa
         async with sim_pool() as pool:
             vm = pool.add_vm()
             (host,) = pool.hosts
-            pool.engine.hypervisors[host] = Faulty(  # type: ignore[assignment]
+            pool.engine.hypervisors[host] = Faulty(
                 pool.engine.hypervisors[host],
                 [FaultRule("create", reached=True), FaultRule("destroy", count=None)],
                 pool.clock,

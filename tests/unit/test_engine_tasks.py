@@ -64,7 +64,7 @@ def test_progress_grows_in_steps_that_clients_can_follow() -> None:
     async def scene() -> None:
         async with sim_pool() as pool:
             ref = pool.engine.launch("VM.start", (pool.add_vm(), False, False), TEST_CALLER)
-            seen = []
+            seen: list[tuple[float, float]] = []
             for _ in range(600):
                 await pool.pass_time(0.01)
                 progress = pool.store.get(ref)["progress"]

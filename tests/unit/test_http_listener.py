@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from http_client import BIG, LOOPS, Probe, connected, get, post, run
+from http_client import BIG, LOOPS, Probe, closing, connected, get, post, run
 
 from xenapi_core.clock import RealClock
 from xenapi_core.server.listener import ListenError, listen_tcp, listen_unix
@@ -41,13 +41,10 @@ def refused(opening) -> str:
 
 def test_a_name_with_two_addresses_gets_one_free_port(loop):
     async def body():
-        listener = await listen_tcp(Probe().app(), "", 0)
-        try:
+        async with closing(await listen_tcp(Probe().app(), "", 0)) as listener:
             assert listener.port > 0
             async with connected(listener) as client:
                 assert (await client.ask(get("/hello"))).status == 200
-        finally:
-            await listener.close()
 
     run(body(), loop)
 
@@ -72,12 +69,10 @@ def test_a_port_that_is_none_is_told():
 
 def test_a_port_can_be_listened_on_again_at_once(loop):
     async def body():
-        first = await listen_tcp(Probe().app(), "127.0.0.1", 0)
-        async with connected(first) as client:
+        async with closing(await listen_tcp(Probe().app(), "127.0.0.1", 0)) as first, connected(first) as client:
             await client.ask(get("/hello", headers="Connection: close\r\n"))
-        await first.close()
-        second = await listen_tcp(Probe().app(), "127.0.0.1", first.port)
-        await second.close()
+        async with closing(await listen_tcp(Probe().app(), "127.0.0.1", first.port)) as second:
+            assert second.port == first.port
 
     run(body(), loop)
 
@@ -86,15 +81,14 @@ def test_a_unix_socket_is_private_and_knows_who_calls(tmp_path, loop):
     async def body():
         probe = Probe()
         path = tmp_path / "made" / "for" / "it" / "api.sock"
-        listener = await listen_unix(probe.app(), path)
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        assert os.listdir(path.parent) == ["api.sock"]
-        async with connected(listener) as client:
-            assert (await client.ask(post(b"x"))).body == b"x"
-        peer = probe.requests[0].peer
-        assert (peer.transport, peer.uid, peer.certificate) == ("unix", os.getuid(), None)
-        await listener.close()
+        async with closing(await listen_unix(probe.app(), path)) as listener:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+            assert os.listdir(path.parent) == ["api.sock"]
+            async with connected(listener) as client:
+                assert (await client.ask(post(b"x"))).body == b"x"
+            peer = probe.requests[0].peer
+            assert (peer.transport, peer.uid, peer.certificate) == ("unix", os.getuid(), None)
         assert not path.exists()
 
     run(body(), loop)
@@ -107,11 +101,10 @@ def test_a_socket_file_left_by_a_crash_is_replaced(tmp_path, loop):
     assert path.exists()
 
     async def body():
-        listener = await listen_unix(Probe().app(), path, 0o666)
-        assert stat.S_IMODE(path.stat().st_mode) == 0o666
-        async with connected(listener) as client:
-            assert (await client.ask(get("/hello"))).status == 200
-        await listener.close()
+        async with closing(await listen_unix(Probe().app(), path, 0o666)) as listener:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o666
+            async with connected(listener) as client:
+                assert (await client.ask(get("/hello"))).status == 200
 
     run(body(), loop)
 
@@ -120,12 +113,11 @@ def test_a_socket_somebody_answers_is_left_alone(tmp_path):
     path = tmp_path / "api.sock"
 
     async def body():
-        first = await listen_unix(Probe().app(), path)
-        with pytest.raises(ListenError, match="another program listens there"):
-            await listen_unix(Probe().app(), path)
-        async with connected(first) as client:
-            assert (await client.ask(get("/hello"))).status == 200
-        await first.close()
+        async with closing(await listen_unix(Probe().app(), path)) as first:
+            with pytest.raises(ListenError, match="another program listens there"):
+                await listen_unix(Probe().app(), path)
+            async with connected(first) as client:
+                assert (await client.ask(get("/hello"))).status == 200
 
     run(body())
 
@@ -140,12 +132,11 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
 def test_the_socket_of_a_successor_is_not_removed(tmp_path):
     async def body():
         path = tmp_path / "api.sock"
-        first = await listen_unix(Probe().app(), path)
-        path.unlink()
-        second = await listen_unix(Probe().app(), path)
-        await first.close()
-        assert path.exists()
-        await second.close()
+        async with closing(await listen_unix(Probe().app(), path)) as first:
+            path.unlink()
+            async with closing(await listen_unix(Probe().app(), path)):
+                await first.close()
+                assert path.exists()
 
     run(body())
 
@@ -170,8 +161,7 @@ def test_tls_serves_the_same_requests_and_sees_the_client_certificate(tmp_path, 
     async def body():
         probe = Probe()
         settings = server_context(certificate, key, client_ca=theirs)
-        listener = await listen_tcp(probe.app(), "127.0.0.1", 0, settings)
-        try:
+        async with closing(await listen_tcp(probe.app(), "127.0.0.1", 0, settings)) as listener:
             async with connected(listener, context) as client:
                 assert (await client.ask(post(b"secret"))).body == b"secret"
                 assert (await client.ask(get("/big"))).body == BIG
@@ -180,8 +170,6 @@ def test_tls_serves_the_same_requests_and_sees_the_client_certificate(tmp_path, 
             peer = probe.requests[0].peer
             assert peer.transport == "tls"
             assert peer.certificate == (ssl.PEM_cert_to_DER_cert(theirs.read_text()) if presented else None)
-        finally:
-            await listener.close()
 
     run(body(), loop)
 
@@ -215,12 +203,11 @@ def test_plain_http_on_a_tls_port_disturbs_nobody(tmp_path, loop):
 
     async def body():
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
-        listener = await listen_tcp(Probe().app(), "127.0.0.1", 0, server_context(certificate, key))
-        async with connected(listener) as client:
-            await client.send(get("/hello"))
-            await client.reader.read()
-        async with connected(listener, context) as client:
-            assert (await client.ask(get("/hello"))).body == b"hello"
-        await listener.close()
+        async with closing(await listen_tcp(Probe().app(), "127.0.0.1", 0, server_context(certificate, key))) as listener:
+            async with connected(listener) as client:
+                await client.send(get("/hello"))
+                await client.reader.read()
+            async with connected(listener, context) as client:
+                assert (await client.ask(get("/hello"))).body == b"hello"
 
     run(body(), loop)

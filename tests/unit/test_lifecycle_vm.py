@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF, Ids
@@ -287,6 +289,41 @@ def test_disk_that_resets_at_boot_is_in_no_saved_state(operation: str) -> None:
     vdi = world.add("VDI", on_boot="reset")
     world.add("VBD", VM=world.ref, VDI=vdi, userdevice="0")
     assert world.error(operation) == ["VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_allowed_operations_are_exactly_those_the_check_lets_pass(data: st.DataObject) -> None:
+    pick = data.draw
+    flags = {
+        name: pick(st.booleans(), label=name)
+        for name in ("is_a_template", "is_a_snapshot", "is_control_domain", "is_default_template")
+    }
+    operations = st.sampled_from(VM_OPERATIONS.values)
+    world = World(
+        power_state=pick(st.sampled_from(VM_POWER_STATE.values)),
+        current_operations=pick(st.dictionaries(st.sampled_from("ab"), operations, max_size=2)),
+        blocked_operations=pick(st.dictionaries(operations, st.just("no"), max_size=2)),
+        platform=pick(st.sampled_from([{}, {"nomigrate": "true"}, {"nested-virt": "true"}, {"nomigrate": "false"}])),
+        other_config=pick(st.sampled_from([{}, {"default_template": "true"}, {"default_template": "no"}])),
+        appliance=pick(st.sampled_from([NULL_REF, "OpaqueRef:a"])),
+        **flags,
+    )
+    world.change(world.metrics, current_domain_type=pick(st.sampled_from(["pv", "hvm", "unspecified"])))
+    keys = ("feature-suspend", "feature-shutdown", "feature-vcpu-hotplug", "data-cant-suspend-reason")
+    other = {key: pick(st.sampled_from(["1", "0"])) for key in keys if pick(st.booleans())}
+    if pick(st.booleans()):
+        agent = world.add("VM_guest_metrics", other=other, PV_drivers_detected=pick(st.booleans()))
+        world.change(world.ref, guest_metrics=agent)
+
+    def passes(operation: str) -> bool:
+        try:
+            world.check(operation)
+        except ApiError:
+            return False
+        return True
+
+    assert world.allowed() == tuple(name for name in VM_OPERATIONS.values if name not in NOT_LISTED and passes(name))
 
 
 def test_vm_in_an_appliance_does_not_become_a_template() -> None:

@@ -39,7 +39,7 @@ async def refused(pool: SimPool, wire_name: str, *args: Any) -> list[str]:
 def test_vbd_create_refuses(changes: dict[str, Any], error: list[str]) -> None:
     async def scene() -> None:
         async with sim_pool() as pool:
-            values = pool.vbd_values(pool.add_vm(), pool.add_vdi(), "1", **changes)
+            values = pool.vbd_values(pool.add_vm(), pool.add_vdi(), "1") | changes
             assert await refused(pool, "VBD.create", values) == error
 
     asyncio.run(scene())

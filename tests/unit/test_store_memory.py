@@ -263,6 +263,17 @@ def test_related_objects_come_oldest_first_however_they_came(store: MemoryStore)
     assert store.related("v", "VBDs") == ("a", "c", "d")
 
 
+def test_what_a_transaction_makes_comes_after_the_youngest_that_exists(store: MemoryStore) -> None:
+    make(store, "VM", "v")
+    make(store, "VBD", "youngest", VM="v")
+    txn = store.begin()
+    txn.create("VBD", "new", {"uuid": "new", "VM": "v"})
+    txn.update("youngest", uuid="changed after the other was made")
+    assert txn.related("v", "VBDs") == ("youngest", "new")
+    store.commit(txn)
+    assert store.related("v", "VBDs") == ("youngest", "new")
+
+
 def test_references_to_what_is_gone_or_not_yet_there_are_answered(store: MemoryStore) -> None:
     make(store, "VBD", "b", VM="v")
     assert store.related("v", "VBDs") == ("b",)

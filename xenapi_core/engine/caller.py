@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xenapi_core.ids import NULL_REF
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -17,6 +15,3 @@ class Caller:
     originator: str = ""
     address: str = ""
     local_root: bool = False
-
-
-SYSTEM = Caller(NULL_REF, "", frozenset(), originator="xencim")  # what the engine does by itself

@@ -25,7 +25,7 @@ from typing import Any, Final
 import xenapi_core.engine.plans  # noqa: F401 - registers the plans
 from xenapi_core.clock import Clock
 from xenapi_core.drivers.api import Hypervisor, Storage
-from xenapi_core.engine.caller import SYSTEM, Caller
+from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.failures import as_api_error
 from xenapi_core.engine.plan import PLANS, Plan, Step, World
 from xenapi_core.engine.reconcile import Reconciler, clear_claims
@@ -71,9 +71,9 @@ class Engine:
         self.contention_timeout = contention_timeout
         self.hypervisors: dict[str, Hypervisor] = {}
         self.storages: dict[str, Storage] = {}
-        self.tasks = Tasks(self.world, render_result)
-        self.reconciler = Reconciler(self)
         self._runs: dict[str, Work] = {}
+        self.tasks = Tasks(self.world, render_result, self._runs)
+        self.reconciler = Reconciler(self)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}  # claimed object -> who waits for its release
         self._owned: set[asyncio.Task[Any]] = set()
         self._background: set[asyncio.Task[Any]] = set()
@@ -380,7 +380,7 @@ class Engine:
     async def _collect(self) -> None:
         while True:
             await self.world.clock.sleep(COLLECT_EVERY)
-            self.tasks.collect(self._runs)
+            self.tasks.collect()
 
 
 def _uncancel() -> None:
@@ -388,6 +388,3 @@ def _uncancel() -> None:
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
-
-
-__all__ = ["SYSTEM", "Engine"]

@@ -9,7 +9,7 @@ Theory of operation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Container
 from typing import Any, Final
 
 from xenapi_core.engine.caller import Caller
@@ -33,8 +33,9 @@ RenderResult = Callable[[Type | None, Any], str]
 class Tasks:
     """Writes task records; see the module's theory of operation."""
 
-    def __init__(self, world: World, render_result: RenderResult) -> None:
+    def __init__(self, world: World, render_result: RenderResult, working: Container[str]) -> None:
         self.world = world
+        self.working = working  # tasks that a run of the engine works for
         self.render_result = render_result
         self._quiet_since: dict[str, tuple[int, int]] = {}  # pending task -> (its revision, when first seen with it)
         self._told: dict[str, float] = {}  # task -> clock time of its last progress
@@ -108,16 +109,15 @@ class Tasks:
         txn.delete(ref)
         self.world.store.commit(txn)
 
-    def collect(self, working: Collection[str] = ()) -> None:
-        """Remove what nobody will ask for any more (rule 2). `working`: tasks with a run."""
+    def collect(self) -> None:
+        """Remove what nobody will ask for any more (rule 2)."""
         now = self.world.clock.now()
         tasks = self.world.store.all("task")
         ended = sorted((t for t in tasks.values() if t["status"] != PENDING), key=lambda t: t["finished"])
         surplus = len(tasks) - KEPT
         gone = [t.ref for n, t in enumerate(ended) if n < surplus or now - t["finished"] > KEEP_ENDED]
-        gone += [
-            t.ref for t in tasks.values() if t["status"] == PENDING and t.ref not in working and self._stale(t, now)
-        ]
+        waiting = (t for t in tasks.values() if t["status"] == PENDING and t.ref not in self.working)
+        gone += [t.ref for t in waiting if self._stale(t, now)]
         if gone:
             txn = self.world.store.begin()
             for ref in gone:

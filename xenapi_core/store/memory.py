@@ -198,7 +198,7 @@ class MemoryStore:
 
     def oldest_first(self, refs: Iterable[str]) -> tuple[str, ...]:
         """`refs` in creation order; those that do not exist yet last, in the order given."""
-        return tuple(sorted(refs, key=lambda ref: self._serials.get(ref, self._serial)))
+        return tuple(sorted(refs, key=lambda ref: self._serials.get(ref, self._serial + 1)))
 
     # Writing
 

@@ -33,8 +33,11 @@ MIB: Final = 1 << 20
 class Bench(Protocol):
     """What a check needs of the place where a driver is tried."""
 
-    hypervisor: Hypervisor
-    clock: Clock
+    @property
+    def hypervisor(self) -> Hypervisor: ...
+
+    @property
+    def clock(self) -> Clock: ...
 
     async def volume(self, size: int) -> str:
         """A new volume of `size` bytes; its uuid."""
@@ -168,7 +171,7 @@ async def a_cancelled_create_leaves_nothing(t: Trial) -> None:
     spec = await t.spec()
     free = await t.free()
     creation = asyncio.ensure_future(t.driver.create(spec, False, t.told.append))
-    await asyncio.sleep(0)
+    await asyncio.wait({creation}, timeout=0)  # one turn of the loop: it has begun
     creation.cancel()
     await asyncio.gather(creation, return_exceptions=True)
     assert creation.cancelled(), "create is not over after one turn of the loop"

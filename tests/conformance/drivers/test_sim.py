@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from xenapi_core.clock import Clock, RealClock, VirtualClock
-from xenapi_core.drivers.api import DomainSpec, DriverError, PowerState
+from xenapi_core.drivers.api import DiskSpec, DomainSpec, DriverError, PowerState
 from xenapi_core.drivers.sim import SimWorld
 from xenapi_core.ids import Ids
 from xenapi_core.testing.hypervisor_conformance import CHECKS, Bench, Check, run_check
@@ -49,7 +49,7 @@ async def bench(clock: Clock) -> AsyncIterator[SimBench]:
 
 @pytest.mark.parametrize("clock", [VirtualClock, lambda: RealClock(speed=1000.0)], ids=["virtual", "real"])
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_simulator_conforms(check: Check, clock: Callable[[], Clock]) -> None:
+def test_simulator_passes_the_conformance_check(check: Check, clock: Callable[[], Clock]) -> None:
     @asynccontextmanager
     async def make() -> AsyncIterator[Bench]:
         async with bench(clock()) as made:
@@ -157,8 +157,6 @@ def test_volumes_are_thin_and_a_full_repository_refuses() -> None:
 def test_attached_volume_cannot_be_destroyed() -> None:
     async def scene() -> None:
         async with bench(VirtualClock()) as made:
-            from xenapi_core.drivers.api import DiskSpec
-
             volume = await drive(made.clock, made.volume(GIB))
             spec = DomainSpec(
                 made.uuid(), "m", GIB, GIB, GIB, 1, 1, "pv", (DiskSpec(made.uuid(), volume, "0", "Disk", False),)

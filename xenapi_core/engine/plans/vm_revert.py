@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any, Final
 
 from xenapi_core.drivers.api import DriverError
@@ -18,11 +20,15 @@ from xenapi_core.engine.plans.vm_records import (
 )
 from xenapi_core.engine.plans.volumes import clone_step, forget_volume, record_volume
 from xenapi_core.engine.transition import enter_halted
-from xenapi_core.errors import E
+from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
-from xenapi_core.model.lifecycle import check_vm_operation
+from xenapi_core.model.lifecycle import check_vm_operation, other_operation, spelled
 from xenapi_core.model.power import HALTED, SUSPENDED
 from xenapi_core.store.api import Txn, Version
+
+log = logging.getLogger(__name__)
+
+DESTROY_WITHIN: Final = 60.0  # seconds of real time a driver has to end a machine or to destroy a volume
 
 # What stays the VM's own when the rest goes back to what it was at the snapshot.
 _KEPT: Final = frozenset(
@@ -39,7 +45,8 @@ def plan_revert(world: World, snapshot: str) -> Plan:
     record = world.store.get(snapshot, "VM")
     check_vm_operation(world.store, record, "revert")
     vm = world.store.get(record["snapshot_of"], "VM")
-    check_vm_operation(world.store, vm, "snapshot")  # the target must be idle, and not a template
+    if vm["current_operations"]:
+        raise other_operation("VM", vm.ref, {task: spelled(op) for task, op in vm["current_operations"].items()})
     disks = new_disks(world, record, "clone", lambda vdi, uuid: clone_step(vdi, uuid, "clone"))
     saved = world.store.find(record["suspend_VDI"]) if record["power_state"] == SUSPENDED else None
     image, image_uuid = world.ids.ref(), world.ids.uuid()
@@ -48,7 +55,7 @@ def plan_revert(world: World, snapshot: str) -> Plan:
     steps = [disk.step for disk in disks]
     if saved is not None:
         steps.append(clone_step(saved, image_uuid, "clone"))
-    steps.append(Step("let go of the old state", lambda run: _let_go(run, vm, old, before), deadline=None))
+    steps.append(Step("let go of the old state", lambda run: _let_go(run, snapshot, vm, old, before), deadline=None))
 
     def finish(run: Run, txn: Txn) -> None:
         enter_halted(world, txn, vm.ref)
@@ -82,19 +89,25 @@ def plan_revert(world: World, snapshot: str) -> Plan:
     )
 
 
-async def _let_go(run: Run, vm: Version, old: list[Version], image: Version | None) -> None:
-    """End the machine, then destroy what it leaves; a disk that cannot be destroyed keeps its record."""
+async def _let_go(run: Run, snapshot: str, vm: Version, old: list[Version], image: Version | None) -> None:
+    """End the machine, then destroy what it leaves; a disk that cannot be destroyed keeps its record.
+
+    Not interruptible (no deadline of the engine's): what is destroyed cannot be brought back.
+    """
     run.results["gone"] = gone = set()
     if vm["power_state"] not in (HALTED, SUSPENDED):
         try:
-            await run.hypervisor(vm["resident_on"]).destroy(vm["uuid"])
-        except DriverError as error:
-            if error.kind != "not_found":
-                raise E.VM_REVERT_FAILED(vm.ref, vm.ref) from error
+            async with asyncio.timeout(DESTROY_WITHIN):
+                await run.hypervisor(vm["resident_on"]).destroy(vm["uuid"])
+        except (DriverError, TimeoutError) as error:
+            if not isinstance(error, DriverError) or error.kind != "not_found":
+                raise E.VM_REVERT_FAILED(snapshot, vm.ref) from error
     for vdi in (*old, *(() if image is None else (image,))):
         try:
-            await run.storage(vdi["SR"]).destroy(vdi["uuid"])
-        except DriverError:
+            async with asyncio.timeout(DESTROY_WITHIN):
+                await run.storage(vdi["SR"]).destroy(vdi["uuid"])
+        except (ApiError, DriverError, TimeoutError) as error:
+            log.warning("disk %s could not be destroyed: %s", vdi["uuid"], error)
             continue
         gone.add(vdi.ref)
         run.results["usage", vdi["SR"]] = None
