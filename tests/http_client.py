@@ -196,7 +196,8 @@ async def serving(app: App, limits: HttpLimits | None = None) -> AsyncIterator[L
 
 def post(body: bytes, path: str = "/", *, headers: str = "", version: str = "1.1") -> bytes:
     return (
-        f"POST {path} HTTP/{version}\r\nHost: test\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode("latin-1") + body
+        f"POST {path} HTTP/{version}\r\nHost: test\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode("latin-1")
+        + body
     )
 
 

@@ -39,7 +39,7 @@ CIM = {
     "operations": (("operations",), ("schema", "wire", "query", "mapping", "jobs", "profiles")),
     "indications": (("indications",), ("schema", "wire", "query", "mapping", "jobs", "profiles", "operations")),
     "composition": (
-        ("provider", "service"),
+        ("provider", "service", "app"),
         ("schema", "wire", "query", "mapping", "jobs", "profiles", "operations", "indications"),
     ),
 }

@@ -161,7 +161,11 @@ def test_an_endless_trailer_is_ended():
     [
         post(b"x" * 1001),
         get("/", method="POST", headers="Content-Length: 1000000000\r\n"),
-        get("/", method="POST", headers="Transfer-Encoding: chunked\r\n") + b"200\r\n" + b"x" * 512 + b"\r\n200\r\n" + b"x" * 512,
+        get("/", method="POST", headers="Transfer-Encoding: chunked\r\n")
+        + b"200\r\n"
+        + b"x" * 512
+        + b"\r\n200\r\n"
+        + b"x" * 512,
     ],
 )
 def test_bodies_are_bounded_by_the_route(data):

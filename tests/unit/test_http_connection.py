@@ -305,7 +305,9 @@ def test_a_listener_answers_no_more_connections_than_it_may():
 def test_a_tunnel_is_refused_and_nothing_after_the_request_is_read(loop):
     async def test(listener, probe):
         async with connected(listener) as client:
-            await client.send(get("/x", method="CONNECT", headers="Upgrade: x\r\nContent-Length: 3\r\n") + get("/hello"))
+            await client.send(
+                get("/x", method="CONNECT", headers="Upgrade: x\r\nContent-Length: 3\r\n") + get("/hello")
+            )
             assert (await client.reply()).status == 404
             assert await client.ended()
 

@@ -52,7 +52,9 @@ def test_a_name_with_two_addresses_gets_one_free_port(loop):
 def test_a_taken_port_is_told():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert f"127.0.0.1 port {port}: another program" in refused(lambda: listen_tcp(Probe().app(), "127.0.0.1", port))
+        assert f"127.0.0.1 port {port}: another program" in refused(
+            lambda: listen_tcp(Probe().app(), "127.0.0.1", port)
+        )
 
 
 def test_an_address_of_another_machine_is_told():
@@ -203,7 +205,9 @@ def test_plain_http_on_a_tls_port_disturbs_nobody(tmp_path, loop):
 
     async def body():
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
-        async with closing(await listen_tcp(Probe().app(), "127.0.0.1", 0, server_context(certificate, key))) as listener:
+        async with closing(
+            await listen_tcp(Probe().app(), "127.0.0.1", 0, server_context(certificate, key))
+        ) as listener:
             async with connected(listener) as client:
                 await client.send(get("/hello"))
                 await client.reader.read()

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from wire_cases import RECORD, THING, golden, same, typed
 
 from xenapi_core.errors import ApiError
-from xenapi_core.model.types import FLOAT, STRING, DateTimeType, MapType, OptionType, Record, Set, SetType, format_datetime
+from xenapi_core.model.types import (
+    FLOAT,
+    STRING,
+    DateTimeType,
+    MapType,
+    OptionType,
+    Record,
+    Set,
+    SetType,
+    format_datetime,
+)
 from xenapi_core.wire.api import Call, WireError
 from xenapi_core.wire.jsonrpc import JsonRpc
 
@@ -78,7 +88,7 @@ def test_version_2_takes_params_in_four_forms(params, expected):
         '{"method":"m","params":[' + ",".join("1" * 300) + '],"id":1}',
         '{"method":"m","params":' + "[" * 70 + "]" * 70 + ',"id":1}',
         '{"method":"m","params":' + "[" * 5000 + "]" * 5000 + ',"id":1}',
-        '{"method":"m","params":[{"a":' * 1 + '{"a":' * 70 + "1" + "}" * 71 + '],"id":1}',
+        '{"method":"m","params":[' + '{"a":' * 70 + "1" + "}" * 70 + '],"id":1}',
         '{"method":"m","params":["' + "x" * 400_000 + '"],"id":1}',
     ],
 )  # fmt: skip

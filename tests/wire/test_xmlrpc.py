@@ -284,7 +284,9 @@ def test_nesting_is_read_up_to_the_limit():
 
 
 def test_parameters_are_counted():
-    body = b"<methodCall><methodName>m</methodName><params>" + b"<param><value/></param>" * 257 + b"</params></methodCall>"
+    body = (
+        b"<methodCall><methodName>m</methodName><params>" + b"<param><value/></param>" * 257 + b"</params></methodCall>"
+    )
     with pytest.raises(WireError, match="256"):
         CODEC.decode(body)
 
@@ -321,7 +323,9 @@ def test_damaged_requests_raise_nothing_but_the_two_errors(seed, data):
     body = bytearray(seed)
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(body)))
-        new = data.draw(st.binary(max_size=4) | st.sampled_from([b"<", b"</value>", b"<value>", b"<!DOCTYPE", b"&#0;", b"]]>"]))
+        new = data.draw(
+            st.binary(max_size=4) | st.sampled_from([b"<", b"</value>", b"<value>", b"<!DOCTYPE", b"&#0;", b"]]>"])
+        )
         body[at : at + data.draw(st.integers(0, 8))] = new
     try:
         CODEC.decode(bytes(body))

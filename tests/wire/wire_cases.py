@@ -79,9 +79,9 @@ def golden(name: str) -> bytes:
 
 
 # Everything XML can carry: control characters and the two noncharacters are dropped by the encoder, tested apart.
-texts = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\ufffe\uffff", min_codepoint=32)) | st.text(
-    'a&<>"\t\n\r]', max_size=8
-)
+texts = st.text(
+    st.characters(blacklist_categories=["Cs"], blacklist_characters="\ufffe\uffff", min_codepoint=32)
+) | st.text('a&<>"\t\n\r]', max_size=8)
 refs = st.uuids().map(lambda uuid: f"OpaqueRef:{uuid}")
 moments = st.integers(-62135596800, 253402300799)
 floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -89,7 +89,9 @@ keys = st.sampled_from([STRING, INT, Ref("VM"), POWER])
 scalars = st.sampled_from([STRING, INT, FLOAT, BOOL, DATETIME, POWER, Ref("VM")])
 types = st.recursive(
     scalars,
-    lambda inner: inner.map(Set) | st.builds(Map, keys, inner) | inner.filter(lambda t: not isinstance(t, OptionType)).map(Option),
+    lambda inner: (
+        inner.map(Set) | st.builds(Map, keys, inner) | inner.filter(lambda t: not isinstance(t, OptionType)).map(Option)
+    ),
     max_leaves=4,
 )
 
