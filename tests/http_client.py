@@ -1,19 +1,19 @@
-"""A raw HTTP client and a small endpoint for tests of the HTTP layer: real sockets, and every byte in the test's hand."""
+"""A raw HTTP client and a small endpoint for tests of the HTTP layer: real sockets, and every byte in a test's hand."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import uvloop
 
-from xenapi_core.server.service import HttpLimits
 from xenapi_core.server.listener import Listener, listen_tcp
 from xenapi_core.server.routes import App, Request, Response, Route
+from xenapi_core.server.service import HttpLimits
 
 DEADLINE = 10.0
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -97,10 +97,8 @@ class Client:
 
     async def close(self) -> None:
         self.writer.close()
-        try:
+        with suppress(ConnectionError, ssl.SSLError):
             await self.writer.wait_closed()
-        except (ConnectionError, ssl.SSLError):
-            pass
 
 
 @asynccontextmanager
@@ -203,6 +201,12 @@ def post(body: bytes, path: str = "/", *, headers: str = "", version: str = "1.1
 
 def get(path: str, *, method: str = "GET", headers: str = "", version: str = "1.1") -> bytes:
     return f"{method} {path} HTTP/{version}\r\nHost: test\r\n{headers}\r\n".encode("latin-1")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when `condition()` holds; `run` bounds how long that may take."""
+    while not condition():  # noqa: ASYNC110 - what is asked for has no event
+        await asyncio.sleep(0.001)
 
 
 async def alive(listener: Listener) -> bool:

@@ -34,6 +34,7 @@ def tour():
     yield page.decode()
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
+    process.stdout.close()
 
 
 def run(command: str) -> str:

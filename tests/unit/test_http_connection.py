@@ -7,7 +7,7 @@ import logging
 import re
 
 import pytest
-from http_client import BIG, LOOPS, Probe, alive, connected, get, post, run, serving
+from http_client import BIG, LOOPS, Probe, alive, connected, get, post, run, serving, until
 
 from xenapi_core.server.routes import App, Response, Route
 from xenapi_core.server.service import HttpLimits
@@ -295,8 +295,7 @@ def test_a_listener_answers_no_more_connections_than_it_may():
         probe = Probe()
         async with serving(probe.app(), HttpLimits(max_connections=2)) as listener:
             await test(listener, probe)
-            while listener.service.connections:
-                await asyncio.sleep(0)
+            await until(lambda: not listener.service.connections)
             assert await alive(listener)
 
     run(body())

@@ -250,7 +250,7 @@ class HttpProtocol(asyncio.Protocol):
             self._request, self._wants_continue = request, wants
 
     def _why(self, error: Exception, line: bytes) -> tuple[int, str]:
-        """The status and reason for bytes the parser gave up on; `line` begins with the request line, if it is known."""
+        """The status and reason for bytes the parser gave up on; `line` begins with the request line, if known."""
         refusal = self._refusal
         if refusal is not None:
             return refusal
