@@ -34,6 +34,7 @@ from xenapi_core.model.types import (
     format_datetime,
 )
 from xenapi_core.wire.api import Call, WireError
+from xenapi_core.wire.flat import flat_call
 from xenapi_core.wire.limits import DEFAULT, Limits, XmlError, declared_encoding, parse_xml
 
 INVALID_UTF8: Final = "Invalid UTF-8 string in parameter"
@@ -335,6 +336,13 @@ class XmlRpc:
         self._renderers = Renderers(_compile)
 
     def decode(self, body: bytes) -> Call:
+        simple = flat_call(body)
+        if simple is not None and len(simple[1]) <= self.limits.max_params and len(body) <= self.limits.max_body:
+            return Call(*simple)
+        return self.decode_document(body)
+
+    def decode_document(self, body: bytes) -> Call:
+        """`decode` without the short cut for simple requests (flat.py)."""
         try:
             root = parse_xml(body, self.limits)
         except XmlError as error:
