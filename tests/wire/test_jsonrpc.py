@@ -64,7 +64,7 @@ def test_a_bare_reply_is_an_ordinary_result():
     assert json.loads(CODEC.bare(V2, names)) == {"jsonrpc": "2.0", "result": ["VM.start"], "id": 17}
 
 
-def test_fragments_nest():
+def test_fragments_nest_inside_each_other():
     inner = CODEC.struct([('a"b', CODEC.integer(3)), ("c", CODEC.array([]))])
     assert json.loads(CODEC.array([inner, CODEC.value(STRING, "x")])) == [{'a"b': 3, "c": []}, "x"]
 

@@ -13,11 +13,13 @@ from typing import Any, Final
 
 # Character data that means itself: no markup, no carriage return (XML makes it a newline), nothing XML forbids.
 _TEXT: Final = r"[^<>&\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]*"
-_SCALAR: Final = rf"<value>(?:{_TEXT}|<string>{_TEXT}</string>|<boolean>[01]</boolean>|<(?:int|i4|i8)>-?[0-9]{{1,18}}</(?:int|i4|i8)>)</value>"
+_TYPED: Final = rf"<string>{_TEXT}</string>|<boolean>[01]</boolean>|<(?:int|i4|i8)>-?[0-9]{{1,18}}</(?:int|i4|i8)>"
+_PARAM: Final = rf"<param>[ \t\n]*<value>(?:{_TEXT}|{_TYPED})</value>[ \t\n]*</param>"
+_ENCODING: Final = r"(?: encoding=(?:'[Uu][Tt][Ff]-8'|\"[Uu][Tt][Ff]-8\"))?"
 _CALL: Final = re.compile(
-    r"(?:<\?xml version=(?:'1\.0'|\"1\.0\")(?: encoding=(?:'[Uu][Tt][Ff]-8'|\"[Uu][Tt][Ff]-8\"))? ?\?>)?[ \t\n]*"
+    rf"(?:<\?xml version=(?:'1\.0'|\"1\.0\"){_ENCODING} ?\?>)?[ \t\n]*"
     r"<methodCall>[ \t\n]*<methodName>([A-Za-z0-9_.:-]+)</methodName>[ \t\n]*<params>"
-    rf"((?:[ \t\n]*<param>[ \t\n]*{_SCALAR}[ \t\n]*</param>)*)"
+    rf"((?:[ \t\n]*{_PARAM})*)"
     r"[ \t\n]*</params>[ \t\n]*</methodCall>[ \t\n]*\Z"
 )
 _VALUE: Final = re.compile(rf"<value>(?:<(string|boolean|int|i4|i8)>({_TEXT})</([a-z0-9]+)>|({_TEXT}))</value>")
