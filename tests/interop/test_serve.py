@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import XenAPI
 from server_process import start_server
+
+from xenapi_core.clock import RealClock
+from xenapi_core.server.tls import ensure_certificate, fingerprint
 
 SERVE = [sys.executable, "-m", "xenapi_core.cli.main", "serve"]
 FREE = [f"--{name}-port=0" for name in ("xenapi", "xenapi-tls", "wbem", "wbem-tls")]
@@ -211,3 +217,37 @@ def test_ready_file_is_complete_json_whenever_it_exists(tmp_path):
     assert json.loads(path.read_text(encoding="utf-8"))["pid"] == server.process.pid
     assert server.stop() == 0
     assert not path.exists()
+
+
+def test_own_certificate_is_served_and_its_fingerprint_told(serve, tmp_path):
+    own = ensure_certificate(tmp_path, ["localhost"], RealClock())
+    server = serve("--tls-cert", str(own[0]), "--tls-key", str(own[1]))
+    assert server.ready["tls_fingerprint"] == fingerprint(own[0])
+    address = urlsplit(server.ready["wbem_tls"])
+    served = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((address.hostname, address.port)))
+    assert hashlib.sha256(served).hexdigest() == server.ready["tls_fingerprint"].replace(":", "").lower()
+
+
+@pytest.fixture
+def pam_service(tmp_path):
+    """A PAM service of our own whose password is "right"; the system's accounts are not touched."""
+    script = tmp_path / "check"
+    script.write_text("#!/bin/sh\n[ \"$(tr -d '\\0')\" = right ]\n", encoding="utf-8")
+    script.chmod(0o755)
+    path = Path(f"/etc/pam.d/xencim-test-{os.getpid()}")
+    if os.geteuid() != 0:
+        pytest.fail("this test installs a PAM service and needs root for it")
+    path.write_text(
+        f"auth required pam_exec.so quiet expose_authtok {script}\naccount required pam_permit.so\n", encoding="utf-8"
+    )
+    yield path.name
+    path.unlink()
+
+
+def test_pam_checks_passwords_and_only_root_may_log_in(serve, pam_service, login):
+    server = serve("--pam", pam_service, "--speed", "100")
+    assert len(login(server, "root", "right").VM.get_all()) > 12
+    for user, password in (("root", "wrong"), ("nobody", "right"), ("root", "xencim")):
+        with pytest.raises(XenAPI.Failure) as failure:
+            login(server, user, password)
+        assert failure.value.details[0] == "SESSION_AUTHENTICATION_FAILED"

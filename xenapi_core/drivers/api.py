@@ -8,12 +8,13 @@ Theory of operation
 4. Every failure is a `DriverError` with a kind; the engine turns kinds into Xen-API errors.
 5. A call may be cancelled while it waits; then, as when it fails, everything is as before the call (a machine whose
    rebuilding fails or is cancelled in `reboot` or `reset` is gone).
+   A call to a host that is down fails with kind "offline".
 6. `testing.check_hypervisor` is the conformance suite: passing it is what makes a class a driver.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -37,7 +38,8 @@ class Gone(StrEnum):
 class DriverError(Exception):
     """A driver could not do what it was asked.
 
-    kind: "not_found", "exists", "bad_state", "no_memory", "no_space", "in_use", "unsupported", "timeout", "failed".
+    kind: "not_found", "exists", "bad_state", "no_memory", "no_space", "in_use", "unsupported", "timeout", "offline",
+    "failed".
     """
 
     def __init__(self, kind: str, text: str) -> None:
@@ -120,6 +122,31 @@ class DomainEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class HostEvent:
+    """The host itself went down, or came up. What ran on it when it went down is gone, without events of its own."""
+
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MachineUsage:
+    """What one machine uses now: the busy part of each virtual processor (0..1), and memory in bytes."""
+
+    cpus: tuple[float, ...]
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostUsage:
+    """What a host and its machines (by uuid) use now: the busy part of each processor (0..1), and memory in bytes."""
+
+    cpus: tuple[float, ...]
+    memory_total: int
+    memory_free: int
+    machines: Mapping[str, MachineUsage]
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What one host offers. Memory in bytes, speed in MHz."""
 
@@ -137,7 +164,7 @@ class Capabilities:
     hypervisor: str
     hypervisor_version: str
     domain_types: tuple[str, ...]
-    features: frozenset[str] = frozenset()  # "suspend", "hotplug", "balloon", "live_migrate"
+    features: frozenset[str] = frozenset()  # "suspend", "hotplug", "balloon", "live_migrate", "host_power"
 
 
 Progress = Callable[[float], None]
@@ -179,6 +206,41 @@ class Hypervisor(Protocol):
     async def resume(self, spec: DomainSpec, image: str, paused: bool, progress: Progress) -> DomainState:
         """Rebuild the machine from `image`. not_found if the image holds none."""
 
+    async def saved_in(self, image: str) -> str | None:
+        """The machine whose memory volume `image` holds completely; None if it holds none."""
+
+    async def migrate(self, spec: DomainSpec, destination: Hypervisor, progress: Progress) -> DomainState:
+        """Move a running machine to another host of the same kind, and tell its state there.
+
+        The guest runs on all the time: its start_time stays, its domid is a new one of the destination's. The
+        destination is told apart by what its `capabilities` say. Memory is taken at the destination from the beginning
+        and given back here at the end. bad_state unless Running; exists (it is there already); no_memory; offline.
+        """
+
+    async def set_memory(self, uuid: str, target: int) -> int:
+        """Ask the balloon for `target` bytes and wait for it; the bytes it has then. unsupported without an agent."""
+
+    async def set_vcpus(self, uuid: str, count: int) -> None:
+        """Plug virtual processors in or out. bad_state unless Running; unsupported beyond what it was built with."""
+
+    async def send_key(self, uuid: str, key: str) -> None:
+        """A SysRq key for the guest's kernel. bad_state unless Running."""
+
+    async def send_trigger(self, uuid: str, trigger: str) -> None:
+        """What a button would send: nmi, init, reset, power or sleep. unsupported for others; bad_state."""
+
+    async def usage(self) -> HostUsage:
+        """What everything here uses now."""
+
+    async def power_off(self) -> None:
+        """Switch the host off. in_use while machines exist. Followed by HostEvent(up=False)."""
+
+    async def restart(self) -> None:
+        """As power_off, but it comes back by itself: HostEvent(up=True) follows in time."""
+
+    async def power_on(self, mode: str, config: Mapping[str, str]) -> None:
+        """Tell the machine to switch itself on; HostEvent(up=True) follows in time. bad_state if it is up."""
+
     async def attach_disk(self, uuid: str, disk: DiskSpec) -> str:
         """Hot-plug; returns the device name in the guest (xvda). in_use if the position is taken."""
 
@@ -188,7 +250,7 @@ class Hypervisor(Protocol):
 
     async def detach_nic(self, uuid: str, nic: str, force: bool) -> None: ...
 
-    def events(self) -> AsyncIterator[DomainEvent]:
+    def events(self) -> AsyncIterator[DomainEvent | HostEvent]:
         """Everything that happens from the moment of the call on; ends when the driver is closed."""
 
     async def close(self) -> None: ...

@@ -41,6 +41,7 @@ MACHINE: Final[Mapping[str, _Maker]] = {
     "in_use":      lambda a, e: E.OPERATION_NOT_ALLOWED(e.text),
     "unsupported": lambda a, e: E.VM_LACKS_FEATURE(a.vm),
     "timeout":     lambda a, e: E.VM_SHUTDOWN_TIMEOUT(a.vm, "1200"),
+    "offline":     lambda a, e: E.HOST_OFFLINE(a.host),
     "failed":      lambda a, e: E.DOMAIN_BUILDER_ERROR(a.operation, "failed", e.text),
 }
 DEVICE: Final[Mapping[str, _Maker]] = {

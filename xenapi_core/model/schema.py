@@ -76,6 +76,8 @@ class Field:
     persist   False: not journalled; starts with its default after a restart.
     state     "published", "prototyped", "deprecated" or "removed" in the API reference.
     role      least role of the field's setters, when it is not the class's; client_cert: a client certificate does too.
+    reader    least role of the field's getter.
+    secret    its values never reach a log.
     key_roles for maps: {key: least role that may add or remove it}, where that is not `role`; a key that ends in "*"
               stands for all keys with that beginning.
     """
@@ -93,8 +95,10 @@ class Field:
     persist: bool = True
     state: str = "published"
     role: str | None = None
+    reader: str = READ_ONLY
     client_cert: bool = False
     key_roles: Mapping[str, str] = field(default_factory=dict)
+    secret: bool = False
 
     @property
     def required(self) -> bool:
@@ -171,6 +175,7 @@ class Class:
     `has_records` False: nothing is kept either (event).
 
     role       least role of set_F, create and destroy, unless a field or message says otherwise.
+    reader     least role of get_record and the other queries.
     create_role/destroy_role  when they differ from `role`.
     """
 
@@ -187,6 +192,7 @@ class Class:
     has_records: bool = True
     state: str = "published"
     role: str = POOL_OPERATOR
+    reader: str = READ_ONLY
     create_role: str | None = None
     destroy_role: str | None = None
     create_errors: tuple[ErrorCode, ...] = ()
@@ -227,28 +233,29 @@ def derive(cls: Class) -> Iterator[Message]:
 
 
 def _reading(name: str, params: tuple[Param, ...], result: Type, doc: str, **more: Any) -> Message:
-    """A derived message that any role may call, and that never needs a task."""
+    """A derived message that any role may call, unless told otherwise, and that never needs a task."""
     return Message(name, params, result, doc, **{"role": READ_ONLY, "asynchronous": False, "derived": name, **more})
 
 
 def _derive_queries(cls: Class) -> Iterator[Message]:
-    ref, record, state = Ref(cls.name), Record(cls.name), cls.state
+    ref, record = Ref(cls.name), Record(cls.name)
+    more: dict[str, Any] = {"state": cls.state, "role": cls.reader}
     me, expr = Param("self", ref), Param("expr", STRING, "a filter expression")
     refs, records = Set(ref), MapOf(ref, record)
-    yield _reading("get_record", (me,), record, f"All fields of one {cls.name}.", state=state)
-    yield _reading("get_by_uuid", (Param("uuid", STRING),), ref, f"The {cls.name} with that uuid.", state=state)
+    yield _reading("get_record", (me,), record, f"All fields of one {cls.name}.", **more)
+    yield _reading("get_by_uuid", (Param("uuid", STRING),), ref, f"The {cls.name} with that uuid.", **more)
     if cls.get_all:
-        yield _reading("get_all", (), refs, f"References of all objects of class {cls.name}.", state=state)
+        yield _reading("get_all", (), refs, f"References of all objects of class {cls.name}.", **more)
         yield _reading(
-            "get_all_where", (expr,), refs, "References of the objects that match.", state=state, hidden=True
+            "get_all_where", (expr,), refs, "References of the objects that match.", hidden=True, **more
         )
-        yield _reading("get_all_records", (), records, f"All {cls.name} records by reference.", state=state)
+        yield _reading("get_all_records", (), records, f"All {cls.name} records by reference.", **more)
         yield _reading(
-            "get_all_records_where", (expr,), records, "The records that match, by reference.", state=state, hidden=True
+            "get_all_records_where", (expr,), records, "The records that match, by reference.", hidden=True, **more
         )
     if any(f.column == "name__label" for f in cls.fields):  # pool.name_label is outside the namespace "name"
         label = Param("label", STRING)
-        yield _reading("get_by_name_label", (label,), refs, "All objects with that name.", state=state)
+        yield _reading("get_by_name_label", (label,), refs, "All objects with that name.", **more)
 
 
 def _derive_constructor(cls: Class) -> Iterator[Message]:
@@ -257,7 +264,7 @@ def _derive_constructor(cls: Class) -> Iterator[Message]:
     yield Message(
         "create", (args,), ref, f"Make a new {cls.name} from a record of its constructor fields.",
         errors=cls.create_errors, role=cls.create_role or cls.role, asynchronous=cls.create_async, state=cls.state,
-        derived="create",
+        secret=any(f.secret for f in cls.fields), derived="create",
     )  # fmt: skip
     yield Message(
         "destroy", (Param("self", ref),), None, f"Destroy a {cls.name}.",
@@ -268,14 +275,14 @@ def _derive_constructor(cls: Class) -> Iterator[Message]:
 
 def _derive_accessors(cls: Class, f: Field) -> Iterator[Message]:
     me = Param("self", Ref(cls.name))
-    yield _reading(f"get_{f.name}", (me,), f.type, f.doc, derived="get", field=f.name, state=f.state)
+    yield _reading(f"get_{f.name}", (me,), f.type, f.doc, role=f.reader, derived="get", field=f.name, state=f.state)
     if f.access != RW:
         return
 
     def writing(verb: str, params: tuple[Param, ...], doc: str, **more: Any) -> Message:
         return Message(
             f"{verb}_{f.name}", (me, *params), None, doc, role=f.role or cls.role, client_cert=f.client_cert,
-            asynchronous=False, derived=verb, field=f.name, state=f.state, **more,
+            asynchronous=False, derived=verb, field=f.name, state=f.state, secret=f.secret, **more,
         )  # fmt: skip
 
     yield writing("set", (Param("value", f.type),), f"Set {f.name}.")

@@ -7,7 +7,7 @@ test runner. A check uses nothing but the driver's protocol and what the Bench o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
@@ -20,6 +20,7 @@ from xenapi_core.drivers.api import (
     DomainState,
     DriverError,
     Gone,
+    HostEvent,
     Hypervisor,
     NicSpec,
     PowerState,
@@ -47,6 +48,9 @@ class Bench(Protocol):
 
     async def poweroff(self, machine: str) -> None:
         """The guest of `machine` powers off by itself."""
+
+    async def neighbour(self) -> Hypervisor:
+        """Another host that reaches the same volumes; asked for if the driver offers live_migrate."""
 
 
 Make = Callable[[], AbstractAsyncContextManager[Bench]]
@@ -99,8 +103,23 @@ class Trial:
     async def find(self, uuid: str) -> DomainState | None:
         return next((state for state in await self.do(self.driver.domains()) if state.uuid == uuid), None)
 
-    async def free(self) -> int:
-        return (await self.do(self.driver.capabilities())).memory_free
+    async def free(self, driver: Hypervisor | None = None) -> int:
+        return (await self.do((driver or self.driver).capabilities())).memory_free
+
+    async def offers(self, feature: str) -> bool:
+        """Whether the driver says it can; a check of what it cannot is passed."""
+        return feature in (await self.do(self.driver.capabilities())).features
+
+    async def next_event(self, events: AsyncIterator[DomainEvent | HostEvent], machine: str) -> DomainEvent:
+        """The next event of that machine."""
+        while True:
+            event = await self.do(_first(events))
+            if isinstance(event, DomainEvent) and event.uuid == machine:
+                return event
+
+
+async def _first(events: AsyncIterator[DomainEvent | HostEvent]) -> DomainEvent | HostEvent:
+    return await anext(events)
 
 
 async def a_created_machine_runs_and_is_listed(t: Trial) -> None:
@@ -261,6 +280,141 @@ async def an_empty_volume_cannot_be_resumed_from(t: Trial) -> None:
     await t.refuses("not_found", t.driver.resume(spec, image, False, t.told.append))
 
 
+async def a_saved_machine_is_found_in_its_image(t: Trial) -> None:
+    spec = await t.spec()
+    await t.start(spec)
+    image = await t.do(t.bench.volume(512 * MIB))
+    assert await t.do(t.driver.saved_in(image)) is None
+    await t.do(t.driver.suspend(spec.uuid, image, t.told.append))
+    assert await t.do(t.driver.saved_in(image)) == spec.uuid
+    assert await t.do(t.driver.saved_in(t.bench.uuid())) is None
+
+
+async def a_migrated_machine_runs_on_over_there(t: Trial) -> None:
+    if not await t.offers("live_migrate"):
+        return
+    other, spec = await t.do(t.bench.neighbour()), await t.spec()
+    here, there = await t.free(), await t.free(other)
+    before = await t.start(spec)
+    t.told.clear()
+    after = await t.do(t.driver.migrate(spec, other, t.told.append))
+    assert t.told == sorted(t.told)
+    assert t.told[-1] == 1.0
+    assert (after.uuid, after.power_state, after.start_time) == (spec.uuid, PowerState.RUNNING, before.start_time)
+    assert {disk.uuid for disk in after.disks} == {disk.uuid for disk in spec.disks}
+    assert {nic.uuid for nic in after.nics} == {nic.uuid for nic in spec.nics}
+    assert await t.find(spec.uuid) is None
+    assert [state.domid for state in await t.do(other.domains()) if state.uuid == spec.uuid] == [after.domid]
+    assert await t.free() == here
+    assert await t.free(other) <= there - 256 * MIB
+
+
+async def a_migration_runs_the_guest_here_until_it_runs_there(t: Trial) -> None:
+    if not await t.offers("live_migrate"):
+        return
+    other, spec = await t.do(t.bench.neighbour()), await t.spec()
+    await t.start(spec)
+    places: list[tuple[int, int]] = []
+
+    async def look() -> None:
+        here, there = await t.driver.domains(), await other.domains()
+        places.append((len(here), sum(state.uuid == spec.uuid for state in there)))
+
+    looking: list[asyncio.Task[None]] = []
+    await t.do(t.driver.migrate(spec, other, lambda fraction: looking.append(asyncio.ensure_future(look()))))
+    await asyncio.gather(*looking)
+    assert places, "a migration tells its progress"
+    assert set(places) <= {(1, 0), (0, 1)}
+    assert places[0] == (1, 0)
+
+
+async def a_migration_that_is_refused_or_cancelled_leaves_the_machine_here(t: Trial) -> None:
+    if not await t.offers("live_migrate"):
+        return
+    other, spec = await t.do(t.bench.neighbour()), await t.spec()
+    await t.refuses("not_found", t.driver.migrate(spec, other, t.told.append))
+    state, there = await t.start(spec), await t.free(other)
+    await t.refuses("exists", t.driver.migrate(spec, t.driver, t.told.append))
+    moving = asyncio.ensure_future(t.driver.migrate(spec, other, t.told.append))
+    await asyncio.wait({moving}, timeout=0)  # one turn of the loop: it has begun
+    moving.cancel()
+    await asyncio.gather(moving, return_exceptions=True)
+    assert moving.cancelled(), "migrate is not over after one turn of the loop"
+    found = await t.find(spec.uuid)
+    assert found is not None
+    assert (found.domid, found.power_state) == (state.domid, PowerState.RUNNING)
+    assert await t.free(other) == there
+    await t.do(t.driver.pause(spec.uuid))
+    await t.refuses("bad_state", t.driver.migrate(spec, other, t.told.append))
+
+
+async def a_machine_too_large_for_the_other_host_stays(t: Trial) -> None:
+    if not await t.offers("live_migrate"):
+        return
+    other = await t.do(t.bench.neighbour())
+    filler = await t.spec(memory=await t.free(other) - 128 * MIB)
+    await t.do(other.create(filler, False, t.told.append))
+    spec = await t.spec()
+    await t.start(spec)
+    await t.refuses("no_memory", t.driver.migrate(spec, other, t.told.append))
+    assert await t.find(spec.uuid) is not None
+
+
+async def memory_and_processors_follow_what_is_asked(t: Trial) -> None:
+    if not await t.offers("balloon"):
+        return
+    spec = replace(await t.spec(), memory_dynamic_min=128 * MIB, vcpus_max=4)
+    await t.start(spec)
+    reached = await t.do(t.driver.set_memory(spec.uuid, 128 * MIB))
+    await t.do(t.driver.set_vcpus(spec.uuid, 3))
+    found = await t.find(spec.uuid)
+    assert found is not None
+    assert (found.memory_actual, found.vcpus) == (reached, 3)
+    await t.refuses("unsupported", t.driver.set_vcpus(spec.uuid, 5))
+
+
+async def usage_is_told_for_every_machine(t: Trial) -> None:
+    state = await t.start()
+    usage = await t.do(t.driver.usage())
+    capabilities = await t.do(t.driver.capabilities())
+    assert (usage.memory_total, usage.memory_free) == (capabilities.memory_total, capabilities.memory_free)
+    assert len(usage.cpus) == capabilities.cpu_count
+    machine = usage.machines[state.uuid]
+    assert (len(machine.cpus), machine.memory) == (state.vcpus, state.memory_actual)
+    assert all(0 <= busy <= 1 for busy in (*usage.cpus, *machine.cpus))
+
+
+async def keys_and_triggers_reach_running_machines_only(t: Trial) -> None:
+    spec = await t.spec()
+    await t.start(spec, paused=True)
+    await t.refuses("bad_state", t.driver.send_key(spec.uuid, "h"))
+    await t.refuses("bad_state", t.driver.send_trigger(spec.uuid, "nmi"))
+    await t.do(t.driver.unpause(spec.uuid))
+    await t.do(t.driver.send_key(spec.uuid, "h"))
+    await t.do(t.driver.send_trigger(spec.uuid, "nmi"))
+    await t.refuses("unsupported", t.driver.send_trigger(spec.uuid, "no such trigger"))
+
+
+async def an_empty_host_can_be_restarted(t: Trial) -> None:
+    if not await t.offers("host_power"):
+        return
+    state = await t.start()
+    await t.refuses("in_use", t.driver.power_off())
+    await t.do(t.driver.destroy(state.uuid))
+    await t.refuses("bad_state", t.driver.power_on("wake-on-lan", {}))
+    events = t.driver.events()
+    await t.do(t.driver.restart())
+    seen: list[bool] = []
+    while len(seen) < 2:
+        event = await t.do(_first(events))
+        if isinstance(event, HostEvent):
+            if not seen:
+                await t.refuses("offline", t.driver.domains())
+            seen.append(event.up)
+    assert seen == [False, True]
+    assert await t.do(t.driver.domains()) == []
+
+
 async def disks_are_plugged_and_unplugged(t: Trial) -> None:
     state = await t.start()
     volume = await t.do(t.bench.volume(64 * MIB))
@@ -295,12 +449,11 @@ async def events_follow_the_changes_in_order(t: Trial) -> None:
     await t.do(t.driver.destroy(spec.uuid))
     seen: list[str] = []
     while not seen or seen[-1] != "gone":
-        event: DomainEvent = await t.do(anext(events))
-        if event.uuid == spec.uuid:
-            assert event.gone is None, "these changes were asked for"
-            now = "gone" if event.state is None else str(event.state.power_state)
-            if not seen or seen[-1] != now:
-                seen.append(now)
+        event = await t.next_event(events, spec.uuid)
+        assert event.gone is None, "these changes were asked for"
+        now = "gone" if event.state is None else str(event.state.power_state)
+        if not seen or seen[-1] != now:
+            seen.append(now)
     assert seen == ["Running", "Paused", "Running", "gone"]
 
 
@@ -308,11 +461,9 @@ async def a_guest_that_powers_off_is_told_with_its_reason(t: Trial) -> None:
     state = await t.start()
     events = t.driver.events()
     await t.do(t.bench.poweroff(state.uuid))
-    while True:
-        event = await t.do(anext(events))
-        if event.state is None:
-            break
-    assert (event.uuid, event.gone) == (state.uuid, Gone.SHUTDOWN)
+    while (event := await t.next_event(events, state.uuid)).state is not None:
+        pass
+    assert event.gone is Gone.SHUTDOWN
     assert await t.find(state.uuid) is None
 
 
@@ -320,7 +471,7 @@ async def closing_ends_the_events(t: Trial) -> None:
     events = t.driver.events()
     await t.do(t.driver.close())
     try:
-        await t.do(anext(events))
+        await t.do(_first(events))
     except StopAsyncIteration:
         return
     raise AssertionError("the events go on after close")
@@ -345,6 +496,15 @@ CHECKS: Final[tuple[Check, ...]] = (
     an_image_that_is_too_small_is_refused,
     only_a_running_machine_is_suspended,
     an_empty_volume_cannot_be_resumed_from,
+    a_saved_machine_is_found_in_its_image,
+    a_migrated_machine_runs_on_over_there,
+    a_migration_runs_the_guest_here_until_it_runs_there,
+    a_migration_that_is_refused_or_cancelled_leaves_the_machine_here,
+    a_machine_too_large_for_the_other_host_stays,
+    memory_and_processors_follow_what_is_asked,
+    usage_is_told_for_every_machine,
+    keys_and_triggers_reach_running_machines_only,
+    an_empty_host_can_be_restarted,
     disks_are_plugged_and_unplugged,
     nics_are_plugged_and_unplugged,
     events_follow_the_changes_in_order,

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from xenapi_core.clock import Clock, RealClock, VirtualClock
-from xenapi_core.drivers.api import DiskSpec, DomainSpec, DriverError, PowerState
+from xenapi_core.drivers.api import DiskSpec, DomainSpec, DriverError, Hypervisor, PowerState
 from xenapi_core.drivers.sim import SimWorld
 from xenapi_core.ids import Ids
 from xenapi_core.testing.hypervisor_conformance import CHECKS, Bench, Check, run_check
@@ -36,6 +36,9 @@ class SimBench:
 
     async def poweroff(self, machine: str) -> None:
         self.world.guest(machine).poweroff()
+
+    async def neighbour(self) -> Hypervisor:
+        return self.world.add_host(self.uuid(), memory=8 * GIB)
 
 
 @asynccontextmanager

@@ -5,12 +5,15 @@ Theory of operation
    (reboot, reset) is gone, as on a real host.
 2. Memory is taken when building begins, so that two builds cannot share the last gigabyte.
 3. Every change of a domain is one event, in the order of the changes, to every reader of `events`.
+4. A migration takes memory at the destination first and switches over at one moment: the machine is never on two hosts,
+   and never on none.
+5. A host that is down refuses every call; when it went down, its machines ended without a word.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +26,9 @@ from xenapi_core.drivers.api import (
     DriverError,
     Gone,
     GuestState,
+    HostEvent,
+    HostUsage,
+    Hypervisor,
     NicSpec,
     PowerState,
     Progress,
@@ -35,23 +41,27 @@ if TYPE_CHECKING:
 SHUTDOWN_PATIENCE = 1200.0  # seconds a guest is given to power off (drivers.api.Hypervisor.shutdown)
 SECONDS_PER_CALL = 0.1
 STAGES = 20  # how often a long call tells its progress
+TRIGGERS = ("nmi", "init", "reset", "power", "sleep")
 BOOT_WRITES = 64 << 20  # what a boot writes to a guest's first disk
+
+
+Event = DomainEvent | HostEvent
 
 
 class _Events:
     """One reader's queue of events; None ends it."""
 
-    def __init__(self, readers: set[asyncio.Queue[DomainEvent | None]], closed: bool) -> None:
-        self._queue: asyncio.Queue[DomainEvent | None] = asyncio.Queue()
+    def __init__(self, readers: set[asyncio.Queue[Event | None]], closed: bool) -> None:
+        self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
         self._readers = readers
         if closed:
             self._queue.put_nowait(None)
         readers.add(self._queue)
 
-    def __aiter__(self) -> AsyncIterator[DomainEvent]:
+    def __aiter__(self) -> AsyncIterator[Event]:
         return self
 
-    async def __anext__(self) -> DomainEvent:
+    async def __anext__(self) -> Event:
         event = await self._queue.get()
         if event is None:
             self._readers.discard(self._queue)
@@ -75,8 +85,9 @@ class SimHypervisor:
         self.machines: dict[str, Machine] = {}
         self._building: dict[str, int] = {}  # uuid -> memory taken by builds in progress
         self._next_domid = 1
-        self._readers: set[asyncio.Queue[DomainEvent | None]] = set()
+        self._readers: set[asyncio.Queue[Event | None]] = set()
         self._closed = False
+        self.up = True
 
     @property
     def memory_free(self) -> int:
@@ -84,6 +95,7 @@ class SimHypervisor:
         return self.memory - self.reserved - taken
 
     async def capabilities(self) -> Capabilities:
+        self._require_up()
         return Capabilities(
             uuid=self.uuid,
             hostname=self.hostname,
@@ -99,10 +111,11 @@ class SimHypervisor:
             hypervisor="sim",
             hypervisor_version="1",
             domain_types=("hvm", "pv", "pvh"),
-            features=frozenset({"suspend", "hotplug"}),
+            features=frozenset({"suspend", "hotplug", "balloon", "live_migrate", "host_power"}),
         )
 
     async def domains(self) -> list[DomainState]:
+        self._require_up()
         return [machine.state() for machine in self.machines.values()]
 
     def preload(
@@ -187,6 +200,135 @@ class SimHypervisor:
         machine = await self._build(spec, paused, work, guest=saved.guest)
         return machine.state()
 
+    async def saved_in(self, image: str) -> str | None:
+        self._require_up()
+        volume = self.world.find_volume(image)
+        return volume.image.machine if volume is not None and volume.image is not None else None
+
+    async def migrate(self, spec: DomainSpec, destination: Hypervisor, progress: Progress) -> DomainState:
+        machine = self._get(spec.uuid)
+        self._require(machine, PowerState.RUNNING)
+        target = self.world.hosts.get((await destination.capabilities()).uuid)
+        if target is None:
+            raise DriverError("unsupported", "machines move between simulated hosts only")
+        if target is self or spec.uuid in target._building:
+            raise DriverError("exists", f"machine {spec.uuid} is on {target.hostname}, or on its way there")
+        target._check_memory(machine.memory)
+        target._building[spec.uuid] = machine.memory
+        try:
+            await self._take_time(self.world.migrate_time, progress)
+            target._require_up()
+            self._same(machine)
+            self._require(machine, PowerState.RUNNING)
+        finally:
+            target._building.pop(spec.uuid, None)
+        del self.machines[spec.uuid]
+        target._receive(machine)
+        self._publish(DomainEvent(spec.uuid, None))
+        return machine.state()
+
+    def _receive(self, machine: Machine) -> None:
+        """The machine goes on here, from this moment (rule 4)."""
+        machine.host, machine.domid, self._next_domid = self.uuid, self._next_domid, self._next_domid + 1
+        self.machines[machine.spec.uuid] = machine
+        if machine.guest is None and machine.has_agent:
+            self._wait_for_agent(machine, self.world.agent_time)
+        self._tell(machine)
+
+    async def set_memory(self, uuid: str, target: int) -> int:
+        machine = self._get(uuid)
+        self._require(machine, PowerState.RUNNING)
+        if not machine.has_agent:
+            raise DriverError("unsupported", f"the guest of {uuid} has no balloon")
+        if not 0 < target <= machine.memory:
+            raise DriverError("no_memory", f"{target} bytes are more than {uuid} was built with")
+        await self.world.clock.sleep(self.world.balloon_time)
+        self._same(machine)
+        machine.balloon = target
+        self._tell(machine)
+        return target
+
+    async def set_vcpus(self, uuid: str, count: int) -> None:
+        machine = self._get(uuid)
+        self._require(machine, PowerState.RUNNING)
+        if not 1 <= count <= machine.spec.vcpus_max:
+            raise DriverError("unsupported", f"{uuid} was built for {machine.spec.vcpus_max} processors")
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._same(machine)
+        machine.vcpus = count
+        self._tell(machine)
+
+    async def send_key(self, uuid: str, key: str) -> None:
+        machine = self._get(uuid)
+        self._require(machine, PowerState.RUNNING)
+        machine.pressed.append(key)
+        if why := {"b": Gone.REBOOT, "c": Gone.CRASH, "o": Gone.SHUTDOWN}.get(key):
+            self.end(machine, why)
+
+    async def send_trigger(self, uuid: str, trigger: str) -> None:
+        machine = self._get(uuid)
+        self._require(machine, PowerState.RUNNING)
+        if trigger not in TRIGGERS:
+            raise DriverError("unsupported", f"there is no trigger {trigger!r}")
+        machine.pressed.append(trigger)
+        if trigger == "reset":
+            self.end(machine, Gone.REBOOT)
+        elif trigger == "power" and not machine.ignores_shutdown:
+            self.end(machine, Gone.SHUTDOWN)
+
+    async def usage(self) -> HostUsage:
+        self._require_up()
+        machines = {uuid: machine.usage() for uuid, machine in self.machines.items()}
+        busy = sum(sum(usage.cpus) for usage in machines.values()) / max(1, self.cpus)
+        return HostUsage((min(1.0, busy),) * self.cpus, self.memory, max(0, self.memory_free), machines)
+
+    # The host's own power.
+
+    async def power_off(self) -> None:
+        await self._go_down()
+
+    async def restart(self) -> None:
+        await self._go_down()
+        self._come_up_later()
+
+    async def power_on(self, mode: str, config: Mapping[str, str]) -> None:
+        if self.up:
+            raise DriverError("bad_state", f"{self.hostname} is up")
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._come_up_later()
+
+    async def _go_down(self) -> None:
+        self._require_up()
+        if self.machines or self._building:
+            raise DriverError("in_use", f"{self.hostname} still runs machines")
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self.fail()
+
+    def fail(self) -> None:
+        """Down at once, with everything that ran here (rule 5)."""
+        for machine in list(self.machines.values()):
+            if machine.agent is not None:
+                machine.agent.cancel()
+            del self.world.machines[machine.spec.uuid]
+        self.machines.clear()
+        self.up = False
+        self._publish(HostEvent(up=False))
+
+    def _come_up_later(self) -> None:
+        async def boot() -> None:
+            await self.world.clock.sleep(self.world.host_boot_time)
+            if not self.up:
+                self.up = True
+                self._publish(HostEvent(up=True))
+
+        self.world.own(asyncio.get_running_loop().create_task(boot()))
+
+    def _require_up(self) -> None:
+        if not self.up:
+            raise DriverError("offline", f"{self.hostname} is down")
+
+    # Devices.
+
     async def attach_disk(self, uuid: str, disk: DiskSpec) -> str:
         machine = self._get(uuid)
         await self.world.clock.sleep(SECONDS_PER_CALL)
@@ -225,7 +367,7 @@ class SimHypervisor:
         self._agent_notices_nics(machine)
         self._tell(machine)
 
-    def events(self) -> AsyncIterator[DomainEvent]:
+    def events(self) -> AsyncIterator[Event]:
         return _Events(self._readers, self._closed)
 
     async def close(self) -> None:
@@ -253,7 +395,10 @@ class SimHypervisor:
         )
         if known:
             raise DriverError("exists", f"machine {spec.uuid} exists")
-        needed = spec.memory_static_max
+        self._check_memory(spec.memory_static_max)
+
+    def _check_memory(self, needed: int) -> None:
+        self._require_up()
         if needed > self.memory_free:
             raise DriverError("no_memory", f"{needed} bytes needed, {max(0, self.memory_free)} free")
 
@@ -277,6 +422,7 @@ class SimHypervisor:
         self._building[spec.uuid] = spec.memory_static_max
         try:
             await work()
+            self._require_up()
             self._check_volumes(spec.disks)
         finally:
             del self._building[spec.uuid]
@@ -374,6 +520,7 @@ class SimHypervisor:
     # Small questions.
 
     def _get(self, uuid: str) -> Machine:
+        self._require_up()
         try:
             return self.machines[uuid]
         except KeyError:
@@ -392,6 +539,6 @@ class SimHypervisor:
     def _tell(self, machine: Machine) -> None:
         self._publish(DomainEvent(machine.spec.uuid, machine.state()))
 
-    def _publish(self, event: DomainEvent) -> None:
+    def _publish(self, event: Event) -> None:
         for reader in self._readers:
             reader.put_nowait(event)

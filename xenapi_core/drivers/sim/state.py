@@ -12,6 +12,7 @@ from xenapi_core.drivers.api import (
     DomainSpec,
     DomainState,
     GuestState,
+    MachineUsage,
     NicSpec,
     PowerState,
     VolumeState,
@@ -62,6 +63,16 @@ class Machine:
     ignores_shutdown: bool = False
     has_agent: bool = True
     agent: asyncio.Task[None] | None = field(default=None, repr=False)
+    balloon: int = 0  # bytes the guest has of its memory; 0: all it may have
+    vcpus: int = 0  # plugged in; 0: as it was built
+    load: float = 0.02  # how busy its processors are, 0..1
+    pressed: list[str] = field(default_factory=list)  # keys and triggers the guest was sent
+
+    def usage(self) -> MachineUsage:
+        """What it uses now: a paused machine computes nothing."""
+        load = self.load if self.power_state is PowerState.RUNNING else 0.0
+        state = self.state()
+        return MachineUsage((load,) * state.vcpus, state.memory_actual)
 
     @property
     def memory(self) -> int:
@@ -72,8 +83,8 @@ class Machine:
             uuid=self.spec.uuid,
             power_state=self.power_state,
             domid=self.domid,
-            memory_actual=self.spec.memory_dynamic_max or self.memory,
-            vcpus=self.spec.vcpus,
+            memory_actual=self.balloon or self.spec.memory_dynamic_max or self.memory,
+            vcpus=self.vcpus or self.spec.vcpus,
             start_time=self.start_time,
             disks=tuple(self.disks.values()),
             nics=tuple(self.nics.values()),

@@ -24,7 +24,8 @@ class SimWorld:
     """Everything that exists in the simulation. Times in seconds of `clock`.
 
     boot_time: from create to a booted guest; agent_time: until its agent speaks; shutdown_time: how long a guest takes
-    to end when asked. `seed` makes domids and small variations of times reproducible.
+    to end when asked; migrate_time: a live migration; balloon_time: until a guest has given memory back or taken it;
+    host_boot_time: from switching a host on until it answers. `seed` makes domids and small variations of times reproducible.
     """
 
     def __init__(
@@ -35,6 +36,9 @@ class SimWorld:
         shutdown_time: float = 2.0,
         agent_time: float = 3.0,
         suspend_time: float = 2.0,
+        migrate_time: float = 4.0,
+        balloon_time: float = 1.0,
+        host_boot_time: float = 60.0,
     ) -> None:
         self.clock = clock
         self.random = random.Random(seed)  # noqa: S311 - variation, not secrets
@@ -42,6 +46,9 @@ class SimWorld:
         self.shutdown_time = shutdown_time
         self.agent_time = agent_time
         self.suspend_time = suspend_time
+        self.migrate_time = migrate_time
+        self.balloon_time = balloon_time
+        self.host_boot_time = host_boot_time
         self.hosts: dict[str, SimHypervisor] = {}
         self.repositories: dict[str, SimStorage] = {}
         self.machines: dict[str, Machine] = {}
@@ -160,6 +167,10 @@ class SimGuest:
         """The guest has no tools: nobody can ask it anything."""
         self.machine.has_agent = False
         self.machine.guest = None
+
+    def work(self, load: float) -> None:
+        """The guest keeps its processors busy from now on, by that part (0..1)."""
+        self.machine.load = load
 
     def fill(self, volume: str, size: int) -> None:
         """The guest writes `size` new bytes to one of its disks. no_space."""
