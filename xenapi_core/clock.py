@@ -1,15 +1,33 @@
-"""Time as a value that can be passed around: the real clock, and a virtual one that tests advance by hand.
+"""Time as a value that can be passed around: the real clock, a virtual one that tests advance by hand, and the loop's
+time, which long work takes in slices.
 
 Rule 1: no other module calls time.time, loop.time or asyncio.sleep.
 Rule 2: durations are float seconds; instants are int seconds since the Unix epoch, UTC (the resolution of the Xen-API).
+Rule 3: work that may be long is a generator that yields after each piece (Steps). Less than FEW pieces are done at
+        once, without awaiting; more are done in slices of SLICE seconds, and between two slices the loop serves others.
+        Whoever yields must expect that the world is another one afterwards.
+Rule 4: what a request waits for is handed on as a Later, never as a bare coroutine: the client may be gone before
+        anybody awaits it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
+import inspect
 import time
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Steps = Generator[None, None, T]
+
+SLICE = 0.010
+FEW = 128
+PASSES = 4
 
 
 class Clock(Protocol):
@@ -96,3 +114,102 @@ class VirtualClock:
         """Let every runnable task run until it waits for something else than the loop itself."""
         for _ in range(turns):
             await asyncio.sleep(0)
+
+
+class Later(Generic[T]):
+    """An awaitable to be awaited once, or dropped: then a coroutine in it never begins, and nobody is warned."""
+
+    __slots__ = ("_awaitable",)
+
+    def __init__(self, awaitable: Awaitable[T]) -> None:
+        self._awaitable: Awaitable[T] | None = awaitable
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        awaitable, self._awaitable = self._awaitable, None
+        if awaitable is None:
+            raise RuntimeError("a Later is awaited once")
+        return awaitable.__await__()
+
+    def __del__(self) -> None:
+        if inspect.iscoroutine(self._awaitable):
+            self._awaitable.close()
+
+
+def then(value: T | Later[T], function: Callable[[T], R | Later[R]]) -> R | Later[R]:
+    """`function` of a value: at once if it is there, otherwise when it will be."""
+    return Later(_then(value, function)) if isinstance(value, Later) else function(value)
+
+
+async def _then(value: Later[T], function: Callable[[T], R | Later[R]]) -> R:
+    made = function(await value)
+    return await made if isinstance(made, Later) else made
+
+
+class Slices:
+    """Runs Steps. All who use one of these share its slice: many long reads at a time block the loop as long as one.
+
+    `seconds` is how long the loop may wait for its next turn, give or take one piece.
+    """
+
+    def __init__(self, seconds: float = SLICE) -> None:
+        self.seconds = seconds
+        self._running = 0
+
+    def run(self, steps: Steps[T]) -> T | Later[T]:
+        """What `steps` returns. For work that does not depend on what happens between two pieces."""
+        ended, value = _few(steps)
+        return value if ended else Later(self._exhaust(steps))
+
+    def complete(self, prepare: Callable[[], Steps[T]], answer: Callable[[T], R]) -> R | Later[R]:
+        """`answer(what prepare() returns)`, both of one moment.
+
+        `prepare` makes what is missing and keeps it where it finds it again; it is begun anew until it ends with few
+        pieces, so that nothing happens between its beginning and the answer. If the world changes faster than that,
+        after some passes the rest is done at once. What a pass raises is told if it is of one moment too.
+        """
+        steps = prepare()
+        ended, value = _few(steps)
+        return answer(value) if ended else Later(self._complete(steps, prepare, answer))
+
+    async def _complete(self, steps: Steps[T], prepare: Callable[[], Steps[T]], answer: Callable[[T], R]) -> R:
+        for _ in range(PASSES):
+            with contextlib.suppress(Exception):  # something may have gone between two pieces: the next pass tells
+                await self._exhaust(steps)
+            steps = prepare()
+            ended, value = _few(steps)
+            if ended:
+                return answer(value)
+        return answer(_all(steps))
+
+    async def _exhaust(self, steps: Steps[T]) -> T:
+        self._running += 1
+        try:
+            while True:
+                await asyncio.sleep(0)
+                until = time.perf_counter() + self.seconds / self._running
+                next(steps)
+                while time.perf_counter() < until:
+                    next(steps)
+        except StopIteration as end:
+            return end.value
+        finally:
+            self._running -= 1
+
+
+def _few(steps: Steps[T]) -> tuple[bool, Any]:
+    """The first pieces: whether that was all, and if so what they came to."""
+    try:
+        for _ in range(FEW):
+            next(steps)
+    except StopIteration as end:
+        return True, end.value
+    return False, None
+
+
+def _all(steps: Steps[T]) -> T:
+    """What `steps` returns, without a pause."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        return end.value

@@ -14,6 +14,8 @@ from xenapi_core.model.types import EnumType, MapType, OptionType, SetType, Type
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "xenapi_facts.json").read_text())
 CLASSES = tuple(FACTS["classes"])
+# The reference describes the answer of event.from in words; it is a class here, so that it can be described as others.
+OURS = {"event_batch"}
 
 
 def spelled(value: Any) -> str:
@@ -79,13 +81,10 @@ def traits(cls: Class) -> str:
     return " ".join(name for name, value in on.items() if value) + f"|{cls.state}"
 
 
-def test_the_model_has_the_classes_of_the_facts_in_the_order_clients_see() -> None:
-    assert list(SCHEMA.classes) == [
-        "session", "task", "event", "pool", "VM", "VM_metrics", "VM_guest_metrics", "host", "host_metrics", "host_cpu",
-        "network", "VIF", "VIF_metrics", "PIF", "PIF_metrics", "SR", "VDI", "VBD", "VBD_metrics", "PBD", "console",
-        "message",
-    ]  # fmt: skip
-    assert set(SCHEMA.classes) == set(CLASSES)
+def test_the_model_has_the_classes_of_the_reference_in_its_order() -> None:
+    assert [name for name in SCHEMA.classes if name not in OURS] == list(CLASSES)
+    assert len(CLASSES) == 73
+    assert set(SCHEMA.classes) - set(CLASSES) == OURS
 
 
 @pytest.mark.parametrize("name", CLASSES)

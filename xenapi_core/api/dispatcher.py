@@ -6,7 +6,8 @@ Theory of operation
 2. Behaviour is looked for once, at start: a handler (registry.py), else a plan (engine), else what the schema implies
    (derived.py). A message with none of them answers NOT_IMPLEMENTED; it never answers success.
 3. What needs no waiting is answered without awaiting: `handle` gives bytes, and only otherwise an awaitable of bytes.
-4. A reply is rendered at once, and sent when everything the call could have seen written is durable.
+   So is a long read, whose missing fragments are rendered in slices (records.py, rule 5).
+4. A reply is of one revision, and sent when everything the call could have seen written is durable.
 5. A failure that is no ApiError is our bug: INTERNAL_ERROR with an id that is also in the log. Parameters are never
    logged; the session's reference is cut out of what is.
 """
@@ -27,14 +28,14 @@ from xenapi_core.api.registry import HANDLERS, CallContext, Services
 from xenapi_core.api.roles import allowed_roles, key_allows, key_role_sets, may, permissions, refusal
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.api.signature import Signature
-from xenapi_core.clock import Clock
+from xenapi_core.clock import Clock, Later
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.plan import PLANS
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import Ids
 from xenapi_core.logs import incident
 from xenapi_core.model.schema import POOL_ADMIN, Method, Schema
-from xenapi_core.model.types import STRING, Mismatch, Ref, Set, Type
+from xenapi_core.model.types import STRING, MapType, Mismatch, RecordType, Ref, Set, Type
 from xenapi_core.store.api import Store
 from xenapi_core.wire.api import Call, Codec
 
@@ -82,6 +83,8 @@ class Bound:
         self.plain = interpreter.behaviour(method) if derived else None
         # quick: a derived read. It neither waits nor writes, and most calls are such.
         self.quick = self.plain if message.derived in READS and self.name not in PLAIN_WRITES else None
+        # many: the value is a map ref -> record, which may be long.
+        self.many = isinstance(self.result, MapType) and isinstance(self.result.value, RecordType)
         # own: a message to a session: only one's own, except for pool admins.
         self.own = self.cls == "session" and bool(method.params) and method.params[0].type == Ref("session")
 
@@ -157,23 +160,46 @@ class Dispatcher:
                 args = bound.signature.accept(params, 0)
             self._authorise(bound, caller, args)
             if bound.quick is not None:
-                if bound.message.derived == "get_all_records":
-                    return self.records.all_records_reply(codec, call, bound.cls)
+                if bound.many:
+                    return self._guard(call, codec, bound, caller, self._read_many(call, codec, bound, args))
                 return codec.success(call, self.records.render(codec, bound.result, bound.quick(*args)))
             before = self.store.revision
             value = self._act(bound, caller, args, peer)
             if inspect.isawaitable(value):
-                return self._finish(call, codec, bound, caller, value)
-            fragment = self.records.render(codec, bound.result, value)
+                return Later(self._finish(call, codec, bound, caller, Later(value)))
             if self._journalled and self.store.revision != before:
-                return self._finish_durable(call, codec, bound, caller, fragment)
-            return codec.success(call, fragment)
+                fragment = self.records.render(codec, bound.result, value)
+                return Later(self._finish_durable(call, codec, bound, caller, fragment))
+            if bound.many and self.records.timeless(bound.cls):
+                reply = self.records.records_reply(codec, call, bound.result, lambda: value)
+                return self._guard(call, codec, bound, caller, reply)
+            return codec.success(call, self.records.render(codec, bound.result, value))
+        except Exception as error:
+            return codec.failure(call, self._describe(error, bound, caller))
+
+    def _read_many(self, call: Call, codec: Codec, bound: Bound, args: list[Any]) -> bytes | Later[bytes]:
+        """The reply to a derived read of many records."""
+        quick = bound.quick
+        if quick is None or bound.message.derived == "get_all_records":
+            return self.records.all_records_reply(codec, call, bound.cls)
+        return self.records.records_reply(codec, call, bound.result, lambda: quick(*args))
+
+    def _guard(
+        self, call: Call, codec: Codec, bound: Bound, caller: Caller, reply: bytes | Later[bytes]
+    ) -> bytes | Later[bytes]:
+        """`reply`; what goes wrong with a later one is told as a failure."""
+        return Later(self._guarded(call, codec, bound, caller, reply)) if isinstance(reply, Later) else reply
+
+    async def _guarded(self, call: Call, codec: Codec, bound: Bound, caller: Caller, reply: Awaitable[bytes]) -> bytes:
+        try:
+            return await reply
         except Exception as error:
             return codec.failure(call, self._describe(error, bound, caller))
 
     async def _finish(self, call: Call, codec: Codec, bound: Bound, caller: Caller, value: Awaitable[Any]) -> bytes:
         try:
-            fragment = self.records.render(codec, bound.result, await value)
+            rendered = self.records.rendered(codec, bound.result, await value)
+            fragment = await rendered if isinstance(rendered, Later) else rendered
             if self._journalled and bound.cls != "event":  # waiting for events writes nothing
                 await self.store.durable(self.store.revision)
             return codec.success(call, fragment)
@@ -243,8 +269,8 @@ class Dispatcher:
             return bound.quick(*accepted)
         value = self._act(bound, caller, accepted, None)
         if self._journalled:
-            return self._durably(value)
-        return value
+            return Later(self._durably(Later(value) if inspect.isawaitable(value) else value))
+        return Later(value) if inspect.isawaitable(value) else value
 
     async def _durably(self, value: Any) -> Any:
         """A value, once everything written before is durable."""

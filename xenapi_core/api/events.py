@@ -5,7 +5,9 @@ Theory of operation
    per object, with its present version. So a snapshot and the batch's token are of one revision by construction.
 2. event.next is the same with a cursor per session in place of the token: a client that does not come costs nothing. If
    it comes too late for the store's tombstones it is told EVENTS_LOST, and goes on from the present.
-3. A batch is collected and encoded without an await in between (records.py, rule 2).
+3. A batch is collected and encoded without an await in between (records.py, rule 2). If many records must be rendered
+   first, that is done in slices, and then the batch is collected anew: snapshots, counts and token are of one revision
+   whatever happened meanwhile.
 4. Who waits, waits for commits. Logout is a commit, so it wakes those who wait in its name: SESSION_INVALID.
 5. Classes without events (session) cannot be subscribed to: no reference of a session is ever in an event.
 """
@@ -14,15 +16,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from xenapi_core.api.records import Records
 from xenapi_core.api.sessions import Sessions
-from xenapi_core.clock import Clock
+from xenapi_core.clock import Clock, Steps
 from xenapi_core.engine.caller import Caller
-from xenapi_core.errors import ApiError, E
+from xenapi_core.errors import E
 from xenapi_core.model.schema import Schema
 from xenapi_core.model.types import STRING
 from xenapi_core.store.api import Change, Store, Version
@@ -31,6 +33,7 @@ from xenapi_core.wire.api import Codec
 LONGEST_WAIT = 24 * 3600.0  # seconds; a larger timeout is taken for this one
 FROM_DELAY = 0.05  # event.from waits so long for more to happen at the same time
 NEXT_DELAY = 0.2
+OPERATIONS = ("add", "mod", "del")  # in the order of a batch
 
 _TOKEN = re.compile(r"([0-9]{1,20}),([0-9]{1,20})\Z")
 
@@ -71,58 +74,110 @@ class Subscription:
         return self.tables == {"task"}
 
 
-class Event(NamedTuple):
-    """One event; `snapshot` is None for "del"."""
+_HOLE = b"\0"  # stands for what is put in later; no codec ever writes this byte
 
-    id: int
-    timestamp: str
-    cls: str  # lower case, as xapi sends it
-    operation: str
-    ref: str
-    snapshot: Version | None
 
-    def encode(self, codec: Codec, records: Records, with_uuid: bool) -> bytes:
-        members = [
-            ("id", codec.value(STRING, str(self.id))),
-            ("timestamp", codec.value(STRING, self.timestamp)),
-            ("class", codec.value(STRING, self.cls)),
-            ("operation", codec.value(STRING, self.operation)),
-            ("ref", codec.value(STRING, self.ref)),
-        ]
-        if with_uuid:  # clients of API 1.0 know objects by it
-            uuid = "" if self.snapshot is None else self.snapshot.values.get("uuid", "")
-            members.append(("obj_uuid", codec.value(STRING, uuid)))
-        if self.snapshot is not None:
-            members.append(("snapshot", records.fragment(codec, self.snapshot)))
-        return codec.struct(members)
+def _head(codec: Codec, change: Change, timestamp: str, with_uuid: bool) -> bytes:
+    """An event up to its snapshot; the whole event if it has none ("del")."""
+    version = change.version
+    members = [
+        ("id", codec.value(STRING, str(change.revision))),
+        ("timestamp", codec.value(STRING, timestamp)),
+        ("class", codec.value(STRING, change.cls.lower())),  # as xapi sends it
+        ("operation", codec.value(STRING, change.operation)),
+        ("ref", codec.value(STRING, change.ref)),
+    ]
+    if with_uuid:  # clients of API 1.0 know objects by it
+        members.append(("obj_uuid", codec.value(STRING, "" if version is None else version.values.get("uuid", ""))))
+    if version is not None:
+        members.append(("snapshot", _HOLE))
+    return codec.struct(members).partition(_HOLE)[0]
+
+
+def _array(codec: Codec, records: Records, heads: Iterable[tuple[bytes, Version | None]]) -> list[bytes]:
+    """The pieces of an array of events."""
+    start, comma, end = codec.array((_HOLE, _HOLE)).split(_HOLE)
+    tail = codec.struct((("snapshot", _HOLE),)).partition(_HOLE)[2]
+    fragment = records.fragment
+    pieces = [start]
+    for head, version in heads:
+        pieces += (head, comma) if version is None else (head, fragment(codec, version), tail, comma)
+    if len(pieces) > 1:
+        pieces.pop()
+    pieces.append(end)
+    return pieces
 
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """The result of event.from."""
+    """The result of event.from, of one revision; `again` collects it anew."""
 
-    events: tuple[Event, ...]
+    changes: Sequence[Change]
     counts: Mapping[str, int]  # lower-case class -> live objects
-    token: str
+    revision: int
+    again: Callable[[], EventBatch]
+
+    def prepare(self, codec: Codec, records: Records) -> Steps[EventBatch]:
+        """Make records and heads that are missing; a step each (records.py, rule 4)."""
+        present = self if self.revision == records.store.revision else self.again()
+        missing, name, find = [], codec.name, records.store.find
+        keys = _head_keys(codec)
+        for change in present.changes:
+            version = change.version
+            if version is not None and not (name in version.memo and keys[change.operation] in version.memo):
+                missing.append((change, version))
+        for change, version in missing:
+            if find(version.ref) is version:
+                records.fragment(codec, version)
+                self._kept_head(codec, keys, change)
+                yield
+        return present
+
+    @staticmethod
+    def _kept_head(codec: Codec, keys: Mapping[str, str], change: Change) -> bytes:
+        """The head of an event, memoised on its version: it tells nothing else."""
+        version = change.version
+        if version is None:
+            return _head(codec, change, "0.0", False)
+        head: bytes = version.as_(keys[change.operation], lambda _: _head(codec, change, "0.0", False))
+        return head
 
     def encode(self, codec: Codec, records: Records) -> bytes:
-        return codec.struct(
+        keys, head = _head_keys(codec), self._kept_head
+        events = _array(codec, records, [(head(codec, keys, change), change.version) for change in self.changes])
+        before, after = codec.struct(
             (
-                ("events", codec.array([event.encode(codec, records, False) for event in self.events])),
+                ("events", _HOLE),
                 ("valid_ref_counts", codec.struct((cls, codec.integer(n)) for cls, n in self.counts.items())),
-                ("token", codec.value(STRING, self.token)),
+                ("token", codec.value(STRING, str(Token(self.revision, self.revision)))),
             )
-        )
+        ).split(_HOLE)
+        return b"".join((before, *events, after))
+
+
+def _head_keys(codec: Codec) -> dict[str, str]:
+    """Operation -> the name of an event's head in the memo of its version."""
+    return {operation: f"{codec.name}:{operation}" for operation in OPERATIONS}
 
 
 @dataclass(frozen=True, slots=True)
 class EventList:
-    """The result of event.next."""
+    """The result of event.next, of one revision; `again` collects it anew."""
 
-    events: tuple[Event, ...]
+    changes: Sequence[Change]
+    timestamp: str
+    revision: int
+    again: Callable[[], EventList]
+
+    def prepare(self, codec: Codec, records: Records) -> Steps[EventList]:
+        """Make records that are missing; a step each (records.py, rule 4)."""
+        present = self if self.revision == records.store.revision else self.again()
+        yield from records.missing(codec, [c.version for c in present.changes if c.version is not None])
+        return present
 
     def encode(self, codec: Codec, records: Records) -> bytes:
-        return codec.array([event.encode(codec, records, True) for event in self.events])
+        heads = [(_head(codec, change, self.timestamp, True), change.version) for change in self.changes]
+        return b"".join(_array(codec, records, heads))
 
 
 @dataclass(slots=True)
@@ -186,27 +241,33 @@ class Events:
     def _collect(self, subscription: Subscription, since: Token) -> list[Change]:
         """Relevant changes in the order clients expect: messages, then adds, mods and dels, each by revision."""
         tables = subscription.tables
-        objects = self.store.changes(since.objects, tables - {"message"})
-        found = [change for change in objects if subscription.wants(change)]
-        found.sort(key=lambda change: ("add", "mod", "del").index(change.operation))
+        found = self._wanted(subscription, since.objects, tables - {"message"})
+        messages: list[Change] = []
         if "message" in tables:
-            messages = self.store.changes(since.messages, ("message",))
             # A message never changes: "mod" would only mean that something touched its record.
-            wanted = [c for c in messages if c.operation != "mod" and subscription.wants(c)]
-            return wanted + found
-        return found
+            about = self._wanted(subscription, since.messages, frozenset({"message"}))
+            messages = [change for change in about if change.operation != "mod"]
+        for operation in OPERATIONS:
+            messages += [change for change in found if change.operation == operation]
+        return messages
 
-    def _batch(self, changes: Iterable[Change]) -> EventBatch:
-        revision = self.store.revision
+    def _wanted(self, subscription: Subscription, since: int, tables: frozenset[str]) -> list[Change]:
+        changes = self.store.changes(since, tables)
+        return [change for change in changes if subscription.wants(change)] if subscription.objects else changes
+
+    def _batch(self, caller: Caller, subscription: Subscription, since: Token, changes: Sequence[Change]) -> EventBatch:
+        def again() -> EventBatch:
+            self._check(caller)
+            return self._batch(caller, subscription, since, self._collect(subscription, since))
+
         counts = {name.lower(): count for name, count in self.store.counts().items()}
-        events = tuple(Event(c.revision, "0.0", c.cls.lower(), c.operation, c.ref, c.version) for c in changes)
-        return EventBatch(events, counts, str(Token(revision, revision)))
+        return EventBatch(changes, counts, self.store.revision, again)
 
     async def wait_from(self, caller: Caller, words: Iterable[str], token: str, timeout: float) -> EventBatch:
         """event.from: relevant changes after `token` as soon as there are any; an empty batch after `timeout` seconds.
 
         EVENT_FROM_TOKEN_PARSE_FAILURE, EVENT_SUBSCRIPTION_PARSE_FAILURE; EVENTS_LOST for a token that is too old or not
-        of this server; SESSION_INVALID when the caller's session ends meanwhile. The result must be encoded before the
+        of this server; SESSION_INVALID when the caller's session ends meanwhile. The result must be prepared before the
         next await.
         """
         since = parse_token(token)
@@ -220,12 +281,12 @@ class Events:
             changes = self._collect(subscription, since)
             remaining = deadline - self.clock.monotonic()
             if changes or remaining <= 0:
-                return self._batch(changes)
+                return self._batch(caller, subscription, since, changes)
             revision = self.store.revision
             since = Token(revision, revision)  # nothing relevant was before it
             if not await self.store.wait(revision, remaining):
                 self._check(caller)
-                return self._batch(self._collect(subscription, since))
+                return self._batch(caller, subscription, since, self._collect(subscription, since))
             await self._pause(caller, min(delay, max(0.0, deadline - self.clock.monotonic())))
 
     async def _pause(self, caller: Caller, seconds: float) -> None:
@@ -262,7 +323,7 @@ class Events:
     async def wait_next(self, caller: Caller) -> EventList:
         """event.next: what the session registered for and has not heard yet; waits without limit.
 
-        SESSION_NOT_REGISTERED [session]; EVENTS_LOST; SESSION_INVALID. To be encoded before the next await.
+        SESSION_NOT_REGISTERED [session]; EVENTS_LOST; SESSION_INVALID. To be prepared before the next await.
         """
         if caller.session not in self._registered:
             raise E.SESSION_NOT_REGISTERED(caller.session)
@@ -271,20 +332,22 @@ class Events:
             registration = self._registered.get(caller.session)
             if registration is None:
                 raise E.SESSION_NOT_REGISTERED(caller.session)
-            try:
-                changes = self.store.changes(registration.heard, registration.subscription.tables)
-            except ApiError:
-                registration.heard = self.store.revision
-                raise
-            registration.heard = revision = self.store.revision
-            wanted = [change for change in changes if registration.subscription.wants(change)]
-            if wanted:
-                now = f"{self.clock.now()}.0"
-                return EventList(
-                    tuple(Event(c.revision, now, c.cls.lower(), c.operation, c.ref, c.version) for c in wanted)
-                )
-            await self.store.wait(revision, None)
+            news = self._news(caller, registration, registration.heard)
+            if news.changes:
+                return news
+            await self.store.wait(news.revision, None)
             await self._pause(caller, self.from_delay)
+
+    def _news(self, caller: Caller, registration: Registration, since: int) -> EventList:
+        """What happened after `since`, which counts as heard from now on. EVENTS_LOST, SESSION_INVALID."""
+
+        def again() -> EventList:
+            self._check(caller)
+            return self._news(caller, registration, since)
+
+        registration.heard = revision = self.store.revision
+        changes = self._wanted(registration.subscription, since, registration.subscription.tables)
+        return EventList(changes, f"{self.clock.now()}.0", revision, again)
 
     def inject(self, cls: str, ref: str) -> str:
         """event.inject: a mod event of `ref`; the token from which event.from tells it. HANDLE_INVALID [class, ref]."""

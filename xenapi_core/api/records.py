@@ -3,10 +3,13 @@
 Theory of operation
 1. A record's fragment is memoised on its version, per codec. That is right for inverse and computed fields too: when a
    record they depend on changes, the store makes a new version of this one (store rule 3).
-2. Therefore a fragment must be made while its version is the present one: callers render before they await anything.
+2. Therefore a fragment must be made while its version is the present one: callers render before they await anything, or
+   let `missing` do it, which leaves out what has been replaced meanwhile.
 3. get_all_records joins fragments; the join is memoised per codec and class under the class's revision, and the whole
    reply under the envelope it was made for, so a repeat without a change in between costs nothing.
-4. A result that is more than one typed value (event batches) encodes itself: it has `encode(codec, records) -> bytes`.
+4. A result that is more than one typed value (event batches) encodes itself: it has `prepare(codec, records)`, Steps that
+   make what is missing and return the result as it is by then, which has `encode(codec, records) -> bytes`.
+5. Many missing fragments are made in slices (clock.py, rule 3). The reply itself is joined at once, of one revision.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from xenapi_core.clock import Later, Slices, Steps
 from xenapi_core.model.schema import Field, Schema
 from xenapi_core.model.types import MapType, RecordType, SetType, Type
 from xenapi_core.store.api import Store, Version
@@ -26,6 +30,7 @@ class Records:
     def __init__(self, schema: Schema, store: Store) -> None:
         self.schema = schema
         self.store = store
+        self.slices = Slices()
         self._renderers: dict[tuple[str, str], Callable[[Mapping[str, Any]], bytes]] = {}
         self._joined: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._replies: dict[tuple[str, str], tuple[int, Any, str, bytes]] = {}
@@ -68,6 +73,21 @@ class Records:
             made = version.memo[codec.name] = renderer(self.values(version))
             return made
 
+    def missing(self, codec: Codec, versions: Iterable[Version]) -> Steps[None]:
+        """Make the fragments that are not there yet; a step each. `versions` must not change meanwhile.
+
+        A version that is no longer the present one gets none (rule 2), unless all its fields are stored.
+        """
+        name, find, plain = codec.name, self.store.find, self._plain
+        for version in versions:
+            if name not in version.memo and (plain[version.cls] is None or find(version.ref) is version):
+                self.fragment(codec, version)
+                yield
+
+    def timeless(self, cls: str) -> bool:
+        """Whether a fragment of `cls` may be made at any time: it has neither inverse nor computed fields."""
+        return self._plain[cls] is None
+
     def mapping(self, codec: Codec, versions: Iterable[tuple[str, Version]]) -> bytes:
         """The fragment of a map ref -> record."""
         fragment = self.fragment
@@ -84,17 +104,43 @@ class Records:
         self._joined[key] = (revision, joined)
         return joined
 
-    def all_records_reply(self, codec: Codec, call: Call, cls: str) -> bytes:
+    def all_records_reply(self, codec: Codec, call: Call, cls: str) -> bytes | Later[bytes]:
         """The complete reply to get_all_records; one kept per codec and class (rule 3)."""
-        key = (codec.name, cls)
-        revision = self.store.class_revision(cls)
-        known = self._replies.get(key)
-        if known is not None and known[0] == revision and known[1] == call.id and known[2] == call.version:
-            return known[3]
+        kept = self._kept_reply(codec, call, cls)
+        if kept is not None:
+            return kept
+        return self.slices.complete(
+            lambda: self.missing(codec, tuple(self.store.all(cls).values())),
+            lambda _: self._make_reply(codec, call, cls),
+        )
+
+    def _kept_reply(self, codec: Codec, call: Call, cls: str) -> bytes | None:
+        known = self._replies.get((codec.name, cls))
+        if known is None or known[0] != self.store.class_revision(cls):
+            return None
+        return known[3] if known[1] == call.id and known[2] == call.version else None
+
+    def _make_reply(self, codec: Codec, call: Call, cls: str) -> bytes:
+        kept = self._kept_reply(codec, call, cls)
+        if kept is not None:  # who asked the same at the same time was here before
+            return kept
         reply = codec.success(call, self.all_records(codec, cls))
+        key = (codec.name, cls)
         self._joined.pop(key, None)  # the reply holds the same bytes: do not keep them twice
-        self._replies[key] = (revision, call.id, call.version, reply)
+        self._replies[key] = (self.store.class_revision(cls), call.id, call.version, reply)
         return reply
+
+    def records_reply(
+        self, codec: Codec, call: Call, type_: Type | None, read: Callable[[], Mapping[str, Version]]
+    ) -> bytes | Later[bytes]:
+        """The complete reply to a call whose value is a map ref -> record; `read` may be called several times."""
+
+        def prepare() -> Steps[Mapping[str, Version]]:
+            found = read()
+            yield from self.missing(codec, found.values())
+            return found
+
+        return self.slices.complete(prepare, lambda found: codec.success(call, self.render(codec, type_, found)))
 
     def render(self, codec: Codec, type_: Type | None, value: Any) -> bytes:
         """The fragment of an internal value: a Version where the type says record, ref -> Version for maps of them."""
@@ -102,10 +148,14 @@ class Records:
             return codec.value(type_, value)
         if isinstance(value, Version):
             return self.fragment(codec, value)
-        if hasattr(value, "encode"):
-            return value.encode(codec, self)
         if isinstance(type_, MapType) and isinstance(type_.value, RecordType):
             return self.mapping(codec, value.items())
         if isinstance(type_, SetType) and isinstance(type_.item, RecordType):
             return codec.array([self.render(codec, type_.item, item) for item in value])
         return codec.value(type_, value)
+
+    def rendered(self, codec: Codec, type_: Type | None, value: Any) -> bytes | Later[bytes]:
+        """As `render`, for results that encode themselves too (rule 4)."""
+        if hasattr(value, "prepare"):
+            return self.slices.complete(lambda: value.prepare(codec, self), lambda present: present.encode(codec, self))
+        return self.render(codec, type_, value)

@@ -32,6 +32,7 @@ class Gone(StrEnum):
 
     SHUTDOWN = "shutdown"
     REBOOT = "reboot"
+    SOFT_REBOOT = "soft_reboot"
     CRASH = "crash"
 
 

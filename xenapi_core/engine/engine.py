@@ -32,7 +32,7 @@ from xenapi_core.engine.reconcile import Reconciler, clear_claims
 from xenapi_core.engine.run import Work
 from xenapi_core.engine.tasks import PENDING, RenderResult, Tasks
 from xenapi_core.errors import ApiError, E
-from xenapi_core.ids import Ids, dummy_task_ref
+from xenapi_core.ids import NULL_REF, Ids, dummy_task_ref
 from xenapi_core.model.schema import Schema
 from xenapi_core.store.api import Store, Txn
 
@@ -97,13 +97,13 @@ class Engine:
 
     async def perform(self, wire_name: str, args: Sequence[Any], caller: Caller) -> Any:
         """Do it and return its value. The operation goes on if the caller stops waiting. Raises ApiError."""
-        work = Work(self, dummy_task_ref(self.world.ids, wire_name), recorded=False)
+        work = Work(self, dummy_task_ref(self.world.ids, wire_name), recorded=False, caller=caller)
         return await asyncio.shield(self.start(work, self._decision(wire_name, args)))
 
     def launch(self, wire_name: str, args: Sequence[Any], caller: Caller, body: Body | None = None) -> str:
         """Begin it and return its task at once. `body`: the behaviour of a message that has no plan."""
         task = self.tasks.create(f"Async.{wire_name}", caller)
-        work = Work(self, task, recorded=True)
+        work = Work(self, task, recorded=True, caller=caller)
         if self._collector is None or self._collector.done():
             self._collector = self._own(self._collect(), self._background)
         if body is None:
@@ -115,6 +115,13 @@ class Engine:
     def start(self, work: Work, decide: Decide, wire_name: str | None = None) -> asyncio.Task[Any]:
         """Run what `decide` plans. `wire_name` gives the type of the result in the task record."""
         return self._start(work, self._run_plan(work, decide, wire_name))
+
+    def part(self, whole: Work, wire_name: str, args: Sequence[Any]) -> Work:
+        """Begin a message as a part of `whole`, on behalf of the same caller."""
+        above = whole.task if whole.recorded else NULL_REF
+        work = Work(self, self.tasks.create(f"Async.{wire_name}", whole.caller, subtask_of=above), True, whole.caller)
+        self.start(work, self._decision(wire_name, args), wire_name)
+        return work
 
     def work(self, name: str) -> Work:
         """A Work for something the engine does by itself."""
@@ -147,8 +154,7 @@ class Engine:
         txn = self.world.store.begin()
         write(txn)
         self.world.store.commit(txn)
-        for host in list(self.hypervisors):
-            await self.reconciler.compare_host(host)
+        await self.reconciler.compare_all()
 
     async def close(self) -> None:
         """Cancel and undo what is in progress, then stop watching. Drivers are not closed: they are their maker's."""

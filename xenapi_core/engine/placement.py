@@ -14,6 +14,7 @@ from xenapi_core.engine.plan import World
 from xenapi_core.engine.specs import domain_type, has_disk
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null
+from xenapi_core.model.infrastructure_lifecycle import DRIVING_AWAY, check_host_operation
 
 
 def memory_needed(vm: Any) -> int:
@@ -68,9 +69,26 @@ def check_host(world: World, vm: Any, host: str, memory: bool = True) -> None:
 
 def check_memory(world: World, vm: Any, host: str) -> None:
     """HOST_NOT_ENOUGH_FREE_MEMORY [needed, available]."""
-    needed, free = memory_needed(vm), _free(world, host)
+    needed, free = memory_needed(vm), memory_free_now(world, host)
     if needed > free:
         raise E.HOST_NOT_ENOUGH_FREE_MEMORY(str(needed), str(max(0, free)))
+
+
+def check_receiving(world: World, host: str, operation: str) -> None:
+    """Raise why `host` may not take a VM by `operation` (vm_start, vm_resume, vm_migrate) now.
+
+    HOST_EVACUATE_IN_PROGRESS while it sends its VMs away; OTHER_OPERATION_IN_PROGRESS while it goes down; HOST_OFFLINE,
+    HOST_DISABLED.
+    """
+    record = world.store.get(host, "host")
+    if "evacuate" in record["current_operations"].values():
+        raise E.HOST_EVACUATE_IN_PROGRESS(host)
+    check_host_operation(world.store, record, operation)
+
+
+def takes_vms(world: World, host: str) -> bool:
+    """Whether a host is neither being emptied nor going down."""
+    return DRIVING_AWAY.isdisjoint(world.store.get(host, "host")["current_operations"].values())
 
 
 def possible_hosts(world: World, vm: Any, memory: bool = True) -> list[str]:
@@ -81,7 +99,8 @@ def possible_hosts(world: World, vm: Any, memory: bool = True) -> list[str]:
             check_host(world, vm, host, memory)
         except ApiError:
             continue
-        found.append(host)
+        if takes_vms(world, host):
+            found.append(host)
     return found
 
 
@@ -94,14 +113,15 @@ def choose_host(world: World, vm: Any) -> str:
     if not hosts:
         short_of_memory = possible_hosts(world, vm, memory=False)
         if short_of_memory:
-            check_memory(world, vm, max(short_of_memory, key=lambda host: _free(world, host)))
+            check_memory(world, vm, max(short_of_memory, key=lambda host: memory_free_now(world, host)))
         raise E.NO_HOSTS_AVAILABLE()
     if vm["affinity"] in hosts:
         return str(vm["affinity"])
-    return max(hosts, key=lambda host: _free(world, host))
+    return max(hosts, key=lambda host: memory_free_now(world, host))
 
 
-def _free(world: World, host: str) -> int:
+def memory_free_now(world: World, host: str) -> int:
+    """Bytes of a host that no VM has, on it or on its way to it."""
     return memory_free(world.store.find, world.store.related, host, memory_promised(world, host))
 
 

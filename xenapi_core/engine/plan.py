@@ -49,6 +49,9 @@ class Run(Protocol):
     def storage(self, sr: str) -> Storage:
         """The storage driver of an SR, by reference."""
 
+    async def perform(self, wire_name: str, *args: Any) -> Any:
+        """Do another message that has a plan, as a part of this one with a task of its own. Raises ApiError."""
+
     def progress(self, fraction: float) -> None:
         """0..1 of the present step."""
 

@@ -4,23 +4,28 @@ Theory of operation
 1. An event is a hint that something changed; before a record is changed, domains() is asked.
 2. A VM with a claim is the business of the operation that claimed it; what happens meanwhile is remembered and looked
    at when the claim is released.
-3. What a guest did by itself is answered as its VM says: actions_after_shutdown, _reboot, _crash.
+3. What a guest did by itself is answered as its VM says: actions_after_shutdown, _reboot, _softreboot, _crash.
+4. A VM is compared with all hosts at once at start-up: a migration may have ended on either of two.
+5. A machine that is gone while its VM names a suspend image that holds its memory was suspended, whatever became of the
+   operation that did it; an image that a live VM still names is left over.
+6. A host that goes down takes no record with it: its VMs are Halted when it is back without them, or when somebody
+   resets them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Mapping
 from typing import TYPE_CHECKING, Final
 
-from xenapi_core.drivers.api import DomainEvent, DomainState, DriverError, Gone
+from xenapi_core.drivers.api import DomainEvent, DomainState, DriverError, Gone, HostEvent
 from xenapi_core.engine.messages import post_vm
-from xenapi_core.engine.plan import World
+from xenapi_core.engine.plan import PLANS, World
 from xenapi_core.engine.plans.vm_power import plan_restart
 from xenapi_core.engine.run import Work
-from xenapi_core.engine.transition import enter_halted, enter_live, note_guest
-from xenapi_core.ids import NULL_REF
+from xenapi_core.engine.transition import enter_halted, enter_live, enter_suspended, note_guest, note_power
+from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.power import PAUSED, RUNNING
 from xenapi_core.store.api import Txn, Version
 
@@ -34,9 +39,10 @@ ANSWER_WITHIN: Final = 60.0  # seconds of real time a driver has to list its dom
 _ACTIONS: Final = {
     Gone.SHUTDOWN: ("actions_after_shutdown", "VM_SHUTDOWN"),
     Gone.REBOOT: ("actions_after_reboot", "VM_REBOOTED"),
+    Gone.SOFT_REBOOT: ("actions_after_softreboot", "VM_REBOOTED"),
     Gone.CRASH: ("actions_after_crash", "VM_CRASHED"),
 }
-_RESTARTS: Final = frozenset({"restart", "coredump_and_restart", "rename_restart"})
+_RESTARTS: Final = frozenset({"restart", "coredump_and_restart", "rename_restart", "soft_reboot"})
 
 
 def clear_claims(world: World, txn: Txn, live: Container[str]) -> None:
@@ -65,40 +71,86 @@ class Reconciler:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._news: dict[str, tuple[str, DomainEvent]] = {}  # claimed VM -> host and the last event of its domain
+        self._news: dict[str, dict[str, DomainEvent]] = {}  # claimed VM -> host -> the last event of its domain there
 
     @property
     def world(self) -> World:
         return self.engine.world
 
-    async def watch(self, host: str, events: AsyncIterator[DomainEvent]) -> None:
+    async def watch(self, host: str, events: AsyncIterator[DomainEvent | HostEvent]) -> None:
         """Follow a host until its driver closes."""
         async for event in events:
             try:
-                await self._on_event(host, event)
+                if isinstance(event, HostEvent):
+                    await self._on_power(host, event.up)
+                else:
+                    await self._on_event(host, event)
             except Exception:
-                log.exception("could not follow an event of machine %s", event.uuid)
+                log.exception("could not follow an event of a host")
 
     def has_news(self, vm: str) -> bool:
         return vm in self._news
 
     async def catch_up(self, vm: str) -> None:
         """Look at what happened to `vm` while it was claimed."""
-        host, event = self._news.pop(vm)
-        await self._follow(host, vm, event)
+        for host, event in self._news.pop(vm, {}).items():
+            await self._follow(host, vm, event)
+
+    async def compare_all(self) -> None:
+        """Compare every VM with what all hosts have; for start-up, when nothing is claimed (rule 4)."""
+        hosts = {host: await self._domains(host) for host in list(self.engine.hypervisors)}
+        await self._compare_with({host: domains for host, domains in hosts.items() if domains is not None})
 
     async def compare_host(self, host: str) -> None:
-        """Compare every VM with what the host has; for start-up, when nothing is claimed."""
+        """Compare the VMs that are, or should be, on one host."""
         domains = await self._domains(host)
-        if domains is None:
-            return
-        txn = self.world.store.begin()
+        if domains is not None:
+            await self._compare_with({host: domains})
+
+    async def _compare_with(self, hosts: Mapping[str, Mapping[str, DomainState]]) -> None:
+        here = {uuid: (host, domain) for host, domains in hosts.items() for uuid, domain in domains.items()}
         for vm in list(self.world.store.all("VM").values()):
-            if not vm["is_control_domain"]:
-                self._adapt(txn, vm, host, domains.pop(vm["uuid"], None))
-        self.world.store.commit(txn)
-        for uuid in domains:
+            place = here.pop(vm["uuid"], None)
+            if vm["is_control_domain"] or vm["current_operations"]:
+                continue
+            image, live = self.world.store.find(vm["suspend_VDI"]), vm["power_state"] in (RUNNING, PAUSED)
+            saved = place is None and live and vm["resident_on"] in hosts and await self._saved(vm, image)
+            txn = self.world.store.begin()
+            if place is not None:
+                self._adapt(txn, vm, *place)
+                txn.update(vm.ref, suspend_VDI=NULL_REF)
+            elif saved and image is not None:
+                enter_suspended(self.world, txn, vm.ref, image.ref)
+            elif live and vm["resident_on"] in hosts:
+                enter_halted(self.world, txn, vm.ref)
+            self.world.store.commit(txn)
+            if image is not None and is_null(self.world.store.get(vm.ref)["suspend_VDI"]):
+                self._discard(image)
+        for uuid in here:
             log.warning("host has a machine that is no VM of this pool: %s", uuid)
+
+    async def _saved(self, vm: Version, image: Version | None) -> bool:
+        """Whether `image` holds the memory of `vm` (rule 5)."""
+        if image is None:
+            return False
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                return await self.engine.hypervisors[vm["resident_on"]].saved_in(image["uuid"]) == vm["uuid"]
+        except (DriverError, TimeoutError) as error:
+            log.warning("a host does not tell what an image holds: %s", error)
+            return True  # better a VM that cannot be resumed than memory thrown away
+
+    def _discard(self, image: Version) -> None:
+        """Destroy an image that nobody needs any more; it stays visible if that fails."""
+        self.engine.start(self.engine.work("VDI.destroy"), lambda world: PLANS["VDI.destroy"](world, image.ref))
+
+    async def _on_power(self, host: str, up: bool) -> None:
+        """Rule 6. A host that comes back takes VMs again, unless it was told not to (host.disable)."""
+        txn = self.world.store.begin()
+        note_power(self.world, txn, host, up)
+        self.world.store.commit(txn)
+        if up:
+            await self.compare_host(host)
 
     async def compare_claimed(self, work: Work) -> None:
         """After a failure: make the claimed VMs' records true, whatever the undoing achieved."""
@@ -109,17 +161,22 @@ class Reconciler:
             for host in {vm["resident_on"], vm["scheduled_to_be_resident_on"], *work.results.get("hosts", ())}:
                 domains = await self._domains(host) if host in self.engine.hypervisors else None
                 vm = self.world.store.find(claim.ref)
-                if domains is not None and vm is not None:
+                if domains is not None and vm is not None and not self._ended(vm, host):
                     txn = self.world.store.begin()
                     self._adapt(txn, vm, host, domains.get(vm["uuid"]))
                     self.world.store.commit(txn)
+
+    def _ended(self, vm: Version, host: str) -> bool:
+        """Whether its guest ended by itself there while it was claimed: that is answered when the claim is released."""
+        event = self._news.get(vm.ref, {}).get(host)
+        return event is not None and event.gone is not None
 
     async def _on_event(self, host: str, event: DomainEvent) -> None:
         vm = self.world.store.by_uuid("VM", event.uuid)
         if vm is None or vm["is_control_domain"]:
             return
         if vm["current_operations"]:
-            self._news[vm.ref] = (host, event)
+            self._news.setdefault(vm.ref, {})[host] = event
         else:
             await self._follow(host, vm.ref, event)
 
@@ -140,7 +197,7 @@ class Reconciler:
             return
         domain = domains.get(vm["uuid"])
         if vm["current_operations"]:
-            self._news[ref] = (host, event)
+            self._news.setdefault(ref, {})[host] = event
         elif agrees(vm, host, domain):
             if domain is not None:
                 self._note_guest(vm, domain)
@@ -160,7 +217,7 @@ class Reconciler:
             return
         txn = self.world.store.begin()
         enter_halted(self.world, txn, vm.ref)
-        post_vm(self.world, txn, "VM_SHUTDOWN" if why is Gone.REBOOT else message, vm.values)
+        post_vm(self.world, txn, "VM_SHUTDOWN" if message == "VM_REBOOTED" else message, vm.values)
         self.world.store.commit(txn)
 
     def _adapt(self, txn: Txn, vm: Version, host: str, domain: DomainState | None) -> None:
@@ -190,4 +247,8 @@ class Reconciler:
                 return {domain.uuid: domain for domain in await self.engine.hypervisors[host].domains()}
         except (DriverError, TimeoutError) as error:
             log.warning("a host does not list its machines: %s", error)
+            if isinstance(error, DriverError) and error.kind == "offline":
+                txn = self.world.store.begin()
+                note_power(self.world, txn, host, False)
+                self.world.store.commit(txn)
             return None

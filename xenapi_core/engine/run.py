@@ -7,12 +7,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from xenapi_core.drivers.api import Hypervisor, Storage
+from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.plan import Claim, Plan, Step, World
 from xenapi_core.errors import ApiError, E
+from xenapi_core.ids import NULL_REF
 from xenapi_core.store.api import Txn
 
 if TYPE_CHECKING:
     from xenapi_core.engine.engine import Engine
+
+
+NOBODY = Caller(NULL_REF, "", frozenset())  # the engine itself
 
 
 class Work:
@@ -20,12 +25,14 @@ class Work:
 
     Rule 1: `cancel` interrupts only while `interruptible`, that is, inside a step's `do` or while waiting for a claim;
             undoing and committing are never interrupted.
+    Rule 2: an operation that is part of another one has a task of its own, and is over when the whole is.
     """
 
-    def __init__(self, engine: Engine, task: str, recorded: bool) -> None:
+    def __init__(self, engine: Engine, task: str, recorded: bool, caller: Caller = NOBODY) -> None:
         self.engine = engine
         self.world: World = engine.world
         self.task = task
+        self.caller = caller
         self.recorded = recorded  # whether `task` is a record that shows progress
         self.results: dict[Any, Any] = {}
         self.claims: tuple[Claim, ...] = ()
@@ -53,6 +60,15 @@ class Work:
             return self.engine.storages[sr]
         except KeyError:
             raise E.SR_NOT_ATTACHED(sr) from None
+
+    async def perform(self, wire_name: str, *args: Any) -> Any:
+        child = self.engine.part(self, wire_name, args)
+        try:
+            return await asyncio.shield(child.owner)  # type: ignore[arg-type]
+        except asyncio.CancelledError:
+            child.cancel()
+            await child.ended.wait()
+            raise
 
     def progress(self, fraction: float) -> None:
         if self.recorded:

@@ -16,6 +16,9 @@ from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.power import HALTED, RUNNING, SUSPENDED
 from xenapi_core.store.api import Txn
 
+# Key of host.other_config, while host.disable was called with auto_enable=false: a boot does not enable the host.
+STAYS_DISABLED = "stays_disabled"
+
 
 def enter_halted(world: World, txn: Txn, vm: str) -> None:
     """The VM has no domain and no saved memory (API reference, "Entering Halted")."""
@@ -101,6 +104,18 @@ def switch(world: World, txn: Txn, vm: str, state: str) -> None:
     """The VM's domain was paused or unpaused."""
     txn.update(vm, power_state=state)
     _metrics(world, txn, vm, state=("running",) if state == RUNNING else ("paused",))
+
+
+def note_power(world: World, txn: Txn, host: str, up: bool) -> None:
+    """A host went down or came up. One that comes up takes VMs, unless it was disabled for good (host.disable)."""
+    values = txn.find(host)
+    if values is None:
+        return
+    before = txn.find(values["metrics"])
+    if before is not None and before["live"] != up:
+        txn.update(values["metrics"], live=up, last_updated=world.clock.now())
+    if up and values["other_config"].get(STAYS_DISABLED) != "true":
+        txn.update(host, enabled=True)
 
 
 def note_guest(world: World, txn: Txn, vm: str, guest: GuestState) -> None:

@@ -246,9 +246,7 @@ def _derive_queries(cls: Class) -> Iterator[Message]:
     yield _reading("get_by_uuid", (Param("uuid", STRING),), ref, f"The {cls.name} with that uuid.", **more)
     if cls.get_all:
         yield _reading("get_all", (), refs, f"References of all objects of class {cls.name}.", **more)
-        yield _reading(
-            "get_all_where", (expr,), refs, "References of the objects that match.", hidden=True, **more
-        )
+        yield _reading("get_all_where", (expr,), refs, "References of the objects that match.", hidden=True, **more)
         yield _reading("get_all_records", (), records, f"All {cls.name} records by reference.", **more)
         yield _reading(
             "get_all_records_where", (expr,), records, "The records that match, by reference.", hidden=True, **more

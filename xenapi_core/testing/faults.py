@@ -1,11 +1,12 @@
 """Making the calls of a real driver fail on purpose, one rule at a time.
 
-Rule 1: the driver underneath is real; a call that fails here has not reached it, unless the rule says `reached`.
+Rule 1: the driver underneath is real; a call that fails here has not reached it, unless the rule says `reached` or `lost`.
 Rule 2: a rule counts its own calls, so a test can make each call of an operation fail in turn.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import random
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ class FaultRule:
     probability  of failing each of those, from a seeded generator
     delay        seconds of the clock before the call fails; with kind "" the call is only slowed down
     reached      the driver does it, and then the failure is reported
+    lost         the driver does it, and its answer never comes: what a server that is killed then leaves
     """
 
     call: str = "*"
@@ -34,6 +36,7 @@ class FaultRule:
     count: int | None = 1
     delay: float = 0.0
     reached: bool = False
+    lost: bool = False
     seen: int = field(default=0, init=False)
     fired: int = field(default=0, init=False)
 
@@ -71,8 +74,10 @@ class Faulty:
                 if rule.applies(name, self._chance):
                     if rule.delay:
                         await self.clock.sleep(rule.delay)
-                    if rule.reached:
+                    if rule.reached or rule.lost:
                         await target(*args, **named)
+                    if rule.lost:
+                        await asyncio.Event().wait()
                     if rule.kind:
                         raise DriverError(rule.kind, f"{name} was made to fail")
             return await target(*args, **named)

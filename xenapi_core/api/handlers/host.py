@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.placement import memory_free, memory_promised
+from xenapi_core.engine.transition import STAYS_DISABLED
 from xenapi_core.errors import E
 from xenapi_core.model.infrastructure_lifecycle import check_host_operation
+from xenapi_core.store.api import Version
 
 
 @handles("host.enable")
@@ -13,17 +15,22 @@ def enable(call: CallContext, ref: str) -> None:
     """HOST_OFFLINE."""
     host = call.get(ref, "host")
     check_host_operation(call.store, host, "enable")
-    call.update(ref, enabled=True)
+    call.update(ref, enabled=True, other_config=_without(host, STAYS_DISABLED))
+
+
+def _without(host: Version, key: str) -> dict[str, str]:
+    return {name: value for name, value in host["other_config"].items() if name != key}
 
 
 @handles("host.disable")
 def disable(call: CallContext, ref: str, auto_enable: bool) -> None:
-    """No new VMs here; running ones stay. HOST_OFFLINE. `auto_enable` is kept for the host's next boot."""
+    """No new VMs here; running ones stay. HOST_OFFLINE. `auto_enable`: until the host's next boot only."""
     host = call.get(ref, "host")
     metrics = call.store.find(host["metrics"])
     if metrics is not None and not metrics["live"]:
         raise E.HOST_OFFLINE(ref)
-    call.update(ref, enabled=False)
+    kept = {} if auto_enable else {STAYS_DISABLED: "true"}
+    call.update(ref, enabled=False, other_config=_without(host, STAYS_DISABLED) | kept)
 
 
 @handles("host.get_servertime")

@@ -155,6 +155,10 @@ class SimGuest:
         """The guest reboots itself: this domain ends, and whoever manages it makes the next."""
         self._end(Gone.REBOOT)
 
+    def soft_reboot(self) -> None:
+        """The guest loads its next kernel itself, and leaves it to its manager to give that a domain."""
+        self._end(Gone.SOFT_REBOOT)
+
     def crash(self) -> None:
         """The guest's kernel panics."""
         self._end(Gone.CRASH)

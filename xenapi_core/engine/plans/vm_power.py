@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.failures import MACHINE, About, told_as
 from xenapi_core.engine.messages import post_vm
-from xenapi_core.engine.placement import check_host, choose_host, memory_needed
+from xenapi_core.engine.placement import check_host, check_receiving, choose_host, memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.images import discard_image, forget_image
 from xenapi_core.engine.specs import domain_spec, has_disk
@@ -33,15 +33,9 @@ def plan_start_on(world: World, vm: str, host: str, start_paused: bool, force: b
     """Boot a halted VM on `host`, or say why not."""
     record = world.store.get(vm, "VM")
     check_vm_operation(world.store, record, "start_on", strict=not force)
-    check_receiving(world, host)
     check_host(world, record, host)
+    check_receiving(world, host, "vm_start")
     return _boot(world, record, "start_on", host, start_paused)
-
-
-def check_receiving(world: World, host: str) -> None:
-    """HOST_EVACUATE_IN_PROGRESS while a host sends its VMs away."""
-    if "evacuate" in world.store.get(host, "host")["current_operations"].values():
-        raise E.HOST_EVACUATE_IN_PROGRESS(host)
 
 
 def _boot(world: World, vm: Version, operation: str, host: str, paused: bool) -> Plan:
@@ -62,7 +56,7 @@ def _boot(world: World, vm: Version, operation: str, host: str, paused: bool) ->
 
     return Plan(
         steps=(reserve(world, vm, host), Step("boot", boot, unboot)),
-        claims=(Claim(vm.ref, operation),),
+        claims=(Claim(vm.ref, operation), Claim(host, "vm_start")),
         finish=finish,
     )
 

@@ -9,7 +9,7 @@ from xenapi_core.engine.failures import MACHINE, About, told_as
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.images import image_step, record_image, suspend_sr
+from xenapi_core.engine.plans.images import suspend_sr
 from xenapi_core.engine.plans.vm_records import (
     NewDisk,
     disk_claims,
@@ -19,6 +19,7 @@ from xenapi_core.engine.plans.vm_records import (
     record_vifs,
     record_vm,
 )
+from xenapi_core.engine.plans.vm_suspend import image_steps
 from xenapi_core.engine.plans.volumes import clone_step, record_volume
 from xenapi_core.engine.specs import domain_spec
 from xenapi_core.engine.transition import enter_live
@@ -107,6 +108,14 @@ def _checkpoint_running(
     async def restore(run: Run) -> None:
         run.results["domain"] = await run.hypervisor(host).resume(spec, image_uuid, False, run.progress)
 
+    async def come_back(run: Run) -> None:
+        """The last attempt: if it fails too, the memory is in the image alone."""
+        try:
+            await restore(run)
+        except BaseException:
+            run.results["kept", image] = True
+            raise
+
     async def go_on(run: Run) -> None:
         try:
             await restore(run)
@@ -115,15 +124,14 @@ def _checkpoint_running(
 
     def finish(run: Run, txn: Txn) -> None:
         copies = record_disks(world, run, txn, disks, snapshot=True)
-        record_image(world, run, txn, vm, sr, image, image_uuid)
         _record(world, txn, vm, ref, name, copies, frozenset(), SUSPENDED, image)
         enter_live(world, txn, vm.ref, host, run.results["domain"], booted=False)
         post_vm(world, txn, "VM_CHECKPOINTED", vm.values)
 
     return Plan(
         steps=(
-            image_step(world, vm, sr, image, image_uuid),
-            Step("save memory", save, restore, weight=10),
+            *image_steps(world, vm, sr, image, image_uuid),
+            Step("save memory", save, come_back, weight=10),
             *(disk.step for disk in disks),
             Step("restore memory", go_on, weight=10),
         ),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Final
 
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.failures import MACHINE, About, told_as
 from xenapi_core.engine.messages import post_vm
-from xenapi_core.engine.placement import check_host, choose_host, memory_needed
+from xenapi_core.engine.placement import check_host, check_receiving, choose_host, memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.images import forget_image, image_step, record_image, suspend_sr
-from xenapi_core.engine.plans.vm_power import check_disks, check_receiving, reserve
+from xenapi_core.engine.plans.vm_power import check_disks, reserve
 from xenapi_core.engine.specs import domain_spec
 from xenapi_core.engine.transition import enter_live, enter_suspended
 from xenapi_core.errors import ApiError, E
@@ -34,19 +35,55 @@ def plan_suspend(world: World, vm: str) -> Plan:
     host, uuid = record["resident_on"], record["uuid"]
 
     async def save(run: Run) -> None:
+        run.results["hosts"] = (host,)
         with told_as(MACHINE, About(vm=vm, host=host, operation="suspend", size=memory_needed(record))):
             await run.hypervisor(host).suspend(uuid, image_uuid, run.progress)
 
     def finish(run: Run, txn: Txn) -> None:
-        record_image(world, run, txn, record, sr, image, image_uuid)
         enter_suspended(world, txn, vm, image)
         post_vm(world, txn, "VM_SUSPENDED", record.values)
 
     return Plan(
-        steps=(image_step(world, record, sr, image, image_uuid), Step("save memory", save, weight=10)),
+        steps=(
+            *image_steps(world, record, sr, image, image_uuid),
+            Step("save memory", save, weight=10),
+        ),
         claims=(Claim(vm, "suspend"),),
         finish=finish,
     )
+
+
+def image_steps(world: World, vm: Version, sr: str, image: str, image_uuid: str) -> tuple[Step, Step]:
+    """Make the image, and record the VM's claim to it, before the memory is in it.
+
+    From the moment the domain is gone, nothing but the image has the memory: if this process dies then, recovery must
+    find it (engine.reconcile, rule 5). A later step that cannot bring the machine back while it is undone leaves
+    ("kept", image) in Run.results: then the image stays, and the VM is Suspended.
+    """
+    make = image_step(world, vm, sr, image, image_uuid)
+
+    async def name(run: Run) -> None:
+        def write(txn: Txn) -> None:
+            record_image(world, run, txn, vm, sr, image, image_uuid)
+            txn.update(vm.ref, suspend_VDI=image)
+
+        run.commit(write)
+
+    async def unname(run: Run) -> None:
+        def write(txn: Txn) -> None:
+            if ("kept", image) in run.results:
+                enter_suspended(world, txn, vm.ref, image)
+                return
+            forget_image(world, run, txn, image)
+            txn.update(vm.ref, suspend_VDI=vm["suspend_VDI"])
+
+        run.commit(write)
+
+    async def unmake(run: Run) -> None:
+        if make.undo is not None and ("kept", image) not in run.results:
+            await make.undo(run)
+
+    return replace(make, undo=unmake), Step("name image", name, unname, weight=0.0, deadline=None)
 
 
 @plans("VM.resume")
@@ -62,8 +99,8 @@ def plan_resume_on(world: World, vm: str, host: str, start_paused: bool, force: 
     """Continue a suspended VM on `host`, or say why not."""
     record = world.store.get(vm, "VM")
     check_vm_operation(world.store, record, "resume_on", strict=not force)
-    check_receiving(world, host)
     check_host(world, record, host)
+    check_receiving(world, host, "vm_resume")
     return _resume(world, record, "resume_on", host, start_paused)
 
 
@@ -111,6 +148,6 @@ def _resume(world: World, vm: Version, operation: str, host: str, paused: bool) 
             Step("restore memory", restore, back_to_disk, weight=10),
             Step("discard image", discard, deadline=None),
         ),
-        claims=(Claim(vm.ref, operation),),
+        claims=(Claim(vm.ref, operation), Claim(host, "vm_resume")),
         finish=finish,
     )

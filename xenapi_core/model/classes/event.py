@@ -5,7 +5,7 @@ from __future__ import annotations
 from xenapi_core.errors import E
 from xenapi_core.model.enums import EVENT_OPERATION
 from xenapi_core.model.schema import POOL_ADMIN, READ_ONLY, RO, STATIC, Class, Field, Message, Param
-from xenapi_core.model.types import DATETIME, FLOAT, INT, STRING, Record, Set
+from xenapi_core.model.types import DATETIME, FLOAT, INT, STRING, Map, Record, Set
 
 # fmt: off
 classes = Param("classes", Set(STRING))
@@ -50,3 +50,19 @@ EVENT = Class(
     has_records=False,
     role=POOL_ADMIN,
 )
+
+EVENT_BATCH = Class(
+    "event_batch",
+    "What event.from answers; only part of that answer, and no class of the API reference.",
+    fields=(
+        Field("events", Set(Record("event")), RO, "The events, oldest first.", default=()),
+        Field("valid_ref_counts", Map(STRING, INT), RO, "How many objects there are, by lower-case class.", default={}),
+        Field("token", STRING, RO, "What to give to the next call.", default=""),
+    ),
+    get_all=False,
+    events=False,
+    persist=False,
+    in_database=False,
+    has_records=False,
+)
+# fmt: on
