@@ -10,6 +10,8 @@ Theory of operation
    ends: after a framing error nothing that follows can be trusted (request smuggling). The rest is read and thrown away
    for a moment, because closing with unread bytes would make the kernel discard the reply.
 4. Timeouts are counted in ticks of the listener's sweep (see service.py), which calls `check`.
+5. Small replies are written together at the end of the loop's turn, for all connections of the listener: sending wakes
+   the client, which costs more than answering. Every other way out of a connection goes through `flush` first.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from xenapi_core.server.service import Service
 log = logging.getLogger(__name__)
 
 _JOIN_BELOW: Final = 64 * 1024  # bodies up to this size are copied behind their head: one write, one packet
+_HOLD_BELOW: Final = 16 * 1024  # replies are held back for the end of the turn up to this size in total
 _NAMES: Final = {
     name.encode(): name.lower()
     for name in (
@@ -66,7 +69,7 @@ class HttpProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_body_size", "_buffered", "_closing", "_discarded", "_first", "_handler", "_headers", "_lost",
-        "_max_body", "_messages", "_parser", "_peer", "_phase", "_queue", "_raw", "_reading", "_refusal", "_request",
+        "_held", "_max_body", "_messages", "_parser", "_peer", "_phase", "_queue", "_raw", "_reading", "_refusal", "_request",
         "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_url", "_wants_continue",
         "_write_since",
     )  # fmt: skip
@@ -89,6 +92,7 @@ class HttpProtocol(asyncio.Protocol):
             self._max_body
         ) = 0
         self._write_since = 0
+        self._held = b""
         self._headers: dict[str, str] = {}
         self._url = b""
         self._body: list[bytes] = []
@@ -197,6 +201,7 @@ class HttpProtocol(asyncio.Protocol):
         self._closing = True
         self._write_since = self._service.now
         self._queue.clear()
+        self.flush()
         self._transport.close()
 
     # -- bytes in ---------------------------------------------------------------------------------------------------
@@ -330,6 +335,7 @@ class HttpProtocol(asyncio.Protocol):
         """Send 100 Continue once everything before this request is answered."""
         if self._wants_continue and not self.busy:
             self._wants_continue = False
+            self.flush()
             self._transport.write(framing.CONTINUE)
 
     def on_body(self, data: bytes) -> None:
@@ -438,14 +444,32 @@ class HttpProtocol(asyncio.Protocol):
             head = framing.head(response, keep)
         body = response.body
         if request.method == "HEAD" or not body:
-            transport.write(head)
+            self._hold(head)
         elif isinstance(body, list):
+            self.flush()
             transport.writelines([head, *body])
         elif len(body) < _JOIN_BELOW:
-            transport.write(head + body)
+            self._hold(head + body)
         else:
+            self.flush()
             transport.writelines((head, body))
         self._after(request, keep)
+
+    def _hold(self, data: bytes) -> None:
+        """Write at the end of the loop's turn (theory 5)."""
+        if self._held:
+            data = self._held + data
+        elif len(data) < _HOLD_BELOW:
+            self._service.flush_later(self)
+        self._held = data
+        if len(data) >= _HOLD_BELOW:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was held back."""
+        data, self._held = self._held, b""
+        if data and not self._lost and not self._transport.is_closing():
+            self._transport.write(data)
 
     async def _stream(self, request: Request, response: Response, keep: bool) -> bool:
         """Write a streamed reply as fast as the client reads it; whether the connection stays open."""
@@ -453,6 +477,7 @@ class HttpProtocol(asyncio.Protocol):
         assert stream is not None
         chunked = request.version != "1.0"
         keep = keep and chunked and not response.close and not self._service.draining
+        self.flush()
         self._transport.write(framing.stream_head(response, keep, chunked))
         try:
             if request.method != "HEAD":
@@ -493,6 +518,7 @@ class HttpProtocol(asyncio.Protocol):
             self._close()
             return
         self._phase = _DEAF  # the reply to an error: see theory 3
+        self.flush()
         if self._transport.can_write_eof():
             self._transport.write_eof()
 

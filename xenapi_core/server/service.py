@@ -69,6 +69,9 @@ class Connection(Protocol):
     def abort(self) -> None:
         """Cut it off; its handler is cancelled."""
 
+    def flush(self) -> None:
+        """Write what was held back."""
+
 
 class Service:
     """What the connections of one listener share. `transport` is "tcp", "tls" or "unix"."""
@@ -88,6 +91,7 @@ class Service:
         self.write_ticks = limits.ticks(limits.write_timeout)
         self.linger_ticks = limits.ticks(limits.linger_timeout)
         self.loop = asyncio.get_running_loop()
+        self._holding: list[Connection] = []
         self._empty = asyncio.Event()
         self._sweeping = self.loop.call_later(limits.tick, self._sweep)
 
@@ -102,6 +106,17 @@ class Service:
         self.connections.discard(connection)
         if not self.connections:
             self._empty.set()
+
+    def flush_later(self, connection: Connection) -> None:
+        """Call its `flush` when everything that is readable now has been read."""
+        self._holding.append(connection)
+        if len(self._holding) == 1:
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        holding, self._holding = self._holding, []
+        for connection in holding:
+            connection.flush()
 
     def own(self, task: asyncio.Future[Any]) -> None:
         """Keep a handler's task until it is done, also when its connection is gone before it."""
