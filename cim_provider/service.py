@@ -33,6 +33,7 @@ from cim_provider.wire.decode import Message
 from cim_provider.wire.encode import encoder_of
 from cim_provider.wire.headers import RefusedError
 from xenapi_core.bridge.source import Principal
+from xenapi_core.clock import Later
 from xenapi_core.errors import ApiError
 from xenapi_core.server.routes import App, Request, Response, Route
 
@@ -81,7 +82,7 @@ class Service:
             user, password = headers.credentials(request)
             principal = self.provider.source.known(user, password)
             if principal is None:
-                return self._authenticate(request, user, password)
+                return Later(self._authenticate(request, user, password))
             return self._answer(request, principal)
         except RefusedError as error:
             return error.response()
@@ -107,7 +108,8 @@ class Service:
         except Exception as error:
             return self._failure(message, error)
         if isawaitable(answer):
-            return self._finish(message, answer)
+            later: Later[Reply | MethodReply] = Later(answer)
+            return Later(self._finish(message, later))
         return self._success(message, answer)
 
     def _start(
@@ -123,7 +125,7 @@ class Service:
             raise CimError(NOT_SUPPORTED, f"{name} is not supported")
         return handler(Operation(name, message.namespace, params, principal, self.provider))
 
-    async def _finish(self, message: Message, answer: Awaitable[Reply] | Awaitable[MethodReply]) -> Response:
+    async def _finish(self, message: Message, answer: Awaitable[Reply | MethodReply]) -> Response:
         try:
             return self._success(message, await answer)
         except Exception as error:

@@ -17,10 +17,11 @@ from lxml import etree
 
 from cim_provider.operations.api import OPERATIONS, MethodCall, Operation, Param, Reply
 from cim_provider.operations.extrinsic import invoke
+from cim_provider.profiles import indications
 from cim_provider.provider import CimProvider
 from cim_provider.schema.compile import load_graph, mof_root
 from cim_provider.schema.graph import ClassGraph
-from cim_provider.schema.objects import CIMV2, Path
+from cim_provider.schema.objects import CIMV2, INTEROP, Path
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.records import Records
@@ -158,6 +159,20 @@ class SmallPool:
     def path(self, name: str, classname: str = "Xen_ComputerSystem") -> Path:
         """The path of a VM or host as a system."""
         return Path.of(classname, {"CreationClassName": classname, "Name": self.uuid(name)}, CIMV2)
+
+    def subscribed(self) -> None:
+        """One stored instance of each class that clients create instances of."""
+        keys = {"SystemCreationClassName": "Xen_HostComputerSystem", "SystemName": self.uuid("host-0"), "Name": "one"}
+        lines = {"Destination": "http://127.0.0.1:1", "QueryLanguage": "WQL", "Query": "SELECT * FROM CIM_Indication"}
+        put, made = self.provider.repository.put, {}
+        for cls in (indications.FILTER, *indications.DESTINATIONS):
+            made[cls] = Path.of(cls, {**keys, "CreationClassName": cls}, INTEROP)
+            put(made[cls], {**keys, **lines, "CreationClassName": cls})
+        (systems, *_) = self.provider.extent(indications.OfferedCollection)
+        filters = (made[indications.FILTER], systems.path)
+        for cls, chosen in zip(indications.SUBSCRIPTIONS, filters, strict=True):
+            ends = {"Filter": chosen, "Handler": made[indications.DESTINATIONS[0]]}
+            put(Path.of(cls, ends, INTEROP), {**ends, "SubscriptionState": 2, "OnFatalErrorPolicy": 2})
 
     def values(self, classname: str, name: str) -> Mapping[str, Any]:
         """The values of the one instance that view `classname` makes of a record."""

@@ -148,38 +148,49 @@ async def _then(value: Later[T], function: Callable[[T], R | Later[R]]) -> R:
 class Slices:
     """Runs Steps. All who use one of these share its slice: many long reads at a time block the loop as long as one.
 
-    `seconds` is how long the loop may wait for its next turn, give or take one piece.
+    `seconds` is how long the loop may wait for its next turn, give or take one piece; less than `few` pieces are done
+    at once.
     """
 
-    def __init__(self, seconds: float = SLICE) -> None:
+    def __init__(self, seconds: float = SLICE, few: int = FEW) -> None:
         self.seconds = seconds
+        self.few = few
         self._running = 0
 
     def run(self, steps: Steps[T]) -> T | Later[T]:
         """What `steps` returns. For work that does not depend on what happens between two pieces."""
-        ended, value = _few(steps)
+        ended, value = self._begin(steps)
         return value if ended else Later(self._exhaust(steps))
 
-    def complete(self, prepare: Callable[[], Steps[T]], answer: Callable[[T], R]) -> R | Later[R]:
-        """`answer(what prepare() returns)`, both of one moment.
+    def complete(self, begin: Callable[[], Steps[T]]) -> T | Later[T]:
+        """What `begin()` returns, of one moment.
 
-        `prepare` makes what is missing and keeps it where it finds it again; it is begun anew until it ends with few
-        pieces, so that nothing happens between its beginning and the answer. If the world changes faster than that,
-        after some passes the rest is done at once. What a pass raises is told if it is of one moment too.
+        A pass makes what is missing and keeps it where the next one finds it. Passes are begun until one ends with few
+        pieces: it was not interrupted, so its result is of one moment. If the world changes faster than that, after
+        some passes the rest is done at once. What a pass raises is told if it was not interrupted either.
         """
-        steps = prepare()
-        ended, value = _few(steps)
-        return answer(value) if ended else Later(self._complete(steps, prepare, answer))
+        steps = begin()
+        ended, value = self._begin(steps)
+        return value if ended else Later(self._complete(steps, begin))
 
-    async def _complete(self, steps: Steps[T], prepare: Callable[[], Steps[T]], answer: Callable[[T], R]) -> R:
+    async def _complete(self, steps: Steps[T], begin: Callable[[], Steps[T]]) -> T:
         for _ in range(PASSES):
             with contextlib.suppress(Exception):  # something may have gone between two pieces: the next pass tells
                 await self._exhaust(steps)
-            steps = prepare()
-            ended, value = _few(steps)
+            steps = begin()
+            ended, value = self._begin(steps)
             if ended:
-                return answer(value)
-        return answer(_all(steps))
+                return value
+        return _all(steps)
+
+    def _begin(self, steps: Steps[T]) -> tuple[bool, Any]:
+        """The first pieces: whether that was all, and if so what they came to."""
+        try:
+            for _ in range(self.few):
+                next(steps)
+        except StopIteration as end:
+            return True, end.value
+        return False, None
 
     async def _exhaust(self, steps: Steps[T]) -> T:
         self._running += 1
@@ -194,16 +205,6 @@ class Slices:
             return end.value
         finally:
             self._running -= 1
-
-
-def _few(steps: Steps[T]) -> tuple[bool, Any]:
-    """The first pieces: whether that was all, and if so what they came to."""
-    try:
-        for _ in range(FEW):
-            next(steps)
-    except StopIteration as end:
-        return True, end.value
-    return False, None
 
 
 def _all(steps: Steps[T]) -> T:

@@ -5,19 +5,24 @@
 
 `left` and `right` name the two references of the class. Properties besides the references are constants of the class.
 A walk costs what it finds: SameRecord and Pointing use the record and the store's inverse index; the functions of Pairs
-must keep that promise.
+must keep that promise, with an index of their own where the store has none (Extents.index).
+
+A walk may be interrupted between two of its results (Tally.steps), so it iterates over nothing that can change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from cim_provider.mapping.extent import Extent, Rendition, Shown
+from cim_provider.mapping.extent import Extent, Listing, Rendition, Shown, Stamp, Tally, stamped
 from cim_provider.mapping.subject import NULL_REF, Pool
 from cim_provider.mapping.view import View
 from cim_provider.schema.objects import CIMV2, Path
+from xenapi_core.clock import Steps
+
+T = TypeVar("T")
 
 
 class Extents(Protocol):
@@ -26,7 +31,13 @@ class Extents(Protocol):
     @property
     def pool(self) -> Pool: ...
 
+    @property
+    def tally(self) -> Tally: ...
+
     def extent(self, view: type[View]) -> Extent: ...
+
+    def index(self, make: Callable[[Pool], T], classes: tuple[str, ...]) -> T:
+        """`make(pool)`, made again when a record of one of `classes` has changed: it may look at those alone."""
 
 
 class Relation(Protocol):
@@ -92,35 +103,42 @@ Walk = Callable[[Extents, Rendition], Iterable[Rendition]]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Any other relation: a function for each direction. They must agree with each other."""
+    """Any other relation: a function for each direction. They must agree with each other.
+
+    `reads` are Xen-API classes that the functions look at and neither view does.
+    """
 
     left: type[View]
     right: type[View]
     forward: Walk
     backward: Walk
+    reads: tuple[str, ...] = ()
 
 
 class Link(Shown):
     """One instance of an association, in one of the namespaces it is visible in.
 
-    Its encoded forms are kept on the right end, which lives as long as the link does: they depend on the paths alone.
+    Path, values and forms depend on the paths of its ends alone. They can be `kept` from an earlier link of the same.
     """
 
     __slots__ = ("association", "left", "right")
 
-    def __init__(self, association: type[Association], left: Rendition, right: Rendition, namespace: str) -> None:
-        ends = {association.left: left.path, association.right: right.path}
-        super().__init__(Path.of(association.cim, ends, namespace), {**ends, **association.properties})
+    def __init__(
+        self,
+        association: type[Association],
+        left: Rendition,
+        right: Rendition,
+        namespace: str,
+        kept: Shown | None = None,
+    ) -> None:
+        if kept is None:
+            ends = {association.left: left.path, association.right: right.path}
+            super().__init__(Path.of(association.cim, ends, namespace), {**ends, **association.properties})
+        else:
+            super().__init__(kept.path, kept.values, kept.forms)
         self.association = association
         self.left = left
         self.right = right
-
-    def form(self, name: Any, make: Callable[[Shown], bytes]) -> bytes:
-        key = (name, self.association.cim, self.left.path)
-        found = self.right.forms.get(key)
-        if found is None:
-            found = self.right.forms[key] = make(self)
-        return found
 
 
 ASSOCIATIONS: dict[str, type[Association]] = {}
@@ -149,7 +167,48 @@ class Association:
         for relation in cls.relations:
             for left in extents.extent(relation.left):
                 for right in relation.forward(extents, left):
-                    yield Link(cls, left, right, namespace)
+                    yield cls.link(extents, left, right, namespace)
+
+    @classmethod
+    def listing(cls, extents: Extents, namespace: str) -> Steps[Listing]:
+        """All instances as seen in a namespace; a step for each rendition and link that had to be made.
+
+        The listing is of one moment, and may be kept, if nothing changed between its steps; otherwise it has no stamp.
+        """
+        for relation in cls.relations:
+            yield from extents.extent(relation.left).listed()
+            yield from extents.extent(relation.right).listed()
+        before = cls._stamp(extents)
+        links = yield from extents.tally.steps(cls.links(extents, namespace))
+        return Listing(links, before if before == cls._stamp(extents) else None)
+
+    @classmethod
+    def _stamp(cls, extents: Extents) -> Stamp | None:
+        """The revisions of everything a listing is made of; None if that cannot be said."""
+        classes = {name for relation in cls.relations if isinstance(relation, Pairs) for name in relation.reads}
+        for view in {view for relation in cls.relations for view in (relation.left, relation.right)}:
+            stamp = extents.extent(view).listing().stamp
+            if stamp is None:
+                return None
+            classes.update(name for name, _ in stamp)
+        return stamped(extents.pool, classes)
+
+    @classmethod
+    def link(cls, extents: Extents, left: Rendition, right: Rendition, namespace: str) -> Link:
+        """The link between two instances that are related.
+
+        What was made of it is kept on the right end, without the ends: who is replaced must not live on in its links.
+        """
+        key = (cls.cim, namespace, left.key)
+        kept = right.links.get(key)
+        if kept is not None:
+            known = kept.values[cls.left]
+            if known is left.path or known == left.path:
+                return Link(cls, left, right, namespace, kept)
+        link = Link(cls, left, right, namespace)
+        right.links[key] = Shown(link.path, link.values, link.forms)
+        extents.tally.made += 1
+        return link
 
     @classmethod
     def links_of(cls, extents: Extents, end: Rendition, role: str) -> Iterator[Link]:
@@ -158,7 +217,7 @@ class Association:
         for relation in cls.relations:
             if role == cls.left and relation.left is end.view:
                 for right in relation.forward(extents, end):
-                    yield Link(cls, end, right, namespace)
+                    yield cls.link(extents, end, right, namespace)
             elif role == cls.right and relation.right is end.view:
                 for left in relation.backward(extents, end):
-                    yield Link(cls, left, end, namespace)
+                    yield cls.link(extents, left, end, namespace)

@@ -7,22 +7,47 @@ Theory of operation
    kept beside it, so that enumerating an unchanged extent costs nothing but the comparison of those few numbers.
 3. Encoded forms hang on the rendition (or the list) and die with it; they never contain the host part of a path,
    because the same version may be shown by more than one provider.
-4. A path is resolved by taking the record's uuid out of a key, rendering that record and comparing paths: what the
+   Forms depend on values alone, so they may be made at any time after the rendition.
+4. Renditions read the present pool, so they are made of present versions only: what has been replaced shows nothing.
+   Many missing ones are made in slices (`listed`).
+5. A path is resolved by taking the record's uuid out of a key, rendering that record and comparing paths: what the
    view does not show, or shows under other keys, does not exist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cim_provider.mapping.subject import Pool, Seen, Subject
 from cim_provider.mapping.view import View
 from cim_provider.schema.graph import CimClass
 from cim_provider.schema.objects import Path
+from xenapi_core.clock import Steps
 
 if TYPE_CHECKING:
     from xenapi_core.store.api import Version
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many instances a provider has made: tells whether something cost more than looking it up."""
+
+    made: int = 0
+
+    def steps(self, walk: Iterable[T]) -> Steps[list[T]]:
+        """Everything in `walk`; a step after each that something was made for."""
+        found: list[T] = []
+        before = self.made
+        for one in walk:
+            found.append(one)
+            if self.made != before:
+                yield
+                before = self.made
+        return found
 
 
 class Shown:
@@ -33,12 +58,12 @@ class Shown:
 
     __slots__ = ("forms", "path", "values")
 
-    def __init__(self, path: Path, values: dict[str, Any]) -> None:
+    def __init__(self, path: Path, values: dict[str, Any], forms: dict[str, bytes] | None = None) -> None:
         self.path = path
         self.values = values
-        self.forms: dict[Any, bytes] = {}
+        self.forms: dict[str, bytes] = {} if forms is None else forms
 
-    def form(self, name: Any, make: Callable[[Shown], bytes]) -> bytes:
+    def form(self, name: str, make: Callable[[Shown], bytes]) -> bytes:
         """An encoded form of this instance, made once."""
         found = self.forms.get(name)
         if found is None:
@@ -47,9 +72,12 @@ class Shown:
 
 
 class Rendition(Shown):
-    """An instance of a view: made from a record (`version`) or an item of it, or from an item alone."""
+    """An instance of a view: made from a record (`version`) or an item of it, or from an item alone.
 
-    __slots__ = ("item", "version", "view")
+    `links` keeps what was made of the associations it is the right end of; `key` tells it from all other instances.
+    """
+
+    __slots__ = ("item", "key", "links", "version", "view")
 
     def __init__(
         self, view: type[View], version: Version | None, item: Any, path: Path, values: dict[str, Any]
@@ -58,54 +86,104 @@ class Rendition(Shown):
         self.view = view
         self.version = version
         self.item = item
+        self.key: Any = path if version is None else (view.cim, version.ref, item)
+        self.links: dict[Any, Shown] = {}
+
+
+Stamp = tuple[tuple[str, int], ...]
 
 
 class Listing:
-    """All renditions of an extent at one moment; `forms` holds their encoded forms, one joined text per name."""
+    """All instances of an extent (or all links of an association) at one moment.
 
-    __slots__ = ("forms", "renditions", "stamp")
+    `stamp` says the revisions of the Xen-API classes it was made of; None: it is of its moment only. `forms` holds
+    encoded forms, one joined text per name.
+    """
 
-    def __init__(self, renditions: tuple[Rendition, ...], stamp: tuple[tuple[str, int], ...] | None) -> None:
-        self.renditions = renditions
+    __slots__ = ("forms", "shown", "stamp")
+
+    def __init__(self, shown: Sequence[Shown], stamp: Stamp | None) -> None:
+        self.shown = shown
         self.stamp = stamp
         self.forms: dict[str, bytes] = {}
 
-    def form(self, name: str, make: Callable[[Shown], bytes]) -> bytes:
-        """The `name` forms of all renditions, one after the other."""
+    def current(self, pool: Pool) -> bool:
+        return self.stamp is not None and all(pool.class_revision(cls) == at for cls, at in self.stamp)
+
+    def written(self, name: str, make: Callable[[Shown], bytes]) -> Steps[bytes]:
+        """The `name` forms of all instances, one after the other; a step for each that is made."""
         found = self.forms.get(name)
         if found is None:
-            found = self.forms[name] = b"".join([rendition.form(name, make) for rendition in self.renditions])
+            for shown in self.shown:
+                if name not in shown.forms:
+                    shown.form(name, make)
+                    yield
+            found = self.forms[name] = b"".join([shown.forms[name] for shown in self.shown])
         return found
+
+
+def stamped(pool: Pool, classes: Iterable[str]) -> Stamp:
+    """The present revisions of some classes."""
+    return tuple((cls, pool.class_revision(cls)) for cls in sorted(set(classes)))
 
 
 class Extent:
     """The instances of `view`, an instance of `cls` each, over `pool`."""
 
-    def __init__(self, view: type[View], cls: CimClass, pool: Pool) -> None:
+    def __init__(self, view: type[View], cls: CimClass, pool: Pool, tally: Tally) -> None:
         self.view = view
         self.cls = cls
         self.pool = pool
+        self.tally = tally
         self.memo_name = "cim:" + view.cim
         self._rules = tuple((name, rule.read) for name, rule in view.rules.items())
         self._listing: Listing | None = None
+        self._renditions: tuple[Rendition, ...] = ()
         self.locator = next((key for key in cls.keys if key in view.rules and view.rules[key].uuid_of), None)
 
     def of(self, version: Version) -> tuple[Rendition, ...]:
         """What the view makes of one record: nothing, one instance or several, in the order of its items."""
         return self._render_kept(version)[1]
 
-    def _render_kept(self, version: Version) -> tuple[Seen, tuple[Rendition, ...]]:
-        kept = version.memo.get(self.memo_name)
+    def look(self, version: Version) -> tuple[Seen, tuple[Rendition, ...]]:
+        """As `of`, with the other records that it depends on."""
+        return self._render_kept(version)
+
+    def _kept(self, version: Version) -> tuple[Seen, tuple[Rendition, ...]] | None:
+        """What was made of a version, if that is still right; a volatile one is kept for its Seen alone."""
+        kept: tuple[Seen, tuple[Rendition, ...]] | None = version.memo.get(self.memo_name)
         if kept is not None and (not kept[0].records or kept[0].current(self.pool.find)):
             return kept
+        return None
+
+    def _render_kept(self, version: Version) -> tuple[Seen, tuple[Rendition, ...]]:
+        kept = self._kept(version)
+        if kept is not None and not kept[0].volatile:
+            return kept
+        if self.pool.find(version.ref) is not version:
+            return Seen(), ()
         made = self._render(version)
-        if made[0].volatile:
-            version.memo.pop(self.memo_name, None)
-        else:
-            version.memo[self.memo_name] = made
+        version.memo[self.memo_name] = (made[0], ()) if made[0].volatile else made
+        return made
+
+    def listed(self) -> Steps[Listing]:
+        """As `listing`; a step for each record whose renditions are missing, and one for the list.
+
+        Volatile renditions (subject.py, rule 3) are left to the listing: there is no use in making them ahead.
+        """
+        if self._listing is not None and self._listing.current(self.pool):
+            return self._listing
+        if self.view.of is not None:
+            for version in tuple(self.pool.all(self.view.of).values()):
+                if self._kept(version) is None:
+                    self._render_kept(version)
+                    yield
+        made = self.listing()
+        yield
         return made
 
     def _render(self, version: Version | None) -> tuple[Seen, tuple[Rendition, ...]]:
+        self.tally.made += 1
         subject = Subject(self.pool, version)
         view = self.view
         made: list[Rendition] = []
@@ -119,9 +197,8 @@ class Extent:
 
     def listing(self) -> Listing:
         """All instances, in the order of their records."""
-        kept, revision = self._listing, self.pool.class_revision
-        if kept is not None and kept.stamp is not None and all(revision(cls) == at for cls, at in kept.stamp):
-            return kept
+        if self._listing is not None and self._listing.current(self.pool):
+            return self._listing
         classes: set[str] = set()
         volatile = False
         found: list[Rendition] = []
@@ -137,17 +214,18 @@ class Extent:
                 classes.update([other.cls for other in seen.records.values()])
                 volatile = volatile or seen.volatile
                 found.extend(renditions)
-        stamp = None if volatile else tuple((cls, revision(cls)) for cls in sorted(classes))
-        self._listing = Listing(tuple(found), stamp)
+        self._renditions = tuple(found)
+        self._listing = Listing(self._renditions, None if volatile else stamped(self.pool, classes))
         return self._listing
 
     def __iter__(self) -> Iterator[Rendition]:
-        return iter(self.listing().renditions)
+        self.listing()
+        return iter(self._renditions)
 
     def find(self, path: Path) -> Rendition | None:
         """The instance with the keys of `path` (its namespace and host are not looked at)."""
         if self.view.of is None:
-            candidates = self.listing().renditions
+            candidates = tuple(self)
         else:
             version = self.version_of(path)
             if version is None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cim_provider.schema.graph import ClassGraph
-from cim_provider.schema.objects import CIMV2, INTEROP, Param, Path, canonical_namespace
+from cim_provider.schema.objects import CIMV2, INTEROP, Instance, Param, Path, canonical_namespace
 from xenapi_core.bridge.source import Principal, Source
+from xenapi_core.clock import Later
 
 __all__ = [
-    "CIMV2", "INTEROP", "OPERATIONS", "MethodCall", "MethodHandler", "MethodReply", "Operation", "OperationHandler",
-    "Param", "Provider", "Reply", "canonical_namespace", "operation",
+    "CIMV2", "INTEROP", "OPERATIONS", "InstanceWriter", "MethodCall", "MethodHandler", "MethodReply", "Operation",
+    "OperationHandler", "Param", "Provider", "Reply", "canonical_namespace", "operation",
 ]  # fmt: skip
 
 
@@ -45,6 +46,21 @@ class Reply:
 
     values: list[bytes] | None = None
     out: list[bytes] = field(default_factory=list)
+
+
+class InstanceWriter(Protocol):
+    """Creates, changes and deletes the instances of some classes that clients may write (CimProvider.writers).
+
+    Each checks the principal's roles and the values itself.
+    """
+
+    def create(self, op: Operation, new: Instance) -> Path | Later[Path]:
+        """The path of the new instance, which exists at once; a Later while something has to be prepared for it."""
+
+    def modify(self, op: Operation, path: Path, changed: Instance) -> None:
+        """Set the properties in `changed.values`; the caller has applied PropertyList."""
+
+    def delete(self, op: Operation, path: Path) -> None: ...
 
 
 @dataclass(slots=True)

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from cim_provider.mapping.association import Link
 from cim_provider.mapping.extent import Rendition, Shown
 from cim_provider.operations.api import Operation, Reply, operation
-from cim_provider.operations.intrinsic import get, instance_writer, listed_names, provider_of, required
+from cim_provider.operations.intrinsic import get, instance_writer, listed_names, provider_of, required, written
 from cim_provider.schema.graph import CimClass, ClassGraph
 from cim_provider.schema.objects import INVALID_PARAMETER, Path
 from cim_provider.wire.classes import class_declaration
 from cim_provider.wire.encode import encoder_of
+from xenapi_core.clock import Later, Steps, then
 
 
 def filter_class(op: Operation, name: str) -> str | None:
@@ -51,36 +52,65 @@ def links(op: Operation, source: Shown, of: str | None) -> Iterator[tuple[Link, 
                     yield link, (link.right if mine == association.left else link.left), others
 
 
-def associated(op: Operation) -> list[Shown]:
-    """What Associators returns for an instance, in the order of the declarations."""
-    source = source_of(op)
+Walked = list[Shown] | Later[list[Shown]]
+
+
+def associated(op: Operation) -> Walked:
+    """What Associators returns for an instance, in the order of the declarations; of one moment."""
     result, graph = filter_class(op, "ResultClass"), provider_of(op).graph(op.namespace)
-    found: dict[Path, Shown] = {}
-    for _, other, role in links(op, source, filter_class(op, "AssocClass")):
-        if _plays(op, "ResultRole", role) and (result is None or graph.is_a(other.path.classname, result)):
-            found.setdefault(other.path, other)
-    return list(found.values())
+    through = filter_class(op, "AssocClass")
+
+    def walk() -> Steps[list[Shown]]:
+        found: dict[Path, Shown] = {}
+        walked = yield from provider_of(op).tally.steps(links(op, source_of(op), through))
+        for _, other, role in walked:
+            if _plays(op, "ResultRole", role) and (result is None or graph.is_a(other.path.classname, result)):
+                found.setdefault(other.path, other)
+        return list(found.values())
+
+    return provider_of(op).slices.complete(walk)
 
 
-def referring(op: Operation) -> list[Shown]:
-    """What References returns for an instance."""
-    found: dict[Path, Shown] = {}
-    for link, _, _ in links(op, source_of(op), filter_class(op, "ResultClass")):
-        found.setdefault(link.path, link)
-    return list(found.values())
+def referring(op: Operation) -> Walked:
+    """What References returns for an instance; of one moment."""
+    of = filter_class(op, "ResultClass")
+
+    def walk() -> Steps[list[Shown]]:
+        walked = yield from provider_of(op).tally.steps(links(op, source_of(op), of))
+        found: dict[Path, Shown] = {}
+        for link, _, _ in walked:
+            found.setdefault(link.path, link)
+        return list(found.values())
+
+    return provider_of(op).slices.complete(walk)
 
 
-def _reply(op: Operation, shown: list[Shown]) -> Reply:
-    encoder = encoder_of(provider_of(op).graph(op.namespace))
+def _reply(op: Operation, walked: Walked) -> Reply | Later[Reply]:
+    provider = provider_of(op)
+    encoder = encoder_of(provider.graph(op.namespace))
     names, origin = listed_names(op.params), bool(op.params.get("IncludeClassOrigin"))
     write = instance_writer(encoder, lambda classname: names, origin)
     plain = names is None and not origin
-    return Reply([encoder.object_with_path(s.path, s.form("instance", write) if plain else write(s)) for s in shown])
+
+    def write_whole(shown: Shown) -> bytes:
+        return encoder.object_with_path(shown.path, shown.form("instance", write) if plain else write(shown))
+
+    return then(then(walked, lambda found: provider.slices.run(written(found, write_whole))), Reply)
 
 
-def _names(op: Operation, paths: list[Path]) -> Reply:
+def _names(op: Operation, walked: Walked) -> Reply | Later[Reply]:
+    provider = provider_of(op)
+    encoder = encoder_of(provider.graph(op.namespace))
+
+    def write(shown: Shown) -> bytes:
+        return encoder.object_path(shown.path)
+
+    return then(then(walked, lambda found: provider.slices.run(written(found, write))), Reply)
+
+
+def _class_names(op: Operation, classes: list[CimClass]) -> Reply:
     encoder = encoder_of(provider_of(op).graph(op.namespace))
-    return Reply([encoder.object_path(path) for path in paths])
+    return Reply([encoder.object_path(Path(cls.name, None, op.namespace)) for cls in classes])
 
 
 def _is_class(op: Operation) -> bool:
@@ -89,31 +119,31 @@ def _is_class(op: Operation) -> bool:
 
 
 @operation("Associators")
-def associators(op: Operation) -> Reply:
+def associators(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.14."""
     return _classes_reply(op, associated_classes(op)) if _is_class(op) else _reply(op, associated(op))
 
 
 @operation("AssociatorNames")
-def associator_names(op: Operation) -> Reply:
+def associator_names(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.15."""
     if _is_class(op):
-        return _names(op, [Path(cls.name, None, op.namespace) for cls in associated_classes(op)])
-    return _names(op, [shown.path for shown in associated(op)])
+        return _class_names(op, associated_classes(op))
+    return _names(op, associated(op))
 
 
 @operation("References")
-def references(op: Operation) -> Reply:
+def references(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.16."""
     return _classes_reply(op, referring_classes(op)) if _is_class(op) else _reply(op, referring(op))
 
 
 @operation("ReferenceNames")
-def reference_names(op: Operation) -> Reply:
+def reference_names(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.17."""
     if _is_class(op):
-        return _names(op, [Path(cls.name, None, op.namespace) for cls in referring_classes(op)])
-    return _names(op, [shown.path for shown in referring(op)])
+        return _class_names(op, referring_classes(op))
+    return _names(op, referring(op))
 
 
 # ---- on classes: what the schema allows, whether or not there are instances

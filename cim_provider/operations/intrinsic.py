@@ -4,18 +4,20 @@ Rule 1: LocalOnly is deprecated (DSP0200 5.4.2.2); NULL counts as false, so that
         A client that says true gets it as the first versions defined it.
 Rule 2: IncludeQualifiers is deprecated for instances and may be ignored: instances carry no qualifiers.
 Rule 3: what the pool shows cannot be created, changed or deleted through intrinsic operations; the methods of the
-        profiles do that. Whoever tries is told whether the thing exists before being told so.
+        profiles do that. Whoever tries is told whether the thing exists before being told so. Instances that belong
+        to clients (subscriptions to indications) are handed to their InstanceWriter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from cim_provider.mapping.extent import Shown
-from cim_provider.operations.api import Operation, Reply, operation
+from cim_provider.mapping.extent import Listing, Shown
+from cim_provider.operations.api import InstanceWriter, Operation, Reply, operation
 from cim_provider.schema.graph import CimClass, ClassGraph
 from cim_provider.schema.objects import (
+    INTEROP,
     INVALID_PARAMETER,
     NO_SUCH_PROPERTY,
     NOT_FOUND,
@@ -26,6 +28,7 @@ from cim_provider.schema.objects import (
     Path,
 )
 from cim_provider.wire.encode import Encoder, encoder_of
+from xenapi_core.clock import Later, Steps, then
 
 if TYPE_CHECKING:
     from cim_provider.provider import CimProvider
@@ -123,13 +126,24 @@ def local_names(cls: CimClass) -> frozenset[str]:
     return frozenset(name for name, declared in cls.properties.items() if not declared.propagated)
 
 
-def instances(op: Operation, classname: str) -> Iterator[Shown]:
-    """All instances of a class and its subclasses in the operation's namespace."""
+def listings(op: Operation, classname: str) -> list[Listing] | Later[list[Listing]]:
+    """All instances of a class and its subclasses in the operation's namespace, of one moment."""
     provider = provider_of(op)
-    for extent in provider.extents(op.namespace, classname):
-        yield from extent
-    for association in provider.associations(op.namespace, classname):
-        yield from association.links(provider, op.namespace)
+    return provider.slices.complete(lambda: provider.listings(op.namespace, classname))
+
+
+def instances(found: Iterable[Listing]) -> list[Shown]:
+    """The instances in some listings."""
+    return [shown for listing in found for shown in listing.shown]
+
+
+def written(shown: Iterable[Shown], write: Write) -> Steps[list[bytes]]:
+    """Instances of one moment as `write` writes them; a step each."""
+    values = []
+    for one in shown:
+        values.append(write(one))
+        yield
+    return values
 
 
 @operation("GetInstance")
@@ -148,7 +162,7 @@ def get_instance(op: Operation) -> Reply:
 
 
 @operation("EnumerateInstances")
-def enumerate_instances(op: Operation) -> Reply:
+def enumerate_instances(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.11. The answer with default options is a join of what is kept on the extents."""
     provider = provider_of(op)
     named = provider.class_of(op.namespace, required(op, "ClassName", str))
@@ -162,13 +176,14 @@ def enumerate_instances(op: Operation) -> Reply:
 
     plain = not origin and op.params.get("PropertyList") is None
     plain = plain and op.params.get("LocalOnly") is not True and op.params.get("DeepInheritance") is not False
-    if not plain:
-        return Reply([write_named(shown) for shown in instances(op, named.name)])
-    return _joined(op, named.name, "named", write_named)
+    if plain:
+        return _joined(op, named.name, "named", write_named)
+    values = then(listings(op, named.name), lambda found: provider.slices.run(written(instances(found), write_named)))
+    return then(values, Reply)
 
 
 @operation("EnumerateInstanceNames")
-def enumerate_instance_names(op: Operation) -> Reply:
+def enumerate_instance_names(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.12."""
     provider = provider_of(op)
     named = provider.class_of(op.namespace, required(op, "ClassName", str))
@@ -176,12 +191,16 @@ def enumerate_instance_names(op: Operation) -> Reply:
     return _joined(op, named.name, "name", lambda shown: encoder.instance_name(shown.path))
 
 
-def _joined(op: Operation, classname: str, form: str, write: Write) -> Reply:
+def _joined(op: Operation, classname: str, form: str, write: Write) -> Reply | Later[Reply]:
     provider = provider_of(op)
-    values = [extent.listing().form(form, write) for extent in provider.extents(op.namespace, classname)]
-    for association in provider.associations(op.namespace, classname):
-        values += [link.form(form, write) for link in association.links(provider, op.namespace)]
-    return Reply(values)
+
+    def join(found: list[Listing]) -> Steps[Reply]:
+        values: list[bytes] = []
+        for listing in found:
+            values += ((yield from listing.written(form, write)),)
+        return Reply(values)
+
+    return then(listings(op, classname), lambda found: provider.slices.run(join(found)))
 
 
 @operation("GetProperty")
@@ -210,12 +229,21 @@ def set_property(op: Operation) -> Reply:
     raise CimError(NOT_SUPPORTED, f"properties of {cls.name} cannot be set")
 
 
+def writer_of(op: Operation, classname: str) -> InstanceWriter | None:
+    """Who creates, changes and deletes instances of a class in the operation's namespace."""
+    return provider_of(op).writers.get(classname) if op.namespace == INTEROP else None
+
+
 @operation("CreateInstance")
-def create_instance(op: Operation) -> Reply:
+def create_instance(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.6; see Rule 3."""
     new: Instance = required(op, "NewInstance", Instance)
     cls = provider_of(op).class_of(op.namespace, new.classname)
-    raise CimError(NOT_SUPPORTED, f"instances of {cls.name} cannot be created")
+    writer = writer_of(op, cls.name)
+    if writer is None:
+        raise CimError(NOT_SUPPORTED, f"instances of {cls.name} cannot be created")
+    write = encoder_of(provider_of(op).graph(op.namespace)).instance_name
+    return then(writer.create(op, new), lambda path: Reply([write(path)]))
 
 
 @operation("ModifyInstance")
@@ -224,16 +252,32 @@ def modify_instance(op: Operation) -> Reply:
     changed: Instance = required(op, "ModifiedInstance", Instance)
     if changed.path is None:
         raise CimError(INVALID_PARAMETER, "ModifiedInstance has no path")
-    provider_of(op).class_of(op.namespace, changed.path.classname)
-    get(op, changed.path)
-    raise CimError(NOT_SUPPORTED, f"instances of {changed.classname} cannot be changed")
+    cls = provider_of(op).class_of(op.namespace, changed.path.classname)
+    found = get(op, changed.path)
+    writer = writer_of(op, cls.name)
+    if writer is None:
+        raise CimError(NOT_SUPPORTED, f"instances of {changed.classname} cannot be changed")
+    listed = listed_names(op.params)
+    if listed is not None:
+        unknown = listed - set(cls.properties)
+        if unknown:
+            raise CimError(NO_SUCH_PROPERTY, f"{cls.name} has no property {min(unknown)}")
+        given = {cls.properties[name].name: None for name in listed}  # listed but not given: the default, NULL here
+        given |= {name: value for name, value in changed.values.items() if name.lower() in listed}
+        changed = Instance(changed.classname, given, changed.path)
+    writer.modify(op, found.path, changed)
+    return Reply()
 
 
 @operation("DeleteInstance")
 def delete_instance(op: Operation) -> Reply:
     """DSP0200 5.4.2.4; see Rule 3."""
     found = get(op, instance_path(op, "InstanceName"))
-    raise CimError(NOT_SUPPORTED, f"instances of {found.path.classname} cannot be deleted")
+    writer = writer_of(op, found.path.classname)
+    if writer is None:
+        raise CimError(NOT_SUPPORTED, f"instances of {found.path.classname} cannot be deleted")
+    writer.delete(op, found.path)
+    return Reply()
 
 
 @operation("ExecQuery")

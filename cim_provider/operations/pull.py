@@ -2,7 +2,8 @@
 
 Theory of operation
 1. Opening takes the instances of that moment and keeps them: what is pulled later is the pool as it was then, whatever
-   happens in between (each instance is a rendering of an immutable version; nothing is copied).
+   happens in between (each instance is a rendering of an immutable version; nothing is copied). So the objects of an
+   answer can be written in slices; they are taken from the context before that, so no other Pull gets them too.
 2. A context is an unguessable name, belongs to one user and one namespace, and yields one kind of result. For anybody
    and anything else it does not exist.
 3. A context that nobody used for its timeout is gone. It is removed when the next context is opened or used; there is
@@ -27,8 +28,10 @@ from cim_provider.operations.intrinsic import (
     instance_writer,
     instances,
     listed_names,
+    listings,
     provider_of,
     required,
+    written,
 )
 from cim_provider.schema.objects import (
     CONTINUATION_ON_ERROR_NOT_SUPPORTED,
@@ -42,6 +45,7 @@ from cim_provider.schema.objects import (
     Path,
 )
 from cim_provider.wire.encode import encoder_of
+from xenapi_core.clock import Later, then
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,10 +71,10 @@ class Context:
     expires: int
     position: int = 0
 
-    def take(self, count: int) -> list[bytes]:
+    def take(self, count: int) -> Sequence[Shown]:
         """The next objects, at most `count` of them."""
         end = self.position + min(count, MAX_OBJECTS_PER_ANSWER)
-        taken = [self.write(shown) for shown in self.shown[self.position : end]]
+        taken = self.shown[self.position : end]
         self.position = min(end, len(self.shown))
         return taken
 
@@ -144,23 +148,28 @@ def _check_options(op: Operation) -> int:
     return timeout
 
 
-def _open(op: Operation, kind: str, shown: Sequence[Shown], write: Write, timeout: int) -> Reply:
-    now = provider_of(op).source.now()
-    context = Context(op.principal.user, op.namespace, kind, shown, write, timeout, now + timeout)
-    values = context.take(_number(op, "MaxObjectCount", 0))
-    name = "" if context.finished else provider_of(op).contexts.add(context, now)
-    return _answer(op, values, name)
+def _open(
+    op: Operation, kind: str, shown: list[Shown] | Later[list[Shown]], write: Write, timeout: int
+) -> Reply | Later[Reply]:
+    provider, count = provider_of(op), _number(op, "MaxObjectCount", 0)
+
+    def opened(shown: list[Shown]) -> Reply | Later[Reply]:
+        now = provider.source.now()
+        context = Context(op.principal.user, op.namespace, kind, shown, write, timeout, now + timeout)
+        taken = context.take(count)
+        return _answer(op, context, taken, "" if context.finished else provider.contexts.add(context, now))
+
+    return then(shown, opened)
 
 
-def _answer(op: Operation, values: list[bytes], name: str) -> Reply:
-    encoder = encoder_of(provider_of(op).graph(op.namespace))
-    return Reply(
-        values,
-        [
-            encoder.param_value("EnumerationContext", "string", name),
-            encoder.param_value("EndOfSequence", "boolean", not name),
-        ],
-    )
+def _answer(op: Operation, context: Context, taken: Sequence[Shown], name: str) -> Reply | Later[Reply]:
+    provider = provider_of(op)
+    encoder = encoder_of(provider.graph(op.namespace))
+    out = [
+        encoder.param_value("EnumerationContext", "string", name),
+        encoder.param_value("EndOfSequence", "boolean", not name),
+    ]
+    return then(provider.slices.run(written(taken, context.write)), lambda values: Reply(values, out))
 
 
 def _instance_writer(op: Operation) -> Write:
@@ -186,7 +195,7 @@ def _instance_source(op: Operation, name: str) -> Operation:
 
 
 @operation("OpenEnumerateInstances")
-def open_enumerate_instances(op: Operation) -> Reply:
+def open_enumerate_instances(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.3."""
     timeout = _check_options(op)
     provider = provider_of(op)
@@ -195,66 +204,66 @@ def open_enumerate_instances(op: Operation) -> Reply:
     encoder = encoder_of(graph)
     params = {**op.params, "LocalOnly": None}
     write = instance_writer(encoder, enumeration_names(graph, named, params), bool(op.params.get("IncludeClassOrigin")))
-    shown = list(instances(op, named.name))
+    shown = then(listings(op, named.name), instances)
     return _open(op, INSTANCES, shown, lambda s: encoder.instance_with_path(s.path, write(s)), timeout)
 
 
 @operation("OpenEnumerateInstancePaths")
-def open_enumerate_instance_paths(op: Operation) -> Reply:
+def open_enumerate_instance_paths(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.4."""
     timeout = _check_options(op)
     named = provider_of(op).class_of(op.namespace, required(op, "ClassName", str))
-    return _open(op, PATHS, list(instances(op, named.name)), _path_writer(op), timeout)
+    return _open(op, PATHS, then(listings(op, named.name), instances), _path_writer(op), timeout)
 
 
 @operation("OpenAssociatorInstances")
-def open_associator_instances(op: Operation) -> Reply:
+def open_associator_instances(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.7."""
     timeout = _check_options(op)
     return _open(op, INSTANCES, associated(_instance_source(op, "InstanceName")), _instance_writer(op), timeout)
 
 
 @operation("OpenAssociatorInstancePaths")
-def open_associator_instance_paths(op: Operation) -> Reply:
+def open_associator_instance_paths(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.8."""
     timeout = _check_options(op)
     return _open(op, PATHS, associated(_instance_source(op, "InstanceName")), _path_writer(op), timeout)
 
 
 @operation("OpenReferenceInstances")
-def open_reference_instances(op: Operation) -> Reply:
+def open_reference_instances(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.5."""
     timeout = _check_options(op)
     return _open(op, INSTANCES, referring(_instance_source(op, "InstanceName")), _instance_writer(op), timeout)
 
 
 @operation("OpenReferenceInstancePaths")
-def open_reference_instance_paths(op: Operation) -> Reply:
+def open_reference_instance_paths(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.6."""
     timeout = _check_options(op)
     return _open(op, PATHS, referring(_instance_source(op, "InstanceName")), _path_writer(op), timeout)
 
 
-def _pull(op: Operation, kind: str) -> Reply:
+def _pull(op: Operation, kind: str) -> Reply | Later[Reply]:
     provider = provider_of(op)
     name: str = required(op, "EnumerationContext", str)
     count = _number(op, "MaxObjectCount", None)
     context = provider.contexts.find(name, op, provider.source.now(), kind)
-    values = context.take(count)
+    taken = context.take(count)
     if context.finished:
         provider.contexts.close(name)
         name = ""
-    return _answer(op, values, name)
+    return _answer(op, context, taken, name)
 
 
 @operation("PullInstancesWithPath")
-def pull_instances_with_path(op: Operation) -> Reply:
+def pull_instances_with_path(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.10."""
     return _pull(op, INSTANCES)
 
 
 @operation("PullInstancePaths")
-def pull_instance_paths(op: Operation) -> Reply:
+def pull_instance_paths(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.11."""
     return _pull(op, PATHS)
 

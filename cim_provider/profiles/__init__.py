@@ -3,6 +3,7 @@
 from cim_provider.profiles import (
     computer_system,
     ethernet,
+    indications,
     job_control,
     memory,
     processor,
@@ -15,6 +16,7 @@ from cim_provider.profiles import (
 __all__ = [
     "computer_system",
     "ethernet",
+    "indications",
     "job_control",
     "memory",
     "processor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cim_provider.jobs import AFFECTED
 from cim_provider.mapping.association import Association, Extents, Pairs, SameRecord
@@ -29,20 +29,23 @@ def coordinator(pool: Pool) -> str:
     return next((str(version.values["master"]) for version in pool.all("pool").values()), NULL_REF)
 
 
+def unplaced_machines(pool: Pool) -> tuple[str, ...]:
+    """References of the VMs that run on no host there is."""
+    return tuple(ref for ref, vm in pool.all("VM").items() if pool.find(vm.values["resident_on"]) is None)
+
+
 def machines_of_host(extents: Extents, host: Rendition) -> Iterator[Rendition]:
-    """The machines that run on the host; for the coordinator also those that run nowhere, which it takes a look at
-    every machine to find."""
+    """The machines that run on the host; for the coordinator also those that run nowhere."""
     pool, machines = extents.pool, extents.extent(ComputerSystem)
     if host.version is None:
         return
-    for ref in pool.related(host.version.ref, "resident_VMs"):
+    refs = pool.related(host.version.ref, "resident_VMs")
+    if host.version.ref == coordinator(pool):
+        refs += extents.index(unplaced_machines, ("VM", "host"))
+    for ref in refs:
         version = pool.find(ref)
         if version is not None:
             yield from machines.of(version)
-    if host.version.ref == coordinator(pool):
-        for version in pool.all("VM").values():
-            if pool.find(version.values["resident_on"]) is None:
-                yield from machines.of(version)
 
 
 def host_of_machine(extents: Extents, machine: Rendition) -> Iterator[Rendition]:
@@ -57,7 +60,7 @@ def host_of_machine(extents: Extents, machine: Rendition) -> Iterator[Rendition]
 class HostedDependency(Association, cim="Xen_HostedDependency", left="Antecedent", right="Dependent"):
     """A machine depends on the host it runs on, or on the coordinator."""
 
-    relations = (Pairs(HostComputerSystem, ComputerSystem, machines_of_host, host_of_machine),)
+    relations = (Pairs(HostComputerSystem, ComputerSystem, machines_of_host, host_of_machine, reads=("pool",)),)
 
 
 class ElementCapabilities(Association, cim="Xen_ElementCapabilities", left="ManagedElement", right="Capabilities"):
@@ -67,6 +70,24 @@ class ElementCapabilities(Association, cim="Xen_ElementCapabilities", left="Mana
         SameRecord(HostComputerSystem, VirtualSystemManagementCapabilities),
         SameRecord(ComputerSystem, ComputerSystemCapabilities),
     )
+
+
+def _by_key(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, ref in pairs:
+        found.setdefault(key, []).append(ref)
+    return found
+
+
+def tasks_about(pool: Pool) -> dict[str, list[str]]:
+    """The uuid a task says it is about -> references of such tasks."""
+    tasks = pool.all("task").items()
+    return _by_key((task.values["other_config"].get(AFFECTED, ""), ref) for ref, task in tasks)
+
+
+def machines_busy_with(pool: Pool) -> dict[str, list[str]]:
+    """The reference of a task -> references of the VMs that have it among their operations in progress."""
+    return _by_key((task, ref) for ref, vm in pool.all("VM").items() for task in vm.values["current_operations"])
 
 
 def jobs_of_machine(extents: Extents, machine: Rendition) -> Iterator[Rendition]:
@@ -79,8 +100,9 @@ def jobs_of_machine(extents: Extents, machine: Rendition) -> Iterator[Rendition]
         version = pool.find(ref)
         if version is not None and version.cls == "task":
             yield from jobs.of(version)
-    for version in pool.all("task").values():
-        if version.values["other_config"].get(AFFECTED) == uuid and version.ref not in current:
+    for ref in extents.index(tasks_about, ("task",)).get(uuid, ()):
+        version = pool.find(ref) if ref not in current else None
+        if version is not None:
             yield from jobs.of(version)
 
 
@@ -92,8 +114,9 @@ def machines_of_job(extents: Extents, job: Rendition) -> Iterator[Rendition]:
     told = pool.by_uuid("VM", job.version.values["other_config"].get(AFFECTED, ""))
     if told is not None:
         yield from machines.of(told)
-    for version in pool.all("VM").values():
-        if version is not told and job.version.ref in version.values["current_operations"]:
+    for ref in extents.index(machines_busy_with, ("VM",)).get(job.version.ref, ()):
+        version = pool.find(ref)
+        if version is not None and version is not told:
             yield from machines.of(version)
 
 

@@ -34,13 +34,17 @@ CIM = {
     "wire": (("wire",), ("schema",)),
     "query": (("query",), ("schema",)),
     "mapping": (("mapping",), ("schema", "wire", "query")),
+    "repository": (("repository",), ("schema", "wire", "query", "mapping")),
     "jobs": (("jobs",), ("schema", "wire", "query", "mapping")),
-    "profiles": (("profiles",), ("schema", "wire", "query", "mapping", "jobs")),
-    "operations": (("operations",), ("schema", "wire", "query", "mapping", "jobs", "profiles")),
-    "indications": (("indications",), ("schema", "wire", "query", "mapping", "jobs", "profiles", "operations")),
+    "profiles": (("profiles",), ("schema", "wire", "query", "mapping", "repository", "jobs")),
+    "operations": (("operations",), ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles")),
+    "indications": (
+        ("indications",),
+        ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles", "operations"),
+    ),
     "composition": (
         ("provider", "service", "app"),
-        ("schema", "wire", "query", "mapping", "jobs", "profiles", "operations", "indications"),
+        ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles", "operations", "indications"),
     ),
 }
 LAYERS = {"xenapi_core": CORE, "cim_provider": CIM}

@@ -22,9 +22,14 @@ TASK_OWNERS = {
     "xenapi_core/server/http.py:_reply": "the service keeps the tasks of its connections, and drain() awaits them",
     "xenapi_core/server/runtime.py:running": "the exit stack cancels and awaits the sweeper of sessions",
     "xenapi_core/engine/engine.py:_own": "the engine keeps its tasks in sets, and cancels and awaits them in close()",
+    "cim_provider/indications/service.py:_own": "the service keeps its tasks in a set; stop() cancels and awaits them",
+    "cim_provider/indications/delivery.py:_own": "the delivery keeps its tasks; close() cancels and awaits them",
     "xenapi_core/testing/virtual_time.py:drive": "it awaits or cancels what it was given before it returns",
     "xenapi_core/testing/hypervisor_conformance.py:a_cancelled_create_leaves_nothing": "cancelled in the next lines",
+    "xenapi_core/testing/hypervisor_conformance.py:a_cancelled_migration_moves_nothing": "cancelled in the next lines",
+    "xenapi_core/testing/hypervisor_conformance.py:a_migrating_guest_never_stands_still": "gathered in the next lines",
     "xenapi_core/drivers/sim/hypervisor.py:_wait_for_agent": "the simulated world keeps guest tasks until close()",
+    "xenapi_core/drivers/sim/hypervisor.py:_come_up_later": "the simulated world keeps booting hosts until close()",
 }
 CLOCK = "xenapi_core/clock.py"
 WALL_CLOCKS = {

@@ -77,6 +77,15 @@ on_vm("VM.snapshot", "snap")
 on_vm("VM.checkpoint", "check")
 on_vm("VM.checkpoint", "check", state="Suspended", name="suspended")
 on_vm("VM.destroy", state="Halted")
+on_vm("VM.set_memory_dynamic_range", GIB, GIB)
+on_vm("VM.set_memory_dynamic_min", GIB, state="Halted")
+on_vm("VM.set_memory_dynamic_max", GIB)
+on_vm("VM.set_memory_target_live", GIB)
+on_vm("VM.wait_memory_target_live")
+on_vm("VM.set_VCPUs_number_live", 1)
+on_vm("VM.send_sysrq", "h")
+on_vm("VM.send_trigger", "nmi")
+on_vm("VM.power_state_reset", state="Halted")
 
 
 @scenario("VM.start_on")
@@ -96,6 +105,48 @@ async def pool_migrate(pool: SimPool) -> Arguments:
     vm = await pool.running()
     other = next(host for host in pool.hosts if host != pool.vm(vm)["resident_on"])
     return vm, other, {}
+
+
+async def _appliance(pool: SimPool, vm: str, *args: Any) -> Arguments:
+    appliance = pool.add("VM_appliance", name_label="both")
+    pool.change(vm, appliance=appliance)
+    return (appliance, *args)
+
+
+@scenario("VM_appliance.start")
+async def appliance_start(pool: SimPool) -> Arguments:
+    return await _appliance(pool, pool.add_vm(), False)
+
+
+async def _live_appliance(pool: SimPool) -> Arguments:
+    return await _appliance(pool, await pool.running())
+
+
+for _name in ("clean_shutdown", "hard_shutdown", "shutdown"):
+    scenario(f"VM_appliance.{_name}")(_live_appliance)
+
+
+@scenario("host.evacuate")
+async def evacuate(pool: SimPool) -> Arguments:
+    vm = await pool.running()
+    return pool.vm(vm)["resident_on"], NULL_REF, 0
+
+
+async def _idle_host(pool: SimPool) -> Arguments:
+    pool.change(pool.hosts[1], enabled=False)
+    return (pool.hosts[1],)
+
+
+for _name in ("host.shutdown", "host.reboot"):
+    scenario(_name)(_idle_host)
+
+
+@scenario("host.power_on")
+async def power_on(pool: SimPool) -> Arguments:
+    (host,) = await _idle_host(pool)
+    pool.change(host, power_on_mode="wake-on-lan")
+    await pool.call("host.shutdown", host)
+    return (host,)
 
 
 @scenario("VM.revert", "destroy", "usage")

@@ -37,19 +37,6 @@ async def test_static_memory_of_a_running_vm_cannot_change():
         assert described == ["VM_BAD_POWER_STATE", vm, "halted", "running"]
 
 
-@in_loop
-async def test_dynamic_range_of_a_running_vm_must_hold_what_it_uses():
-    async with api_pool() as pool:
-        metrics = pool.add("VM_metrics", memory_actual=GIB)
-        session = await pool.login()
-        vm = pool.add_vm(
-            power_state="Running", metrics=metrics, memory_static_min=GIB // 2, memory_dynamic_min=GIB // 2,
-        )  # fmt: skip
-        await pool.call("VM.set_memory_dynamic_range", session, vm, str(GIB), str(GIB))
-        described = await pool.refusal("VM.set_memory_dynamic_range", session, vm, str(GIB // 2), str(GIB // 2))
-        assert described == ["NOT_IMPLEMENTED", "VM.set_memory_dynamic_range"]
-
-
 @pytest.mark.parametrize(
     ("method", "value", "refused"),
     [("set_VCPUs_max", 0, True), ("set_VCPUs_max", 1, True), ("set_VCPUs_max", 2, False),

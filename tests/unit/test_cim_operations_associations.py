@@ -164,6 +164,7 @@ def test_an_instance_reached_in_two_ways_is_returned_once(pool: SmallPool) -> No
 
 
 def test_every_association_is_the_same_from_both_sides(pool: SmallPool) -> None:
+    pool.subscribed()
     for association in ASSOCIATIONS.values():
         forward, backward = _links(pool, association, association.left), _links(pool, association, association.right)
         assert forward, f"{association.cim} has no instances to compare"

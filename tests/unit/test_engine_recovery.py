@@ -132,3 +132,39 @@ def test_checkpoint_that_cannot_bring_the_machine_back_leaves_the_vm_suspended()
             assert pool.vm(vm)["power_state"] == "Running"
 
     asyncio.run(scene())
+
+
+def test_power_of_hosts_is_looked_at_when_the_server_comes_back() -> None:
+    async def scene() -> None:
+        async with sim_pool(hosts=3) as pool:
+            lost, back, stays = pool.hosts
+            metrics = [pool.store.get(host)["metrics"] for host in pool.hosts]
+            vm = await pool.running(affinity=lost)
+            old, pool.engine.reconciler.watch = pool.engine, None  # type: ignore[method-assign,assignment]
+            await drive(pool.clock, old.close())
+            pool.sim.hosts[pool.store.get(lost)["uuid"]].fail()
+            pool.change(metrics[1], live=False)
+            pool.change(back, enabled=False)
+            pool.change(stays, enabled=False)
+            engine = await come_back(pool)
+            assert [pool.store.get(ref)["live"] for ref in metrics] == [False, True, True]
+            assert [pool.store.get(host)["enabled"] for host in (back, stays)] == [True, False]
+            assert pool.vm(vm)["power_state"] == "Running", "nobody can say that it does not run"
+            await drive(pool.clock, engine.close())
+
+    asyncio.run(scene())
+
+
+def test_suspension_that_happened_though_it_was_reported_as_failed_keeps_the_memory() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = await pool.running()
+            (host,) = pool.hosts
+            driver = pool.engine.hypervisors[host]
+            pool.engine.hypervisors[host] = Faulty(driver, [FaultRule("suspend", reached=True)], pool.clock)
+            await pool.call("VM.suspend", vm)
+            assert pool.vm(vm)["power_state"] == "Suspended"
+            await pool.call("VM.resume", vm, False, False)
+            assert pool.vm(vm)["power_state"] == "Running"
+
+    asyncio.run(scene())

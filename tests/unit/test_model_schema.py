@@ -105,6 +105,16 @@ def test_getters_may_be_called_by_everyone_and_need_no_task() -> None:
             assert (message.role, message.asynchronous) == (READ_ONLY, False), name
 
 
+def test_secrets_are_read_by_few_and_written_without_a_trace() -> None:
+    messages = derived(SCHEMA["secret"])
+    for name in ("get_record", "get_all_records", "get_all_records_where", "get_value"):
+        assert messages[name].role == POOL_OPERATOR, name
+    assert messages["create"].secret
+    assert messages["set_value"].secret
+    assert not messages["set_other_config"].secret
+    assert not derived(BOOK)["create"].secret
+
+
 def test_create_and_destroy_have_roles_of_their_own() -> None:
     messages = derived(BOOK)
     assert (messages["create"].role, messages["destroy"].role) == (POOL_OPERATOR, VM_ADMIN)

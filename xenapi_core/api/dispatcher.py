@@ -198,11 +198,11 @@ class Dispatcher:
 
     async def _finish(self, call: Call, codec: Codec, bound: Bound, caller: Caller, value: Awaitable[Any]) -> bytes:
         try:
-            rendered = self.records.rendered(codec, bound.result, await value)
-            fragment = await rendered if isinstance(rendered, Later) else rendered
+            made = self.records.reply(codec, call, bound.result, await value)
+            reply = await made if isinstance(made, Later) else made
             if self._journalled and bound.cls != "event":  # waiting for events writes nothing
                 await self.store.durable(self.store.revision)
-            return codec.success(call, fragment)
+            return reply
         except Exception as error:
             return codec.failure(call, self._describe(error, bound, caller))
 

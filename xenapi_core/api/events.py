@@ -27,8 +27,8 @@ from xenapi_core.engine.caller import Caller
 from xenapi_core.errors import E
 from xenapi_core.model.schema import Schema
 from xenapi_core.model.types import STRING
-from xenapi_core.store.api import Change, Store, Version
-from xenapi_core.wire.api import Codec
+from xenapi_core.store.api import Change, Store
+from xenapi_core.wire.api import Call, Codec
 
 LONGEST_WAIT = 24 * 3600.0  # seconds; a larger timeout is taken for this one
 FROM_DELAY = 0.05  # event.from waits so long for more to happen at the same time
@@ -94,14 +94,17 @@ def _head(codec: Codec, change: Change, timestamp: str, with_uuid: bool) -> byte
     return codec.struct(members).partition(_HOLE)[0]
 
 
-def _array(codec: Codec, records: Records, heads: Iterable[tuple[bytes, Version | None]]) -> list[bytes]:
-    """The pieces of an array of events."""
+def _snapshot(codec: Codec, records: Records, change: Change) -> bytes | None:
+    return None if change.version is None else records.fragment(codec, change.version)
+
+
+def _array(codec: Codec, events: Iterable[tuple[bytes, bytes | None]]) -> list[bytes]:
+    """The pieces of an array of events, each a head and the fragment of its snapshot."""
     start, comma, end = codec.array((_HOLE, _HOLE)).split(_HOLE)
     tail = codec.struct((("snapshot", _HOLE),)).partition(_HOLE)[2]
-    fragment = records.fragment
     pieces = [start]
-    for head, version in heads:
-        pieces += (head, comma) if version is None else (head, fragment(codec, version), tail, comma)
+    for head, fragment in events:
+        pieces += (head, comma) if fragment is None else (head, fragment, tail, comma)
     if len(pieces) > 1:
         pieces.pop()
     pieces.append(end)
@@ -139,20 +142,20 @@ class EventBatch:
         version = change.version
         if version is None:
             return _head(codec, change, "0.0", False)
-        head: bytes = version.as_(keys[change.operation], lambda _: _head(codec, change, "0.0", False))
+        key = keys[change.operation]
+        head: bytes | None = version.memo.get(key)
+        if head is None:
+            head = version.memo[key] = _head(codec, change, "0.0", False)
         return head
 
-    def encode(self, codec: Codec, records: Records) -> bytes:
+    def reply(self, codec: Codec, call: Call, records: Records) -> bytes:
         keys, head = _head_keys(codec), self._kept_head
-        events = _array(codec, records, [(head(codec, keys, change), change.version) for change in self.changes])
-        before, after = codec.struct(
-            (
-                ("events", _HOLE),
-                ("valid_ref_counts", codec.struct((cls, codec.integer(n)) for cls, n in self.counts.items())),
-                ("token", codec.value(STRING, str(Token(self.revision, self.revision)))),
-            )
-        ).split(_HOLE)
-        return b"".join((before, *events, after))
+        counts = codec.struct((cls, codec.integer(n)) for cls, n in self.counts.items())
+        token = codec.value(STRING, str(Token(self.revision, self.revision)))
+        result = codec.struct((("events", _HOLE), ("valid_ref_counts", counts), ("token", token)))
+        before, after = codec.success(call, result).split(_HOLE)  # one join: a first batch has tens of megabytes
+        events = [(head(codec, keys, c), _snapshot(codec, records, c)) for c in self.changes]
+        return b"".join((before, *_array(codec, events), after))
 
 
 def _head_keys(codec: Codec) -> dict[str, str]:
@@ -175,9 +178,9 @@ class EventList:
         yield from records.missing(codec, [c.version for c in present.changes if c.version is not None])
         return present
 
-    def encode(self, codec: Codec, records: Records) -> bytes:
-        heads = [(_head(codec, change, self.timestamp, True), change.version) for change in self.changes]
-        return b"".join(_array(codec, records, heads))
+    def reply(self, codec: Codec, call: Call, records: Records) -> bytes:
+        events = [(_head(codec, c, self.timestamp, True), _snapshot(codec, records, c)) for c in self.changes]
+        return codec.success(call, b"".join(_array(codec, events)))
 
 
 @dataclass(slots=True)

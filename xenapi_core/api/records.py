@@ -7,8 +7,8 @@ Theory of operation
    let `missing` do it, which leaves out what has been replaced meanwhile.
 3. get_all_records joins fragments; the join is memoised per codec and class under the class's revision, and the whole
    reply under the envelope it was made for, so a repeat without a change in between costs nothing.
-4. A result that is more than one typed value (event batches) encodes itself: it has `prepare(codec, records)`, Steps that
-   make what is missing and return the result as it is by then, which has `encode(codec, records) -> bytes`.
+4. A result that is more than one typed value (event batches) encodes itself: `prepare(codec, records)` are Steps that
+   make what is missing and return the result as it is by then; that one has `reply(codec, call, records) -> bytes`.
 5. Many missing fragments are made in slices (clock.py, rule 3). The reply itself is joined at once, of one revision.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from xenapi_core.clock import Later, Slices, Steps
+from xenapi_core.clock import Later, Slices, Steps, then
 from xenapi_core.model.schema import Field, Schema
 from xenapi_core.model.types import MapType, RecordType, SetType, Type
 from xenapi_core.store.api import Store, Version
@@ -109,10 +109,8 @@ class Records:
         kept = self._kept_reply(codec, call, cls)
         if kept is not None:
             return kept
-        return self.slices.complete(
-            lambda: self.missing(codec, tuple(self.store.all(cls).values())),
-            lambda _: self._make_reply(codec, call, cls),
-        )
+        made = self.slices.complete(lambda: self.missing(codec, tuple(self.store.all(cls).values())))
+        return then(made, lambda _: self._make_reply(codec, call, cls))
 
     def _kept_reply(self, codec: Codec, call: Call, cls: str) -> bytes | None:
         known = self._replies.get((codec.name, cls))
@@ -140,7 +138,7 @@ class Records:
             yield from self.missing(codec, found.values())
             return found
 
-        return self.slices.complete(prepare, lambda found: codec.success(call, self.render(codec, type_, found)))
+        return then(self.slices.complete(prepare), lambda found: codec.success(call, self.render(codec, type_, found)))
 
     def render(self, codec: Codec, type_: Type | None, value: Any) -> bytes:
         """The fragment of an internal value: a Version where the type says record, ref -> Version for maps of them."""
@@ -154,8 +152,9 @@ class Records:
             return codec.array([self.render(codec, type_.item, item) for item in value])
         return codec.value(type_, value)
 
-    def rendered(self, codec: Codec, type_: Type | None, value: Any) -> bytes | Later[bytes]:
-        """As `render`, for results that encode themselves too (rule 4)."""
+    def reply(self, codec: Codec, call: Call, type_: Type | None, value: Any) -> bytes | Later[bytes]:
+        """The complete reply with a result, also one that encodes itself (rule 4)."""
         if hasattr(value, "prepare"):
-            return self.slices.complete(lambda: value.prepare(codec, self), lambda present: present.encode(codec, self))
-        return self.render(codec, type_, value)
+            prepared = self.slices.complete(lambda: value.prepare(codec, self))
+            return then(prepared, lambda present: present.reply(codec, call, self))
+        return codec.success(call, self.render(codec, type_, value))

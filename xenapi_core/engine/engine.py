@@ -89,6 +89,10 @@ class Engine:
         self.hypervisors[host] = hypervisor
         self._own(self.reconciler.watch(host, hypervisor.events()), self._background)
 
+    def drop_host(self, host: str) -> None:
+        """Let go of a host that is no member any more. Its driver is not closed: it is its maker's."""
+        self.hypervisors.pop(host, None)
+
     def add_storage(self, sr: str, storage: Storage) -> None:
         """Take charge of a storage repository."""
         self.storages[sr] = storage

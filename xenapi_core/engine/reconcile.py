@@ -99,7 +99,12 @@ class Reconciler:
     async def compare_all(self) -> None:
         """Compare every VM with what all hosts have; for start-up, when nothing is claimed (rule 4)."""
         hosts = {host: await self._domains(host) for host in list(self.engine.hypervisors)}
-        await self._compare_with({host: domains for host, domains in hosts.items() if domains is not None})
+        answered = {host: domains for host, domains in hosts.items() if domains is not None}
+        txn = self.world.store.begin()
+        for host in answered:
+            note_power(self.world, txn, host, True)
+        self.world.store.commit(txn)
+        await self._compare_with(answered)
 
     async def compare_host(self, host: str) -> None:
         """Compare the VMs that are, or should be, on one host."""

@@ -106,14 +106,23 @@ def switch(world: World, txn: Txn, vm: str, state: str) -> None:
     _metrics(world, txn, vm, state=("running",) if state == RUNNING else ("paused",))
 
 
+def note_memory(world: World, txn: Txn, vm: str, memory: int) -> None:
+    """The balloon has reached `memory` bytes."""
+    _metrics(world, txn, vm, memory_actual=memory)
+
+
+def note_vcpus(world: World, txn: Txn, vm: str, count: int) -> None:
+    """Processors were plugged in or out."""
+    _metrics(world, txn, vm, VCPUs_number=count)
+
+
 def note_power(world: World, txn: Txn, host: str, up: bool) -> None:
-    """A host went down or came up. One that comes up takes VMs, unless it was disabled for good (host.disable)."""
+    """A host is up or down. One that has come up takes VMs, unless it was disabled for good (host.disable)."""
     values = txn.find(host)
-    if values is None:
+    metrics = txn.find(values["metrics"]) if values is not None else None
+    if values is None or metrics is None or metrics["live"] == up:
         return
-    before = txn.find(values["metrics"])
-    if before is not None and before["live"] != up:
-        txn.update(values["metrics"], live=up, last_updated=world.clock.now())
+    txn.update(values["metrics"], live=up, last_updated=world.clock.now())
     if up and values["other_config"].get(STAYS_DISABLED) != "true":
         txn.update(host, enabled=True)
 

@@ -1,7 +1,12 @@
-"""The data model as a whole: every class of the Xen-API that this server has, in one schema."""
+"""The data model as a whole: every class of the Xen-API that this server has, in one schema.
+
+The order is that of the API reference; the classes that only API 1.0 has come last. Classes of both get the messages
+that only API 1.0 has (classes/legacy/messages.py).
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from xenapi_core.model.classes.auth import AUTH
@@ -26,6 +31,12 @@ from xenapi_core.model.classes.host_crashdump import HOST_CRASHDUMP
 from xenapi_core.model.classes.host_driver import HOST_DRIVER
 from xenapi_core.model.classes.host_metrics import HOST_METRICS
 from xenapi_core.model.classes.host_patch import HOST_PATCH
+from xenapi_core.model.classes.legacy.cpu_pool import CPU_POOL
+from xenapi_core.model.classes.legacy.debug import DEBUG
+from xenapi_core.model.classes.legacy.messages import LEGACY_MESSAGES
+from xenapi_core.model.classes.legacy.pci_passthrough import DPCI, PPCI
+from xenapi_core.model.classes.legacy.scsi_passthrough import DSCSI, DSCSI_HBA, PSCSI, PSCSI_HBA
+from xenapi_core.model.classes.legacy.security_policy import ACMPOLICY, XSPOLICY
 from xenapi_core.model.classes.lvhd import LVHD
 from xenapi_core.model.classes.message import MESSAGE
 from xenapi_core.model.classes.network import NETWORK
@@ -73,81 +84,26 @@ from xenapi_core.model.classes.vmpp import VMPP
 from xenapi_core.model.classes.vmss import VMSS
 from xenapi_core.model.classes.vtpm import VTPM
 from xenapi_core.model.classes.vusb import VUSB
-from xenapi_core.model.schema import Schema
+from xenapi_core.model.schema import Class, Schema
 
-SCHEMA: Final = Schema(
-    SESSION,
-    AUTH,
-    SUBJECT,
-    ROLE,
-    TASK,
-    EVENT,
-    EVENT_BATCH,
-    POOL,
-    POOL_PATCH,
-    POOL_UPDATE,
-    VM,
-    VM_METRICS,
-    VM_GUEST_METRICS,
-    VMPP,
-    VMSS,
-    VM_APPLIANCE,
-    DR_TASK,
-    HOST,
-    HOST_CRASHDUMP,
-    HOST_PATCH,
-    HOST_METRICS,
-    HOST_CPU,
-    NETWORK,
-    VIF,
-    VIF_METRICS,
-    PIF,
-    PIF_METRICS,
-    BOND,
-    VLAN,
-    SM,
-    SR,
-    SR_STAT,
-    PROBE_RESULT,
-    LVHD,
-    VDI,
-    VBD,
-    VBD_METRICS,
-    PBD,
-    CRASHDUMP,
-    VTPM,
-    CONSOLE,
-    USER,
-    DATA_SOURCE,
-    BLOB,
-    MESSAGE,
-    SECRET,
-    TUNNEL,
-    NETWORK_SRIOV,
-    PCI,
-    PGPU,
-    GPU_GROUP,
-    VGPU,
-    VGPU_TYPE,
-    PVS_SITE,
-    PVS_SERVER,
-    PVS_PROXY,
-    PVS_CACHE_STORAGE,
-    FEATURE,
-    SDN_CONTROLLER,
-    VDI_NBD_SERVER_INFO,
-    PUSB,
-    USB_GROUP,
-    VUSB,
-    CLUSTER,
-    CLUSTER_HOST,
-    CERTIFICATE,
-    DIAGNOSTICS,
-    REPOSITORY,
-    OBSERVER,
-    VM_GROUP,
-    HOST_DRIVER,
-    DRIVER_VARIANT,
-    CALLER,
-    RATE_LIMIT,
+# fmt: off
+REFERENCE: Final = (
+    SESSION, AUTH, SUBJECT, ROLE, TASK, EVENT, EVENT_BATCH, POOL, POOL_PATCH, POOL_UPDATE, VM, VM_METRICS,
+    VM_GUEST_METRICS, VMPP, VMSS, VM_APPLIANCE, DR_TASK, HOST, HOST_CRASHDUMP, HOST_PATCH, HOST_METRICS, HOST_CPU,
+    NETWORK, VIF, VIF_METRICS, PIF, PIF_METRICS, BOND, VLAN, SM, SR, SR_STAT, PROBE_RESULT, LVHD, VDI, VBD,
+    VBD_METRICS, PBD, CRASHDUMP, VTPM, CONSOLE, USER, DATA_SOURCE, BLOB, MESSAGE, SECRET, TUNNEL, NETWORK_SRIOV, PCI,
+    PGPU, GPU_GROUP, VGPU, VGPU_TYPE, PVS_SITE, PVS_SERVER, PVS_PROXY, PVS_CACHE_STORAGE, FEATURE, SDN_CONTROLLER,
+    VDI_NBD_SERVER_INFO, PUSB, USB_GROUP, VUSB, CLUSTER, CLUSTER_HOST, CERTIFICATE, DIAGNOSTICS, REPOSITORY, OBSERVER,
+    VM_GROUP, HOST_DRIVER, DRIVER_VARIANT, CALLER, RATE_LIMIT,
 )
+ONLY_1_0: Final = (DPCI, PPCI, DSCSI, DSCSI_HBA, PSCSI, PSCSI_HBA, XSPOLICY, ACMPOLICY, CPU_POOL, DEBUG)
+# fmt: on
+
+
+def _for_both(cls: Class) -> Class:
+    """`cls` with the messages that only API 1.0 has."""
+    more = LEGACY_MESSAGES.get(cls.name)
+    return replace(cls, messages=(*cls.messages, *more)) if more else cls
+
+
+SCHEMA: Final = Schema(*map(_for_both, REFERENCE), *ONLY_1_0)

@@ -15,6 +15,7 @@ from typing import Any
 from xenapi_core.clock import Clock
 from xenapi_core.config import Inventory
 from xenapi_core.ids import NULL_REF, Ids
+from xenapi_core.server.standing import furnish
 from xenapi_core.store.api import Store, Txn
 
 GIB = 1 << 30
@@ -60,6 +61,7 @@ class Builder:
 def populate(store: Store, inventory: Inventory, ids: Ids, clock: Clock) -> None:
     """Fill an empty store with the demo pool."""
     build = Builder(store.begin(), ids, clock, inventory)
+    furnish(build.txn, ids)
     _hosts(build)
     _networks(build)
     _storage(build)

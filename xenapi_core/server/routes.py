@@ -102,9 +102,13 @@ class App:
     it with the status HTTP has for the case, the endpoint may answer with the one its protocol uses: 400 (not HTTP),
     408 (too slow), 413 (body above max_body), 431 (headers too large), 500 (a handler failed), 501 (unknown method or
     transfer coding), 503 (too many connections), 505 (HTTP version).
+
+    `start` and `stop` are for endpoints that do more than answer: awaited before the first request and after the last.
     """
 
     name: str
     routes: tuple[Route, ...]
     fallback: Handler
     error: Callable[[int, str], Response] = plain_error
+    start: Callable[[], Awaitable[None]] | None = None
+    stop: Callable[[], Awaitable[None]] | None = None

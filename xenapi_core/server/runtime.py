@@ -35,6 +35,7 @@ from xenapi_core.ids import Ids
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.schema import POOL_ADMIN
 from xenapi_core.server import tls
+from xenapi_core.server.about import about_route
 from xenapi_core.server.adopt import adopt_pool
 from xenapi_core.server.demo import populate
 from xenapi_core.server.listener import Listener, ListenError, listen_tcp, listen_unix
@@ -125,9 +126,13 @@ class Server:
             sweeper = asyncio.create_task(_sweep(sessions, clock), name="session sweeper")
             stack.push_async_callback(_cancel, sweeper)
             source = LocalSource(store, dispatcher, sessions, clock)
-            apps = {"xenapi": xenapi_app(dispatcher)}
+            apps = {"xenapi": xenapi_app(dispatcher, extra=(about_route(SCHEMA),))}
             for entry in entry_points(group="xencim.apps"):
-                apps[entry.name] = entry.load()(source)
+                app = apps[entry.name] = entry.load()(source)
+                if app.stop is not None:
+                    stack.push_async_callback(app.stop)
+                if app.start is not None:
+                    await app.start()
             endpoints, fingerprint = await self._listen(stack, apps, directory)
             self._write_ready(stack, endpoints, fingerprint)
             yield Summary(

@@ -1,6 +1,7 @@
 """Making the calls of a real driver fail on purpose, one rule at a time.
 
-Rule 1: the driver underneath is real; a call that fails here has not reached it, unless the rule says `reached` or `lost`.
+Rule 1: the driver underneath is real; a call that fails here has not reached it, unless the rule says `reached` or
+        `lost`.
 Rule 2: a rule counts its own calls, so a test can make each call of an operation fail in turn.
 """
 

@@ -309,7 +309,7 @@ async def a_migrated_machine_runs_on_over_there(t: Trial) -> None:
     assert await t.free(other) <= there - 256 * MIB
 
 
-async def a_migration_runs_the_guest_here_until_it_runs_there(t: Trial) -> None:
+async def a_migrating_guest_never_stands_still(t: Trial) -> None:
     if not await t.offers("live_migrate"):
         return
     other, spec = await t.do(t.bench.neighbour()), await t.spec()
@@ -328,7 +328,7 @@ async def a_migration_runs_the_guest_here_until_it_runs_there(t: Trial) -> None:
     assert places[0] == (1, 0)
 
 
-async def a_migration_that_is_refused_or_cancelled_leaves_the_machine_here(t: Trial) -> None:
+async def a_cancelled_migration_moves_nothing(t: Trial) -> None:
     if not await t.offers("live_migrate"):
         return
     other, spec = await t.do(t.bench.neighbour()), await t.spec()
@@ -498,8 +498,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     an_empty_volume_cannot_be_resumed_from,
     a_saved_machine_is_found_in_its_image,
     a_migrated_machine_runs_on_over_there,
-    a_migration_runs_the_guest_here_until_it_runs_there,
-    a_migration_that_is_refused_or_cancelled_leaves_the_machine_here,
+    a_migrating_guest_never_stands_still,
+    a_cancelled_migration_moves_nothing,
     a_machine_too_large_for_the_other_host_stays,
     memory_and_processors_follow_what_is_asked,
     usage_is_told_for_every_machine,

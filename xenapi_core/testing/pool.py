@@ -43,7 +43,7 @@ class SimPool:
         self.iso = self.add_sr("iso", 16 * GIB, type="iso", content_type="iso")
         self.network = self.add("network", name_label="lan", bridge="xenbr0", MTU=1500)
         for host in self.hosts:
-            self.add("PIF", host=host, network=self.network, device="eth0", currently_attached=True)
+            self.add("PIF", host=host, network=self.network, device="eth0", VLAN=-1, currently_attached=True)
         self.change(self.pool, default_SR=self.sr, suspend_image_SR=self.sr, master=self.hosts[0])
 
     # Records.

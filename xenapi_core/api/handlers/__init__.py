@@ -1,12 +1,15 @@
 """Hand-written behaviour, one module per class; importing this package registers all of it."""
 
 from xenapi_core.api.handlers import (
+    data_sources,
     event,
     host,
+    legacy,
     message,
     network,
     pbd,
     pool,
+    role,
     session,
     sr,
     task,
@@ -14,10 +17,11 @@ from xenapi_core.api.handlers import (
     vdi,
     vif,
     vm,
+    vm_appliance,
     vm_settings,
 )
 
 __all__ = [
-    "event", "host", "message", "network", "pbd", "pool", "session", "sr", "task", "vbd", "vdi", "vif", "vm",
-    "vm_settings",
+    "data_sources", "event", "host", "legacy", "message", "network", "pbd", "pool", "role", "session", "sr", "task",
+    "vbd", "vdi", "vif", "vm", "vm_appliance", "vm_settings",
 ]  # fmt: skip

@@ -1,13 +1,21 @@
-"""host: enabling, and what a host says of itself."""
+"""host: enabling, what a host says of itself, and removing one that is gone."""
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.placement import memory_free, memory_promised
+from xenapi_core.engine.plans.host_evacuate import moves_away
+from xenapi_core.engine.plans.host_records import remove_host
 from xenapi_core.engine.transition import STAYS_DISABLED
 from xenapi_core.errors import E
 from xenapi_core.model.infrastructure_lifecycle import check_host_operation
 from xenapi_core.store.api import Version
+
+LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", re.ASCII)
 
 
 @handles("host.enable")
@@ -60,6 +68,80 @@ def compute_free_memory(call: CallContext, ref: str) -> int:
     return max(0, memory_free(call.store.find, call.store.related, ref, promised))
 
 
+@handles("host.compute_memory_overhead")
+def compute_memory_overhead(call: CallContext, ref: str) -> int:
+    """Bytes the hypervisor uses for itself and for the VMs here."""
+    vms = map(call.get, call.store.related(ref, "resident_VMs"))
+    return int(call.get(ref, "host")["memory_overhead"] + sum(vm["memory_overhead"] for vm in vms))
+
+
+@handles("host.assert_can_evacuate")
+def assert_can_evacuate(call: CallContext, ref: str) -> None:
+    """CANNOT_EVACUATE_HOST: the errors of all VMs that must stay, as code,parameters|code,parameters."""
+    errors = moves_away(call.world, ref).obstacles.values()
+    if errors:
+        raise E.CANNOT_EVACUATE_HOST("|".join(dict.fromkeys(",".join(error.description) for error in errors)))
+
+
+@handles("host.get_vms_which_prevent_evacuation")
+def get_vms_which_prevent_evacuation(call: CallContext, ref: str) -> dict[str, tuple[str, ...]]:
+    """VM -> the code and parameters of what keeps it here."""
+    return {vm: tuple(error.description) for vm, error in moves_away(call.world, ref).obstacles.items()}
+
+
+@handles("host.set_power_on_mode")
+def set_power_on_mode(call: CallContext, ref: str, mode: str, config: dict[str, str]) -> None:
+    call.update(ref, power_on_mode=mode, power_on_config=config)
+
+
+@handles("host.destroy")
+def destroy(call: CallContext, ref: str) -> None:
+    """Drop the records of a host that is gone for good.
+
+    HA_IS_ENABLED; HOST_IS_LIVE, also for the coordinator; HOST_HAS_RESIDENT_VMS.
+    """
+    host = call.get(ref, "host")
+    pools = call.store.all("pool").values()
+    if any(pool["ha_enabled"] for pool in pools):
+        raise E.HA_IS_ENABLED()
+    metrics = call.store.find(host["metrics"])
+    if (metrics is not None and metrics["live"]) or any(pool["master"] == ref for pool in pools):
+        raise E.HOST_IS_LIVE(ref)
+    if any(not call.get(vm)["is_control_domain"] for vm in call.store.related(ref, "resident_VMs")):
+        raise E.HOST_HAS_RESIDENT_VMS(ref)
+    drop_host(call, ref)
+
+
+def drop_host(call: CallContext, ref: str) -> None:
+    """Remove the host's records, and let go of its driver."""
+    call.commit(lambda txn: remove_host(call.world, txn, ref))
+    if call.services.engine is not None:
+        call.services.engine.drop_host(ref)
+
+
+@handles("host.set_hostname_live")
+def set_hostname_live(call: CallContext, ref: str, hostname: str) -> None:
+    """HOST_NAME_INVALID [reason] unless it is a DNS name: labels of letters, digits and hyphens, at most 63 long."""
+    if not hostname:
+        raise E.HOST_NAME_INVALID("hostname empty")
+    if len(hostname) > 253 or any(len(label) > 63 for label in hostname.split(".")):
+        raise E.HOST_NAME_INVALID("hostname is too long")
+    if not all(LABEL.fullmatch(label) for label in hostname.split(".")):
+        raise E.HOST_NAME_INVALID("hostname contains invalid chars")
+    call.update(ref, hostname=hostname)
+
+
+@handles("host.get_server_localtime")
+def get_server_localtime(call: CallContext, ref: str) -> int:
+    """The host's clock as a person there reads it: the instant is shifted by the host's time zone."""
+    zone = call.get(ref, "host")["timezone"] or "UTC"
+    try:
+        offset = datetime.fromtimestamp(call.now, ZoneInfo(zone)).utcoffset()
+    except (ValueError, ZoneInfoNotFoundError):
+        offset = None  # a zone this machine does not know: the universal time is at least a true one
+    return call.now + (int(offset.total_seconds()) if offset is not None else 0)
+
+
 @handles("host.is_in_emergency_mode")
 def is_in_emergency_mode(call: CallContext) -> bool:
     """False: a server that answers calls about the pool has its coordinator, which is itself."""
@@ -70,3 +152,15 @@ def is_in_emergency_mode(call: CallContext) -> bool:
 def get_uncooperative_resident_vms(call: CallContext, ref: str) -> tuple[str, ...]:
     """Always empty, as the API now defines it."""
     return ()
+
+
+@handles("host.call_plugin")
+def call_plugin(call: CallContext, ref: str, plugin: str, function: str, args: dict[str, str]) -> str:
+    """XENAPI_MISSING_PLUGIN: this server has no plug-ins."""
+    raise E.XENAPI_MISSING_PLUGIN(plugin)
+
+
+@handles("host.has_extension")
+def has_extension(call: CallContext, ref: str, name: str) -> bool:
+    """False: this server has no API extensions."""
+    return False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from xenapi_core.api.handlers.vm_settings import check_memory_order, check_vcpus
+from xenapi_core.api.handlers.vm_settings import check_vcpus
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.placement import check_host, possible_hosts
+from xenapi_core.engine.plans.vm_live import MEMORY_FIELDS, check_memory_order
 from xenapi_core.engine.specs import device_position, domain_type
 from xenapi_core.engine.transition import new_metrics
 from xenapi_core.errors import E
@@ -93,9 +94,6 @@ def assert_can_boot_here(call: CallContext, ref: str, host: str) -> None:
     check_host(call.world, vm, host)
 
 
-MEMORY_FIELDS = ("memory_static_min", "memory_dynamic_min", "memory_dynamic_max", "memory_static_max")
-
-
 @handles("VM.get_possible_hosts")
 def get_possible_hosts(call: CallContext, ref: str) -> tuple[str, ...]:
     return tuple(possible_hosts(call.world, call.get(ref, "VM")))
@@ -133,3 +131,10 @@ def assert_agile(call: CallContext, ref: str) -> None:
 def atomic_set_resident_on(call: CallContext, ref: str, host: str) -> None:
     """For the pool's own use: the VM is on `host`, and on its way nowhere."""
     call.update(ref, resident_on=host, scheduled_to_be_resident_on=NULL_REF)
+
+
+@handles("VM.call_plugin")
+def call_plugin(call: CallContext, ref: str, plugin: str, function: str, args: dict[str, str]) -> str:
+    """XENAPI_MISSING_PLUGIN, once the VM may be asked at all: the guests' agents have no plug-ins."""
+    check_vm_operation(call.store, call.get(ref, "VM"), "call_plugin")
+    raise E.XENAPI_MISSING_PLUGIN(plugin)

@@ -2,16 +2,13 @@
 
 Rule 1: a setter asks the lifecycle table whether the VM may be changed now, checks the new values against the others,
         and makes one commit.
-Rule 2: what a running guest would have to be told (balloon target, hot-plugged vCPUs) is no setting; where no driver
-        can tell it, the message has no behaviour here and answers NOT_IMPLEMENTED.
+Rule 2: what a running guest must be told (dynamic memory range, hot-plugged vCPUs) is a plan: engine/plans/vm_live.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.engine.plans.vm_live import MEMORY_FIELDS, check_memory_order
 from xenapi_core.errors import E
 from xenapi_core.ids import is_null
 from xenapi_core.model.lifecycle import check_vm_operation
@@ -27,42 +24,10 @@ def _changeable(call: CallContext, ref: str, operation: str) -> Version:
 # Memory
 
 
-def check_memory_order(values: Mapping[str, int]) -> None:
-    """MEMORY_CONSTRAINT_VIOLATION unless 0 <= static_min <= dynamic_min <= dynamic_max <= static_max."""
-    names = ("memory_static_min", "memory_dynamic_min", "memory_dynamic_max", "memory_static_max")
-    ordered = [values[name] for name in names]
-    if ordered[0] < 0 or ordered != sorted(ordered):
-        raise E.MEMORY_CONSTRAINT_VIOLATION(
-            "Memory limits must satisfy: static_min <= dynamic_min <= dynamic_max <= static_max"
-        )
-
-
 def _set_memory(call: CallContext, ref: str, operation: str, **changes: int) -> None:
     vm = _changeable(call, ref, operation)
-    names = ("memory_static_min", "memory_dynamic_min", "memory_dynamic_max", "memory_static_max")
-    after = {name: changes.get(name, vm[name]) for name in names}
-    check_memory_order(after)
-    if vm["power_state"] == "Running":
-        metrics = call.store.find(vm["metrics"])
-        used = metrics["memory_actual"] if metrics is not None else 0
-        if not after["memory_dynamic_min"] <= used <= after["memory_dynamic_max"]:
-            raise E.NOT_IMPLEMENTED(call.wire_name)  # the guest would have to be ballooned
+    check_memory_order({name: changes.get(name, vm[name]) for name in MEMORY_FIELDS})
     call.update(ref, **changes)
-
-
-@handles("VM.set_memory_dynamic_max")
-def set_memory_dynamic_max(call: CallContext, ref: str, value: int) -> None:
-    _set_memory(call, ref, "changing_dynamic_range", memory_dynamic_max=value)
-
-
-@handles("VM.set_memory_dynamic_min")
-def set_memory_dynamic_min(call: CallContext, ref: str, value: int) -> None:
-    _set_memory(call, ref, "changing_dynamic_range", memory_dynamic_min=value)
-
-
-@handles("VM.set_memory_dynamic_range")
-def set_memory_dynamic_range(call: CallContext, ref: str, low: int, high: int) -> None:
-    _set_memory(call, ref, "changing_dynamic_range", memory_dynamic_min=low, memory_dynamic_max=high)
 
 
 @handles("VM.set_memory_static_max")
@@ -241,8 +206,48 @@ def set_ha_always_run(call: CallContext, ref: str, value: bool) -> None:
 
 
 @handles("VM.set_appliance")
-def set_appliance(call: CallContext, ref: str, value: Any) -> None:
-    """Only NULL gets here: there are no appliances, so any other reference is HANDLE_INVALID."""
+def set_appliance(call: CallContext, ref: str, value: str) -> None:
+    """Also null, to take it out. VM_IS_PROTECTED for a VM under high availability; VM_IS_TEMPLATE; VM_IS_SNAPSHOT."""
+    vm = call.get(ref, "VM")
     if not is_null(value):
-        raise E.HANDLE_INVALID("VM_appliance", value)
+        if vm["is_a_snapshot"]:
+            raise E.VM_IS_SNAPSHOT(ref, "set_appliance")
+        if vm["is_a_template"]:
+            raise E.VM_IS_TEMPLATE(ref, "set_appliance")
+        if vm["ha_restart_priority"]:
+            raise E.VM_IS_PROTECTED(ref)
     call.update(ref, appliance=value)
+
+
+# Firmware strings
+
+BIOS_KEYS = frozenset(
+    {
+        "bios-vendor", "bios-version", "system-manufacturer", "system-product-name", "system-version",
+        "system-serial-number", "baseboard-manufacturer", "baseboard-product-name", "baseboard-version",
+        "baseboard-serial-number", "baseboard-asset-tag", "baseboard-location-in-chassis", "enclosure-asset-tag",
+    }
+)  # fmt: skip
+BIOS_LENGTH = 512  # longest string the firmware tables take
+
+
+@handles("VM.set_bios_strings")
+def set_bios_strings(call: CallContext, ref: str, value: dict[str, str]) -> None:
+    """VM_BIOS_STRINGS_ALREADY_SET; VM_BAD_POWER_STATE unless Halted; INVALID_VALUE for an unknown key or odd text."""
+    _without_bios_strings(call, ref)
+    for key, text in value.items():
+        if key not in BIOS_KEYS or not text or len(text) > BIOS_LENGTH or not (text.isascii() and text.isprintable()):
+            raise E.INVALID_VALUE(key, text)
+    call.update(ref, bios_strings=value)
+
+
+@handles("VM.copy_bios_strings")
+def copy_bios_strings(call: CallContext, ref: str, host: str) -> None:
+    """VM_BIOS_STRINGS_ALREADY_SET; VM_BAD_POWER_STATE unless Halted."""
+    _without_bios_strings(call, ref)
+    call.update(ref, bios_strings=call.get(host, "host")["bios_strings"])
+
+
+def _without_bios_strings(call: CallContext, ref: str) -> None:
+    if _halted(call, ref)["bios_strings"]:
+        raise E.VM_BIOS_STRINGS_ALREADY_SET()

@@ -25,7 +25,8 @@ class SimWorld:
 
     boot_time: from create to a booted guest; agent_time: until its agent speaks; shutdown_time: how long a guest takes
     to end when asked; migrate_time: a live migration; balloon_time: until a guest has given memory back or taken it;
-    host_boot_time: from switching a host on until it answers. `seed` makes domids and small variations of times reproducible.
+    host_boot_time: from switching a host on until it answers. `seed` makes domids and small variations of times
+    reproducible.
     """
 
     def __init__(

@@ -1,11 +1,15 @@
 """One file per noun and kind of verb; importing this package registers every plan."""
 
 from xenapi_core.engine.plans import (
+    appliance_power,
+    host_evacuate,
+    host_power,
     vbd,
     vdi,
     vif,
     vm_copy,
     vm_destroy,
+    vm_live,
     vm_migrate,
     vm_power,
     vm_provision,
@@ -15,6 +19,6 @@ from xenapi_core.engine.plans import (
 )
 
 __all__ = [
-    "vbd", "vdi", "vif", "vm_copy", "vm_destroy", "vm_migrate", "vm_power", "vm_provision", "vm_revert", "vm_snapshot",
-    "vm_suspend",
+    "appliance_power", "host_evacuate", "host_power", "vbd", "vdi", "vif", "vm_copy", "vm_destroy", "vm_live",
+    "vm_migrate", "vm_power", "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
 ]  # fmt: skip

@@ -1,8 +1,9 @@
-"""Taking a VM back to one of its snapshots (API reference, VM.revert)."""
+"""Taking a VM back to one of its snapshots, or making it again from one (API reference, VM.revert)."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.vm_records import (
+    EPOCH,
     FRESH,
     disk_claims,
     disks_to_copy,
@@ -17,11 +19,13 @@ from xenapi_core.engine.plans.vm_records import (
     record_disks,
     record_vbds,
     record_vifs,
+    record_vm,
 )
+from xenapi_core.engine.plans.vm_snapshot import OWN_IDENTITY
 from xenapi_core.engine.plans.volumes import clone_step, forget_volume, record_volume
 from xenapi_core.engine.transition import enter_halted
 from xenapi_core.errors import ApiError, E
-from xenapi_core.ids import NULL_REF
+from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.lifecycle import check_vm_operation, other_operation, spelled
 from xenapi_core.model.power import HALTED, SUSPENDED
 from xenapi_core.store.api import Txn, Version
@@ -44,7 +48,9 @@ def plan_revert(world: World, snapshot: str) -> Plan:
     """The VM stops, and its disks and settings become what they were when `snapshot` was taken."""
     record = world.store.get(snapshot, "VM")
     check_vm_operation(world.store, record, "revert")
-    vm = world.store.get(record["snapshot_of"], "VM")
+    vm = world.store.find(record["snapshot_of"])
+    if vm is None:
+        return _recreate(world, record)
     if vm["current_operations"]:
         raise other_operation("VM", vm.ref, {task: spelled(op) for task, op in vm["current_operations"].items()})
     disks = new_disks(world, record, "clone", lambda vdi, uuid: clone_step(vdi, uuid, "clone"))
@@ -87,6 +93,60 @@ def plan_revert(world: World, snapshot: str) -> Plan:
         claims=(Claim(snapshot, "revert"), Claim(vm.ref, "reverting"), *disk_claims(disks, "clone")),
         finish=finish,
     )
+
+
+def _recreate(world: World, snapshot: Version) -> Plan:
+    """Make the VM again whose snapshot this is: it was destroyed. All its snapshots are those of the new one then."""
+    disks = new_disks(world, snapshot, "clone", lambda vdi, uuid: clone_step(vdi, uuid, "clone"))
+    saved = world.store.find(snapshot["suspend_VDI"]) if snapshot["power_state"] == SUSPENDED else None
+    ref, image, image_uuid = world.ids.ref(), world.ids.ref(), world.ids.uuid()
+    lost, identity = snapshot["snapshot_of"], _identity(world, snapshot)
+    vms = world.store.all("VM").values()
+    siblings = [snapshot.ref] if is_null(lost) else [vm.ref for vm in vms if vm["snapshot_of"] == lost]
+    steps = [disk.step for disk in disks]
+    if saved is not None:
+        steps.append(clone_step(saved, image_uuid, "clone"))
+
+    def finish(run: Run, txn: Txn) -> None:
+        copies = record_disks(world, run, txn, disks, snapshot=False)
+        state: dict[str, Any] = {}
+        if saved is not None:
+            values = {"name_label": "Suspend image", "type": "suspend"}
+            record_volume(world, run, txn, image, image_uuid, saved["SR"], values)
+            state = {"power_state": SUSPENDED, "suspend_VDI": image}
+        record_vm(
+            world,
+            txn,
+            snapshot,
+            ref,
+            is_a_template=False,
+            is_a_snapshot=False,
+            snapshot_of=NULL_REF,
+            snapshot_time=EPOCH,
+            snapshot_info={},
+            parent=snapshot.ref,
+            **identity,
+            **state,
+        )
+        for sibling in siblings:
+            txn.update(sibling, snapshot_of=ref)
+        record_vbds(world, txn, snapshot, ref, copies, owner=True, drop=frozenset())
+        record_vifs(world, txn, snapshot, ref, None)
+        post_vm(world, txn, "VM_SNAPSHOT_REVERTED", txn.get(ref))
+
+    return Plan(steps=tuple(steps), claims=(Claim(snapshot.ref, "revert"), *disk_claims(disks, "clone")), finish=finish)
+
+
+def _identity(world: World, snapshot: Version) -> dict[str, str]:
+    """The uuid and the names of the VM that was lost, as far as the snapshot tells and nobody has taken them."""
+    try:
+        known = json.loads(snapshot["snapshot_metadata"] or "{}")
+    except ValueError:
+        return {}
+    found = {name: known[name] for name in OWN_IDENTITY if isinstance(known.get(name), str)}
+    if world.store.by_uuid("VM", found.get("uuid", "")) is not None:
+        del found["uuid"]
+    return found
 
 
 async def _let_go(run: Run, snapshot: str, vm: Version, old: list[Version], image: Version | None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Final
 
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.failures import MACHINE, About, told_as
@@ -28,6 +30,9 @@ from xenapi_core.ids import NULL_REF
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.model.power import HALTED, PAUSED, RUNNING, SUSPENDED
 from xenapi_core.store.api import Txn, Version
+
+# What a snapshot remembers of its VM, so that reverting can make the VM again after it was destroyed.
+OWN_IDENTITY: Final = ("uuid", "name_label", "name_description")
 
 
 @plans("VM.snapshot")
@@ -173,6 +178,7 @@ def _record(
         snapshot_of=source.ref,
         snapshot_time=world.clock.now(),
         snapshot_info=info,
+        snapshot_metadata=json.dumps({name: source[name] for name in OWN_IDENTITY}),
         parent=source["parent"],
     )
     record_vbds(world, txn, source, ref, copies, owner=False, drop=ignored)

@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 from typing import Final
 
-from xenapi_core.drivers.api import DriverError
+from xenapi_core.drivers.api import DriverError, Hypervisor
 from xenapi_core.engine.failures import MACHINE, About, told_as
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import check_host, check_receiving, choose_host, memory_needed
@@ -22,6 +22,7 @@ from xenapi_core.store.api import Txn, Version
 
 log = logging.getLogger(__name__)
 
+ANSWER_WITHIN: Final = 60.0  # seconds of real time a driver has to say what it did
 DISCARD_WITHIN: Final = 60.0  # seconds of real time to remove an image nobody needs any more
 
 
@@ -37,7 +38,11 @@ def plan_suspend(world: World, vm: str) -> Plan:
     async def save(run: Run) -> None:
         run.results["hosts"] = (host,)
         with told_as(MACHINE, About(vm=vm, host=host, operation="suspend", size=memory_needed(record))):
-            await run.hypervisor(host).suspend(uuid, image_uuid, run.progress)
+            try:
+                await run.hypervisor(host).suspend(uuid, image_uuid, run.progress)
+            except DriverError:
+                if not await is_saved(run.hypervisor(host), uuid, image_uuid):
+                    raise
 
     def finish(run: Run, txn: Txn) -> None:
         enter_suspended(world, txn, vm, image)
@@ -51,6 +56,16 @@ def plan_suspend(world: World, vm: str) -> Plan:
         claims=(Claim(vm, "suspend"),),
         finish=finish,
     )
+
+
+async def is_saved(hypervisor: Hypervisor, uuid: str, image: str) -> bool:
+    """Whether a suspension that was reported as failed has happened: undoing it would throw the only memory away."""
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN):
+            gone = all(domain.uuid != uuid for domain in await hypervisor.domains())
+            return gone and await hypervisor.saved_in(image) == uuid
+    except (DriverError, TimeoutError):
+        return False
 
 
 def image_steps(world: World, vm: Version, sr: str, image: str, image_uuid: str) -> tuple[Step, Step]:

@@ -1,0 +1,123 @@
+"""What happened, as indications: lifecycle events of shown instances, and alerts; and how they look in an export.
+
+Theory of operation
+1. An Event is made once and read by every filter as an Instance (`instance`), whose embedded instances share the values
+   of the renditions they were made from.
+2. Its text is made once too, when the first filter lets it through. What differs from listener to listener
+   (SequenceContext, SequenceNumber, IndicationFilterName, the class name it goes under) is put around that.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from cim_provider.mapping.extent import Shown
+from cim_provider.profiles.indications import LIFECYCLE_CLASSES
+from cim_provider.schema.graph import ClassGraph
+from cim_provider.schema.objects import Instance, Path
+from cim_provider.wire import text
+from cim_provider.wire.encode import Encoder
+
+CREATION, MODIFICATION, DELETION = "CIM_InstCreation", "CIM_InstModification", "CIM_InstDeletion"
+ALERT = "CIM_AlertIndication"
+
+Writer = Callable[[Shown], bytes]
+
+
+@dataclass
+class Event:
+    """One indication before anybody has asked for it. `classname` is the class of its kind, `at` its CIM timestamp;
+    `sources` are the instances it is about: the present one first (the last one for a deletion), then the previous
+    one. An alert has none, and all it says in `extra`."""
+
+    classname: str
+    at: str
+    sources: tuple[Shown, ...] = ()
+    changed: tuple[str, ...] = ()
+    extra: dict[str, object] = field(default_factory=dict)
+    identifier: str = field(default_factory=lambda: f"Xen:{secrets.token_hex(16)}")
+
+    @cached_property
+    def instance(self) -> Instance:
+        """What queries read."""
+        values: dict[str, object] = {"IndicationIdentifier": self.identifier, "IndicationTime": self.at, **self.extra}
+        if self.sources:
+            values["SourceInstance"] = _embedded(self.sources[0])
+            values["SourceInstanceModelPath"] = model_path(self.sources[0].path)
+        if len(self.sources) > 1:
+            values["PreviousInstance"] = _embedded(self.sources[1])
+            values["ChangedPropertyNames"] = self.changed
+        return Instance(self.classname, values)
+
+    def named(self, graph: ClassGraph, asked: str) -> str | None:
+        """The class under which a query FROM class `asked` gets this event; None if it is of no such class."""
+        if graph.is_a(self.classname, asked):
+            return self.classname
+        row = LIFECYCLE_CLASSES.get(asked.lower())
+        if row is None or row.kind != self.classname or not graph.is_a(self.sources[0].path.classname, row.source):
+            return None
+        return row.name
+
+    def body(self, encoder: Encoder) -> bytes:
+        """The PROPERTY elements that are the same for everybody."""
+        found: bytes | None = self.__dict__.get("_body")
+        if found is None:
+            found = self.__dict__["_body"] = "".join(self._properties(encoder)).encode()
+        return found
+
+    def _properties(self, encoder: Encoder) -> Iterator[str]:
+        def plain(shown: Shown) -> bytes:
+            return encoder.instance(shown.path.classname, shown.values)
+
+        def escaped(shown: Shown) -> bytes:
+            return text.content(shown.form("instance", plain).decode()).encode()
+
+        for name, shown in zip(("SourceInstance", "PreviousInstance"), self.sources, strict=False):
+            value = shown.form("embedded", escaped).decode()
+            yield f'<PROPERTY NAME="{name}" TYPE="string" EmbeddedObject="object"><VALUE>{value}</VALUE></PROPERTY>'
+        declared = encoder.graph.classes[self.classname.lower()].properties
+        for name, value in self.instance.values.items():
+            prop = declared[name.lower()]
+            if prop.embedded or value is None:
+                continue
+            kind = "PROPERTY.ARRAY" if prop.array else "PROPERTY"
+            written = encoder.value_writer(prop.type, prop.array)(value)
+            yield f'<{kind} NAME="{name}" TYPE="{prop.type}">{written}</{kind}>'
+
+
+def _embedded(shown: Shown) -> Instance:
+    return Instance(shown.path.classname, shown.values, shown.path)
+
+
+def model_path(path: Path) -> str:
+    """A path as text: namespace:class.key="value",... (DSP0004 8.2.5)."""
+    keys = ",".join(f"{name}={_key(value)}" for name, value in path.keys or ())
+    return f"{path.namespace}:{path.classname}.{keys}"
+
+
+def _key(value: object) -> str:
+    if isinstance(value, bool | int):
+        return text.boolean(value) if isinstance(value, bool) else str(value)
+    plain = model_path(value) if isinstance(value, Path) else str(value)
+    quoted = plain.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}"'
+
+
+_HEAD = (
+    '<?xml version="1.0" encoding="utf-8"?>\n<CIM CIMVERSION="2.0" DTDVERSION="2.3"><MESSAGE ID="{number}" '
+    'PROTOCOLVERSION="1.3"><SIMPLEEXPREQ><EXPMETHODCALL NAME="ExportIndication"><EXPPARAMVALUE NAME="NewIndication">'
+    '<INSTANCE CLASSNAME="{classname}">'
+    '<PROPERTY NAME="SequenceContext" TYPE="string"><VALUE>{context}</VALUE></PROPERTY>'
+    '<PROPERTY NAME="SequenceNumber" TYPE="sint64"><VALUE>{number}</VALUE></PROPERTY>'
+    '<PROPERTY NAME="IndicationFilterName" TYPE="string"><VALUE>{filter}</VALUE></PROPERTY>'
+)
+_TAIL = b"</INSTANCE></EXPPARAMVALUE></EXPMETHODCALL></SIMPLEEXPREQ></MESSAGE></CIM>"
+
+
+def export(classname: str, context: str, number: int, filter_name: str, body: bytes) -> tuple[bytes, bytes, bytes]:
+    """The pieces of an ExportIndication request (DSP0200 5.5.2.1)."""
+    head = _HEAD.format(classname=classname, context=context, number=number, filter=text.content(filter_name))
+    return head.encode(), body, _TAIL

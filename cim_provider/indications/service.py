@@ -1,0 +1,176 @@
+"""The indication service of one provider: subscriptions, the pump that follows the pool, and the delivery.
+
+Theory of operation
+1. Nothing runs before `start`, and nothing watches the pool while there is no enabled subscription.
+2. One task, the pump, follows the source's revision: changes become events, events go through the filters into the
+   channels of their destinations. It never awaits a listener.
+3. Subscriptions take effect where they are written: `_follow` is called after every change of the repository. A
+   client that subscribes is answered when the present renditions are known, so whatever it does next is noticed.
+4. A listener that fails costs its subscriptions what their OnFatalErrorPolicy says, once the failures last for their
+   FailureTriggerTimeInterval, and what the service's SubscriptionRemovalAction says after its interval.
+5. All tasks belong to the service (or its Delivery): `stop` cancels and awaits them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from cim_provider.indications.delivery import Delivery
+from cim_provider.indications.events import Event
+from cim_provider.indications.matcher import Matcher
+from cim_provider.indications.subscriptions import DISABLE, REMOVE, Subscription, Subscriptions
+from cim_provider.schema.objects import CIMV2, Path
+from cim_provider.wire.encode import encoder_of
+from xenapi_core.clock import Clock, Later
+from xenapi_core.errors import ApiError
+
+if TYPE_CHECKING:
+    from cim_provider.provider import CimProvider
+
+log = logging.getLogger("xencim.indications")
+
+IDLE_SECONDS = 30  # the pump looks at the clock at least this often: subscriptions end
+SETTLE_SECONDS = 20.0
+REMOVE_ALL, DISABLE_ALL = 2, 3  # SubscriptionRemovalAction
+
+
+class Indications:
+    """See the module's theory of operation."""
+
+    def __init__(self, provider: CimProvider, clock: Clock) -> None:
+        self.provider = provider
+        self.subscriptions = Subscriptions(provider, self._settled)
+        self.matcher = Matcher(provider)
+        self.delivery = Delivery(clock, self.subscriptions.settings, self._failed)
+        self._enabled: list[Subscription] = []
+        self._since = 0
+        self._running = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._filling = 0
+        self._filled = asyncio.Event()
+        self._wanted = asyncio.Event()
+        provider.writers.update(self.subscriptions.writers())
+        provider.repository.observe(self._follow)
+
+    async def start(self) -> None:
+        """Begin to watch and to deliver."""
+        self._running = True
+        self._own(self._pump())
+        self._follow()
+
+    async def stop(self) -> None:
+        """End all tasks. Subscriptions stay; `start` takes them up again."""
+        self._running = False
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self.delivery.close()
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="indications")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ---- subscriptions
+
+    def _follow(self) -> None:
+        """Rule 3: watch what the enabled subscriptions want, and have a channel for each of their destinations."""
+        if not self._running:
+            return
+        self._enabled = self.subscriptions.enabled()
+        self.delivery.keep({one.destination: one.address for one in self._enabled})
+        views, alerts = self.matcher.watched_by(f for one in self._enabled for f in one.filters)
+        if not self.matcher.watching:
+            self._since = self.provider.source.revision
+        steps = self.provider.slices.run(self.matcher.watch(views, alerts))
+        if isinstance(steps, Later):
+            self._filling += 1
+            self._filled.clear()
+            self._own(self._fill(steps))
+        if self.matcher.watching:
+            self._wanted.set()
+        else:
+            self._wanted.clear()
+
+    async def _fill(self, steps: Later[None]) -> None:
+        try:
+            await steps
+        finally:
+            self._filling -= 1
+            if not self._filling:
+                self._filled.set()
+
+    def _settled(self) -> Later[None] | None:
+        return Later(self._until_filled()) if self._filling else None
+
+    async def _until_filled(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._filled.wait()
+
+    # ---- the pump
+
+    async def _pump(self) -> None:
+        while True:
+            await self._wanted.wait()
+            try:
+                if await self.provider.source.wait(self._since, self._patience()):
+                    await self._take()
+                self.subscriptions.expire()
+            except Exception:
+                log.exception("indications: a batch of changes is skipped")
+                self._since = self.provider.source.revision
+
+    def _patience(self) -> float:
+        """How long to wait for changes, seconds."""
+        ends = self.subscriptions.next_end()
+        return IDLE_SECONDS if ends is None else max(1, min(IDLE_SECONDS, ends - self.provider.source.now()))
+
+    async def _take(self) -> None:
+        source = self.provider.source
+        upto = source.revision
+        try:
+            steps = self.matcher.events(source.changes(self._since))
+        except ApiError:  # EVENTS_LOST: the pump was too slow, or the pool too fast
+            steps = self.matcher.everything()
+        self._since = upto
+        found = self.provider.slices.run(steps)
+        for event in await found if isinstance(found, Later) else found:
+            self._route(event)
+
+    def _route(self, event: Event) -> None:
+        """Give an event to every destination once for each subscription that has a filter letting it through."""
+        graph = self.provider.graph(CIMV2)
+        now = self.provider.source.now()
+        for one in self._enabled:
+            if one.ends is not None and one.ends <= now:
+                continue
+            for chosen in one.filters:
+                classname = event.named(graph, chosen.query.source)
+                if classname is not None and chosen.test(event.instance):
+                    channel = self.delivery.channels.get(one.destination)
+                    if channel is not None:
+                        channel.offer(classname, chosen.name, event.body(encoder_of(graph)))
+                    break
+
+    # ---- failures
+
+    def _failed(self, destination: Path, seconds: float) -> None:
+        """Rule 4."""
+        settings = self.subscriptions.settings()
+        for one in [one for one in self._enabled if one.destination == destination]:
+            action = one.policy if seconds >= one.trigger else 0
+            overdue = seconds >= settings["SubscriptionRemovalTimeInterval"]
+            if action == REMOVE or (overdue and settings["SubscriptionRemovalAction"] == REMOVE_ALL):
+                log.warning("a subscription is removed: its listener does not answer")
+                self.subscriptions.remove(one.path)
+            elif action == DISABLE or (overdue and settings["SubscriptionRemovalAction"] == DISABLE_ALL):
+                log.warning("a subscription is disabled: its listener does not answer")
+                self.subscriptions.disable(one.path)

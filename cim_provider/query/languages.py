@@ -1,0 +1,17 @@
+"""The query languages of this server by the names clients give them."""
+
+from __future__ import annotations
+
+from cim_provider.query import cql, wql
+from cim_provider.query.ast import Query
+from cim_provider.schema.objects import QUERY_LANGUAGE_NOT_SUPPORTED, CimError
+
+LANGUAGES = {"WQL": wql.parse, "DMTF:CQL": cql.parse, "CIM:CQL": cql.parse, "CQL": cql.parse}
+
+
+def parse(language: str, text: str) -> Query:
+    """CimError QUERY_LANGUAGE_NOT_SUPPORTED, INVALID_QUERY."""
+    parser = LANGUAGES.get(language.strip().upper())
+    if parser is None:
+        raise CimError(QUERY_LANGUAGE_NOT_SUPPORTED, f"the query languages are {', '.join(LANGUAGES)}")
+    return parser(text)

@@ -1,0 +1,40 @@
+"""What once answered goes on answering, and what is documented is listed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from xenapi_core.api.coverage import IMPLEMENTED, STATUSES, about, answering, coverage, lost
+from xenapi_core.model.catalog import SCHEMA
+
+RATCHET = Path(__file__).parent / "coverage.json"
+
+
+def test_no_message_that_answered_has_become_one_that_does_not() -> None:
+    before = json.loads(RATCHET.read_text(encoding="utf-8"))
+    gone = lost(before, answering(SCHEMA))
+    assert not gone, (
+        f"{', '.join(gone)}: answered before and do not now. Give them their behaviour back; if it was wrong to have"
+        " it, take the names out of tests/docs/coverage.json by hand and say so in CHANGELOG.md. What answers newly is"
+        " added by scripts/docs."
+    )
+
+
+def test_a_message_that_lost_its_behaviour_or_its_class_is_named() -> None:
+    before = {"VM": ["start", "stop"], "shelf": ["dust"]}
+    assert lost(before, {"VM": ["start", "pause"]}) == ["VM.stop", "shelf.dust"]
+    assert lost(before, before) == []
+
+
+def test_operations_count_as_implemented_because_they_have_plans() -> None:
+    found = coverage(SCHEMA)
+    assert found["VM"]["start"] == found["task"]["cancel"] == IMPLEMENTED
+
+
+def test_totals_are_the_sums_over_the_classes() -> None:
+    told = about(SCHEMA)
+    assert sum(told["messages"].values()) == len(SCHEMA.methods)
+    for word in STATUSES:
+        assert told["messages"][word] == sum(numbers[word] for numbers in told["classes"].values())
+    assert len(told["not_implemented"]) == told["messages"]["not implemented"]

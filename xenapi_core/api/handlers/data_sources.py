@@ -1,0 +1,99 @@
+"""What can be measured on hosts and VMs: processors and memory, asked of the hypervisor at every call.
+
+Rule 1: nothing is kept, so there is no history to begin or to forget: those messages answer NOT_IMPLEMENTED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.drivers.api import HostUsage
+from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.errors import E
+from xenapi_core.model.lifecycle import check_vm_operation
+from xenapi_core.model.power import PAUSED, RUNNING
+
+ANSWER_WITHIN: Final = 60.0  # seconds of real time a driver has to tell what is used
+
+Source = dict[str, Any]
+
+
+def _source(name: str, description: str, units: str, value: float, highest: float) -> Source:
+    """One data_source record."""
+    return {
+        "name_label": name, "name_description": description, "enabled": False, "standard": True, "units": units,
+        "min": 0.0, "max": highest, "value": value,
+    }  # fmt: skip
+
+
+def _processors(cpus: Sequence[float]) -> Iterator[Source]:
+    for number, busy in enumerate(cpus):
+        yield _source(f"cpu{number}", f"Part of processor {number} that is busy", "(fraction)", busy, 1.0)
+
+
+async def _usage(call: CallContext, host: str) -> HostUsage:
+    """HOST_OFFLINE; NOT_IMPLEMENTED without a back end."""
+    engine = call.services.engine
+    if engine is None:
+        raise E.NOT_IMPLEMENTED(call.wire_name)
+    if host not in engine.hypervisors:
+        raise E.HOST_OFFLINE(host)
+    with told_as(MACHINE, About(host=host, operation="data_source_op")):
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                return await engine.hypervisors[host].usage()
+        except TimeoutError as error:
+            raise E.HOST_OFFLINE(host) from error
+
+
+@handles("host.get_data_sources")
+async def of_host(call: CallContext, ref: str) -> tuple[Source, ...]:
+    usage = await _usage(call, ref)
+    average = sum(usage.cpus) / len(usage.cpus) if usage.cpus else 0.0
+    total = usage.memory_total / 1024
+    return (
+        *_processors(usage.cpus),
+        _source("cpu_avg", "Part of all processors that is busy", "(fraction)", average, 1.0),
+        _source("memory_total_kib", "Memory of the host", "KiB", total, total),
+        _source("memory_free_kib", "Memory of the host that no machine has", "KiB", usage.memory_free / 1024, total),
+    )
+
+
+@handles("VM.get_data_sources")
+async def of_vm(call: CallContext, ref: str) -> tuple[Source, ...]:
+    """None while the VM has no domain."""
+    vm = call.get(ref, "VM")
+    if vm["power_state"] not in (RUNNING, PAUSED):
+        return ()
+    machine = (await _usage(call, vm["resident_on"])).machines.get(vm["uuid"])
+    if machine is None:
+        return ()
+    highest = float(vm["memory_static_max"])
+    return (
+        *_processors(machine.cpus),
+        _source("memory", "Memory the machine has", "B", float(machine.memory), highest),
+        _source("memory_target", "Memory the balloon shall reach", "B", float(vm["memory_dynamic_max"]), highest),
+    )
+
+
+@handles("host.query_data_source")
+async def query_host(call: CallContext, ref: str, name: str) -> float:
+    """INVALID_VALUE for a name get_data_sources does not list."""
+    return _value(await of_host(call, ref), name)
+
+
+@handles("VM.query_data_source")
+async def query_vm(call: CallContext, ref: str, name: str) -> float:
+    """INVALID_VALUE for a name get_data_sources does not list; VM_BAD_POWER_STATE unless Running."""
+    check_vm_operation(call.store, call.get(ref, "VM"), "data_source_op")
+    return _value(await of_vm(call, ref), name)
+
+
+def _value(sources: tuple[Source, ...], name: str) -> float:
+    for source in sources:
+        if source["name_label"] == name:
+            return float(source["value"])
+    raise E.INVALID_VALUE("data_source", name)

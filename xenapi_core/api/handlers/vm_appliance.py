@@ -1,0 +1,48 @@
+"""VM_appliance: what is no power operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.ids import NULL_REF
+from xenapi_core.model.power import other_operation
+from xenapi_core.store.api import Txn
+
+
+@handles("VM_appliance.create")
+def create(call: CallContext, values: dict[str, Any]) -> str:
+    return call.create("VM_appliance", values)
+
+
+@handles("VM_appliance.destroy")
+def destroy(call: CallContext, ref: str) -> None:
+    """Its VMs stay, and belong to none. OTHER_OPERATION_IN_PROGRESS."""
+    if current := call.get(ref, "VM_appliance")["current_operations"]:
+        raise other_operation("VM_appliance", ref, current)
+
+    def write(txn: Txn) -> None:
+        for vm in txn.related(ref, "VMs"):
+            txn.update(vm, appliance=NULL_REF)
+        txn.delete(ref)
+
+    call.commit(write)
+
+
+@handles("VM_appliance.get_SRs_required_for_recovery")
+def get_srs_required_for_recovery(call: CallContext, ref: str, session_to: str) -> tuple[str, ...]:
+    """Where the disks of its VMs are."""
+    found = (repositories(call, vm) for vm in call.store.related(ref, "VMs"))
+    return tuple(dict.fromkeys(sr for srs in found for sr in srs))
+
+
+@handles("VM.get_SRs_required_for_recovery")
+def get_srs_of_vm(call: CallContext, ref: str, session_to: str) -> tuple[str, ...]:
+    """Where the disks of the VM are."""
+    return repositories(call, ref)
+
+
+def repositories(call: CallContext, vm: str) -> tuple[str, ...]:
+    """The SRs of a VM's disks, each once."""
+    vdis = (call.store.find(call.get(vbd)["VDI"]) for vbd in call.store.related(vm, "VBDs"))
+    return tuple(dict.fromkeys(vdi["SR"] for vdi in vdis if vdi is not None))

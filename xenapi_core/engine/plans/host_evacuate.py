@@ -1,0 +1,114 @@
+"""Emptying a host of its VMs (API reference, "Pool and host").
+
+Rule 1: where every VM will go is decided at once, largest VMs first, each to the host that has most memory left; so a
+        host that cannot be emptied is not touched.
+Rule 2: every move is a VM.pool_migrate with a task of its own. What has moved stays there when a later move fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from xenapi_core.engine.placement import check_host, memory_free_now, memory_needed, takes_vms
+from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
+from xenapi_core.errors import ApiError, E
+from xenapi_core.ids import is_null
+from xenapi_core.model.infrastructure_lifecycle import check_host_operation
+from xenapi_core.model.lifecycle import check_vm_operation
+from xenapi_core.store.api import Version
+
+BATCH: Final = 10  # VMs moved at once when nobody says how many
+PATIENCE: Final = 24 * 3600.0  # seconds for one batch
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Where VMs can go, and why others cannot."""
+
+    targets: Mapping[str, str]  # VM -> host
+    obstacles: Mapping[str, ApiError]  # VM -> error
+
+
+def moves_away(world: World, host: str) -> Moves:
+    """Where each VM on `host` would go. VMs that must stay have the first error that keeps them there."""
+    store = world.store
+    residents = [store.get(vm, "VM") for vm in store.related(host, "resident_VMs")]
+    guests = [vm for vm in residents if not vm["is_control_domain"]]
+    others = [other for other in store.all("host") if other != host and _receives(world, other)]
+    room = {other: memory_free_now(world, other) for other in others}
+    targets: dict[str, str] = {}
+    obstacles: dict[str, ApiError] = {}
+    for vm in sorted(guests, key=memory_needed, reverse=True):
+        try:
+            target = _place(world, vm, room)
+        except ApiError as error:
+            obstacles[vm.ref] = error
+            continue
+        room[target] -= memory_needed(vm)
+        targets[vm.ref] = target
+    return Moves(targets, obstacles)
+
+
+def _receives(world: World, host: str) -> bool:
+    record = world.store.get(host, "host")
+    metrics = world.store.find(record["metrics"])
+    return bool(record["enabled"]) and takes_vms(world, host) and (metrics is None or bool(metrics["live"]))
+
+
+def _place(world: World, vm: Version, room: Mapping[str, int]) -> str:
+    """The host for one VM. What forbids its migration, NO_HOSTS_AVAILABLE, or why none of the hosts will do."""
+    check_vm_operation(world.store, vm, "pool_migrate")
+    if not room:
+        raise E.NO_HOSTS_AVAILABLE()
+    fitting, refusal = [], None
+    for host in room:
+        try:
+            check_host(world, vm, host, memory=False)
+        except ApiError as error:
+            refusal = refusal or error
+        else:
+            fitting.append(host)
+    if not fitting and refusal is not None:
+        raise refusal
+    best = max(fitting, key=lambda host: room[host])
+    if room[best] < memory_needed(vm):
+        raise E.HOST_NOT_ENOUGH_FREE_MEMORY(str(memory_needed(vm)), str(max(0, room[best])))
+    return best
+
+
+@plans("host.evacuate")
+def plan_evacuate(world: World, host: str, network: str, evacuate_batch_size: int) -> Plan:
+    """Move every VM to other hosts, `evacuate_batch_size` at once (10 unless positive).
+
+    The first VM that cannot move is told with its own error. HOST_CANNOT_ATTACH_NETWORK if a host has no interface on
+    `network`, which carries the transfer. A VM that stopped running meanwhile has nothing to move.
+    """
+    record = world.store.get(host, "host")
+    check_host_operation(world.store, record, "evacuate")
+    found = moves_away(world, host)
+    for error in found.obstacles.values():
+        raise error
+    options = {"live": "true"}
+    if not is_null(network):
+        options["network"] = network
+        for each in (host, *dict.fromkeys(found.targets.values())):
+            if all(world.store.get(pif)["host"] != each for pif in world.store.related(network, "PIFs")):
+                raise E.HOST_CANNOT_ATTACH_NETWORK(each, network)
+    size = evacuate_batch_size if evacuate_batch_size > 0 else BATCH
+    moves = list(found.targets.items())
+
+    def batch(some: list[tuple[str, str]]) -> Step:
+        async def do(run: Run) -> None:
+            parts = (run.perform("VM.pool_migrate", vm, target, options) for vm, target in some)
+            for result in await asyncio.gather(*parts, return_exceptions=True):
+                stopped = isinstance(result, ApiError) and result.code == "VM_BAD_POWER_STATE"
+                if isinstance(result, BaseException) and not stopped:
+                    raise result
+
+        return Step(f"move {len(some)} VMs", do, weight=len(some), deadline=PATIENCE)
+
+    steps = tuple(batch(moves[start : start + size]) for start in range(0, len(moves), size))
+    return Plan(steps=steps, claims=(Claim(host, "evacuate"),))

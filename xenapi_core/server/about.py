@@ -1,0 +1,39 @@
+"""GET /about on the Xen-API port: what this server is and what it can do, for programs and without login.
+
+Rule 1: what it tells is the same for every client and as long as the server runs, so it is made once.
+Rule 2: it tells nothing of the pool: no names, no addresses, no numbers of objects.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import orjson
+
+from xenapi_core.api.coverage import about
+from xenapi_core.model.schema import Schema
+from xenapi_core.server.routes import Request, Response, Route, plain_error
+
+PATH: Final = "/about"
+_HEADERS: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-cache, no-store"))
+
+
+def about_route(schema: Schema) -> Route:
+    """The route. Its answer is JSON: product, version, and the coverage (api/coverage.py)."""
+    body = orjson.dumps({"product": "xencim", "version": _version(), **about(schema)}, option=orjson.OPT_INDENT_2)
+
+    def answer(request: Request) -> Response:
+        if request.path.rstrip("/") != PATH:  # routes match beginnings
+            return plain_error(404, "There is nothing at this address.")
+        return Response(200, _HEADERS, body + b"\n")
+
+    return Route("GET", PATH, answer)
+
+
+def _version() -> str:
+    """The version that is installed; empty in a tree that is not."""
+    try:
+        return version("xencim")
+    except PackageNotFoundError:
+        return ""
