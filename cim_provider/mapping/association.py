@@ -173,14 +173,14 @@ class Association:
     def listing(cls, extents: Extents, namespace: str) -> Steps[Listing]:
         """All instances as seen in a namespace; a step for each rendition and link that had to be made.
 
-        The listing is of one moment, and may be kept, if nothing changed between its steps; otherwise it has no stamp.
+        Its stamp is taken before the walk: what changes between the steps makes it out of date, and it is made again.
         """
         for relation in cls.relations:
             yield from extents.extent(relation.left).listed()
             yield from extents.extent(relation.right).listed()
-        before = cls._stamp(extents)
+        stamp = cls._stamp(extents)
         links = yield from extents.tally.steps(cls.links(extents, namespace))
-        return Listing(links, before if before == cls._stamp(extents) else None)
+        return Listing(links, stamp)
 
     @classmethod
     def _stamp(cls, extents: Extents) -> Stamp | None:

@@ -17,7 +17,7 @@ from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import HostComputerSystem
 from cim_provider.repository.instances import Repository
-from cim_provider.repository.views import StoredInstances, StoredView, kept
+from cim_provider.repository.views import StoredInstances, StoredRelation, StoredView, kept
 from cim_provider.schema.objects import CIMV2, INTEROP, Path
 
 SERVICE_NAME = "xencim"
@@ -372,8 +372,19 @@ class IndicationSubscription(
 ):
     """A client wants what a filter lets through to be sent to a destination."""
 
+    relations = tuple(
+        StoredRelation(chosen, destination, SUBSCRIPTIONS[0])
+        for chosen in (OfferedFilter, IndicationFilter)
+        for destination in (ListenerDestination, IndicationHandler)
+    )
+
 
 class FilterCollectionSubscription(
     Subscribed, Association, cim=SUBSCRIPTIONS[1], left="Filter", right="Handler", namespaces=(INTEROP,)
 ):
     """The same for all filters of a collection."""
+
+    relations = tuple(
+        StoredRelation(OfferedCollection, destination, SUBSCRIPTIONS[1])
+        for destination in (ListenerDestination, IndicationHandler)
+    )

@@ -10,6 +10,7 @@ Associations with StoredInstances are stored too; an instance that has lost one 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, cast
 
 from cim_provider.mapping.association import Association, Extents, Link
@@ -97,6 +98,31 @@ class Holder(Extents, Protocol):
     def repository(self) -> Repository: ...
 
     def find(self, path: Path, namespace: str) -> Rendition | None: ...
+
+
+@dataclass(frozen=True)
+class StoredRelation:
+    """Instances of `left` and `right` can be the ends of stored instances of the association `cim`."""
+
+    left: type[View]
+    right: type[View]
+    cim: str
+
+    def forward(self, extents: Extents, left: Rendition) -> Iterator[Rendition]:
+        return self._others(extents, left, self.right)
+
+    def backward(self, extents: Extents, right: Rendition) -> Iterator[Rendition]:
+        return self._others(extents, right, self.left)
+
+    def _others(self, extents: Extents, end: Rendition, view: type[View]) -> Iterator[Rendition]:
+        holder = cast("Holder", extents)
+        for path in holder.repository.all(self.cim):
+            ends = [value for _, value in path.keys or ()]
+            if end.path in ends:
+                for other in ends:
+                    found = holder.find(other, path.namespace) if other != end.path else None
+                    if found is not None and found.view is view:
+                        yield found
 
 
 class StoredInstances:

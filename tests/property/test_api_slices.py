@@ -139,6 +139,18 @@ async def test_many_records_are_rendered_later_and_answered_at_once_the_next_tim
         assert isinstance(pool.send("network.get_all_records_where", session, "true"), bytes)
 
 
+@in_loop
+async def test_what_was_replaced_meanwhile_is_not_rendered():
+    async with api_pool() as pool:
+        records, host = pool.dispatcher.records, pool.host
+        old = pool.store.get(host)
+        pool.add_vm(resident_on=host)  # the old version must not be told with the new list of machines
+        new = pool.store.get(host)
+        assert len(list(records.missing(pool.codec, [old, new]))) == 1
+        assert pool.codec.name not in old.memo
+        assert pool.codec.name in new.memo
+
+
 def state_of(pool, cls):
     return {ref: record for (own, ref), record in state(pool).items() if own == cls}
 

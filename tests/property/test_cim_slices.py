@@ -192,6 +192,21 @@ def test_a_record_that_was_replaced_is_not_rendered_any_more() -> None:
     assert [shown.values["ElementName"] for shown in extent.of(pool.version("vm-0"))] == ["new"]
 
 
+def test_links_that_hang_on_the_coordinator_follow_it() -> None:
+    pool = small_pool(2)
+    pool.provider.slices = Slices()
+
+    def hosts() -> list[str]:
+        reply = begin(pool, "EnumerateInstanceNames", ClassName="Xen_HostedDependency")
+        assert isinstance(reply, Reply)
+        (names,) = reply.values or ()
+        return [host for host in ("host-0", "host-1") for _ in range(names.count(pool.uuid(host).encode()))]
+
+    assert hosts() == ["host-0", "host-1"]
+    pool.set("pool", master=pool.refs["host-1"])
+    assert hosts() == ["host-1", "host-1"]
+
+
 def test_few_missing_instances_are_made_at_once() -> None:
     pool = SmallPool()
     for number in range(FEW // 4):

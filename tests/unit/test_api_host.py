@@ -65,6 +65,21 @@ def test_host_that_cannot_be_emptied_is_not_touched_and_says_why() -> None:
     asyncio.run(scene())
 
 
+def test_room_on_the_other_hosts_is_given_once() -> None:
+    async def scene() -> None:
+        async with sim_pool(hosts=2, host_memory=4 * GIB) as pool:
+            host, other = pool.hosts
+            vms = await crowd(pool, host, 2, memory=3 * GIB // 2)
+            await pool.running("there", memory=2 * GIB, affinity=other)
+            told = await ask(pool, "host.get_vms_which_prevent_evacuation", host)
+            assert list(told.values()) == [("HOST_NOT_ENOUGH_FREE_MEMORY", str(3 * GIB // 2), str(GIB // 2))]
+            assert set(told) < set(vms)
+            pool.change(other, current_operations={"t": "evacuate"})
+            assert await refused(pool, "host.evacuate", host, NULL_REF, 0) == ["NO_HOSTS_AVAILABLE"]
+
+    asyncio.run(scene())
+
+
 def test_vm_whose_storage_no_other_host_has_prevents_evacuation() -> None:
     async def scene() -> None:
         async with sim_pool(hosts=2) as pool:

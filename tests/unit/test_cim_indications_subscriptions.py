@@ -196,7 +196,9 @@ def test_a_subscription_is_walked_from_both_ends(world):
         assert classes(elements(found.values)) == [other.classname]
     names = world.run("EnumerateInstanceNames", INTEROP, ClassName="CIM_AbstractIndicationSubscription")
     assert len(elements(names.values)) == 1
-    (element,) = elements(world.run("References", INTEROP, ObjectName=chosen, ResultClass=subscription.classname).values)
+    (element,) = elements(
+        world.run("References", INTEROP, ObjectName=chosen, ResultClass=subscription.classname).values
+    )
     assert instance_values(element)["SubscriptionState"] == "2"
 
 

@@ -16,9 +16,19 @@ from xenapi_core.wire.xmlrpc import XmlRpc
 CODEC = XmlRpc()
 SCALARS = st.one_of(st.text(max_size=12), st.booleans(), st.integers(-(2**31), 2**31 - 1))
 TAGS = ["value", "string", "int", "i4", "boolean"]
-PIECES = st.sampled_from(
-    [*(f"<{tag}>" for tag in TAGS), *(f"</{tag}>" for tag in TAGS), "<nil/>", "<struct></struct>", "<array><data></data></array>", "1", "0", "-5", "x", " ", "\n", "\r", "&amp;", "&#10;", "]]>", "<!--c-->", "<![CDATA[y]]>", ">", "é", "\ufffe", "\x7f", "\x0b", "</param><param>", "</params>", "<param>"]
-)
+MARKUP = [
+    "<nil/>",
+    "<struct></struct>",
+    "<array><data></data></array>",
+    "]]>",
+    "<!--c-->",
+    "<![CDATA[y]]>",
+    ">",
+    "&amp;",
+]
+TEXTS = ["1", "0", "-5", "x", " ", "\n", "\r", "&#10;", "\u00e9", "\ufffe", "\x7f", "\x0b"]
+BREAKS = ["</param><param>", "</params>", "<param>"]
+PIECES = st.sampled_from([f"<{t}>" for t in TAGS] + [f"</{t}>" for t in TAGS] + MARKUP + TEXTS + BREAKS)
 
 
 def parsed(body: bytes) -> Call | None:

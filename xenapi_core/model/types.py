@@ -18,7 +18,7 @@ from typing import Any
 from xenapi_core.ids import NULL_REF
 
 
-class Mismatch(ValueError):
+class Mismatch(ValueError):  # noqa: N818 - what is wrong, in one word
     """A value a type does not accept: `Expected <type>, got <value>`."""
 
     def __init__(self, expected: str, got: object) -> None:

@@ -68,9 +68,9 @@ class HttpProtocol(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
-        "_body", "_body_size", "_buffered", "_closing", "_discarded", "_first", "_handler", "_headers", "_lost",
-        "_held", "_max_body", "_messages", "_parser", "_peer", "_phase", "_queue", "_raw", "_reading", "_refusal", "_request",
-        "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_url", "_wants_continue",
+        "_body", "_body_size", "_buffered", "_closing", "_discarded", "_first", "_handler", "_headers", "_held",
+        "_lost", "_max_body", "_messages", "_parser", "_peer", "_phase", "_queue", "_raw", "_reading", "_refusal",
+        "_request", "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_url", "_wants_continue",
         "_write_since",
     )  # fmt: skip
 

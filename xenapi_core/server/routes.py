@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of a connection. `uid` is set for Unix sockets; `certificate` is the DER of a client certificate."""
+    """The other end of a connection. `uid` is set for Unix sockets; `certificate` is a client certificate (DER)."""
 
     transport: str  # "tcp" | "tls" | "unix"
     address: str = ""
@@ -49,7 +49,7 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """An HTTP reply. `body` is complete; `stream` (then body is b"") is sent chunked as it comes. `close` ends the connection."""
+    """An HTTP reply: `body` is complete, or empty and `stream` is sent chunked. `close` ends the connection."""
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()

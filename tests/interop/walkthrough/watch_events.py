@@ -19,7 +19,7 @@ def name_of(event: dict[str, Any], names: dict[str, str]) -> str:
     """What to call the object. The event of a deletion has no record, so names are kept from earlier events."""
     record = event.get("snapshot", {})
     if record:
-        names[event["ref"]] = record.get("name_label") or record.get("uuid") or event["ref"]
+        names[event["ref"]] = record.get("name_label") or record.get("name") or record.get("uuid") or event["ref"]
     return names.get(event["ref"], event["ref"])
 
 
