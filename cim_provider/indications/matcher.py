@@ -81,7 +81,7 @@ class Matcher:
         self.views = views
         self._filling = (self._filling & views) | new
         by_class: dict[str, list[type[View]]] = {}
-        for view in views:
+        for view in (view for view in WATCHABLE if view in views):  # events keep the order of the declarations
             by_class.setdefault(view.of or "", []).append(view)
         self._by_class = {cls: tuple(found) for cls, found in by_class.items()}
         return self._fill(new)

@@ -21,7 +21,10 @@ def holds(condition: str, language: str = "DMTF:CQL", instance: Instance = CHANG
 
 
 def test_the_parts_of_a_query_are_found():
-    text = "select Name, i.SourceInstance.CIM_System::Name from CIM_InstCreation as i where SourceInstance isa CIM_System and 1=1"
+    text = (
+        "select Name, i.SourceInstance.CIM_System::Name from CIM_InstCreation as i "
+        "where SourceInstance isa CIM_System and 1=1"
+    )
     query = languages.parse("wql", text)
     assert query.source == "CIM_InstCreation"
     assert query.alias == "i"

@@ -1,0 +1,314 @@
+"""Delivery to listeners on loopback: order, numbers, retries, policies, and what a bad listener does to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from cim_pool import ROOT, SmallPool
+
+from cim_provider.indications.address import address_of
+from cim_provider.indications.delivery import MAX_QUEUED, Channel
+from cim_provider.indications.service import Indications
+from cim_provider.operations.api import Operation
+from cim_provider.schema.objects import INTEROP, Instance, Path
+
+OK = b'<CIM CIMVERSION="2.0"><MESSAGE><SIMPLEEXPRSP><EXPMETHODRESPONSE NAME="ExportIndication">'
+REFUSED = OK + b'<ERROR CODE="1"></ERROR>'
+CREATIONS = "SELECT * FROM CIM_InstCreation WHERE SourceInstance ISA Xen_ComputerSystem"
+
+
+@dataclass
+class Loopback:
+    """An HTTP listener; `answers` are used one after the other, the last one for ever. b"" closes the connection."""
+
+    answers: list[bytes]
+    bodies: list[str] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
+    connections: int = 0
+    url: str = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                size = int(re.search(r"content-length: (\d+)", head, re.IGNORECASE)[1])
+                self.bodies.append((await reader.readexactly(size)).decode())
+                self.heads.append(head)
+                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+                if not answer:
+                    return
+                writer.write(answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def values(self, name: str) -> list[str]:
+        return [re.search(rf'NAME="{name}"[^>]*><VALUE>([^<]*)<', body)[1] for body in self.bodies]
+
+
+def reply(body: bytes = OK, status: str = "200 OK") -> bytes:
+    return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status.encode(), len(body), body)
+
+
+@asynccontextmanager
+async def listening(*answers: bytes) -> AsyncIterator[Loopback]:
+    listener = Loopback(list(answers) or [reply()])
+    server = await asyncio.start_server(listener.serve, "127.0.0.1", 0)
+    listener.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/there"
+    try:
+        yield listener
+    finally:
+        server.close()
+
+
+class World(SmallPool):
+    """A pool with a running indication service on its virtual clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.indications = Indications(self.provider, self.clock)
+
+    def create(self, classname: str, **values: Any) -> Path:
+        writer = self.provider.writers[classname]
+        path = writer.create(Operation("CreateInstance", INTEROP, {}, ROOT, self.provider), Instance(classname, values))
+        assert isinstance(path, Path)
+        return path
+
+    def subscribe(self, url: str, name: str = "one", query: str = CREATIONS, **values: Any) -> Path:
+        chosen = self.create("CIM_IndicationFilter", Name=name, Query=query, QueryLanguage="WQL")
+        handler = self.create("CIM_ListenerDestinationCIMXML", Name=name, Destination=url)
+        return self.create("CIM_IndicationSubscription", Filter=chosen, Handler=handler, **values)
+
+    async def until(self, what: Callable[[], Any]) -> None:
+        """Let the loop run, without time passing, until something is so."""
+        async with asyncio.timeout(20):
+            while not what():  # noqa: ASYNC110 - what is waited for is the world, not an event
+                await asyncio.sleep(0.001)
+
+    def lost(self) -> int:
+        return sum(channel.lost for channel in self.indications.delivery.channels.values())
+
+
+def running(test: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+    async def whole() -> None:
+        world = World()
+        await world.indications.start()
+        try:
+            await test(world)
+        finally:
+            await world.indications.stop()
+
+    asyncio.run(whole())
+
+
+def test_indications_come_in_order_over_one_connection_with_numbers() -> None:
+    async def test(world: World) -> None:
+        async with listening() as listener:
+            world.subscribe(listener.url)
+            for n in range(20):
+                world.vm(f"vm-{n}")
+                await world.until(lambda n=n: len(listener.bodies) == n + 1)
+            assert listener.values("SequenceNumber") == [str(n) for n in range(20)]
+            assert len(set(listener.values("SequenceContext"))) == 1
+            assert listener.values("IndicationFilterName") == ["one"] * 20
+            assert listener.connections == 1
+            assert [re.search(r"vm-\d+", body)[0] for body in listener.bodies] == [f"vm-{n}" for n in range(20)]
+            head = listener.heads[0]
+            assert head.startswith("POST /there HTTP/1.1\r\n")
+            assert "CIMExport: MethodRequest\r\nCIMExportMethod: ExportIndication\r\n" in head
+
+    running(test)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        reply(status="503 Busy"),
+        reply(status="302 Found"),
+        reply(REFUSED),
+        reply(b"hello"),
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"",
+    ],
+)
+def test_what_was_not_confirmed_is_sent_again_after_a_wait(bad: bytes) -> None:
+    async def test(world: World) -> None:
+        async with listening(bad, bad, reply()) as listener:
+            world.subscribe(listener.url)
+            world.vm("vm")
+            await world.until(lambda: world.clock.due() is not None)
+            assert len(listener.bodies) == 1
+            assert world.clock.due() == 20
+            await world.clock.advance(20)
+            await world.until(lambda: len(listener.bodies) == 2 and world.clock.due() is not None)
+            assert world.clock.due() == 40
+            await world.clock.advance(40)
+            await world.until(lambda: len(listener.bodies) == 3)
+            assert len(set(listener.bodies)) == 1
+            assert world.lost() == 0
+
+    running(test)
+
+
+@pytest.mark.parametrize("size", ["5\r\nabcde\r\n", ""])
+def test_a_chunked_answer_and_an_interim_one_are_understood(size: str) -> None:
+    async def test(world: World) -> None:
+        chunked = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (
+            len(OK),
+            OK,
+        )
+        async with listening(chunked + size.encode() + b"0\r\n\r\n") as listener:
+            world.subscribe(listener.url)
+            for name in ("a", "b"):
+                world.vm(name)
+            await world.until(lambda: len(listener.bodies) == 2)
+            assert listener.connections == 1
+
+    running(test)
+
+
+def test_a_connection_that_the_listener_closed_meanwhile_is_opened_again_at_once() -> None:
+    async def test(world: World) -> None:
+        async with listening(reply(), b"", reply()) as listener:
+            world.subscribe(listener.url)
+            world.vm("a")
+            await world.until(lambda: len(listener.bodies) == 1)
+            world.vm("b")
+            await world.until(lambda: len(listener.bodies) == 3)
+            assert world.clock.due() is None
+            assert listener.values("SequenceNumber") == ["0", "1", "1"]
+
+    running(test)
+
+
+def test_an_indication_that_is_given_up_is_a_gap_in_the_numbers() -> None:
+    async def test(world: World) -> None:
+        async with listening(*[reply(status="500 No")] * 4, reply()) as listener:
+            world.subscribe(listener.url)
+            world.vm("a")
+            world.vm("b")
+            for wait in (20, 40, 80):
+                await world.until(lambda: world.clock.due() is not None)
+                assert world.clock.due() == wait
+                await world.clock.advance(wait)
+            await world.until(lambda: len(listener.bodies) == 5)
+            assert listener.values("SequenceNumber") == ["0"] * 4 + ["1"]
+            assert world.lost() == 1
+
+    running(test)
+
+
+@pytest.mark.parametrize(("policy", "left", "state"), [(2, 1, 2), (3, 1, 4), (4, 0, None)])
+def test_a_fatal_error_costs_the_subscription_what_its_policy_says(policy: int, left: int, state: int | None) -> None:
+    async def test(world: World) -> None:
+        async with listening(reply(status="500 No")) as listener:
+            path = world.subscribe(listener.url, OnFatalErrorPolicy=policy)
+            world.vm("a")
+            for wait in (20, 40, 80):
+                await world.until(lambda: world.clock.due() is not None)
+                await world.clock.advance(wait)
+            await world.until(lambda: len(listener.bodies) == 4)
+            await world.clock.settle()
+            stored = world.provider.repository.all("CIM_IndicationSubscription")
+            await world.until(
+                lambda: len(stored) == left and (not left or stored[path].values["SubscriptionState"] == state)
+            )
+            assert bool(world.indications.delivery.channels) == (policy == 2)
+
+    running(test)
+
+
+def test_a_subscription_that_fails_for_long_goes_when_the_service_says_so() -> None:
+    async def test(world: World) -> None:
+        world.provider.repository.put(
+            Path.of("Xen_IndicationService", {"Name": "xencim"}, INTEROP),
+            {"DeliveryRetryAttempts": 0, "DeliveryRetryInterval": 1, "SubscriptionRemovalAction": 2,
+             "SubscriptionRemovalTimeInterval": 100},
+        )  # fmt: skip
+        async with listening(reply(status="500 No")) as listener:
+            path = world.subscribe(listener.url)
+            world.vm("a")
+            await world.until(lambda: world.lost() == 1)
+            await world.clock.advance(100)
+            assert world.provider.repository.find(path) is not None
+            world.vm("b")
+            await world.until(lambda: world.provider.repository.find(path) is None)
+
+    running(test)
+
+
+def test_a_silent_listener_does_not_delay_another() -> None:
+    async def test(world: World) -> None:
+        async with listening() as good:
+            silent = await asyncio.start_server(lambda reader, writer: asyncio.Event().wait(), "127.0.0.1", 0)
+            world.subscribe(f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}", "silent")
+            world.subscribe(good.url, "good")
+            for n in range(5):
+                world.vm(f"vm-{n}")
+            await world.until(lambda: len(good.bodies) == 5)
+            silent.close()
+
+    running(test)
+
+
+def test_one_destination_gets_an_event_once_for_each_subscription() -> None:
+    async def test(world: World) -> None:
+        async with listening() as listener:
+            path = world.subscribe(listener.url)
+            query = CREATIONS.replace("CIM_InstCreation", "CIM_Indication")
+            other = world.create("CIM_IndicationFilter", Name="other", Query=query, QueryLanguage="WQL")
+            world.create("CIM_IndicationSubscription", Filter=other, Handler=path.key("Handler"))
+            world.vm("vm")
+            await world.until(lambda: len(listener.bodies) == 2)
+            assert listener.values("IndicationFilterName") == ["one", "other"]
+            assert len(set(listener.values("IndicationIdentifier"))) == 1
+
+    running(test)
+
+
+def test_a_full_queue_loses_the_oldest() -> None:
+    async def test() -> None:
+        channel = Channel(Path.of("X", {}), address_of("http://127.0.0.1:1"))
+        for _ in range(MAX_QUEUED + 3):
+            channel.offer("CIM_InstCreation", "f", b"x")
+        assert (len(channel.queue), channel.lost) == (MAX_QUEUED, 3)
+        assert b"<VALUE>3</VALUE>" in channel.take()[0]
+        channel.offer("CIM_InstCreation", "f", b"x" * (17 << 20))
+        assert len(channel.queue) == 1
+        channel.take()
+        assert channel.queued_bytes == 0
+
+    asyncio.run(test())
+
+
+def test_nothing_is_watched_and_no_channel_is_open_without_subscriptions() -> None:
+    async def test(world: World) -> None:
+        async with listening() as listener:
+            path = world.subscribe(listener.url)
+            assert world.indications.matcher.watching
+            world.provider.repository.remove([path])
+            assert not world.indications.matcher.watching
+            assert world.indications.delivery.channels == {}
+            world.vm("unseen")
+            again = world.provider.repository.put(path, {**path_values(path), "OnFatalErrorPolicy": 2})
+            assert again.path == path
+            world.vm("seen")
+            await world.until(lambda: listener.bodies)
+            assert "unseen" not in listener.bodies[0]
+
+    running(test)
+
+
+def path_values(path: Path) -> dict[str, Any]:
+    return {"Filter": path.key("Filter"), "Handler": path.key("Handler"), "SubscriptionState": 2}
