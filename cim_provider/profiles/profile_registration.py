@@ -11,6 +11,7 @@ from cim_provider.mapping.rule import OWN_CLASS, computed, const
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
+from cim_provider.profiles.indications import IndicationService
 from cim_provider.schema.objects import CIMV2, INTEROP
 
 SERVER_NAME = "xencim"
@@ -35,6 +36,7 @@ class Profile:
 PROFILES = (
     Profile("DSP1042", "System Virtualization", "1.0.0", HostComputerSystem, builds_on=("DSP1057",)),
     Profile("DSP1057", "Virtual System", "1.0.0", ComputerSystem),
+    Profile("DSP1054", "Indications", "1.2.0", IndicationService),
 )
 
 

@@ -7,34 +7,42 @@ import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path as Path_
 from typing import Any
 
 import pytest
 from cim_pool import ROOT, SmallPool
 
 from cim_provider.indications.address import address_of
+from cim_provider.indications.connection import DeliveryError, ListenerConnection
 from cim_provider.indications.delivery import MAX_QUEUED, Channel
 from cim_provider.indications.service import Indications
 from cim_provider.operations.api import Operation
 from cim_provider.schema.objects import INTEROP, Instance, Path
+from xenapi_core.clock import RealClock
+from xenapi_core.server import tls
 
 OK = b'<CIM CIMVERSION="2.0"><MESSAGE><SIMPLEEXPRSP><EXPMETHODRESPONSE NAME="ExportIndication">'
 REFUSED = OK + b'<ERROR CODE="1"></ERROR>'
+SILENCE = b"no answer"
 CREATIONS = "SELECT * FROM CIM_InstCreation WHERE SourceInstance ISA Xen_ComputerSystem"
 
 
 @dataclass
 class Loopback:
-    """An HTTP listener; `answers` are used one after the other, the last one for ever. b"" closes the connection."""
+    """An HTTP listener; `answers` are used one after the other, the last one for ever. b"" closes the connection,
+    SILENCE leaves the client without an answer."""
 
     answers: list[bytes]
     bodies: list[str] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     connections: int = 0
     url: str = ""
+    open: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open[asyncio.current_task()] = writer
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -44,12 +52,18 @@ class Loopback:
                 answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                 if not answer:
                     return
-                writer.write(answer)
-                await writer.drain()
+                if answer is not SILENCE:
+                    writer.write(answer)
+                    await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
+
+    async def hang_up(self) -> None:
+        for writer in self.open.values():
+            writer.close()
+        await asyncio.gather(*self.open)
 
     def values(self, name: str) -> list[str]:
         return [re.search(rf'NAME="{name}"[^>]*><VALUE>([^<]*)<', body)[1] for body in self.bodies]
@@ -68,6 +82,7 @@ async def listening(*answers: bytes) -> AsyncIterator[Loopback]:
         yield listener
     finally:
         server.close()
+        await listener.hang_up()
 
 
 class World(SmallPool):
@@ -250,14 +265,13 @@ def test_a_subscription_that_fails_for_long_goes_when_the_service_says_so() -> N
 
 def test_a_silent_listener_does_not_delay_another() -> None:
     async def test(world: World) -> None:
-        async with listening() as good:
-            silent = await asyncio.start_server(lambda reader, writer: asyncio.Event().wait(), "127.0.0.1", 0)
-            world.subscribe(f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}", "silent")
+        async with listening(SILENCE) as silent, listening() as good:
+            world.subscribe(silent.url, "silent")
             world.subscribe(good.url, "good")
             for n in range(5):
                 world.vm(f"vm-{n}")
             await world.until(lambda: len(good.bodies) == 5)
-            silent.close()
+            assert len(silent.bodies) == 1
 
     running(test)
 
@@ -266,7 +280,7 @@ def test_one_destination_gets_an_event_once_for_each_subscription() -> None:
     async def test(world: World) -> None:
         async with listening() as listener:
             path = world.subscribe(listener.url)
-            query = CREATIONS.replace("CIM_InstCreation", "CIM_Indication")
+            query = CREATIONS.replace("CIM_InstCreation", "CIM_InstIndication")
             other = world.create("CIM_IndicationFilter", Name="other", Query=query, QueryLanguage="WQL")
             world.create("CIM_IndicationSubscription", Filter=other, Handler=path.key("Handler"))
             world.vm("vm")
@@ -312,3 +326,35 @@ def test_nothing_is_watched_and_no_channel_is_open_without_subscriptions() -> No
 
 def path_values(path: Path) -> dict[str, Any]:
     return {"Filter": path.key("Filter"), "Handler": path.key("Handler"), "SubscriptionState": 2}
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_listener_over_tls_is_served_only_if_its_certificate_is_trusted(
+    tmp_path: Path_, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
+    certificate, key = tls.ensure_certificate(tmp_path, ["127.0.0.1"], RealClock())
+    context, _ = tls.server_context(certificate, key), monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    else:
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+
+    async def test() -> None:
+        listener = Loopback([reply()])
+        server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=context)
+        connection = ListenerConnection(address_of(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+        try:
+            if trusted:
+                for _ in range(2):
+                    await connection.export((b"<x>", b"</x>"))
+                assert (listener.bodies, listener.connections) == (["<x></x>"] * 2, 1)
+            else:
+                with pytest.raises(DeliveryError):
+                    await connection.export((b"<x></x>",))
+                assert listener.bodies == []
+        finally:
+            connection.close()
+            server.close()
+            await listener.hang_up()
+
+    asyncio.run(test())

@@ -63,13 +63,17 @@ class DiskSpec:
 
 @dataclass(frozen=True, slots=True)
 class NicSpec:
-    """A NIC of a machine: `network` is the network's uuid; `position` is VIF.device."""
+    """A NIC of a machine: `network` is the network's uuid; `position` is VIF.device.
+
+    `addresses`: what the guest is asked to use, in CIDR notation; none: it chooses for itself.
+    """
 
     uuid: str
     network: str
     position: str
     mac: str
     mtu: int
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,23 @@ class GuestState:
     os_version: dict[str, str]
     pv_drivers_version: dict[str, str]
     networks: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceState:
+    """A physical network interface of a host. `speed` in Mbit/s, 0 without a link; numbers of PCI in hexadecimal."""
+
+    name: str
+    mac: str
+    mtu: int = 1500
+    carrier: bool = True
+    speed: int = 1000
+    duplex: bool = True
+    vendor_id: str = ""
+    vendor_name: str = ""
+    device_id: str = ""
+    device_name: str = ""
+    pci_bus_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +271,16 @@ class Hypervisor(Protocol):
     async def attach_nic(self, uuid: str, nic: NicSpec) -> None: ...
 
     async def detach_nic(self, uuid: str, nic: str, force: bool) -> None: ...
+
+    async def move_nic(self, uuid: str, nic: str, network: str) -> None:
+        """Connect a NIC to another network; the guest sees no more than a link that is up. not_found."""
+
+    async def address_nic(self, uuid: str, nic: str, addresses: tuple[str, ...]) -> None:
+        """Have the guest use exactly these addresses on a NIC, or choose for itself if there are none. not_found,
+        unsupported (no agent)."""
+
+    async def interfaces(self) -> tuple[InterfaceState, ...]:
+        """The physical network interfaces of the host, ordered by name."""
 
     def events(self) -> AsyncIterator[DomainEvent | HostEvent]:
         """Everything that happens from the moment of the call on; ends when the driver is closed."""

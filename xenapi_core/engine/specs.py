@@ -71,7 +71,17 @@ def nic_spec(reader: Reader, vif: Any) -> NicSpec:
         position=vif["device"],
         mac=vif["MAC"],
         mtu=vif["MTU"],
+        addresses=nic_addresses(vif),
     )
+
+
+def nic_addresses(vif: Any) -> tuple[str, ...]:
+    """The static addresses the guest is to use on a VIF, in CIDR notation."""
+    found: tuple[str, ...] = ()
+    for family in ("ipv4", "ipv6"):
+        if vif[f"{family}_configuration_mode"] == "Static":
+            found += tuple(vif[f"{family}_addresses"])
+    return found
 
 
 def domain_spec(reader: Reader, vm: Any) -> DomainSpec:

@@ -143,7 +143,8 @@ def note_guest(world: World, txn: Txn, vm: str, guest: GuestState) -> None:
         txn.update(present, **report)
         return
     ref = world.ids.ref()
-    other = {"feature-shutdown": "1", "feature-suspend": "1", "feature-vcpu-hotplug": "1"}
+    features = ("feature-shutdown", "feature-suspend", "feature-vcpu-hotplug", "feature-static-ip-setting")
+    other = dict.fromkeys(features, "1")
     txn.create("VM_guest_metrics", ref, {"uuid": world.ids.uuid(), "other": other, **report})
     txn.update(vm, guest_metrics=ref)
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from xenapi_core.drivers.api import DomainSpec, DriverError, GuestState, PowerState
+from xenapi_core.drivers.api import DomainSpec, DriverError, GuestState, InterfaceState, PowerState
 from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.engine import Engine
+from xenapi_core.engine.plans.network_scan import CARD_FIELDS
 from xenapi_core.engine.specs import domain_spec
 from xenapi_core.ids import is_null
 from xenapi_core.store.api import Store, Version
@@ -56,6 +57,9 @@ def adopt_pool(store: Store, engine: Engine, world: SimWorld) -> None:
                 )
             except DriverError as error:
                 log.warning("VM %s cannot go on running: %s", vm["uuid"], error.text)
+        for pif in map(store.get, store.related(host.ref, "PIFs")):
+            if pif["physical"]:
+                driver.add_interface(_card(store, pif))
         engine.add_host(host.ref, driver)
     for vm in store.all("VM").values():
         image = store.find(vm["suspend_VDI"])
@@ -76,6 +80,13 @@ def _attached(store: Store, vm: Version) -> DomainSpec:
         disks=tuple(disk for disk in spec.disks if disk.uuid in attached),
         nics=tuple(nic for nic in spec.nics if nic.uuid in attached),
     )
+
+
+def _card(store: Store, pif: Version) -> InterfaceState:
+    """The hardware behind the record of a physical interface."""
+    metrics = store.find(pif["metrics"])
+    known = {name: metrics[name] for name in CARD_FIELDS} if metrics is not None else {}
+    return InterfaceState(pif["device"], pif["MAC"], pif["MTU"], **known)
 
 
 def _agent(store: Store, vm: Version) -> GuestState | None:

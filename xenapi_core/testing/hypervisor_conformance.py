@@ -440,6 +440,24 @@ async def nics_are_plugged_and_unplugged(t: Trial) -> None:
     assert nic.uuid not in {known.uuid for known in found.nics}
 
 
+async def nics_are_moved_and_given_addresses(t: Trial) -> None:
+    state = await t.start()
+    nic, other = state.nics[0].uuid, t.bench.uuid()
+    await t.do(t.driver.move_nic(state.uuid, nic, other))
+    await t.do(t.driver.address_nic(state.uuid, nic, ("192.0.2.7/24",)))
+    found = await t.find(state.uuid)
+    assert found is not None
+    assert [(known.uuid, known.network) for known in found.nics] == [(nic, other)]
+    await t.refuses("not_found", t.driver.move_nic(state.uuid, t.bench.uuid(), other))
+    await t.refuses("not_found", t.driver.address_nic(state.uuid, t.bench.uuid(), ()))
+    await t.refuses("not_found", t.driver.move_nic(t.bench.uuid(), nic, other))
+
+
+async def interfaces_have_names_of_their_own(t: Trial) -> None:
+    names = [found.name for found in await t.do(t.driver.interfaces())]
+    assert names == sorted(set(names))
+
+
 async def events_follow_the_changes_in_order(t: Trial) -> None:
     spec = await t.spec()
     events = t.driver.events()
@@ -507,6 +525,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     an_empty_host_can_be_restarted,
     disks_are_plugged_and_unplugged,
     nics_are_plugged_and_unplugged,
+    nics_are_moved_and_given_addresses,
+    interfaces_have_names_of_their_own,
     events_follow_the_changes_in_order,
     a_guest_that_powers_off_is_told_with_its_reason,
     closing_ends_the_events,

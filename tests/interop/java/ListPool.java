@@ -1,6 +1,10 @@
 import de.timroes.axmlrpc.XMLRPCClient;
 import de.timroes.axmlrpc.XMLRPCException;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.PrintStream;
 import java.net.URL;
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.Date;
@@ -13,6 +17,9 @@ import java.util.Map;
  */
 public class ListPool {
     private static final int DEADLINE = 60; // seconds for one call
+    // Names are UTF-8, whatever the terminal's locale says.
+    private final PrintStream out =
+            new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8);
     private final XMLRPCClient client;
 
     private ListPool(String url) throws Exception {
@@ -42,13 +49,13 @@ public class ListPool {
                 .filter(vm -> !(Boolean) vm.get("is_a_template") && !(Boolean) vm.get("is_a_snapshot"))
                 .filter(vm -> !(Boolean) vm.get("is_control_domain"))
                 .sorted(Comparator.comparing(vm -> (String) vm.get("name_label")))
-                .forEach(vm -> System.out.println("VM " + vm.get("name_label") + " " + vm.get("power_state")));
+                .forEach(vm -> out.println("VM " + vm.get("name_label") + " " + vm.get("power_state")));
         Object[] hosts = (Object[]) call("host.get_all", session);
         Arrays.sort(hosts);
         for (Object host : hosts) {
             Object reference = call("host.get_metrics", session, host);
             Map<String, Object> metrics = struct(call("host_metrics.get_record", session, reference));
-            System.out.println(String.join(" ", "host", (String) call("host.get_name_label", session, host),
+            out.println(String.join(" ", "host", (String) call("host.get_name_label", session, host),
                     (Boolean) metrics.get("live") ? "live" : "down", (String) metrics.get("memory_free"),
                     (String) metrics.get("memory_total"), ((Date) metrics.get("last_updated")).toInstant().toString()));
         }

@@ -11,6 +11,7 @@ my $user     = $ENV{XENCIM_USER}     // 'root';
 my $password = $ENV{XENCIM_PASSWORD} // 'xencim';
 
 my $client = RPC::XML::Client->new($url);
+binmode $_, ':encoding(UTF-8)' for *STDOUT, *STDERR;
 
 # The value of a call. Strings are marked as such: the library would send a name like "007" as a number.
 sub call {

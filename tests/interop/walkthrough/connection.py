@@ -24,13 +24,13 @@ def session() -> Iterator[Any]:
 
     What the server refuses ends the program with the error's code and parameters on standard error, and status 1.
     """
-    client = XenAPI.Session(URL, ignore_ssl=True)  # the demo's certificate is self-signed
     try:
-        client.login_with_password(USER, PASSWORD, "2.21", "walk-through")
-        try:
-            yield client.xenapi
-        finally:
-            client.logout()
+        with XenAPI.Session(URL, ignore_ssl=True) as client:  # the demo's certificate is self-signed
+            client.login_with_password(USER, PASSWORD, "2.21", "walk-through")
+            try:
+                yield client.xenapi
+            finally:
+                client.logout()
     except XenAPI.Failure as failure:
         sys.exit(f"the server refused: {' '.join(failure.details)}")
 

@@ -8,20 +8,23 @@ from xenapi_core.api.handlers import (
     message,
     network,
     pbd,
+    pif,
     pool,
     role,
     session,
     sr,
     task,
+    tunnel,
     vbd,
     vdi,
     vif,
+    vlan,
     vm,
     vm_appliance,
     vm_settings,
 )
 
 __all__ = [
-    "data_sources", "event", "host", "legacy", "message", "network", "pbd", "pool", "role", "session", "sr", "task",
-    "vbd", "vdi", "vif", "vm", "vm_appliance", "vm_settings",
+    "data_sources", "event", "host", "legacy", "message", "network", "pbd", "pif", "pool", "role", "session", "sr",
+    "task", "tunnel", "vbd", "vdi", "vif", "vlan", "vm", "vm_appliance", "vm_settings",
 ]  # fmt: skip

@@ -64,8 +64,8 @@ handles("PIF.pool_introduce")(db_introduce)
 
 @handles("PIF.db_forget")
 def db_forget(call: CallContext, ref: str) -> None:
-    """Only the record goes, whatever names it."""
-    call.commit(lambda txn: txn.delete(ref))
+    """Only the record goes, whatever depends on the interface."""
+    call.commit(lambda txn: records.delete_pif(txn, ref))
 
 
 @handles("PIF.set_disallow_unplug")
@@ -99,9 +99,7 @@ def set_property(call: CallContext, ref: str, name: str, value: str) -> None:
 
 
 @handles("PIF.reconfigure_ip")
-def reconfigure_ip(
-    call: CallContext, ref: str, mode: str, address: str, netmask: str, gateway: str, dns: str
-) -> None:
+def reconfigure_ip(call: CallContext, ref: str, mode: str, address: str, netmask: str, gateway: str, dns: str) -> None:
     """PIF_UNMANAGED, HA_IS_ENABLED, REDO_LOG_IS_ENABLED, CLUSTERING_ENABLED; INVALID_IP_ADDRESS_SPECIFIED [parameter];
     PIF_IS_MANAGEMENT_INTERFACE if the host would lose the address it is managed by. An empty `dns` changes nothing."""
     pif = _reconfigurable(call, ref)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xenapi_core.api.handlers.vm_settings import check_vcpus
+from xenapi_core.api.handlers.vm_settings import check_most_vcpus, check_vcpus
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.placement import check_host, possible_hosts
 from xenapi_core.engine.plans.vm_live import MEMORY_FIELDS, check_memory_order
@@ -23,10 +23,12 @@ VIF_DEVICES = 7  # Xen gives a guest seven emulated NICs
 def create(call: CallContext, values: dict[str, Any]) -> str:
     """A new VM, Halted or (with its memory image) Suspended; nothing else of the record is judged until it starts.
 
-    VM_BAD_POWER_STATE for a Suspended record without an image. A record read from a live VM makes a Halted one: its
-    power state says what that VM did, and the new one has never run. It always gets a VM_metrics object and a
-    mac_seed, from which the MACs of its NICs follow (API reference, VM.create).
+    VM_BAD_POWER_STATE for a Suspended record without an image; INVALID_VALUE for more processors than a VM can have.
+    A record read from a live VM makes a Halted one: its power state says what that VM did, and the new one has never
+    run. It always gets a VM_metrics object and a mac_seed, from which the MACs of its NICs follow (API reference,
+    VM.create).
     """
+    check_most_vcpus(values["VCPUs_at_startup"], values["VCPUs_max"])
     ids = call.services.ids
     ref = ids.ref()
     state = "Suspended" if values["power_state"] == "Suspended" else "Halted"

@@ -75,8 +75,21 @@ def set_hvm_shadow_multiplier(call: CallContext, ref: str, value: float) -> None
 # vCPUs
 
 
+# More than any guest of Xen can have. Each processor is an object of its own to CIM clients, so a number without a
+# bound would let one VM make every listing endless.
+MOST_VCPUS = 1024
+
+
+def check_most_vcpus(at_startup: int, maximum: int) -> None:
+    """INVALID_VALUE beyond MOST_VCPUS."""
+    for field, value in (("VCPUs_max", maximum), ("VCPUs_at_startup", at_startup)):
+        if value > MOST_VCPUS:
+            raise E.INVALID_VALUE(field, str(value))
+
+
 def check_vcpus(at_startup: int, maximum: int) -> None:
-    """INVALID_VALUE unless 1 <= at_startup <= maximum."""
+    """INVALID_VALUE unless 1 <= at_startup <= maximum <= MOST_VCPUS."""
+    check_most_vcpus(at_startup, maximum)
     if not 1 <= at_startup <= maximum:
         field, value = ("VCPUs_max", maximum) if maximum < 1 else ("VCPUs_at_startup", at_startup)
         raise E.INVALID_VALUE(field, str(value))

@@ -29,6 +29,7 @@ from xenapi_core.drivers.api import (
     HostEvent,
     HostUsage,
     Hypervisor,
+    InterfaceState,
     NicSpec,
     PowerState,
     Progress,
@@ -83,6 +84,7 @@ class SimHypervisor:
         self.cpus = cpus
         self.reserved = reserved
         self.machines: dict[str, Machine] = {}
+        self.ports: dict[str, InterfaceState] = {}  # network interfaces by name
         self._building: dict[str, int] = {}  # uuid -> memory taken by builds in progress
         self._next_domid = 1
         self._readers: set[asyncio.Queue[Event | None]] = set()
@@ -366,6 +368,35 @@ class SimHypervisor:
             raise DriverError("not_found", f"{uuid} has no NIC {nic}")
         self._agent_notices_nics(machine)
         self._tell(machine)
+
+    async def move_nic(self, uuid: str, nic: str, network: str) -> None:
+        machine = await self._nic_of(uuid, nic)
+        machine.nics[nic] = replace(machine.nics[nic], network=network)
+        self._tell(machine)
+
+    async def address_nic(self, uuid: str, nic: str, addresses: tuple[str, ...]) -> None:
+        machine = await self._nic_of(uuid, nic)
+        if not machine.has_agent:
+            raise DriverError("unsupported", f"the guest of {uuid} cannot be asked")
+        machine.nics[nic] = replace(machine.nics[nic], addresses=addresses)
+        self._agent_notices_nics(machine)
+        self._tell(machine)
+
+    async def _nic_of(self, uuid: str, nic: str) -> Machine:
+        machine = self._get(uuid)
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._same(machine)
+        if nic not in machine.nics:
+            raise DriverError("not_found", f"{uuid} has no NIC {nic}")
+        return machine
+
+    async def interfaces(self) -> tuple[InterfaceState, ...]:
+        self._require_up()
+        return tuple(self.ports[name] for name in sorted(self.ports))
+
+    def add_interface(self, state: InterfaceState) -> None:
+        """A card is plugged into the host, or what is known of one changes."""
+        self.ports[state.name] = state
 
     def events(self) -> AsyncIterator[Event]:
         return _Events(self._readers, self._closed)

@@ -102,13 +102,18 @@ def device_name(position: str) -> str:
 
 
 def what_the_agent_says(machine: Machine) -> GuestState:
-    """A believable report of the tools inside a guest: its addresses follow from its NICs' MACs."""
+    """A believable report of the tools inside a guest: addresses follow from MACs where none were chosen for it."""
     networks = {}
     for nic in machine.nics.values():
         octets = [int(part, 16) for part in nic.mac.split(":")] if nic.mac.count(":") == 5 else [0, 0, 0, 0, 0, 1]
-        address = f"10.{octets[3]}.{octets[4]}.{octets[5] or 1}"
-        networks[f"{nic.position}/ip"] = address
-        networks[f"{nic.position}/ipv4/0"] = address
+        chosen = [address.partition("/")[0] for address in nic.addresses]
+        version4 = [address for address in chosen if ":" not in address]
+        version4 = version4 or [f"10.{octets[3]}.{octets[4]}.{octets[5] or 1}"]
+        networks[f"{nic.position}/ip"] = version4[0]
+        for number, address in enumerate(version4):
+            networks[f"{nic.position}/ipv4/{number}"] = address
+        for number, address in enumerate(address for address in chosen if ":" in address):
+            networks[f"{nic.position}/ipv6/{number}"] = address
     return GuestState(
         os_version={
             "name": "Debian GNU/Linux 12 (bookworm)",

@@ -3,7 +3,9 @@
 Rule 1: every function here writes in the transaction it is given and decides nothing; network_rules.py has refused what
         may not be.
 Rule 2: what is up stands on something that is up, and nothing stays up on what went down.
-Rule 3: a VLAN and a tunnel share the PIF_metrics of the hardware below them; hardware and bonds have their own.
+Rule 3: records that were introduced as they are (PIF.db_introduce, VLAN.pool_introduce) may stand on each other in a
+        circle; whoever walks from interface to interface passes each once.
+Rule 4: a VLAN and a tunnel share the PIF_metrics of the hardware below them; hardware and bonds have their own.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ NO_ADDRESSES: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-def bring_up(txn: Txn, pif: str) -> None:
+def bring_up(txn: Txn, pif: str, *, passed: frozenset[str] = frozenset()) -> None:
     """Connect the interface to its network, after what carries it. The members of a bond are then no longer used by
-    themselves."""
+    themselves. `passed`: interfaces whose turn is coming already."""
     values = txn.get(pif, "PIF")
+    passed |= {pif}
     for carrier in _carriers(txn, pif):
-        bring_up(txn, carrier)
+        if carrier not in passed:
+            bring_up(txn, carrier, passed=passed)
     if not values["currently_attached"]:
         txn.update(pif, currently_attached=True)
     for bond in txn.related(pif, "bond_master_of"):
@@ -36,20 +40,16 @@ def bring_up(txn: Txn, pif: str) -> None:
             txn.update(member, currently_attached=False)
 
 
-def take_down(txn: Txn, pif: str) -> None:
-    """Disconnect the interface, after everything it carries."""
-    for vlan in txn.related(pif, "VLAN_slave_of"):
-        _take_down(txn, txn.get(vlan)["untagged_PIF"])
-    for tunnel in txn.related(pif, "tunnel_transport_PIF_of"):
-        _take_down(txn, txn.get(tunnel)["access_PIF"])
-    for sriov in txn.related(pif, "sriov_physical_PIF_of"):
-        _take_down(txn, txn.get(sriov)["logical_PIF"])
+def take_down(txn: Txn, pif: str, *, passed: frozenset[str] = frozenset()) -> None:
+    """Disconnect the interface, after everything it carries. `passed`: interfaces whose turn is coming already."""
+    passed |= {pif}
+    carried = [txn.get(vlan)["untagged_PIF"] for vlan in txn.related(pif, "VLAN_slave_of")]
+    carried += [txn.get(tunnel)["access_PIF"] for tunnel in txn.related(pif, "tunnel_transport_PIF_of")]
+    carried += [txn.get(sriov)["logical_PIF"] for sriov in txn.related(pif, "sriov_physical_PIF_of")]
+    for other in carried:
+        if other not in passed and txn.find(other) is not None:
+            take_down(txn, other, passed=passed)
     txn.update(pif, currently_attached=False)
-
-
-def _take_down(txn: Txn, pif: str) -> None:
-    if txn.find(pif) is not None:
-        take_down(txn, pif)
 
 
 def _carriers(txn: Txn, pif: str) -> list[str]:
@@ -86,9 +86,14 @@ def new_pif(world: World, txn: Txn, **values: Any) -> str:
 
 
 def remove_pif(txn: Txn, pif: str) -> None:
-    """Take the interface down and delete it, with measurements that are its own (rule 3)."""
+    """Take the interface down and delete it."""
     take_down(txn, pif)
-    values = txn.get(pif)
+    delete_pif(txn, pif)
+
+
+def delete_pif(txn: Txn, pif: str) -> None:
+    """Delete the record of an interface, with measurements that are its own (rule 4)."""
+    values = txn.get(pif, "PIF")
     shared = values["VLAN"] >= 0 or txn.related(pif, "tunnel_access_PIF_of")
     if not shared:
         txn.delete(values["metrics"])

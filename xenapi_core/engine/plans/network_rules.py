@@ -309,6 +309,6 @@ def free_name(stem: str, taken: set[str]) -> str:
 
 
 def bridge_of(device: str, taken: set[str]) -> str:
-    """The bridge that serves a physical interface: xenbr3 for eth3, br<name> for others, xapi<n> if that is too long."""
+    """The bridge of a physical interface: xenbr3 for eth3, br<name> for others, xapi<n> where that is too long."""
     bridge = f"xenbr{device[3:]}" if device.startswith("eth") else f"br{device}"
     return bridge if len(bridge) <= LONGEST_BRIDGE else free_name("xapi", taken)

@@ -49,6 +49,5 @@ MESSAGE = Class(
                 "Messages that match, by reference.", role=READ_ONLY, asynchronous=False),
     ),
     get_all=False,
-    persist=False,
-    in_database=False,
+    in_database=False,  # but journalled: the reference server keeps messages too, in files beside its database
 )

@@ -1,0 +1,113 @@
+"""Finding the physical interfaces of a host and recording them (API reference, PIF.scan and PIF.introduce)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from xenapi_core.drivers.api import InterfaceState
+from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.plan import Plan, Run, Step, World, plans
+from xenapi_core.engine.plans.network_records import new_metrics, new_pif
+from xenapi_core.engine.plans.network_rules import bridge_of, check_live, check_mac
+from xenapi_core.errors import E
+from xenapi_core.store.api import Txn, Version
+
+FOUND: Final = "interfaces"  # what the step leaves in Run.results
+# What PIF_metrics says of the hardware, named as the driver names it.
+CARD_FIELDS: Final = (
+    "carrier", "speed", "duplex", "vendor_id", "vendor_name", "device_id", "device_name", "pci_bus_path",
+)  # fmt: skip
+USUAL_MTU: Final = 1500
+
+
+def _look(host: str) -> Step:
+    """Ask the host which interfaces it has."""
+
+    async def look(run: Run) -> None:
+        with told_as(MACHINE, About(host=host, operation="scan")):
+            run.results[FOUND] = await run.hypervisor(host).interfaces()
+
+    return Step("look", look, deadline=60.0)
+
+
+@plans("PIF.scan")
+def plan_scan(world: World, host: str) -> Plan:
+    """Record the interfaces of `host` that are new, and correct what is known of the others. HOST_OFFLINE."""
+    check_live(world.store, host)
+
+    def finish(run: Run, txn: Txn) -> None:
+        known = {pif["device"]: pif for pif in _physical(world, host)}
+        for card in run.results[FOUND]:
+            if card.name in known:
+                _refresh(world, txn, known[card.name], card)
+            else:
+                _introduce(world, txn, host, card, managed=True)
+
+    return Plan(steps=(_look(host),), finish=finish)
+
+
+@plans("PIF.introduce")
+def plan_introduce(world: World, host: str, mac: str, device: str, managed: bool) -> Plan:
+    """Record the interface called `device`; its MAC may be left for the host to say.
+
+    HOST_OFFLINE; MAC_INVALID [mac]; DUPLICATE_PIF_DEVICE_NAME [device];
+    COULD_NOT_FIND_NETWORK_INTERFACE_WITH_SPECIFIED_DEVICE_NAME_AND_MAC_ADDRESS [device, mac].
+    """
+    check_live(world.store, host)
+    wanted = mac.lower()
+    if wanted:
+        check_mac(wanted)
+    _check_new(world, host, device)
+    made: list[str] = []
+
+    def finish(run: Run, txn: Txn) -> None:
+        cards = {card.name: card for card in run.results[FOUND]}
+        card = cards.get(device)
+        address = wanted or (card.mac.lower() if card is not None else "")
+        check_mac(address)
+        _check_new(world, host, device)
+        if card is None or card.mac.lower() != address:
+            raise E.COULD_NOT_FIND_NETWORK_INTERFACE_WITH_SPECIFIED_DEVICE_NAME_AND_MAC_ADDRESS(device, address)
+        made.append(_introduce(world, txn, host, card, managed))
+
+    return Plan(steps=(_look(host),), finish=finish, result=lambda run: None if not made else made[0])
+
+
+def _physical(world: World, host: str) -> list[Version]:
+    found = map(world.store.get, world.store.related(host, "PIFs"))
+    return [pif for pif in found if pif["physical"]]
+
+
+def _check_new(world: World, host: str, device: str) -> None:
+    if any(pif["device"] == device for pif in _physical(world, host)):
+        raise E.DUPLICATE_PIF_DEVICE_NAME(device)
+
+
+def _introduce(world: World, txn: Txn, host: str, card: InterfaceState, managed: bool) -> str:
+    """A record for a card, on the network of the bridge that its name stands for."""
+    hardware = {name: getattr(card, name) for name in CARD_FIELDS}
+    return new_pif(
+        world, txn, device=card.name, network=_network(world, txn, card.name), host=host, MAC=card.mac.lower(),
+        MTU=card.mtu, physical=True, managed=managed, metrics=new_metrics(world, txn, **hardware),
+    )  # fmt: skip
+
+
+def _network(world: World, txn: Txn, device: str) -> str:
+    """The network whose bridge serves interfaces of that name on every host; made when there is none."""
+    networks = world.store.all("network").values()
+    bridge = bridge_of(device, {network["bridge"] for network in networks})
+    for network in networks:
+        if network["bridge"] == bridge:
+            return network.ref
+    values = {"name_label": f"Network of {device}", "bridge": bridge, "MTU": USUAL_MTU}
+    return txn.create("network", world.ids.ref(), {"uuid": world.ids.uuid(), **values})
+
+
+def _refresh(world: World, txn: Txn, pif: Version, card: InterfaceState) -> None:
+    txn.update(pif.ref, MAC=card.mac.lower(), MTU=card.mtu)
+    metrics = txn.find(pif["metrics"])
+    hardware = {name: getattr(card, name) for name in CARD_FIELDS}
+    if metrics is None:
+        txn.update(pif.ref, metrics=new_metrics(world, txn, **hardware))
+    elif any(metrics[name] != value for name, value in hardware.items()):
+        txn.update(pif["metrics"], **hardware, last_updated=world.clock.now())
