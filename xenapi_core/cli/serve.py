@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -79,6 +80,10 @@ def serve(
 async def _serve(config: ServeConfig, started: float) -> None:
     server = Server(config)
     async with server.running() as summary:
+        # What exists now stays: taking it out of the garbage collector's sight saves it pauses of tens of milliseconds.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         _greet(summary, time.monotonic() - started)
         await server.stopped()
 

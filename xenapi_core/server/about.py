@@ -1,4 +1,4 @@
-"""GET /about on the Xen-API port: what this server is and what it can do, for programs and without login.
+"""GET /about on the Xen-API port: what this server is and what it can do, for programs.
 
 Rule 1: what it tells is the same for every client and as long as the server runs, so it is made once.
 Rule 2: it tells nothing of the pool: no names, no addresses, no numbers of objects.
@@ -6,6 +6,7 @@ Rule 2: it tells nothing of the pool: no names, no addresses, no numbers of obje
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -13,14 +14,17 @@ import orjson
 
 from xenapi_core.api.coverage import about
 from xenapi_core.model.schema import Schema
-from xenapi_core.server.routes import Request, Response, Route, plain_error
+from xenapi_core.server.routes import Handler, Request, Response, Route, plain_error
 
 PATH: Final = "/about"
 _HEADERS: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-cache, no-store"))
 
 
-def about_route(schema: Schema) -> Route:
-    """The route. Its answer is JSON: product, version, and the coverage (api/coverage.py)."""
+def about_route(schema: Schema, protect: Callable[[Handler], Handler]) -> Route:
+    """The route. Its answer is JSON: product, version, and the coverage (api/coverage.py).
+
+    `protect` lets through who may see it (http_auth.py): no route answers without credentials.
+    """
     body = orjson.dumps({"product": "xencim", "version": _version(), **about(schema)}, option=orjson.OPT_INDENT_2)
 
     def answer(request: Request) -> Response:
@@ -28,7 +32,7 @@ def about_route(schema: Schema) -> Route:
             return plain_error(404, "There is nothing at this address.")
         return Response(200, _HEADERS, body + b"\n")
 
-    return Route("GET", PATH, answer)
+    return Route("GET", PATH, protect(answer))
 
 
 def _version() -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from xenapi_core.api.auth import Authenticator
+from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.auth.pam import PamAuthenticator, PamError
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.auth.users_file import UsersFileAuthenticator, UsersFileError
@@ -38,6 +39,7 @@ from xenapi_core.server import tls
 from xenapi_core.server.about import about_route
 from xenapi_core.server.adopt import adopt_pool
 from xenapi_core.server.demo import populate
+from xenapi_core.server.http_auth import authenticated
 from xenapi_core.server.listener import Listener, ListenError, listen_tcp, listen_unix
 from xenapi_core.server.routes import App
 from xenapi_core.server.xenapi_app import xenapi_app
@@ -126,7 +128,8 @@ class Server:
             sweeper = asyncio.create_task(_sweep(sessions, clock), name="session sweeper")
             stack.push_async_callback(_cancel, sweeper)
             source = LocalSource(store, dispatcher, sessions, clock)
-            apps = {"xenapi": xenapi_app(dispatcher, extra=(about_route(SCHEMA),))}
+            protect = authenticated(sessions, BasicAuth(sessions), "xencim")
+            apps = {"xenapi": xenapi_app(dispatcher, extra=(about_route(SCHEMA, protect),))}
             for entry in entry_points(group="xencim.apps"):
                 app = apps[entry.name] = entry.load()(source)
                 if app.stop is not None:

@@ -1,25 +1,13 @@
-"""VIF: what it may carry. Making, plugging and destroying VIFs are plans of the engine."""
+"""VIF: what it may carry. Making, plugging, moving and destroying VIFs are plans of the engine."""
 
 from __future__ import annotations
 
-import ipaddress
-
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.errors import E
-
-
-def _check_addresses(field: str, addresses: tuple[str, ...]) -> None:
-    """INVALID_VALUE [field, address] for what is no address of that family."""
-    family = ipaddress.IPv4Address if field.startswith("ipv4") else ipaddress.IPv6Address
-    for address in addresses:
-        try:
-            family(address)
-        except ValueError:
-            raise E.INVALID_VALUE(field, address) from None
+from xenapi_core.engine.plans.network_rules import check_allowed, check_tag
 
 
 def _set_allowed(call: CallContext, ref: str, field: str, value: tuple[str, ...]) -> None:
-    _check_addresses(field, value)
+    check_allowed(field, value)
     call.update(ref, **{field: tuple(dict.fromkeys(value))})
 
 
@@ -58,3 +46,25 @@ def remove_ipv6_allowed(call: CallContext, ref: str, value: str) -> None:
 @handles("VIF.set_locking_mode")
 def set_locking_mode(call: CallContext, ref: str, value: str) -> None:
     call.update(ref, locking_mode=value)
+
+
+# VLAN tags of frames that pass as they are
+
+
+@handles("VIF.set_trunks")
+def set_trunks(call: CallContext, ref: str, value: tuple[int, ...]) -> None:
+    """VLAN_TAG_INVALID [tag]."""
+    for tag in value:
+        check_tag(tag)
+    call.update(ref, trunks=tuple(dict.fromkeys(value)))
+
+
+@handles("VIF.add_trunks")
+def add_trunks(call: CallContext, ref: str, value: int) -> None:
+    """VLAN_TAG_INVALID [tag]."""
+    set_trunks(call, ref, (*call.get(ref, "VIF")["trunks"], value))
+
+
+@handles("VIF.remove_trunks")
+def remove_trunks(call: CallContext, ref: str, value: int) -> None:
+    call.update(ref, trunks=tuple(tag for tag in call.get(ref, "VIF")["trunks"] if tag != value))

@@ -4,6 +4,8 @@ from xenapi_core.engine.plans import (
     appliance_power,
     host_evacuate,
     host_power,
+    network_bond,
+    network_scan,
     vbd,
     vdi,
     vif,
@@ -19,6 +21,6 @@ from xenapi_core.engine.plans import (
 )
 
 __all__ = [
-    "appliance_power", "host_evacuate", "host_power", "vbd", "vdi", "vif", "vm_copy", "vm_destroy", "vm_live",
-    "vm_migrate", "vm_power", "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
+    "appliance_power", "host_evacuate", "host_power", "network_bond", "network_scan", "vbd", "vdi", "vif", "vm_copy",
+    "vm_destroy", "vm_live", "vm_migrate", "vm_power", "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
 ]  # fmt: skip

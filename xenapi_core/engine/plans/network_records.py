@@ -76,13 +76,13 @@ def new_metrics(world: World, txn: Txn, **values: Any) -> str:
     return txn.create("PIF_metrics", world.ids.ref(), given)
 
 
-def new_pif(world: World, txn: Txn, **values: Any) -> str:
-    """A fresh interface that is down and has no addresses; `values` as far as they are known."""
+def new_pif(world: World, txn: Txn, ref: str = "", **values: Any) -> str:
+    """A fresh interface that is down and has no addresses; `values` as far as they are known. Returns its reference."""
     given = {
         "uuid": world.ids.uuid(), "VLAN": -1, "physical": False, "currently_attached": False,
         "device_name": values["device"], **values,
     }  # fmt: skip
-    return txn.create("PIF", world.ids.ref(), given)
+    return txn.create("PIF", ref or world.ids.ref(), given)
 
 
 def remove_pif(txn: Txn, pif: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from xenapi_core.errors import ApiError, E
@@ -301,6 +302,16 @@ def parse_cidr(parameter: str, text: str, version: int, error: str = "INVALID_CI
         failure: ApiError = E.by_code[error](parameter)
         raise failure from None
     return address
+
+
+def check_allowed(field: str, addresses: Iterable[str]) -> None:
+    """INVALID_VALUE [field, address] for what is no address of the family that `field` ("ipv4_allowed"...) is for."""
+    family = _FAMILY[4 if field.startswith("ipv4") else 6]
+    for address in addresses:
+        try:
+            family(address)
+        except ValueError:
+            raise E.INVALID_VALUE(field, address) from None
 
 
 def free_name(stem: str, taken: set[str]) -> str:

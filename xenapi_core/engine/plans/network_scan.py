@@ -37,11 +37,12 @@ def plan_scan(world: World, host: str) -> Plan:
 
     def finish(run: Run, txn: Txn) -> None:
         known = {pif["device"]: pif for pif in _physical(world, host)}
+        bridges = _bridges(world)
         for card in run.results[FOUND]:
             if card.name in known:
                 _refresh(world, txn, known[card.name], card)
             else:
-                _introduce(world, txn, host, card, managed=True)
+                _introduce(world, txn, world.ids.ref(), host, card, True, bridges)
 
     return Plan(steps=(_look(host),), finish=finish)
 
@@ -58,7 +59,7 @@ def plan_introduce(world: World, host: str, mac: str, device: str, managed: bool
     if wanted:
         check_mac(wanted)
     _check_new(world, host, device)
-    made: list[str] = []
+    ref = world.ids.ref()
 
     def finish(run: Run, txn: Txn) -> None:
         cards = {card.name: card for card in run.results[FOUND]}
@@ -68,9 +69,9 @@ def plan_introduce(world: World, host: str, mac: str, device: str, managed: bool
         _check_new(world, host, device)
         if card is None or card.mac.lower() != address:
             raise E.COULD_NOT_FIND_NETWORK_INTERFACE_WITH_SPECIFIED_DEVICE_NAME_AND_MAC_ADDRESS(device, address)
-        made.append(_introduce(world, txn, host, card, managed))
+        _introduce(world, txn, ref, host, card, managed, _bridges(world))
 
-    return Plan(steps=(_look(host),), finish=finish, result=lambda run: None if not made else made[0])
+    return Plan(steps=(_look(host),), finish=finish, result=lambda run: ref)
 
 
 def _physical(world: World, host: str) -> list[Version]:
@@ -83,24 +84,24 @@ def _check_new(world: World, host: str, device: str) -> None:
         raise E.DUPLICATE_PIF_DEVICE_NAME(device)
 
 
-def _introduce(world: World, txn: Txn, host: str, card: InterfaceState, managed: bool) -> str:
-    """A record for a card, on the network of the bridge that its name stands for."""
+def _bridges(world: World) -> dict[str, str]:
+    """Networks by the name of their bridge."""
+    return {network["bridge"]: ref for ref, network in world.store.all("network").items()}
+
+
+def _introduce(
+    world: World, txn: Txn, ref: str, host: str, card: InterfaceState, managed: bool, bridges: dict[str, str]
+) -> None:
+    """A record for a card, on the network whose bridge its name stands for; that is made when there is none."""
+    bridge = bridge_of(card.name, set(bridges))
+    if bridge not in bridges:
+        values = {"name_label": f"Network of {card.name}", "bridge": bridge, "MTU": USUAL_MTU}
+        bridges[bridge] = txn.create("network", world.ids.ref(), {"uuid": world.ids.uuid(), **values})
     hardware = {name: getattr(card, name) for name in CARD_FIELDS}
-    return new_pif(
-        world, txn, device=card.name, network=_network(world, txn, card.name), host=host, MAC=card.mac.lower(),
-        MTU=card.mtu, physical=True, managed=managed, metrics=new_metrics(world, txn, **hardware),
+    new_pif(
+        world, txn, ref, device=card.name, network=bridges[bridge], host=host, MAC=card.mac.lower(), MTU=card.mtu,
+        physical=True, managed=managed, metrics=new_metrics(world, txn, **hardware),
     )  # fmt: skip
-
-
-def _network(world: World, txn: Txn, device: str) -> str:
-    """The network whose bridge serves interfaces of that name on every host; made when there is none."""
-    networks = world.store.all("network").values()
-    bridge = bridge_of(device, {network["bridge"] for network in networks})
-    for network in networks:
-        if network["bridge"] == bridge:
-            return network.ref
-    values = {"name_label": f"Network of {device}", "bridge": bridge, "MTU": USUAL_MTU}
-    return txn.create("network", world.ids.ref(), {"uuid": world.ids.uuid(), **values})
 
 
 def _refresh(world: World, txn: Txn, pif: Version, card: InterfaceState) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from xenapi_core.engine.failures import DEVICE, About, told_as
+from xenapi_core.engine.failures import DEVICE, MACHINE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.specs import nic_spec
+from xenapi_core.engine.plans import network_moves
+from xenapi_core.engine.plans.network_records import attach_network
+from xenapi_core.engine.plans.network_rules import check_allowed, check_attachable, check_ip, check_mac, parse_cidr
+from xenapi_core.engine.specs import nic_addresses, nic_spec
 from xenapi_core.errors import E
 from xenapi_core.model.device_lifecycle import check_vif_operation
-from xenapi_core.model.power import SUSPENDED
+from xenapi_core.model.power import SUSPENDED, other_operation
 from xenapi_core.store.api import Txn, Version
 
-_MAC: Final = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}\Z")
 POSITIONS: Final = 7  # what every guest can see
 
 
@@ -26,8 +27,10 @@ def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
     network = store.get(args["network"], "network")
     device = _position(world, vm, args["device"])
     mac = args.get("MAC", "")
-    if mac and (not _MAC.match(mac) or int(mac[:2], 16) & 1):  # a group address is nobody's own
-        raise E.MAC_INVALID(mac)
+    if mac:
+        check_mac(mac)
+    for family in ("ipv4_allowed", "ipv6_allowed"):
+        check_allowed(family, args.get(family, ()))
     seed = vm["other_config"].get("mac_seed", vm["uuid"])
     suspended = vm["power_state"] == SUSPENDED
     ref = world.ids.ref()
@@ -95,6 +98,7 @@ def plan_plug(world: World, vif: str) -> Plan:
     """Attach a NIC to its running VM."""
     record, vm = _checked(world, vif, "plug")
     host, spec = vm["resident_on"], nic_spec(world.store, record)
+    check_attachable(world.store, record["network"], host)
 
     async def plug(run: Run) -> None:
         with told_as(DEVICE, About(vm=vm.ref, host=host, device=vif, operation="plug")):
@@ -103,10 +107,14 @@ def plan_plug(world: World, vif: str) -> Plan:
     async def unplug(run: Run) -> None:
         await run.hypervisor(host).detach_nic(vm["uuid"], spec.uuid, True)
 
+    def finish(run: Run, txn: Txn) -> None:
+        txn.update(vif, currently_attached=True)
+        attach_network(txn, record["network"], host)
+
     return Plan(
         steps=(Step("plug", plug, unplug),),
         claims=(Claim(vif, "plug"),),
-        finish=lambda run, txn: txn.update(vif, currently_attached=True),
+        finish=finish,
     )
 
 
@@ -141,3 +149,85 @@ def _checked(world: World, ref: str, operation: str) -> tuple[Version, Version]:
     vif = world.store.get(ref, "VIF")
     check_vif_operation(world.store, vif, operation)
     return vif, world.store.get(vif["VM"], "VM")
+
+
+@plans("VIF.move")
+def plan_move(world: World, vif: str, network: str) -> Plan:
+    """Connect a VIF to another network, under the guest's feet if it runs.
+
+    OTHER_OPERATION_IN_PROGRESS, OPERATION_NOT_ALLOWED; for a live VM BRIDGE_NOT_AVAILABLE or HOST_CANNOT_ATTACH_NETWORK
+    if its host is not on that network.
+    """
+    store = world.store
+    store.get(network, "network")
+    move = network_moves.move_of(world, store.get(vif, "VIF"), network)
+    if move.live:
+        check_attachable(store, network, move.vm["resident_on"])
+    return Plan(
+        steps=network_moves.steps(world, (move,)),
+        claims=network_moves.claims((move,)),
+        finish=lambda run, txn: network_moves.write(txn, (move,)),
+    )
+
+
+@plans("VIF.configure_ipv4")
+def plan_configure_ipv4(world: World, vif: str, mode: str, address: str, gateway: str) -> Plan:
+    """Ask the guest to use an IPv4 address, or to choose for itself."""
+    return _configure(world, vif, 4, mode, address, gateway)
+
+
+@plans("VIF.configure_ipv6")
+def plan_configure_ipv6(world: World, vif: str, mode: str, address: str, gateway: str) -> Plan:
+    """Ask the guest to use an IPv6 address, or to choose for itself."""
+    return _configure(world, vif, 6, mode, address, gateway)
+
+
+def _configure(world: World, ref: str, version: int, mode: str, address: str, gateway: str) -> Plan:
+    """INVALID_CIDR_ADDRESS_SPECIFIED ["address"]; ADDRESS_VIOLATES_LOCKING_CONSTRAINT [address];
+    INVALID_IP_ADDRESS_SPECIFIED ["gateway"]; VM_LACKS_FEATURE [vm] if the guest's agent does not say that it can;
+    OTHER_OPERATION_IN_PROGRESS. Address and gateway count for mode Static only."""
+    vif = world.store.get(ref, "VIF")
+    static = mode == "Static"
+    if static:
+        _check_static(world, vif, version, address, gateway)
+    vm = world.store.get(vif["VM"], "VM")
+    agent = world.store.find(vm["guest_metrics"])
+    if agent is None or agent["other"].get("feature-static-ip-setting") != "1":
+        raise E.VM_LACKS_FEATURE(vm.ref)
+    if vif["current_operations"]:
+        raise other_operation("VIF", ref, vif["current_operations"])
+    changes = {
+        f"ipv{version}_configuration_mode": mode,
+        f"ipv{version}_addresses": (address,) if static else (),
+        f"ipv{version}_gateway": gateway if static else "",
+    }
+    live = vif["currently_attached"] and vm["power_state"] in network_moves.LIVE
+    return Plan(
+        steps=(_address_step(vif, vm, {**vif.values, **changes}),) if live else (),
+        claims=(Claim(ref, "attach"),),
+        finish=lambda run, txn: txn.update(ref, **changes),
+    )
+
+
+def _check_static(world: World, vif: Version, version: int, address: str, gateway: str) -> None:
+    bare = parse_cidr("address", address, version)
+    locking = vif["locking_mode"]
+    if locking == "network_default":
+        locking = world.store.get(vif["network"], "network")["default_locking_mode"]
+    if locking == "locked" and bare not in vif[f"ipv{version}_allowed"]:
+        raise E.ADDRESS_VIOLATES_LOCKING_CONSTRAINT(address)
+    if gateway:
+        check_ip("gateway", gateway, version)
+
+
+def _address_step(vif: Version, vm: Version, wanted: Mapping[str, Any]) -> Step:
+    host = vm["resident_on"]
+
+    async def address(run: Run) -> None:
+        with told_as(MACHINE, About(vm=vm.ref, host=host, device=vif.ref, operation="configure")):
+            await run.hypervisor(host).address_nic(vm["uuid"], vif["uuid"], nic_addresses(wanted))
+
+    async def address_again(run: Run) -> None:
+        await run.hypervisor(host).address_nic(vm["uuid"], vif["uuid"], nic_addresses(vif))
+
+    return Step("address NIC", address, address_again)
