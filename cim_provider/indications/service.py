@@ -25,7 +25,7 @@ from cim_provider.indications.matcher import Matcher
 from cim_provider.indications.subscriptions import DISABLE, REMOVE, Subscription, Subscriptions
 from cim_provider.schema.objects import CIMV2, Path
 from cim_provider.wire.encode import encoder_of
-from xenapi_core.clock import Clock, Later
+from xenapi_core.clock import Clock, Later, Steps
 from xenapi_core.errors import ApiError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ log = logging.getLogger("xencim.indications")
 
 IDLE_SECONDS = 30  # the pump looks at the clock at least this often: subscriptions end
 SETTLE_SECONDS = 20.0
+FAULT_SECONDS = 1.0  # after a fault of ours, so that one that stays does not take all the loop's time
 REMOVE_ALL, DISABLE_ALL = 2, 3  # SubscriptionRemovalAction
 
 
@@ -43,6 +44,7 @@ class Indications:
 
     def __init__(self, provider: CimProvider, clock: Clock) -> None:
         self.provider = provider
+        self.clock = clock
         self.subscriptions = Subscriptions(provider, self._settled)
         self.matcher = Matcher(provider)
         self.delivery = Delivery(clock, self.subscriptions.settings, self._failed)
@@ -127,6 +129,7 @@ class Indications:
             except Exception:
                 log.exception("indications: a batch of changes is skipped")
                 self._since = self.provider.source.revision
+                await self.clock.sleep(FAULT_SECONDS)
 
     def _patience(self) -> float:
         """How long to wait for changes, seconds."""
@@ -141,9 +144,15 @@ class Indications:
         except ApiError:  # EVENTS_LOST: the pump was too slow, or the pool too fast
             steps = self.matcher.everything()
         self._since = upto
-        found = self.provider.slices.run(steps)
-        for event in await found if isinstance(found, Later) else found:
+        routed = self.provider.slices.run(self._routed(steps))
+        if isinstance(routed, Later):
+            await routed
+
+    def _routed(self, steps: Steps[list[Event]]) -> Steps[None]:
+        """Route what the steps find; a step for each event."""
+        for event in (yield from steps):
             self._route(event)
+            yield
 
     def _route(self, event: Event) -> None:
         """Give an event to every destination once for each subscription that has a filter letting it through."""

@@ -70,8 +70,8 @@ class HttpProtocol(asyncio.Protocol):
     __slots__ = (
         "_body", "_body_size", "_buffered", "_closing", "_discarded", "_first", "_handler", "_headers", "_held",
         "_lost", "_max_body", "_messages", "_parser", "_peer", "_phase", "_queue", "_raw", "_reading", "_refusal",
-        "_request", "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_url", "_wants_continue",
-        "_write_since",
+        "_request", "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_url",
+        "_wants_continue", "_write_since",
     )  # fmt: skip
 
     _transport: asyncio.Transport
