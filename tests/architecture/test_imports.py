@@ -10,18 +10,19 @@ import pytest
 from source_tree import PRODUCT, Import, Module, modules, parse
 
 GROUND = ("errors", "error_table", "ids", "clock")
-BELOW_API = ("ground", "process", "model", "store", "driver contract", "engine", "wire")
+BELOW_API = ("ground", "process", "storage types", "model", "store", "driver contract", "engine", "wire")
 BELOW_SERVER = (*BELOW_API, "drivers", "api", "bridge")
 
 # layer: (its modules, the layers it may import)
 CORE = {
     "ground": (GROUND, ()),
     "process": (("config", "logs", "metrics"), ("ground",)),
-    "model": (("model",), ("ground",)),
+    "storage types": (("model.storage_types",), ("ground",)),
+    "model": (("model",), ("ground", "storage types")),
     "store": (("store",), ("ground", "model")),
-    "driver contract": (("drivers.api",), ("ground",)),
-    "drivers": (("drivers",), ("ground", "driver contract")),
-    "engine": (("engine",), ("ground", "model", "store", "driver contract")),
+    "driver contract": (("drivers.api", "drivers.storage"), ("ground", "storage types")),
+    "drivers": (("drivers",), ("ground", "storage types", "driver contract")),
+    "engine": (("engine",), ("ground", "storage types", "model", "store", "driver contract")),
     "wire": (("wire",), ("ground", "model")),
     "api": (("api",), BELOW_API),
     "bridge": (("bridge",), (*BELOW_API, "api")),

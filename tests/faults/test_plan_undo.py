@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from xenapi_core.drivers.api import InterfaceState
 from xenapi_core.engine.plan import PLANS
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF
@@ -256,6 +257,47 @@ async def _connected(pool: SimPool) -> Arguments:
 
 for _name in ("VIF.unplug", "VIF.unplug_force"):
     scenario(_name)(_connected)
+
+
+@scenario("VIF.move")
+async def vif_move(pool: SimPool) -> Arguments:
+    return (*await _connected(pool), pool.add("network", name_label="other", bridge="xapi0", MTU=1500))
+
+
+@scenario("VIF.configure_ipv4")
+async def vif_configure_ipv4(pool: SimPool) -> Arguments:
+    return (*await _connected(pool), "Static", "192.0.2.7/24", "")
+
+
+@scenario("VIF.configure_ipv6")
+async def vif_configure_ipv6(pool: SimPool) -> Arguments:
+    return (*await _connected(pool), "Static", "2001:db8::7/64", "")
+
+
+@scenario("PIF.scan")
+async def pif_scan(pool: SimPool) -> Arguments:
+    pool.sim.hosts[pool.store.get(pool.hosts[0])["uuid"]].add_interface(InterfaceState("eth1", "02:00:00:00:00:01"))
+    return (pool.hosts[0],)
+
+
+@scenario("PIF.introduce")
+async def pif_introduce(pool: SimPool) -> Arguments:
+    return (*await pif_scan(pool), "", "eth1", True)
+
+
+@scenario("Bond.create")
+async def bond_create(pool: SimPool) -> Arguments:
+    """Of both cards of a host, with a VM on the network of one."""
+    host = pool.vm(await pool.running())["resident_on"]
+    first = next(pif for pif in pool.store.related(pool.network, "PIFs") if pool.store.get(pif)["host"] == host)
+    second = pool.add_pif(host, pool.add("network", name_label="second", bridge="xenbr1", MTU=1500), "eth1")
+    network = pool.add("network", name_label="bond", bridge="xapi0", MTU=1500)
+    return network, (first, second), "", "balance-slb", {}
+
+
+@scenario("Bond.destroy")
+async def bond_destroy(pool: SimPool) -> Arguments:
+    return (await pool.call("Bond.create", *await bond_create(pool)),)
 
 
 def wrap(pool: SimPool, rules: list[FaultRule]) -> list[Faulty]:

@@ -7,13 +7,15 @@ Theory of operation
 3. A session ends by logout, by 24 h without a call, or when its user or originator has too many: the one that was idle
    longest goes. Ending deletes the record, and that commit wakes whoever waits in its name (see events.py).
 4. `check` is on the path of every request: one dictionary look-up. The record's last_active is written every 600 s.
-5. Wrong credentials cost `failure_delay` seconds of the clock before the answer.
+5. A user that a subject record names (its identifier is the name to log in with) has that subject's roles instead of
+   those the authenticator gives; the superuser is above subjects. Who has no role at all is refused.
+6. Wrong credentials cost `failure_delay` seconds of the clock before the answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xenapi_core.api.auth import Authenticator, Identity
@@ -22,7 +24,7 @@ from xenapi_core.engine.caller import Caller
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, Ids
 from xenapi_core.model.schema import POOL_ADMIN
-from xenapi_core.store.api import Store, Txn
+from xenapi_core.store.api import Store, Txn, Version
 
 INACTIVITY = 24 * 3600
 REFRESH = 600
@@ -78,7 +80,10 @@ class Sessions:
         return ref
 
     async def identify(self, user: str, password: str, trusted: bool = False) -> Identity:
-        """Who that is. SESSION_AUTHENTICATION_FAILED after `failure_delay`."""
+        """Who that is, with the roles of its subject if it has one.
+
+        SESSION_AUTHENTICATION_FAILED, and SESSION_AUTHORIZATION_FAILED for no roles; both after `failure_delay`.
+        """
         if trusted:
             return Identity(user or "root", frozenset({POOL_ADMIN}), superuser=True)
         identity = None
@@ -87,7 +92,21 @@ class Sessions:
         if identity is None:
             await self.clock.sleep(self.failure_delay)
             raise E.SESSION_AUTHENTICATION_FAILED(user, "Authentication failure")
+        subject = self._subject_of(identity)
+        if subject is not None:
+            roles = map(self.store.get, subject["roles"])
+            identity = replace(identity, roles=frozenset(role["name_label"] for role in roles))
+        if not identity.roles and not identity.superuser:
+            await self.clock.sleep(self.failure_delay)
+            raise E.SESSION_AUTHORIZATION_FAILED(user, "The account has no roles in this pool")
         return identity
+
+    def subject(self, identifier: str) -> Version | None:
+        """The subject of that identifier."""
+        return next((s for s in self.store.all("subject").values() if s["subject_identifier"] == identifier), None)
+
+    def _subject_of(self, identity: Identity) -> Version | None:
+        return None if identity.superuser else self.subject(identity.user)
 
     @staticmethod
     def _caller(ref: str, identity: Identity, originator: str, address: str) -> Caller:
@@ -107,6 +126,9 @@ class Sessions:
             "is_local_superuser": identity.superuser, "auth_user_name": identity.user, "originator": originator,
             "rbac_permissions": () if identity.superuser else self.permissions(identity.roles),
         })  # fmt: skip
+        subject = self._subject_of(identity)
+        if subject is not None:
+            txn.update(ref, subject=subject.ref, auth_user_sid=subject["subject_identifier"])
         self.store.commit(txn)
         self._live[ref] = Live(self._caller(ref, identity, originator, address), now, now)
         return ref
@@ -163,6 +185,10 @@ class Sessions:
         refs = [ref for ref, live in self._live.items() if live.caller.user == user]
         self.end(*refs)
         return len(refs)
+
+    def end_subject(self, subject: str) -> None:
+        """End every session that has the roles of `subject`."""
+        self.end(*(ref for ref, session in self.store.all("session").items() if session["subject"] == subject))
 
     def sweep(self) -> int:
         """End sessions nobody has used for 24 h; returns how many. The runtime calls it from time to time."""

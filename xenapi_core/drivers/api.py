@@ -286,37 +286,3 @@ class Hypervisor(Protocol):
         """Everything that happens from the moment of the call on; ends when the driver is closed."""
 
     async def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeState:
-    """A volume as the storage has it. Sizes in bytes."""
-
-    uuid: str
-    location: str
-    virtual_size: int
-    physical_utilisation: int
-
-
-class Storage(Protocol):
-    """One storage repository, named by the SR's uuid in the calls that cross repositories."""
-
-    async def create(self, uuid: str, size: int) -> VolumeState:
-        """no_space, exists."""
-
-    async def destroy(self, uuid: str) -> None:
-        """not_found, in_use."""
-
-    async def clone(self, uuid: str, source: str) -> VolumeState:
-        """A writable copy of `source` that shares what it can."""
-
-    async def copy(self, uuid: str, source: str, repository: str) -> VolumeState:
-        """A full copy of volume `source` of the repository with uuid `repository`. not_found, no_space, exists."""
-
-    async def resize(self, uuid: str, size: int) -> VolumeState:
-        """Make a volume larger. not_found, no_space, unsupported (it would shrink)."""
-
-    async def volumes(self) -> list[VolumeState]: ...
-
-    async def usage(self) -> tuple[int, int]:
-        """(physical size, physical utilisation) of the repository, bytes."""

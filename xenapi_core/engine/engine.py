@@ -24,7 +24,8 @@ from typing import Any, Final
 
 import xenapi_core.engine.plans  # noqa: F401 - registers the plans
 from xenapi_core.clock import Clock
-from xenapi_core.drivers.api import Hypervisor, Storage
+from xenapi_core.drivers.api import Hypervisor
+from xenapi_core.drivers.storage import Storage, StorageBackend
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.failures import as_api_error
 from xenapi_core.engine.plan import PLANS, Plan, Step, World
@@ -71,6 +72,7 @@ class Engine:
         self.contention_timeout = contention_timeout
         self.hypervisors: dict[str, Hypervisor] = {}
         self.storages: dict[str, Storage] = {}
+        self.backends: dict[str, StorageBackend] = {}  # type of SR -> who serves such SRs
         self._runs: dict[str, Work] = {}
         self.tasks = Tasks(self.world, render_result, self._runs)
         self.reconciler = Reconciler(self)
@@ -96,6 +98,21 @@ class Engine:
     def add_storage(self, sr: str, storage: Storage) -> None:
         """Take charge of a storage repository."""
         self.storages[sr] = storage
+
+    def drop_storage(self, sr: str) -> None:
+        """Let go of a repository whose record is gone."""
+        self.storages.pop(sr, None)
+
+    def add_backend(self, backend: StorageBackend) -> None:
+        """Serve SRs of a type. ValueError if the type has a back end, or is known with other features."""
+        kind = backend.kind
+        if kind.name in self.backends:
+            raise ValueError(f"storage type {kind.name} has a back end already")
+        register(kind)
+        self.backends[kind.name] = backend
+        txn = self.world.store.begin()
+        record_type(self.world, txn, kind)
+        self.world.store.commit(txn)
 
     # What is asked for.
 

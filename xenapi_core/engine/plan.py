@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from xenapi_core.clock import Clock
-from xenapi_core.drivers.api import Hypervisor, Storage
+from xenapi_core.drivers.api import Hypervisor
+from xenapi_core.drivers.storage import Storage, StorageBackend
 from xenapi_core.ids import Ids
 from xenapi_core.model.schema import Schema
 from xenapi_core.store.api import Store, Txn
@@ -47,7 +48,16 @@ class Run(Protocol):
         """The driver of a host, by reference. HOST_OFFLINE if it has none."""
 
     def storage(self, sr: str) -> Storage:
-        """The storage driver of an SR, by reference."""
+        """The storage driver of an SR, by reference. SR_NOT_ATTACHED if it has none."""
+
+    def backend(self, kind: str) -> StorageBackend:
+        """Who serves SRs of a type. SR_UNKNOWN_DRIVER."""
+
+    def open_storage(self, sr: str, kind: str, uuid: str) -> Storage:
+        """The driver of an SR, taken into service now if it was not. SR_UNKNOWN_DRIVER."""
+
+    def drop_storage(self, sr: str) -> None:
+        """Let go of the driver of an SR whose record is gone or never came to be."""
 
     async def perform(self, wire_name: str, *args: Any) -> Any:
         """Do another message that has a plan, as a part of this one with a task of its own. Raises ApiError."""

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from xenapi_core.drivers.api import Hypervisor, Storage
+from xenapi_core.drivers.api import Hypervisor
+from xenapi_core.drivers.storage import Storage, StorageBackend
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.plan import Claim, Plan, Step, World
 from xenapi_core.errors import ApiError, E
@@ -60,6 +61,20 @@ class Work:
             return self.engine.storages[sr]
         except KeyError:
             raise E.SR_NOT_ATTACHED(sr) from None
+
+    def backend(self, kind: str) -> StorageBackend:
+        try:
+            return self.engine.backends[kind]
+        except KeyError:
+            raise E.SR_UNKNOWN_DRIVER(kind) from None
+
+    def open_storage(self, sr: str, kind: str, uuid: str) -> Storage:
+        if sr not in self.engine.storages:
+            self.engine.add_storage(sr, self.backend(kind).open(uuid))
+        return self.storage(sr)
+
+    def drop_storage(self, sr: str) -> None:
+        self.engine.drop_storage(sr)
 
     async def perform(self, wire_name: str, *args: Any) -> Any:
         child = self.engine.part(self, wire_name, args)

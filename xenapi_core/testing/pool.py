@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from xenapi_core.clock import Clock, VirtualClock
+from xenapi_core.drivers.api import InterfaceState
 from xenapi_core.drivers.sim import SimWorld
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.engine import Engine
@@ -43,7 +44,7 @@ class SimPool:
         self.iso = self.add_sr("iso", 16 * GIB, type="iso", content_type="iso")
         self.network = self.add("network", name_label="lan", bridge="xenbr0", MTU=1500)
         for host in self.hosts:
-            self.add("PIF", host=host, network=self.network, device="eth0", VLAN=-1, currently_attached=True)
+            self.add_pif(host, self.network, "eth0", currently_attached=True)
         self.change(self.pool, default_SR=self.sr, suspend_image_SR=self.sr, master=self.hosts[0])
 
     # Records.
@@ -70,6 +71,14 @@ class SimPool:
         driver = self.sim.add_host(self.store.get(host)["uuid"], f"h{number}", memory=memory, reserved=0)
         self.engine.add_host(host, driver)
         return host
+
+    def add_pif(self, host: str, network: str, device: str, **values: Any) -> str:
+        """A physical interface with a card behind it; its link is up."""
+        card = InterfaceState(device, self.ids.mac(host, device))
+        self.sim.hosts[self.store.get(host)["uuid"]].add_interface(card)
+        metrics = self.add("PIF_metrics", carrier=card.carrier, speed=card.speed, duplex=card.duplex)
+        given = {"MAC": card.mac, "MTU": card.mtu, "VLAN": -1, "physical": True, "metrics": metrics, **values}
+        return self.add("PIF", host=host, network=network, device=device, device_name=device, **given)
 
     def add_sr(self, name: str, size: int, **values: Any) -> str:
         """A shared repository, attached to every host."""

@@ -24,5 +24,8 @@ class Authenticator(Protocol):
     async def set_password(self, user: str, password: str) -> bool:
         """Change a password. False if this authenticator cannot, or has no such user."""
 
+    async def knows(self, user: str) -> bool:
+        """Whether there is an account of that name."""
+
     def close(self) -> None:
         """Release what it holds (threads)."""

@@ -10,6 +10,7 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
+import pwd
 import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,14 @@ SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 class PamError(Exception):
     """PAM cannot be used: one sentence for the user."""
+
+
+def _account_exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except (KeyError, ValueError):
+        return False
+    return True
 
 
 class PamAuthenticator:
@@ -64,6 +73,14 @@ class PamAuthenticator:
         if not proven or roles is None:
             return None
         return Identity(user, roles, superuser=user == "root" and POOL_ADMIN in roles)
+
+    async def knows(self, user: str) -> bool:
+        """Whether the operating system has an account of that name; False if it does not say so in time."""
+        look = asyncio.get_running_loop().run_in_executor(self._pool, _account_exists, user)
+        try:
+            return await asyncio.wait_for(look, DEADLINE)
+        except TimeoutError:
+            return False
 
     async def set_password(self, user: str, password: str) -> bool:
         """False: passwords of the operating system are changed there."""

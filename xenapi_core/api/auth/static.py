@@ -36,5 +36,8 @@ class StaticAuthenticator:
         self._passwords[user] = password
         return True
 
+    async def knows(self, user: str) -> bool:
+        return user in self._passwords
+
     def close(self) -> None:
         """Nothing to release."""

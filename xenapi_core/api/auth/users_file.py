@@ -163,6 +163,15 @@ class UsersFileAuthenticator:
     async def verify(self, user: str, password: str) -> Identity | None:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._check, user, password)
 
+    def _known(self, user: str) -> bool:
+        try:
+            return user in self._fresh()[1]
+        except UsersFileError:
+            return user in self._accounts
+
+    async def knows(self, user: str) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._known, user)
+
     def _change(self, user: str, password: str) -> bool:
         accounts = load(self.path)
         if user not in accounts or not password:

@@ -15,8 +15,8 @@ from xenapi_core.drivers.api import (
     MachineUsage,
     NicSpec,
     PowerState,
-    VolumeState,
 )
+from xenapi_core.drivers.storage import VolumeState, VolumeTraffic
 
 BLOCK: Final = 2 << 20  # storage is given out in blocks of 2 MiB
 
@@ -37,15 +37,34 @@ class Image:
 
 @dataclass
 class Volume:
-    """One volume: thin, so `used` grows as guests write. Sizes in bytes."""
+    """One volume: thin, so `used` grows as guests write. Sizes in bytes; `contents` differs when the data does."""
 
     uuid: str
     size: int
     used: int = 0
     image: Image | None = None
+    name: str = ""
+    read_only: bool = False
+    snapshot_of: str = ""
+    contents: str = ""
+    bytes_read: int = 0
+    bytes_written: int = 0
 
     def state(self, repository: str) -> VolumeState:
-        return VolumeState(self.uuid, f"{repository}/{self.uuid}", self.size, self.used)
+        return VolumeState(
+            self.uuid,
+            f"{repository}/{self.uuid}",
+            self.size,
+            self.used,
+            self.name,
+            self.read_only,
+            self.snapshot_of,
+        )
+
+    def traffic(self) -> VolumeTraffic:
+        """A request moves one block."""
+        read, written = self.bytes_read, self.bytes_written
+        return VolumeTraffic(read, written, -(-read // BLOCK), -(-written // BLOCK))
 
 
 @dataclass

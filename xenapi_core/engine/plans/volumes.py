@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from xenapi_core.drivers.api import Storage, VolumeState
+from xenapi_core.drivers.storage import Storage, VolumeState
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Run, Step, World
 from xenapi_core.errors import E
