@@ -45,7 +45,12 @@ class Wire:
             address = urlsplit(target)
             self.socket = socket.create_connection((address.hostname, address.port), DEADLINE)
             if door.endswith("_tls"):
-                self.socket = (context or trusting()).wrap_socket(self.socket)
+                plain = self.socket
+                try:
+                    self.socket = (context or trusting()).wrap_socket(plain)
+                except OSError:
+                    plain.close()
+                    raise
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> Wire:
@@ -139,7 +144,10 @@ def namespace_path(namespace: str) -> str:
     return f"<LOCALNAMESPACEPATH>{parts}</LOCALNAMESPACEPATH>"
 
 
-def cim_call(operation: str, params: str = "", namespace: str = "root/cimv2", user: str = basic("root", "xencim")) -> bytes:
+DEMO_USER = basic("root", "xencim")
+
+
+def cim_call(operation: str, params: str = "", namespace: str = "root/cimv2", user: str = DEMO_USER) -> bytes:
     """An intrinsic operation; `params` are IPARAMVALUE elements."""
     body = cim_body(f'<IMETHODCALL NAME="{operation}">{namespace_path(namespace)}{params}</IMETHODCALL>')
     return post(body, "/cimom", user + cim_headers(operation, namespace))
@@ -156,7 +164,7 @@ def api_result(reply: Reply | None) -> tuple[str, Any]:
         answer = json.loads(reply.body)
         if "error" in answer and answer["error"] is not None:
             error = answer["error"]
-            return "Failure", error if isinstance(error, list) else error["data"] and [error["message"], *error["data"]] or [error["message"]]
+            return "Failure", error if isinstance(error, list) else [error["message"], *(error["data"] or ())]
         return "Success", answer["result"]
     ((answer,), _) = xmlrpc.client.loads(reply.body)
     return ("Success", answer["Value"]) if answer["Status"] == "Success" else ("Failure", answer["ErrorDescription"])

@@ -20,9 +20,9 @@ async def test_devices_passed_to_a_vm_are_found_from_the_vm() -> None:
 @in_loop
 async def test_cpus_know_their_pool_and_those_without_one_are_listed() -> None:
     async with api_pool() as pool:
-        session, vm = await pool.login(), pool.add_vm()
+        session, vm = await pool.login(), pool.add_vm(power_state="Running", resident_on=pool.host)
         taken, free = (pool.add("host_cpu", host=pool.host, number=n) for n in range(2))
-        cpus = pool.add("cpu_pool", resident_on=pool.host, host_CPUs=(taken,), started_VMs=(vm,))
+        cpus = pool.add("cpu_pool", resident_on=pool.host, host_CPUs=(taken,), activated=True)
         assert await pool.call("host_cpu.get_cpu_pool", session, taken) == [cpus]
         assert await pool.call("host_cpu.get_cpu_pool", session, free) == []
         assert await pool.call("host_cpu.get_unassigned_cpus", session) == [free]

@@ -262,7 +262,8 @@ def test_a_host_says_why_it_refuses(
 
 
 DISKS = ("vdi_create", "vdi_introduce", "vdi_destroy", "vdi_resize", "vdi_clone", "vdi_snapshot", "vdi_set_on_boot",
-         "vdi_copy", "vdi_forget", "vdi_revert")  # fmt: skip
+         "vdi_copy", "vdi_forget", "vdi_revert", "vdi_resize_online", "vdi_update", "vdi_mirror")  # fmt: skip
+LIBRARY = ("vdi_introduce", "vdi_forget", "vdi_update")
 
 
 @pytest.mark.parametrize(
@@ -272,9 +273,9 @@ DISKS = ("vdi_create", "vdi_introduce", "vdi_destroy", "vdi_resize", "vdi_clone"
         ("ext", [True, False], {"scan", "update", "plug", "unplug", "pbd_create", "pbd_destroy", *DISKS}),
         ("ext", [False], {"destroy", "forget", "plug", "vdi_forget", "pbd_create", "pbd_destroy"}),
         ("ext", [], {"forget", "vdi_forget", "pbd_create"}),
-        ("iso", [True], {"scan", "update", "unplug", "vdi_introduce", "vdi_forget", "pbd_create"}),
+        ("iso", [True], {"scan", "update", "unplug", "pbd_create", "vdi_copy", *LIBRARY}),
         ("iso", [False], {"forget", "plug", "vdi_forget", "pbd_create", "pbd_destroy"}),
-        ("udev", [True], {"scan", "update", "unplug", "vdi_introduce", "vdi_forget", "pbd_create"}),
+        ("udev", [True], {"scan", "update", "unplug", "pbd_create", *LIBRARY}),
     ],
 )
 def test_an_sr_allows_what_its_kind_and_its_connections_permit(
@@ -311,7 +312,7 @@ def test_an_sr_is_destroyed_only_detached_reachable_and_empty(world: World) -> N
 
 def test_an_sr_says_why_it_refuses(world: World) -> None:
     assert world.refusal(world.sr, "scan") == ["SR_HAS_NO_PBDS", world.sr]
-    assert world.refusal(world.sr, "vdi_mirror") == ["SR_OPERATION_NOT_SUPPORTED", world.sr]
+    assert world.refusal(world.sr, "vdi_enable_cbt") == ["SR_OPERATION_NOT_SUPPORTED", world.sr]
     world.connect(True)
     assert world.refusal(world.sr, "plug")[0] == "OPERATION_NOT_ALLOWED"
     world.set(world.sr, type="iso")

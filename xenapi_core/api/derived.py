@@ -161,11 +161,12 @@ def plain_write(method: Method) -> tuple[str, str]:
     raise ValueError(f"{method.wire_name} names no stored field")
 
 
-# Constructor fields that the API requires but API 1.0 has not: records of 1.0 clients lack them; they are left empty.
+# Constructor fields that the API requires but records of API 1.0 clients lack, because it has no such field or its
+# server did not ask for it; they are left empty.
 LATER_FIELDS = {
     "VM": frozenset({"affinity", "PV_legacy_args", "recommendations"}),
-    "VBD": frozenset({"userdevice", "empty", "other_config"}),
-    "VIF": frozenset({"other_config"}),
+    "VBD": frozenset({"userdevice", "bootable", "empty", "other_config", "qos_algorithm_type", "qos_algorithm_params"}),
+    "VIF": frozenset({"MAC", "MTU", "other_config", "qos_algorithm_type", "qos_algorithm_params"}),
     "console": frozenset({"port"}),
 }
 

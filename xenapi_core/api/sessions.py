@@ -94,8 +94,8 @@ class Sessions:
             raise E.SESSION_AUTHENTICATION_FAILED(user, "Authentication failure")
         subject = self._subject_of(identity)
         if subject is not None:
-            roles = map(self.store.get, subject["roles"])
-            identity = replace(identity, roles=frozenset(role["name_label"] for role in roles))
+            roles = map(self.store.find, subject["roles"])
+            identity = replace(identity, roles=frozenset(role["name_label"] for role in roles if role is not None))
         if not identity.roles and not identity.superuser:
             await self.clock.sleep(self.failure_delay)
             raise E.SESSION_AUTHORIZATION_FAILED(user, "The account has no roles in this pool")

@@ -26,15 +26,18 @@ import xenapi_core.engine.plans  # noqa: F401 - registers the plans
 from xenapi_core.clock import Clock
 from xenapi_core.drivers.api import Hypervisor
 from xenapi_core.drivers.storage import Storage, StorageBackend
+from xenapi_core.engine.backends import record_type
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.failures import as_api_error
 from xenapi_core.engine.plan import PLANS, Plan, Step, World
+from xenapi_core.engine.plans.volumes import MAKING
 from xenapi_core.engine.reconcile import Reconciler, clear_claims
 from xenapi_core.engine.run import Work
 from xenapi_core.engine.tasks import PENDING, RenderResult, Tasks
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF, Ids, dummy_task_ref
 from xenapi_core.model.schema import Schema
+from xenapi_core.model.storage_types import register
 from xenapi_core.store.api import Store, Txn
 
 log = logging.getLogger(__name__)
@@ -102,6 +105,10 @@ class Engine:
     def drop_storage(self, sr: str) -> None:
         """Let go of a repository whose record is gone."""
         self.storages.pop(sr, None)
+
+    def is_making(self, volume: str) -> bool:
+        """Whether an operation in progress is making a volume that has no record yet."""
+        return any((MAKING, volume) in work.results for work in self._runs.values())
 
     def add_backend(self, backend: StorageBackend) -> None:
         """Serve SRs of a type. ValueError if the type has a back end, or is known with other features."""

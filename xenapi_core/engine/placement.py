@@ -142,9 +142,10 @@ def _attached_repositories(world: World, host: str) -> frozenset[str]:
 
 
 def _check_networks(world: World, vm: Any, host: str) -> None:
-    """A network is on a host that has a PIF for it, or anywhere when no host has (an internal network)."""
+    """A network is on a host that has a PIF for it, other than a member of a bond; or anywhere when no host has one (an
+    internal network)."""
     for vif in map(world.store.get, world.store.related(vm.ref, "VIFs")):
         network = vif["network"]
         pifs = [] if is_null(network) else [world.store.get(pif) for pif in world.store.related(network, "PIFs")]
-        if pifs and not any(pif["host"] == host for pif in pifs):
+        if pifs and not any(pif["host"] == host and is_null(pif["bond_slave_of"]) for pif in pifs):
             raise E.VM_REQUIRES_NETWORK(vm.ref, network)

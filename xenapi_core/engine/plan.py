@@ -56,6 +56,9 @@ class Run(Protocol):
     def open_storage(self, sr: str, kind: str, uuid: str) -> Storage:
         """The driver of an SR, taken into service now if it was not. SR_UNKNOWN_DRIVER."""
 
+    def is_being_made(self, volume: str) -> bool:
+        """Whether an operation in progress is making the volume with that uuid, and will record it."""
+
     def drop_storage(self, sr: str) -> None:
         """Let go of the driver of an SR whose record is gone or never came to be."""
 

@@ -73,6 +73,9 @@ class Work:
             self.engine.add_storage(sr, self.backend(kind).open(uuid))
         return self.storage(sr)
 
+    def is_being_made(self, volume: str) -> bool:
+        return self.engine.is_making(volume)
+
     def drop_storage(self, sr: str) -> None:
         self.engine.drop_storage(sr)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from xenapi_core.drivers.api import DomainState, GuestState
+from xenapi_core.engine.network_records import attach_network
 from xenapi_core.engine.placement import memory_free
 from xenapi_core.engine.plan import World
 from xenapi_core.engine.specs import device_name, domain_type
@@ -76,7 +77,11 @@ def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, 
         device = device_name(known["userdevice"]) if here else known["device"]
         txn.update(vbd, currently_attached=here, reserved=False, device=device)
     for vif in txn.related(vm, "VIFs"):
-        txn.update(vif, currently_attached=txn.get(vif)["uuid"] in attached, reserved=False)
+        known = txn.get(vif)
+        here = known["uuid"] in attached
+        txn.update(vif, currently_attached=here, reserved=False)
+        if here and not is_null(known["network"]):
+            attach_network(txn, known["network"], host)
     kind = domain_type(values)
     _metrics(
         world,

@@ -14,15 +14,18 @@ from xenapi_core.errors import ApiError, E
 from xenapi_core.model import power
 from xenapi_core.model.enums import VBD_OPERATIONS, VDI_OPERATIONS, VIF_OPERATIONS
 from xenapi_core.model.schema import Reader
+from xenapi_core.model.storage_types import offers
 
 # VM operations during which its devices stand still (API reference, devices).
 _VM_HOLDS_DEVICES: Final = frozenset({"clean_shutdown", "hard_shutdown", "suspend", "pause"})
 
-# What a kind of storage cannot do at all; other kinds do everything.
-SR_LACKS: Final = {
-    "iso": frozenset({"snapshot", "clone", "resize", "resize_online", "destroy"}),
-    "udev": frozenset({"snapshot", "clone", "copy", "resize", "resize_online", "destroy"}),
-}
+# Operations of a disk whose counterpart in storage_operations has another name.
+_IN_STORAGE: Final = {"revert_to": "vdi_revert", "revert_from": "vdi_revert"}
+
+# Operations that no record alone can answer.
+_NEEDS_ATTACHED: Final = frozenset(
+    {"resize", "resize_online", "snapshot", "clone", "copy", "destroy", "update", "mirror", "revert_to", "revert_from"}
+)
 
 # Operations that leave an attached disk alone, and that may begin while it is in use.
 _FINE_WHILE_ATTACHED: Final = frozenset({"snapshot", "clone", "resize_online", "mirror"})
@@ -201,17 +204,20 @@ def _vdi_error(reader: Reader, vdi: Any, operation: str, far: bool) -> ApiError 
             return E.VDI_HAS_RRDS(ref)
     if operation == "snapshot" and vdi["sharable"]:
         return E.VDI_IS_SHARABLE(ref)
-    if operation in SR_LACKS.get(kind, ()):
+    if operation == "revert_from" and not vdi["is_a_snapshot"]:
+        return E.REVERT_ONLY_ALLOWED_ON_SNAPSHOT()
+    if operation == "data_destroy":
+        if not vdi["is_a_snapshot"]:
+            return E.OPERATION_NOT_ALLOWED("VDI is not a snapshot")
+        if not vdi["cbt_enabled"]:
+            return E.VDI_NO_CBT_METADATA(ref)
+    if not offers(kind, _IN_STORAGE.get(operation, f"vdi_{operation}")):
         return E.SR_OPERATION_NOT_SUPPORTED(vdi["SR"])
     if operation in ("snapshot", "copy") and vdi["on_boot"] == "reset":
         return E.VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION()
-    if operation in ("revert_to", "revert_from") and not vdi["is_a_snapshot"]:
-        return E.REVERT_ONLY_ALLOWED_ON_SNAPSHOT()
-    if operation == "data_destroy" and not vdi["is_a_snapshot"]:
-        return E.OPERATION_NOT_ALLOWED("VDI is not a snapshot")
     if (
         far
-        and operation in ("resize", "resize_online", "snapshot", "clone", "destroy")
+        and operation in _NEEDS_ATTACHED
         and not sr_attached(reader, vdi["SR"])
     ):
         return E.SR_HAS_NO_PBDS(vdi["SR"])

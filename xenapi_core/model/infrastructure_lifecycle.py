@@ -9,7 +9,6 @@ Rule 3: what a function reads beyond its own record is named in `follows=` of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from xenapi_core.errors import ApiError, E
@@ -21,6 +20,7 @@ from xenapi_core.model.enums import (
 )
 from xenapi_core.model.power import Record, other_operation
 from xenapi_core.model.schema import Reader
+from xenapi_core.model.storage_types import offers
 
 # Hosts: operations that bring VMs and operations that drive them away exclude each other (API reference, host).
 BRINGING: Final = frozenset({"provision", "vm_resume", "vm_migrate"})
@@ -90,20 +90,7 @@ def check_host_operation(reader: Reader, host: Record, operation: str) -> None:
         raise refusal
 
 
-# Storage repositories. What a back end offers beyond being connected and scanned; a type not named here is one of
-# those that keep disks in files or volumes. Changed block tracking and mirroring need a data path no back end has.
-DISK_OPERATIONS: Final = frozenset(
-    {"vdi_create", "vdi_introduce", "vdi_destroy", "vdi_resize", "vdi_clone", "vdi_snapshot", "vdi_copy",
-     "vdi_set_on_boot", "vdi_forget", "vdi_revert"}
-)  # fmt: skip
-BACK_END_OPERATIONS: Final[Mapping[str, frozenset[str]]] = {
-    "iso": frozenset({"vdi_introduce", "vdi_forget"}),  # images somebody else puts there
-    "udev": frozenset({"vdi_introduce", "vdi_forget"}),  # drives of the host itself
-}
-CONNECTION_OPERATIONS: Final = frozenset(
-    {"scan", "update", "plug", "unplug", "forget", "destroy", "pbd_create", "pbd_destroy"}
-)  # fmt: skip
-# These work on records alone, so they need no host that reaches the storage.
+# Storage repositories. These work on records alone, so they need no host that reaches the storage.
 RECORD_OPERATIONS: Final = frozenset({"vdi_forget", "pbd_create", "pbd_destroy", "plug", "forget", "destroy"})
 EVERY_STORAGE_OPERATION: Final = frozenset(STORAGE_OPERATIONS.values)
 
@@ -118,10 +105,7 @@ def refuse_sr_operation(reader: Reader, sr: Record, operation: str) -> ApiError 
     against = EVERY_STORAGE_OPERATION - {"plug"} if operation == "plug" else EVERY_STORAGE_OPERATION
     if refusal := _in_progress("SR", sr, against):
         return refusal
-    offered = BACK_END_OPERATIONS.get(sr["type"], DISK_OPERATIONS)
-    if operation not in CONNECTION_OPERATIONS and operation not in offered:
-        return E.SR_OPERATION_NOT_SUPPORTED(sr.ref)
-    if operation == "destroy" and (sr["type"] in BACK_END_OPERATIONS or sr["is_tools_sr"]):
+    if not offers(sr["type"], operation) or (operation == "destroy" and sr["is_tools_sr"]):
         return E.SR_OPERATION_NOT_SUPPORTED(sr.ref)
     found = (reader.find(pbd) for pbd in reader.related(sr.ref, "PBDs"))
     attached = [pbd["currently_attached"] for pbd in found if pbd is not None]

@@ -83,7 +83,7 @@ class StorageType:
         if unknown := self.features - FEATURES.keys():
             raise ValueError(f"storage type {self.name} claims unknown features: {', '.join(sorted(unknown))}")
         if missing := set(self.required) - set(self.configuration):
-            raise ValueError(f"storage type {self.name} requires keys it does not describe: {', '.join(sorted(missing))}")
+            raise ValueError(f"storage type {self.name} requires keys it does not describe: {missing}")
 
 
 _DEVICE: Final = {"device": "Block device of the host"}

@@ -12,6 +12,7 @@ import logging
 from dataclasses import replace
 
 from xenapi_core.drivers.api import DomainSpec, DriverError, GuestState, InterfaceState, PowerState
+from xenapi_core.drivers.sim.storage_backend import sim_backends
 from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plans.network_scan import CARD_FIELDS
@@ -24,11 +25,17 @@ log = logging.getLogger(__name__)
 
 def adopt_pool(store: Store, engine: Engine, world: SimWorld) -> None:
     """Make a host driver for every host record, a storage driver for every SR, and all that is in them."""
+    for backend in sim_backends(world):
+        engine.add_backend(backend)
     for sr in store.all("SR").values():
-        repository = world.add_storage(sr["uuid"], sr["physical_size"])
+        repository = world.add_storage(sr["uuid"], sr["physical_size"], sr["type"])
+        for pbd in map(store.get, store.related(sr.ref, "PBDs")):
+            host = store.find(pbd["host"])
+            if pbd["currently_attached"] and host is not None:
+                repository.connect(host["uuid"], pbd["device_config"])
         for ref in store.related(sr.ref, "VDIs"):
             vdi = store.get(ref)
-            repository.preload(vdi["uuid"], vdi["virtual_size"], vdi["physical_utilisation"])
+            repository.preload(vdi["uuid"], vdi["virtual_size"], vdi["physical_utilisation"], vdi["name_label"])
         engine.add_storage(sr.ref, repository)
     for host in store.all("host").values():
         metrics, dom0 = store.find(host["metrics"]), store.find(host["control_domain"])

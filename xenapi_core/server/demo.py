@@ -25,6 +25,14 @@ CPUS_PER_HOST = 8
 CPU_FLAGS = "fpu de tsc msr pae mce cx8 apic sep mtrr cmov pat clflush mmx fxsr sse sse2 ht syscall nx lm vmx"
 CPU_FEATURES = "1fcbfbff-f7fa3223-2d93fbff-00000123-00000001-000007ab"
 
+# What xm info shows of a host beside the keys that later versions have: empty where a simulator has nothing to tell.
+XM_VERSIONS = {
+    "release": "4.19.0+1", "version": "#1 SMP", "machine": "x86_64", "system": "Linux",
+    "xen_major": "4", "xen_minor": "17", "xen_extra": ".5", "xen_changeset": "", "cc_compiler": "",
+    "cc_compile_by": "", "cc_compile_domain": "", "cc_compile_date": "", "xend_config_format": "4",
+}  # fmt: skip
+XM_PARAMETERS = {"xen_pagesize": "4096", "platform_params": "virt_start=0xffff800000000000", "xen_commandline": ""}
+
 # name, vCPUs, memory, disk sizes: what the demo's machines look like, by turns
 KINDS = (
     ("web", 2, 2 * GIB, (16 * GIB,)),
@@ -110,9 +118,13 @@ def _hosts(build: Builder) -> None:
                 "hostname": name,
                 "build_number": "0",
                 "xencim": "simulator",
+                **XM_VERSIONS,
             },
             capabilities=("xen-3.0-x86_64", "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64"),
-            cpu_configuration={},
+            cpu_configuration={
+                "nr_nodes": "1", "nr_cpus": str(CPUS_PER_HOST), "sockets_per_node": "2",
+                "cores_per_socket": str(CPUS_PER_HOST // 2), "threads_per_core": "1",
+            },
             cpu_info={
                 "cpu_count": str(CPUS_PER_HOST),
                 "socket_count": "2",
@@ -133,18 +145,25 @@ def _hosts(build: Builder) -> None:
             edition="xcp-ng",
             license_params={"restrict_pool_attached_storage": "false", "license_type": "xcp-ng"},
             bios_strings={"system-manufacturer": "xencim", "system-product-name": "Simulated host"},
-            other_config={"boot_time": f"{now - UPTIME}.", "agent_start_time": f"{now - UPTIME + 60}."},
+            other_config={**XM_PARAMETERS, "boot_time": f"{now - UPTIME}.", "agent_start_time": f"{now - UPTIME + 60}."},
             virtual_hardware_platform_versions=(0, 1, 2),
             logging={},
         )  # fmt: skip
         build.hosts.append(host)
-        for number in range(CPUS_PER_HOST):
+        cpus = [
             build.add(
                 "host_cpu", f"{name}/cpu/{number}",
                 host=host, number=number, vendor="GenuineIntel", speed=2600, family=6, model=45, stepping="7",
                 modelname="Intel(R) Xeon(R) CPU E5-2670 0 @ 2.60GHz", flags=CPU_FLAGS, features=CPU_FEATURES,
                 utilisation=0.0,
             )  # fmt: skip
+            for number in range(CPUS_PER_HOST)
+        ]
+        build.add(
+            "cpu_pool", f"{name}/cpu_pool",
+            name_label="Pool-0", resident_on=host, auto_power_on=True, ncpu=len(cpus), sched_policy="credit",
+            host_CPUs=tuple(cpus), activated=True,
+        )  # fmt: skip
         vm_metrics = build.add(
             "VM_metrics", f"{name}/dom0/metrics",
             memory_actual=2 * GIB, VCPUs_number=4, start_time=now - UPTIME, install_time=now - UPTIME,

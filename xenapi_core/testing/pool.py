@@ -8,7 +8,7 @@ from typing import Any
 
 from xenapi_core.clock import Clock, VirtualClock
 from xenapi_core.drivers.api import InterfaceState
-from xenapi_core.drivers.sim import SimWorld
+from xenapi_core.drivers.sim import SimWorld, sim_backends
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.specs import domain_spec
@@ -38,6 +38,8 @@ class SimPool:
         self.store = MemoryStore(SCHEMA)
         self.sim = SimWorld(clock, seed=1)
         self.engine = Engine(self.store, SCHEMA, clock, self.ids, render_plain, contention_timeout)
+        for backend in sim_backends(self.sim):
+            self.engine.add_backend(backend)
         self.pool = self.add("pool", name_label="test", default_SR=NULL_REF, master=NULL_REF)
         self.hosts = [self._host(n, host_memory) for n in range(hosts)]
         self.sr = self.add_sr("shared", 1024 * GIB)
@@ -84,9 +86,11 @@ class SimPool:
         """A shared repository, attached to every host."""
         kind = {"type": "nfs", "content_type": "user", "shared": True, **values}
         sr = self.add("SR", name_label=name, physical_size=size, **kind)
+        storage = self.sim.add_storage(self.store.get(sr)["uuid"], size, kind["type"])
         for host in self.hosts:
             self.add("PBD", host=host, SR=sr, currently_attached=True)
-        self.engine.add_storage(sr, self.sim.add_storage(self.store.get(sr)["uuid"], size))
+            storage.connect(self.store.get(host)["uuid"], {})
+        self.engine.add_storage(sr, storage)
         return sr
 
     def add_vdi(self, size: int = GIB, sr: str | None = None, **values: Any) -> str:
@@ -173,7 +177,8 @@ class SimPool:
             for repository in self.sim.repositories.values()
             for volume in repository.contents.values()
         }
-        return {"records": records, "domains": domains, "volumes": volumes}
+        connections = {r.uuid: sorted(r.hosts) for r in self.sim.repositories.values() if r.exists}
+        return {"records": records, "domains": domains, "volumes": volumes, "connections": connections}
 
 
 @asynccontextmanager

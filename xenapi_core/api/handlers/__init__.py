@@ -1,19 +1,24 @@
 """Hand-written behaviour, one module per class; importing this package registers all of it."""
 
 from xenapi_core.api.handlers import (
+    auth,
     bond,
+    crashdump,
     data_sources,
     event,
     host,
     legacy,
+    legacy_vm,
     message,
     network,
     pbd,
     pif,
     pool,
     role,
+    secret,
     session,
     sr,
+    subject,
     task,
     tunnel,
     vbd,
@@ -22,10 +27,12 @@ from xenapi_core.api.handlers import (
     vlan,
     vm,
     vm_appliance,
+    vm_group,
     vm_settings,
 )
 
 __all__ = [
-    "bond", "data_sources", "event", "host", "legacy", "message", "network", "pbd", "pif", "pool", "role", "session",
-    "sr", "task", "tunnel", "vbd", "vdi", "vif", "vlan", "vm", "vm_appliance", "vm_settings",
+    "auth", "bond", "crashdump", "data_sources", "event", "host", "legacy", "legacy_vm", "message", "network", "pbd",
+    "pif", "pool", "role", "secret", "session", "sr", "subject", "task", "tunnel", "vbd", "vdi", "vif", "vlan", "vm",
+    "vm_appliance", "vm_group", "vm_settings",
 ]  # fmt: skip

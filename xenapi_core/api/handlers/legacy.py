@@ -5,9 +5,12 @@ Rule 1: nothing is kept for API 1.0 alone: what it calls a field of its own is a
 
 from __future__ import annotations
 
+from xenapi_core.api.legacy_calls import AUTO_POWER_ON, SETTINGS
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.ids import NULL_REF
+from xenapi_core.errors import E
+from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.types import SetType
+from xenapi_core.store.api import Version
 
 # Wire name -> (class that points at the object, the field it points with).
 POINTERS = {
@@ -21,12 +24,7 @@ POINTERS = {
     "host.get_resident_cpu_pools": ("cpu_pool", "resident_on"),
     "host_cpu.get_cpu_pool": ("cpu_pool", "host_CPUs"),
 }
-# Wire name without its verb -> the key of other_config that holds the setting.
-SETTINGS = {
-    "network.default_gateway": "default_gateway",
-    "network.default_netmask": "default_netmask",
-}
-AUTO_POWER_ON = "auto_poweron"  # the key that later versions use
+LONGEST_WAIT = 3600.0  # seconds of debug.wait
 
 
 @handles(*POINTERS)
@@ -35,7 +33,7 @@ def pointing(call: CallContext, ref: str) -> tuple[str, ...]:
     call.get(ref)
     cls, field = POINTERS[call.wire_name]
     many = isinstance(call.services.schema[cls][field].type, SetType)
-    values = {other: version[field] for other, version in call.store.all(cls).items()}
+    values = {other: call.value(version, field) for other, version in call.store.all(cls).items()}
     return tuple(other for other, value in values.items() if (ref in value if many else ref == value))
 
 
@@ -44,6 +42,16 @@ def get_unassigned_cpus(call: CallContext) -> tuple[str, ...]:
     """CPUs that no pool of CPUs has."""
     taken = {cpu for pool in call.store.all("cpu_pool").values() for cpu in pool["host_CPUs"]}
     return tuple(ref for ref in call.store.all("host_cpu") if ref not in taken)
+
+
+@handles("VM.get_pool_name")
+def get_pool_name(call: CallContext, ref: str) -> str:
+    """Name of the pool of CPUs the VM runs on, or is to run on if only one has CPUs where it may; else empty."""
+    vm = call.get(ref, "VM")
+    host = next((host for host in (vm["resident_on"], vm["affinity"]) if not is_null(host)), None)
+    pools = [pool for pool in call.store.all("cpu_pool").values() if host in (None, pool["resident_on"])]
+    names = {pool["name_label"] for pool in pools if pool["activated"]}
+    return names.pop() if len(names) == 1 else ""
 
 
 @handles("PBD.get_by_SR")
@@ -93,3 +101,77 @@ def set_setting(call: CallContext, ref: str, value: str) -> None:
 
 def _put(call: CallContext, ref: str, key: str, value: str) -> None:
     call.update(ref, other_config={**call.get(ref)["other_config"], key: value})
+
+
+# Sessions: a reference of a session is a secret, so everybody sees one only.
+
+
+@handles("session.get_all")
+def get_all_sessions(call: CallContext) -> tuple[str, ...]:
+    """The caller's own; nothing for calls inside, which have none."""
+    return tuple(_own_session(call))
+
+
+@handles("session.get_all_records")
+def get_all_session_records(call: CallContext) -> dict[str, Version]:
+    """As session.get_all."""
+    return _own_session(call)
+
+
+def _own_session(call: CallContext) -> dict[str, Version]:
+    session = call.store.find(call.caller.session)
+    return {} if session is None else {session.ref: session}
+
+
+# Mandatory access control: there is none, which can be asked but not changed.
+
+
+@handles("XSPolicy.get_xstype")
+def get_xstype(call: CallContext) -> int:
+    """0: no kind of policy can be enforced."""
+    return 0
+
+
+@handles("XSPolicy.getenforce")
+def getenforce(call: CallContext) -> int:
+    """0: nothing is enforced."""
+    return 0
+
+
+@handles("XSPolicy.get_labeled_resources")
+def get_labeled_resources(call: CallContext) -> dict[str, str]:
+    """No resource has a label."""
+    return {}
+
+
+@handles("XSPolicy.get_resource_label")
+def get_resource_label(call: CallContext, resource: str) -> str:
+    """Empty: it has no label."""
+    return ""
+
+
+# For testing clients
+
+
+@handles("debug.return_failure")
+def return_failure(call: CallContext) -> None:
+    """OPERATION_NOT_ALLOWED, always: that is what was asked for."""
+    raise E.OPERATION_NOT_ALLOWED("debug.return_failure was called")
+
+
+@handles("debug.wait")
+async def wait(call: CallContext, seconds: float) -> None:
+    """INVALID_VALUE unless 0 <= seconds <= 3600."""
+    if not 0.0 <= seconds <= LONGEST_WAIT:
+        raise E.INVALID_VALUE("time", f"{seconds:g}")
+    await call.services.clock.sleep(seconds)
+
+
+@handles("debug.create")
+def create_debug(call: CallContext, values: dict[str, str]) -> str:
+    return call.create("debug", values)
+
+
+@handles("debug.destroy")
+def destroy_debug(call: CallContext, ref: str) -> None:
+    call.commit(lambda txn: txn.delete(ref))

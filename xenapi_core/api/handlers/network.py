@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.engine.plans.network_records import attach_network
+from xenapi_core.engine.network_records import attach_network
 from xenapi_core.engine.plans.network_rules import LONGEST_BRIDGE, check_attachable, check_live, free_name
 from xenapi_core.errors import E
 from xenapi_core.ids import is_null

@@ -15,7 +15,7 @@ def create(call: CallContext, values: dict[str, Any]) -> str:
 
 @handles("secret.introduce")
 def introduce(call: CallContext, uuid: str, value: str, other_config: dict[str, str]) -> str:
-    """A secret under the uuid by which records of another pool name it. INVALID_VALUE for an empty one or one in use."""
+    """A secret under the uuid by which other records name it. INVALID_VALUE for an empty uuid or one in use."""
     if not uuid or call.store.by_uuid("secret", uuid) is not None:
         raise E.INVALID_VALUE("uuid", uuid)
     ref = call.services.ids.ref()

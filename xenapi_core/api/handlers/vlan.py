@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.engine.plans import network_records as records
+from xenapi_core.engine import network_records as records
 from xenapi_core.engine.plans import network_rules as rules
 from xenapi_core.errors import E
 from xenapi_core.store.api import Txn, Version
@@ -51,8 +51,10 @@ def destroy(call: CallContext, ref: str) -> None:
 
 @handles("VLAN.pool_introduce")
 def pool_introduce(call: CallContext, tagged: str, untagged: str, tag: int, other_config: dict[str, str]) -> str:
-    """VLAN_TAG_INVALID."""
+    """VLAN_TAG_INVALID; INVALID_VALUE for an untagged interface that itself carries the tagged one."""
     rules.check_tag(tag)
+    if rules.carries(call.store, untagged, tagged):
+        raise E.INVALID_VALUE("untagged_PIF", untagged)
     ids = call.services.ids
     ref = ids.ref()
     values = {"tagged_PIF": tagged, "untagged_PIF": untagged, "tag": tag, "other_config": other_config}

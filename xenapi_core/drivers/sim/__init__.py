@@ -2,6 +2,7 @@
 
 from xenapi_core.drivers.sim.hypervisor import SimHypervisor
 from xenapi_core.drivers.sim.storage import SimStorage
+from xenapi_core.drivers.sim.storage_backend import SimBackend, sim_backends
 from xenapi_core.drivers.sim.world import SimGuest, SimWorld
 
-__all__ = ["SimGuest", "SimHypervisor", "SimStorage", "SimWorld"]
+__all__ = ["SimBackend", "SimGuest", "SimHypervisor", "SimStorage", "SimWorld", "sim_backends"]

@@ -4,41 +4,78 @@ Theory of operation
 1. A volume's uuid is unique in the whole world, so a machine names its disks without naming repositories.
 2. A volume takes room when it is written to, not when it is made; a repository refuses a volume that could not
    even be filled alone, and a write that does not fit.
-3. What a machine has attached cannot be destroyed.
+3. What a machine has attached cannot be destroyed, nor can its host be detached.
+4. What the type of a repository does not offer is "unsupported".
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from xenapi_core.drivers.api import DriverError, VolumeState
+from xenapi_core.drivers.api import DriverError, Progress
 from xenapi_core.drivers.sim.state import BLOCK, Image, Volume, in_blocks
+from xenapi_core.drivers.storage import VolumeState, VolumeTraffic
+from xenapi_core.model.storage_types import features
 
 if TYPE_CHECKING:
     from xenapi_core.drivers.sim.world import SimWorld
 
 SECONDS_PER_CALL = 0.2  # what a storage back end takes to answer
 COPY_BYTES_PER_SECOND = 1 << 30
+COPY_STEPS = 8  # progress reports of a copy
 
 
 class SimStorage:
-    """One repository; see drivers.api.Storage. Made by SimWorld.add_storage."""
+    """One repository; see drivers.storage.Storage. Made by SimWorld.add_storage or a SimBackend.
 
-    def __init__(self, world: SimWorld, uuid: str, size: int) -> None:
+    `exists` is False until it is made, and after it was erased. `hosts`: those connected, with their device_config.
+    """
+
+    def __init__(self, world: SimWorld, uuid: str, size: int, kind: str = "", exists: bool = True) -> None:
         self.world = world
         self.uuid = uuid
         self.size = size
+        self.kind = kind
+        self.exists = exists
+        self.place: dict[str, str] = {}  # the device_config that leads to it
+        self.home = ""  # the host whose disk it is on; "" if it is on none
+        self.hosts: dict[str, dict[str, str]] = {}
         self.contents: dict[str, Volume] = {}
+        self.cut_off: set[str] = set()  # hosts whose path is broken
 
     @property
     def used(self) -> int:
         return sum(volume.used for volume in self.contents.values())
 
-    def preload(self, uuid: str, size: int, used: int = 0) -> VolumeState:
-        """Adopt a volume that was there before the simulator started."""
-        return self._add(Volume(uuid, size, min(used, size)))
+    def preload(self, uuid: str, size: int, used: int = 0, name: str = "", read_only: bool = False) -> VolumeState:
+        """Adopt a volume that was there before the simulator started, or that somebody puts there behind our back."""
+        return self._add(Volume(uuid, size, min(used, size), name=name, read_only=read_only))
+
+    def connect(self, host: str, config: Mapping[str, str]) -> None:
+        """Adopt a connection that was there before the simulator started."""
+        self.hosts[host] = dict(config)
+        self.place = self.place or dict(config)
+
+    async def attach(self, host: str, config: Mapping[str, str]) -> None:
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        if not self.exists and "SR_FORMAT" not in features(self.kind):
+            self.exists, self.place = True, dict(config)  # a library is where its configuration says
+        if not self.exists or (self.home and self.home != host):
+            raise DriverError("not_found", f"repository {self.uuid} is not there")
+        self.hosts[host] = dict(config)
+
+    async def detach(self, host: str) -> None:
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        for uuid in self.contents:
+            if any(machine.host == host for machine, _ in self.world.users(uuid)):
+                raise DriverError("in_use", f"volume {uuid} is attached to a machine of host {host}")
+        self.hosts.pop(host, None)
+        if not self.hosts and not self.contents and "SR_FORMAT" not in features(self.kind):
+            self.exists = False
 
     async def create(self, uuid: str, size: int) -> VolumeState:
+        self._offers("VDI_CREATE")
         size = in_blocks(size)
         await self.world.clock.sleep(SECONDS_PER_CALL)
         if size > self.size:
@@ -48,30 +85,72 @@ class SimStorage:
     async def destroy(self, uuid: str) -> None:
         await self.world.clock.sleep(SECONDS_PER_CALL)
         self._get(uuid)
+        self._offers("VDI_DELETE")
         if self.world.users(uuid):
             raise DriverError("in_use", f"volume {uuid} is attached")
         del self.contents[uuid]
 
     async def clone(self, uuid: str, source: str) -> VolumeState:
         await self.world.clock.sleep(SECONDS_PER_CALL)
-        origin = self._get(source)
-        return self._add(Volume(uuid, origin.size, 0, origin.image))
+        return self._branch("VDI_CLONE", uuid, source, "")
 
-    async def copy(self, uuid: str, source: str, repository: str) -> VolumeState:
+    async def snapshot(self, uuid: str, source: str) -> VolumeState:
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        return self._branch("VDI_SNAPSHOT", uuid, source, source)
+
+    def _branch(self, feature: str, uuid: str, source: str, snapshot_of: str) -> VolumeState:
+        """A volume that shares everything with `source`, so it takes no room."""
+        origin = self._get(source)
+        self._offers(feature)
+        branch = Volume(uuid, origin.size, 0, origin.image, origin.name, False, snapshot_of, origin.contents)
+        return self._add(branch)
+
+    async def revert(self, uuid: str, snapshot: str) -> VolumeState:
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        volume, saved = self._get(uuid), self._get(snapshot)
+        self._offers("VDI_REVERT")
+        if self.world.users(uuid):
+            raise DriverError("in_use", f"volume {uuid} is attached")
+        volume.size, volume.used, volume.image, volume.contents = saved.size, 0, saved.image, saved.contents
+        return volume.state(self.uuid)
+
+    async def copy(self, uuid: str, source: str, repository: str, progress: Progress) -> VolumeState:
         """A full copy of volume `source` of repository `repository`."""
-        origin = self.world.storage(repository).contents.get(source)
-        if origin is None:
-            raise DriverError("not_found", f"no volume {source}")
-        await self.world.clock.sleep(SECONDS_PER_CALL + origin.used / COPY_BYTES_PER_SECOND)
-        if origin.size > self.size or origin.used > self.size - self.used:
-            raise DriverError("no_space", f"{origin.used} bytes do not fit")
-        return self._add(Volume(uuid, origin.size, origin.used, origin.image))
+        origin = await self._read(source, repository, progress, "VDI_COPY")
+        copied = Volume(uuid, origin.size, origin.used, origin.image, origin.name, contents=origin.contents)
+        state = self._add(copied)
+        origin.bytes_read += origin.used
+        copied.bytes_written += origin.used
+        progress(1.0)
+        return state
+
+    async def move(self, uuid: str, repository: str, progress: Progress) -> VolumeState:
+        origin = await self._read(uuid, repository, progress, "VDI_MIRROR")
+        del self.world.storage(repository).contents[uuid]
+        state = self._add(origin)
+        progress(1.0)
+        return state
+
+    async def _read(self, source: str, repository: str, progress: Progress, feature: str) -> Volume:
+        """The volume after the time that reading it takes. not_found, no_space, unsupported."""
+        origin = self.world.storage(repository)
+        origin._offers(feature)
+        volume = origin._get(source)
+        self._fits(volume)
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        for part in range(COPY_STEPS):
+            progress(part / COPY_STEPS)
+            await self.world.clock.sleep(volume.used / COPY_BYTES_PER_SECOND / COPY_STEPS)
+        volume = origin._get(source)
+        self._fits(volume)
+        return volume
 
     async def resize(self, uuid: str, size: int) -> VolumeState:
         """Grow a volume. unsupported: it would shrink."""
         size = in_blocks(size)
         await self.world.clock.sleep(SECONDS_PER_CALL)
         volume = self._get(uuid)
+        self._offers("VDI_RESIZE")
         if size < volume.size:
             raise DriverError("unsupported", "a volume cannot shrink")
         if size > self.size:
@@ -79,11 +158,24 @@ class SimStorage:
         volume.size = size
         return volume.state(self.uuid)
 
+    async def volume(self, uuid: str) -> VolumeState:
+        return self._get(uuid).state(self.uuid)
+
     async def volumes(self) -> list[VolumeState]:
         return [volume.state(self.uuid) for volume in self.contents.values()]
 
     async def usage(self) -> tuple[int, int]:
         return self.size, self.used
+
+    async def check_path(self, uuid: str, host: str) -> str:
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._get(uuid)
+        if host not in self.hosts or host in self.cut_off:
+            raise DriverError("offline", f"host {host} does not reach repository {self.uuid}")
+        return f"/dev/sm/{self.uuid}/{uuid}"
+
+    async def traffic(self, uuid: str) -> VolumeTraffic:
+        return self._get(uuid).traffic()
 
     def write(self, volume: Volume, size: int) -> None:
         """A guest fills `size` more bytes of `volume`. no_space."""
@@ -91,6 +183,8 @@ class SimStorage:
         if size > self.size - self.used:
             raise DriverError("no_space", f"repository {self.uuid} is full")
         volume.used += size
+        volume.bytes_written += size
+        volume.contents = f"{volume.uuid}@{volume.bytes_written}"
 
     def save(self, uuid: str, image: Image) -> None:
         """Put a machine's memory into a volume. no_space."""
@@ -99,6 +193,15 @@ class SimStorage:
             raise DriverError("no_space", f"{image.memory} bytes of memory do not fit into volume {uuid}")
         volume.image = image
         volume.used = max(volume.used, in_blocks(image.memory))
+        volume.bytes_written += image.memory
+
+    def _fits(self, volume: Volume) -> None:
+        if volume.size > self.size or volume.used > self.size - self.used:
+            raise DriverError("no_space", f"{volume.used} bytes do not fit")
+
+    def _offers(self, feature: str) -> None:
+        if feature not in features(self.kind):
+            raise DriverError("unsupported", f"storage of type {self.kind} has no {feature}")
 
     def _get(self, uuid: str) -> Volume:
         try:

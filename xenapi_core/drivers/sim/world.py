@@ -71,11 +71,11 @@ class SimWorld:
         self.hosts[uuid] = host
         return host
 
-    def add_storage(self, uuid: str, size: int = 1024 * GIB) -> SimStorage:
-        """A new repository of `size` bytes."""
+    def add_storage(self, uuid: str, size: int = 1024 * GIB, kind: str = "") -> SimStorage:
+        """A new repository of `size` bytes, of a storage type ("": one that can do everything)."""
         if uuid in self.repositories:
             raise ValueError(f"repository {uuid} exists")
-        self.repositories[uuid] = SimStorage(self, uuid, size)
+        self.repositories[uuid] = SimStorage(self, uuid, size, kind)
         return self.repositories[uuid]
 
     def guest(self, uuid: str) -> SimGuest:

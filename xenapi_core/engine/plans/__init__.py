@@ -6,8 +6,13 @@ from xenapi_core.engine.plans import (
     host_power,
     network_bond,
     network_scan,
+    pbd_connect,
+    sr_life,
+    sr_scan,
     vbd,
     vdi,
+    vdi_contents,
+    vdi_move,
     vif,
     vm_copy,
     vm_destroy,
@@ -21,6 +26,7 @@ from xenapi_core.engine.plans import (
 )
 
 __all__ = [
-    "appliance_power", "host_evacuate", "host_power", "network_bond", "network_scan", "vbd", "vdi", "vif", "vm_copy",
-    "vm_destroy", "vm_live", "vm_migrate", "vm_power", "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
+    "appliance_power", "host_evacuate", "host_power", "network_bond", "network_scan", "pbd_connect", "sr_life",
+    "sr_scan", "vbd", "vdi", "vdi_contents", "vdi_move", "vif", "vm_copy", "vm_destroy", "vm_live", "vm_migrate",
+    "vm_power", "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
 ]  # fmt: skip

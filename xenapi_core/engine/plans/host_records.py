@@ -24,6 +24,9 @@ def remove_host(world: World, txn: Txn, host: str) -> None:
         txn.delete(pif)
     for cpu in txn.related(host, "host_CPUs"):
         txn.delete(cpu)
+    for cpus in world.store.all("cpu_pool").values():
+        if cpus["resident_on"] == host and txn.find(cpus.ref) is not None:
+            txn.delete(cpus.ref)
     for vm in txn.related(host, "resident_VMs"):
         if txn.get(vm)["is_control_domain"]:
             txn.delete(txn.get(vm)["metrics"])

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from xenapi_core.engine import network_records
 from xenapi_core.engine.plan import Plan, Run, World, plans
-from xenapi_core.engine.plans import network_moves, network_records, network_rules
+from xenapi_core.engine.plans import network_moves, network_rules
 from xenapi_core.engine.plans.network_moves import Move, move_of, vifs_of_host
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from xenapi_core.engine.failures import DEVICE, About, told_as
+from xenapi_core.engine.network_records import attach_network
 from xenapi_core.engine.placement import possible_hosts
 from xenapi_core.engine.plan import Claim, Run, Step, World
-from xenapi_core.engine.plans.network_records import attach_network
 from xenapi_core.model.device_lifecycle import check_vif_operation
 from xenapi_core.model.power import PAUSED, RUNNING, other_operation
 from xenapi_core.store.api import Txn, Version

@@ -82,6 +82,11 @@ def above(store: Store, pif: str) -> list[Version]:
     return [version for version in found if version is not None]
 
 
+def carries(store: Store, lower: str, pif: str) -> bool:
+    """Whether `pif` is the interface `lower`, or gets its frames from it, directly or through others."""
+    return lower == pif or any(carries(store, upper.ref, pif) for upper in above(store, lower))
+
+
 def pifs_of(store: Store, network: str, host: str) -> list[Version]:
     """The interfaces that join `network` on `host`."""
     found = map(store.get, store.related(network, "PIFs"))

@@ -17,11 +17,13 @@ from xenapi_core.engine.plans.volumes import (
     create_step,
     destroy_step,
     forget_volume,
+    recount,
     record_volume,
 )
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.device_lifecycle import check_vdi_operation
+from xenapi_core.model.storage_types import offers
 from xenapi_core.store.api import Txn, Version
 
 # Constructor fields a client chooses; the rest describes the volume that was made.
@@ -29,14 +31,13 @@ _CHOSEN = (
     "name_label", "name_description", "type", "sharable", "read_only", "other_config", "xenstore_data", "sm_config",
     "tags",
 )  # fmt: skip
-_NO_DISKS_ON = ("iso", "udev")  # kinds of storage whose contents are not made by us
 
 
 @plans("VDI.create")
 def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
     """A new empty disk of virtual_size bytes."""
     sr = check_sr(world, args["SR"])
-    if sr["type"] in _NO_DISKS_ON:
+    if not offers(sr["type"], "vdi_create"):
         raise E.SR_OPERATION_NOT_SUPPORTED(sr.ref)
     size = args["virtual_size"]
     if size <= 0:
@@ -99,6 +100,8 @@ def plan_copy(world: World, vdi: str, sr: str, base_vdi: str = NULL_REF, into_vd
         raise E.NOT_IMPLEMENTED("VDI.copy with base_vdi or into_vdi")
     target = record["SR"] if is_null(sr) else sr
     check_target(world, target)
+    if not offers(world.store.get(target, "SR")["type"], "vdi_create"):
+        raise E.SR_OPERATION_NOT_SUPPORTED(target)
     new, uuid = world.ids.ref(), world.ids.uuid()
     return Plan(
         steps=(copy_step(world, record, uuid, target),),
@@ -128,14 +131,17 @@ def _resize(world: World, ref: str, size: int, operation: str) -> Plan:
 
     async def grow(run: Run) -> None:
         with told_as(STORAGE, About(sr=sr, vdi=ref, operation=operation, size=size)):
-            run.results["volume"] = await run.storage(sr).resize(uuid, size)
+            storage = run.storage(sr)
+            run.results["volume"] = await storage.resize(uuid, size)
+        await recount(run, sr, storage)
 
     def finish(run: Run, txn: Txn) -> None:
         volume = run.results["volume"]
         txn.update(ref, virtual_size=volume.virtual_size, physical_utilisation=volume.physical_utilisation)
         count_volumes(run, txn, sr, volume.virtual_size - vdi["virtual_size"])
 
-    return Plan(steps=(Step(operation, grow),), claims=(Claim(ref, operation),), finish=finish)
+    # Not interruptible: storage cannot shrink a disk back.
+    return Plan(steps=(Step(operation, grow, deadline=None),), claims=(Claim(ref, operation),), finish=finish)
 
 
 def _checked(world: World, ref: str, operation: str) -> Version:

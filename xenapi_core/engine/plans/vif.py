@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from xenapi_core.engine.failures import DEVICE, MACHINE, About, told_as
+from xenapi_core.engine.network_records import attach_network
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans import network_moves
-from xenapi_core.engine.plans.network_records import attach_network
 from xenapi_core.engine.plans.network_rules import check_allowed, check_attachable, check_ip, check_mac, parse_cidr
 from xenapi_core.engine.specs import nic_addresses, nic_spec
 from xenapi_core.errors import E

@@ -162,7 +162,6 @@ def _record_device(world: World, txn: Txn, like: Version, **changes: Any) -> Non
         "current_operations": {},
         "device": "" if like.cls == "VBD" else like["device"],
         "metrics": NULL_REF,
-        "runtime_properties": {},
         **changes,
     }
     txn.create(like.cls, world.ids.ref(), values)

@@ -6,9 +6,12 @@ Rule 1: a step touches the storage driver only; VDI and SR records change in the
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
+from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.storage import Storage, VolumeState
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Run, Step, World
@@ -17,7 +20,13 @@ from xenapi_core.ids import NULL_REF
 from xenapi_core.model.device_lifecycle import sr_attached
 from xenapi_core.store.api import Txn, Version
 
-Make = Callable[[Storage], Awaitable[VolumeState]]
+log = logging.getLogger(__name__)
+
+Make = Callable[[Run, Storage], Awaitable[VolumeState]]
+
+MAKING: Final = "making"  # (MAKING, uuid) in Run.results: a volume that has no record yet
+DESTROY_WITHIN: Final = 3600.0  # seconds of real time a driver has to destroy a volume
+COUNT_WITHIN: Final = 60.0  # and to tell its sizes
 
 
 def check_sr(world: World, sr: str) -> Version:
@@ -36,9 +45,10 @@ def volume_step(name: str, sr: str, uuid: str, about: About, make: Make, weight:
 
     async def do(run: Run) -> None:
         storage = run.storage(sr)
+        run.results[MAKING, uuid] = True
         with told_as(STORAGE, about):
-            run.results[uuid] = await make(storage)
-            await _note_usage(run, sr, storage, uuid)
+            run.results[uuid] = await make(run, storage)
+            await note_usage(run, sr, storage, uuid)
 
     async def undo(run: Run) -> None:
         await run.storage(sr).destroy(uuid)
@@ -46,7 +56,7 @@ def volume_step(name: str, sr: str, uuid: str, about: About, make: Make, weight:
     return Step(name, do, undo, weight)
 
 
-async def _note_usage(run: Run, sr: str, storage: Storage, made: str | None = None) -> None:
+async def note_usage(run: Run, sr: str, storage: Storage, made: str | None = None) -> None:
     """Leave the repository's sizes for the finish. A volume just made does not stay behind if that fails."""
     try:
         run.results["usage", sr] = await storage.usage()
@@ -61,34 +71,59 @@ def create_step(world: World, sr: str, uuid: str, size: int, vdi: str = NULL_REF
     record = world.store.get(sr, "SR")
     free = max(0, record["physical_size"] - record["physical_utilisation"])
     about = About(sr=sr, vdi=vdi, operation="vdi_create", size=size, available=free)
-    return volume_step("make volume", sr, uuid, about, lambda storage: storage.create(uuid, size))
+    return volume_step("make volume", sr, uuid, about, lambda run, storage: storage.create(uuid, size))
 
 
 def clone_step(source: Version, uuid: str, operation: str) -> Step:
-    """A copy-on-write copy of VDI `source` on its own SR."""
+    """A copy-on-write copy of VDI `source` on its own SR; `operation`: "clone" or "snapshot"."""
     origin = source["uuid"]
+
+    async def make(run: Run, storage: Storage) -> VolumeState:
+        return await (storage.snapshot if operation == "snapshot" else storage.clone)(uuid, origin)
+
     about = About(sr=source["SR"], vdi=source.ref, operation=operation, size=source["virtual_size"])
-    return volume_step("clone volume", source["SR"], uuid, about, lambda storage: storage.clone(uuid, origin))
+    return volume_step(f"{operation} volume", source["SR"], uuid, about, make)
 
 
 def copy_step(world: World, source: Version, uuid: str, sr: str) -> Step:
     """A full copy of VDI `source` on any SR."""
     origin, repository = source["uuid"], world.store.get(source["SR"], "SR")["uuid"]
     about = About(sr=sr, vdi=source.ref, operation="copy", size=source["virtual_size"])
-    return volume_step("copy volume", sr, uuid, about, lambda storage: storage.copy(uuid, origin, repository), weight=4)
+
+    async def make(run: Run, storage: Storage) -> VolumeState:
+        return await storage.copy(uuid, origin, repository, run.progress)
+
+    return volume_step("copy volume", sr, uuid, about, make, weight=4)
 
 
 def destroy_step(vdi: Version) -> Step:
-    """Destroy a VDI's volume; there is no way back, so it is a plan's last step that touches anything."""
+    """Destroy a VDI's volume; there is no way back, so it is a plan's last step that touches anything.
+
+    Not interruptible (no deadline of the engine's): the record must go when the volume has gone.
+    """
     sr, uuid = vdi["SR"], vdi["uuid"]
 
     async def do(run: Run) -> None:
         storage = run.storage(sr)
         with told_as(STORAGE, About(sr=sr, vdi=vdi.ref, operation="destroy")):
-            await storage.destroy(uuid)
-        run.results["usage", sr] = None
+            try:
+                async with asyncio.timeout(DESTROY_WITHIN):
+                    await storage.destroy(uuid)
+            except TimeoutError as error:
+                raise DriverError("timeout", f"volume {uuid} was not destroyed in time") from error
+        await recount(run, sr, storage)
 
-    return Step("destroy volume", do)
+    return Step("destroy volume", do, deadline=None)
+
+
+async def recount(run: Run, sr: str, storage: Storage) -> None:
+    """Leave the repository's sizes for the finish, if it tells them: what was done cannot fail any more."""
+    run.results["usage", sr] = None
+    try:
+        async with asyncio.timeout(COUNT_WITHIN):
+            run.results["usage", sr] = await storage.usage()
+    except (DriverError, TimeoutError) as error:
+        log.warning("the sizes of a repository could not be read: %s", error)
 
 
 def record_volume(world: World, run: Run, txn: Txn, ref: str, uuid: str, sr: str, values: Mapping[str, Any]) -> None:
@@ -119,8 +154,8 @@ def without_location(other_config: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in other_config.items() if key != "location"}
 
 
-def forget_volume(run: Run, txn: Txn, vdi: str) -> None:
-    """The records of a VDI whose volume is destroyed: its VBDs become empty or go with it."""
+def forget_volume(run: Run, txn: Txn, vdi: str, destroyed: bool = True) -> None:
+    """The records of a VDI whose volume is `destroyed` or left alone: its VBDs become empty or go with it."""
     values = txn.find(vdi)
     if values is None:
         return
@@ -129,8 +164,11 @@ def forget_volume(run: Run, txn: Txn, vdi: str) -> None:
             txn.update(vbd, VDI=NULL_REF, empty=True)
         else:
             txn.delete(vbd)
+    for snapshot in txn.related(vdi, "snapshots"):
+        txn.update(snapshot, snapshot_of=NULL_REF)
     txn.delete(vdi)
-    count_volumes(run, txn, values["SR"], -values["virtual_size"], values["physical_utilisation"])
+    freed = values["physical_utilisation"] if destroyed else 0
+    count_volumes(run, txn, values["SR"], -values["virtual_size"], freed)
 
 
 def count_volumes(run: Run, txn: Txn, sr: str, grown: int, freed: int = 0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.enums import VBD_MODE, VBD_OPERATIONS, VBD_TYPE
+from xenapi_core.model.legacy_properties import vbd_properties
 from xenapi_core.model.lifecycle import allowed_vbd_operations
 from xenapi_core.model.schema import RO, RW, STATIC, VM_ADMIN, VM_OPERATOR, Class, Field, Message, Param
 from xenapi_core.model.types import BOOL, INT, STRING, STRING_MAP, Map, Ref, Set
@@ -44,7 +45,7 @@ VBD = Class(
         Field("status_code", INT, RO, "Error code of the last attach or detach.", default=0),
         Field("status_detail", STRING, RO, "Text to the last attach or detach.", default=""),
         Field("runtime_properties", STRING_MAP, RO, "Properties of the running device, such as its handle.",
-              default={}),
+              default={}, computed=vbd_properties),
         Field("qos_algorithm_type", STRING, RW, "Way the disk's share of input and output is limited, such as ionice.",
               path="qos/algorithm_type"),
         Field("qos_algorithm_params", STRING_MAP, RW, "Parameters of that limit, such as sched and class.",

@@ -9,6 +9,7 @@ from xenapi_core.model.enums import (
     VIF_LOCKING_MODE,
     VIF_OPERATIONS,
 )
+from xenapi_core.model.legacy_properties import vif_properties
 from xenapi_core.model.lifecycle import allowed_vif_operations
 from xenapi_core.model.schema import POOL_OPERATOR, RO, RW, STATIC, VM_ADMIN, VM_OPERATOR, Class, Field, Message, Param
 from xenapi_core.model.types import BOOL, INT, STRING, STRING_MAP, Map, Ref, Set
@@ -43,7 +44,7 @@ VIF = Class(
         Field("status_code", INT, RO, "Error code of the last attach or detach.", default=0),
         Field("status_detail", STRING, RO, "Text to the last attach or detach.", default=""),
         Field("runtime_properties", STRING_MAP, RO, "Properties of the running interface, such as its handle.",
-              default={}),
+              default={}, computed=vif_properties),
         Field("qos_algorithm_type", STRING, RW, "Way the interface's bandwidth is limited, such as ratelimit.",
               path="qos/algorithm_type"),
         Field("qos_algorithm_params", STRING_MAP, RW, "Parameters of that limit, such as kbps.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
+from xenapi_core.model.legacy_properties import started_vms
 from xenapi_core.model.schema import POOL_OPERATOR, RO, RW, Class, Field, Message, Param
 from xenapi_core.model.types import BOOL, INT, STRING, STRING_MAP, Ref, Set
 
@@ -20,7 +21,8 @@ CPU_POOL = Class(
         Field("name_description", STRING, RW, "Free text shown to people.", default="", path="name/description"),
         Field("resident_on", Ref("host"), RO, "Host whose CPUs they are.", default=NULL_REF),
         Field("auto_power_on", BOOL, RW, "Whether it is activated when the host starts.", default=False),
-        Field("started_VMs", Set(Ref("VM")), RO, "VMs that run on these CPUs.", default=()),
+        Field("started_VMs", Set(Ref("VM")), RO, "VMs that run on these CPUs.", default=(),
+              computed=started_vms, follows={"resident_on": ("resident_VMs",)}, persist=False),
         Field("ncpu", INT, RW, "How many CPUs it shall have.", default=1),
         Field("sched_policy", STRING, RW, "Scheduler of these CPUs.", default=""),
         Field("proposed_CPUs", Set(STRING), RW, "Numbers of the CPUs to take when it is activated.", default=()),

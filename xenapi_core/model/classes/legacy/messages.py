@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from xenapi_core.model.schema import POOL_OPERATOR, READ_ONLY, VM_ADMIN, Message, Param
+from xenapi_core.model.schema import POOL_OPERATOR, READ_ONLY, VM_ADMIN, VM_OPERATOR, VM_POWER_ADMIN, Message, Param
 from xenapi_core.model.types import BOOL, FLOAT, INT, STRING, STRING_MAP, Map, Record, Ref, Set, Type
 
 
@@ -59,11 +59,13 @@ LEGACY_MESSAGES: Final[Mapping[str, tuple[Message, ...]]] = {
     ),
     "VM": (
         _do("set_memory_dynamic_max_live", (vm_self, Param("max", INT, "in bytes")), None,
-            "Move the upper end of the balloon's range of a running VM.", role=VM_ADMIN),
+            "Move the upper end of the balloon's range of a running VM.", role=VM_POWER_ADMIN),
         _do("set_memory_dynamic_min_live", (vm_self, Param("min", INT, "in bytes")), None,
-            "Move the lower end of the balloon's range of a running VM.", role=VM_ADMIN),
+            "Move the lower end of the balloon's range of a running VM.", role=VM_POWER_ADMIN),
         _do("migrate", (vm, Param("dest", STRING, "address of the other host"), Param("live", BOOL, "while it runs"),
-            Param("options", STRING_MAP)), None, "Move a running VM to another host.", role=VM_ADMIN),
+            Param("options", STRING_MAP)), None, "Move a running VM to another host.", role=VM_POWER_ADMIN),
+        _do("set_pauseflag", (vm_self, Param("value", BOOL)), None, "Say whether the VM shall be left paused.",
+            role=VM_OPERATOR),
         _do("save", (vm, Param("dest", STRING, "file on the host"), Param("checkpoint", BOOL, "and go on running")),
             None, "Save a running VM to a file of its host.", role=VM_ADMIN),
         _do("restore", (Param("src", STRING, "file on the host"), Param("paused", BOOL, "leave it paused")), None,

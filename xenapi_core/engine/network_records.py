@@ -1,7 +1,7 @@
 """Changes of interface records that several operations share: up and down, made, moved, and gone.
 
-Rule 1: every function here writes in the transaction it is given and decides nothing; network_rules.py has refused what
-        may not be.
+Rule 1: every function here writes in the transaction it is given and decides nothing; plans/network_rules.py has
+        refused what may not be.
 Rule 2: what is up stands on something that is up, and nothing stays up on what went down.
 Rule 3: records that were introduced as they are (PIF.db_introduce, VLAN.pool_introduce) may stand on each other in a
         circle; whoever walks from interface to interface passes each once.
@@ -55,7 +55,7 @@ def take_down(txn: Txn, pif: str, *, passed: frozenset[str] = frozenset()) -> No
 def _carriers(txn: Txn, pif: str) -> list[str]:
     found = []
     vlan = txn.find(txn.get(pif)["VLAN_master_of"])
-    if vlan is not None:
+    if vlan is not None and vlan["untagged_PIF"] == pif:  # records that clients introduce may name any VLAN
         found.append(vlan["tagged_PIF"])
     found += [txn.get(tunnel)["transport_PIF"] for tunnel in txn.related(pif, "tunnel_access_PIF_of")]
     found += [txn.get(sriov)["physical_PIF"] for sriov in txn.related(pif, "sriov_logical_PIF_of")]

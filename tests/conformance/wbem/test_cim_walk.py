@@ -1,0 +1,150 @@
+"""Every class, instance and association the server has: what one operation says, the others say too."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections import Counter
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import pywbem
+
+NAMESPACES = ("root/cimv2", "interop", "root/interop")
+
+
+@pytest.fixture(autouse=True)
+def _odd_pool(odd: dict[str, str]) -> None:
+    """All tests here look at the odd machines too."""
+
+
+def keys(path: pywbem.CIMInstanceName) -> tuple[str, ...]:
+    """What makes two paths the same instance."""
+    bindings = sorted((name.lower(), str(value)) for name, value in path.keybindings.items())
+    return (path.namespace.lower(), path.classname.lower(), *itertools.chain(*bindings))
+
+
+def tops(wbem: pywbem.WBEMConnection, namespace: str) -> list[str]:
+    return wbem.EnumerateClassNames(namespace=namespace)
+
+
+def everything(wbem: pywbem.WBEMConnection, namespace: str) -> list[pywbem.CIMInstanceName]:
+    """The paths of all instances of a namespace, jobs left out: they come and go."""
+    found = {}
+    for top in tops(wbem, namespace):
+        for path in wbem.EnumerateInstanceNames(top, namespace=namespace):
+            if "ConcreteJob" not in path.classname and "AffectedJobElement" not in path.classname:
+                found[keys(path)] = path
+    return list(found.values())
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_each_class_enumerates_the_instances_of_its_subclasses_once(
+    wbem: pywbem.WBEMConnection, namespace: str
+) -> None:
+    seen = 0
+    for name in wbem.EnumerateClassNames(namespace=namespace, DeepInheritance=True):
+        paths = Counter(keys(path) for path in wbem.EnumerateInstanceNames(name, namespace=namespace))
+        assert set(paths.values()) <= {1}, name
+        subclasses = {name, *wbem.EnumerateClassNames(namespace=namespace, ClassName=name, DeepInheritance=True)}
+        assert {path[1] for path in paths} <= {one.lower() for one in subclasses}
+        seen += len(paths)
+    assert seen > 100 or namespace != "root/cimv2"
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_every_enumerated_instance_can_be_got_and_is_the_same(wbem: pywbem.WBEMConnection, namespace: str) -> None:
+    for top in tops(wbem, namespace):
+        for listed in wbem.EnumerateInstances(top, namespace=namespace):
+            if "Job" in listed.classname:
+                continue
+            assert listed.path.namespace.lower() == namespace
+            got = wbem.GetInstance(listed.path)
+            assert got.properties == listed.properties, listed.path
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_enumerated_properties_are_declared_with_their_types_and_keys_are_those_of_the_path(
+    wbem: pywbem.WBEMConnection, namespace: str
+) -> None:
+    classes: dict[str, pywbem.CIMClass] = {}
+    for top in tops(wbem, namespace):
+        for listed in wbem.EnumerateInstances(top, namespace=namespace):
+            name = listed.classname
+            if name not in classes:
+                classes[name] = wbem.GetClass(name, namespace=namespace, LocalOnly=False)
+            for prop in listed.properties.values():
+                declared = classes[name].properties[prop.name]
+                assert (prop.type, bool(prop.is_array)) == (declared.type, bool(declared.is_array)), (name, prop.name)
+            named = {p.name.lower() for p in classes[name].properties.values() if "Key" in p.qualifiers}
+            assert {key.lower() for key in listed.path.keybindings} == named
+            for key, value in listed.path.keybindings.items():
+                assert listed[key] == value, (name, key)
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_associators_and_references_tell_the_same_in_both_directions(
+    wbem: pywbem.WBEMConnection, namespace: str
+) -> None:
+    ends: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    names = 0
+    for path in everything(wbem, namespace):
+        links = wbem.References(path, ResultClass=None)
+        assert {keys(link.path) for link in links} == {keys(link) for link in wbem.ReferenceNames(path)}
+        others = set()
+        for link in links:
+            if "Job" in link.classname:
+                continue
+            found = {keys(v) for v in link.values() if isinstance(v, pywbem.CIMInstanceName)}
+            assert keys(path) in found or len(found) == 1, link
+            ends.setdefault(keys(link.path), set()).add(keys(path))
+            others |= found - {keys(path)} or found
+            names += 1
+        associated = {keys(p) for p in wbem.AssociatorNames(path) if "Job" not in p.classname}
+        assert associated == others, path
+        got = {keys(i.path) for i in wbem.Associators(path) if "Job" not in i.classname}
+        assert got == associated
+    if namespace == "root/cimv2":
+        assert names > 100
+        for link, sides in ends.items():
+            instance = wbem.GetInstance(_path(link))
+            both = {keys(v) for v in instance.values() if isinstance(v, pywbem.CIMInstanceName)}
+            assert {side for side in both if side[0] == namespace} == sides, link
+
+
+def _path(found: tuple[str, ...]) -> pywbem.CIMInstanceName:
+    """The path that keys() made a tuple of; for associations, whose keys are references."""
+    pairs = zip(found[2::2], found[3::2], strict=True)
+    bindings: dict[str, Any] = {name: pywbem.CIMInstanceName.from_wbem_uri(value) for name, value in pairs}
+    return pywbem.CIMInstanceName(found[1], bindings, namespace=found[0])
+
+
+@pytest.mark.parametrize("local_only", [False, True, None])
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_without_deep_inheritance_only_properties_of_the_named_class_come(
+    wbem: pywbem.WBEMConnection, namespace: str, local_only: bool | None
+) -> None:
+    for name in ("CIM_ComputerSystem", "CIM_LogicalDevice", "CIM_ManagedElement", "CIM_SettingData", "CIM_Dependency"):
+        declared = wbem.GetClass(name, namespace=namespace, LocalOnly=bool(local_only))
+        for one in wbem.EnumerateInstances(
+            name, namespace=namespace, DeepInheritance=False, LocalOnly=local_only, IncludeClassOrigin=True
+        ):
+            assert set(one.properties.keys()) <= set(declared.properties.keys()), (name, one.classname)
+
+
+def test_wbemcli_reads_every_class(server: Any, wbem: pywbem.WBEMConnection) -> None:
+    url = urlsplit(server.ready["wbem"])
+    base = f"http://{server.user}:{server.password}@{url.hostname}:{url.port}/root/cimv2"
+
+    def wbemcli(operation: str, name: str) -> str:
+        done = subprocess.run(
+            ["wbemcli", operation, "-nl", f"{base}:{name}"], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, (name, done.stderr, done.stdout)
+        return done.stdout
+
+    for name in wbem.EnumerateClassNames(DeepInheritance=True):
+        assert wbemcli("gc", name).split()[0].rpartition(":")[2] == name
+        if name.startswith("Xen_"):
+            assert len(wbemcli("ein", name).splitlines()) >= 0

@@ -1,0 +1,202 @@
+"""Secrets, subjects, the directory, groups of VMs and crash dumps, as clients of the API see them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from api_pool import ApiPool, Refused, api_pool, in_loop
+from sim_api import ask, refused
+
+from xenapi_core.server.standing import furnish
+from xenapi_core.testing.pool import sim_pool
+
+
+async def furnished(pool: ApiPool) -> str:
+    """The standing records (roles), and a session of root."""
+    txn = pool.store.begin()
+    furnish(txn, pool.ids)
+    pool.store.commit(txn)
+    return await pool.login()
+
+
+# secret
+
+
+@in_loop
+async def test_a_secret_is_shown_to_those_who_may_read_it_and_to_nobody_else() -> None:
+    async with api_pool() as pool:
+        root = await pool.login()
+        record = {"value": "hidden word", "other_config": {"for": "nfs"}}
+        ref = await pool.call("secret.create", root, record)
+        made = await pool.call("secret.get_record", root, ref)
+        assert (made["value"], made["other_config"]) == ("hidden word", {"for": "nfs"})
+        operator, reader = await pool.login("pool-operator"), await pool.login("read-only")
+        assert await pool.call("secret.get_value", operator, ref) == "hidden word"
+        for message, *args in (("get_value", ref), ("get_record", ref), ("get_all_records",), ("create", record)):
+            assert (await pool.refusal(f"secret.{message}", reader, *args))[0] == "RBAC_PERMISSION_DENIED"
+        await pool.call("secret.destroy", operator, ref)
+        assert await pool.refusal("secret.get_value", root, ref) == ["HANDLE_INVALID", "secret", ref]
+
+
+@in_loop
+async def test_a_secret_comes_from_another_pool_with_its_uuid_once() -> None:
+    async with api_pool() as pool:
+        root = await pool.login()
+        ref = await pool.call("secret.introduce", root, "1f0d", "word")
+        assert await pool.call("secret.get_by_uuid", root, "1f0d") == ref
+        assert await pool.refusal("secret.introduce", root, "1f0d", "other") == ["INVALID_VALUE", "uuid", "1f0d"]
+        assert await pool.refusal("secret.introduce", root, "", "other") == ["INVALID_VALUE", "uuid", ""]
+        assert await pool.call("secret.get_value", root, ref) == "word"
+
+
+@in_loop
+async def test_a_secret_without_its_value_is_not_made() -> None:
+    async with api_pool() as pool:
+        root = await pool.login()
+        assert (await pool.refusal("secret.create", root, {"other_config": {}}))[0] == "INTERNAL_ERROR"
+        assert await pool.call("secret.get_all", root) == []
+
+
+# subject
+
+
+async def role(pool: ApiPool, session: str, name: str) -> str:
+    (found,) = await pool.call("role.get_by_name_label", session, name)
+    return found
+
+
+@in_loop
+async def test_the_roles_of_a_subject_say_what_its_user_may_do_after_logging_in() -> None:
+    async with api_pool() as pool:
+        root = await furnished(pool)
+        subject = await pool.call("subject.create", root, {"subject_identifier": "read-only", "other_config": {}})
+        admin = await pool.login("read-only")
+        vm = pool.add_vm()
+        await pool.call("VM.set_name_label", admin, vm, "renamed")
+        await pool.call("subject.add_to_roles", root, subject, await role(pool, root, "vm-operator"))
+        await pool.call("subject.remove_from_roles", root, subject, await role(pool, root, "pool-admin"))
+        assert await pool.refusal("VM.set_name_label", admin, vm, "again") == ["SESSION_INVALID", admin]
+        operator = await pool.login("read-only")
+        assert (await pool.refusal("VM.set_name_label", operator, vm, "again"))[0] == "RBAC_PERMISSION_DENIED"
+        record = await pool.call("session.get_record", operator, operator)
+        assert (record["subject"], record["auth_user_sid"]) == (subject, "read-only")
+        assert "vm.start" in record["rbac_permissions"]
+        assert await pool.call("session.get_all_subject_identifiers", root) == ["read-only"]
+        await pool.call("session.logout_subject_identifier", root, "read-only")
+        assert await pool.refusal("session.get_this_host", operator, operator) == ["SESSION_INVALID", operator]
+
+
+@in_loop
+async def test_a_subject_without_roles_cannot_log_in_and_one_that_is_gone_has_what_the_directory_gives() -> None:
+    async with api_pool() as pool:
+        root = await furnished(pool)
+        subject = await pool.call("subject.create", root, {"subject_identifier": "vm-admin"})
+        await pool.call("subject.remove_from_roles", root, subject, await role(pool, root, "pool-admin"))
+        with pytest.raises(Refused) as refusal:
+            await pool.login("vm-admin")
+        assert refusal.value.description[:2] == ["SESSION_AUTHORIZATION_FAILED", "vm-admin"]
+        assert len(pool.sessions) == 1
+        await pool.call("subject.destroy", root, subject)
+        session = await pool.login("vm-admin")
+        assert await pool.call("session.get_auth_user_sid", session, session) == ""
+
+
+@in_loop
+async def test_destroying_a_subject_ends_its_sessions_and_no_others() -> None:
+    async with api_pool() as pool:
+        root = await furnished(pool)
+        before = await pool.login("vm-admin")
+        subject = await pool.call("subject.create", root, {"subject_identifier": "vm-admin"})
+        after = await pool.login("vm-admin")
+        await pool.call("subject.destroy", root, subject)
+        assert await pool.refusal("VM.get_all", after) == ["SESSION_INVALID", after]
+        assert await pool.call("VM.get_all", before) == []
+
+
+@in_loop
+async def test_the_superuser_is_above_subjects() -> None:
+    async with api_pool() as pool:
+        root = await furnished(pool)
+        subject = await pool.call("subject.create", root, {"subject_identifier": "root"})
+        await pool.call("subject.remove_from_roles", root, subject, await role(pool, root, "pool-admin"))
+        again = await pool.login()
+        assert await pool.call("session.get_subject", again, again) == "OpaqueRef:NULL"
+        await pool.call("subject.destroy", again, subject)
+
+
+@in_loop
+async def test_a_subject_is_refused_twice_without_identifier_and_with_roles_it_cannot_have() -> None:
+    async with api_pool() as pool:
+        root = await furnished(pool)
+        assert await pool.refusal("subject.create", root, {}) == ["INVALID_VALUE", "subject_identifier", ""]
+        subject = await pool.call("subject.create", root, {"subject_identifier": "ann"})
+        assert await pool.refusal("subject.create", root, {"subject_identifier": "ann"}) == ["SUBJECT_ALREADY_EXISTS"]
+        admin, internal, weak = [await role(pool, root, n) for n in ("pool-admin", "client-cert", "read-only")]
+        assert await pool.refusal("subject.add_to_roles", root, subject, admin) == ["ROLE_ALREADY_EXISTS"]
+        assert await pool.refusal("subject.add_to_roles", root, subject, internal) == ["ROLE_NOT_FOUND"]
+        assert await pool.refusal("subject.remove_from_roles", root, subject, weak) == ["ROLE_NOT_FOUND"]
+        assert await pool.call("subject.get_roles", root, subject) == [admin]
+
+
+# auth and session
+
+
+@in_loop
+async def test_the_directory_tells_of_its_accounts_and_of_no_others() -> None:
+    async with api_pool() as pool:
+        root = await pool.login()
+        assert await pool.call("auth.get_subject_identifier", root, "vm-admin") == "vm-admin"
+        told = await pool.call("auth.get_subject_information_from_identifier", root, "vm-admin")
+        assert told == {"subject-name": "vm-admin", "subject-is-group": "false"}
+        assert await pool.call("auth.get_group_membership", root, "vm-admin") == []
+        for message in ("get_subject_identifier", "get_subject_information_from_identifier", "get_group_membership"):
+            assert await pool.refusal(f"auth.{message}", root, "nobody") == ["SUBJECT_CANNOT_BE_RESOLVED"]
+            assert await pool.refusal(f"auth.{message}", root, "") == ["SUBJECT_CANNOT_BE_RESOLVED"]
+
+
+@in_loop
+async def test_nobody_is_told_the_session_of_another() -> None:
+    async with api_pool() as pool:
+        root, other = await pool.login(), await pool.login("read-only")
+        assert await pool.call("session.get_all", root) == [root]
+        assert list(await pool.call("session.get_all_records", other)) == [other]
+
+
+# VM_group, crashdump
+
+
+@in_loop
+async def test_a_group_forgets_its_vms_when_it_is_destroyed() -> None:
+    async with api_pool() as pool:
+        root = await pool.login()
+        vm = pool.add_vm()
+        first, second = [await pool.call("VM_group.create", root, {"name_label": name}) for name in ("a", "b")]
+        await pool.call("VM.set_groups", root, vm, [first])
+        assert await pool.call("VM_group.get_VMs", root, first) == [vm]
+        assert (await pool.refusal("VM.set_groups", root, vm, [first, second]))[0] == "OPERATION_NOT_ALLOWED"
+        assert (await pool.refusal("VM.set_groups", root, vm, ["OpaqueRef:none"]))[0] == "HANDLE_INVALID"
+        await pool.call("VM_group.destroy", root, first)
+        assert await pool.call("VM.get_groups", root, vm) == []
+        apart = {"name_label": "c", "placement": "anti_affinity"}
+        assert await pool.refusal("VM_group.create", root, apart) == ["NOT_IMPLEMENTED", "VM_group.create"]
+
+
+def test_a_crash_dump_goes_with_its_disk() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm(disks=0)
+            disk = pool.add_vdi(type="crashdump", name_label="dump")
+            dump = pool.add("crashdump", VM=vm, VDI=disk)
+            volumes = pool.picture()["volumes"]
+            await ask(pool, "crashdump.destroy", dump)
+            assert pool.store.find(dump) is None
+            assert pool.store.find(disk) is None
+            assert len(pool.picture()["volumes"]) == len(volumes) - 1
+            used = pool.add_vdi(type="crashdump")
+            pool.add("VBD", **pool.vbd_values(await pool.running(), used, "7"), currently_attached=True)
+            kept = pool.add("crashdump", VM=vm, VDI=used)
+            assert (await refused(pool, "crashdump.destroy", kept))[0] == "VDI_IN_USE"
+            assert pool.store.find(kept) is not None
+
+    asyncio.run(scene())
