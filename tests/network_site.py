@@ -1,4 +1,4 @@
-"""A SimPool whose hosts have two cards each, and short ways to look at interfaces: what tests of networks start from."""
+"""A SimPool whose hosts have two cards each, and short ways to look at interfaces."""
 
 from __future__ import annotations
 
@@ -65,9 +65,12 @@ def dangling(pool: SimPool) -> list[str]:
     """References between network records that lead nowhere."""
     found = []
     pairs = [
-        ("PIF", ("network", "host", "metrics", "bond_slave_of", "VLAN_master_of")), ("VLAN", ("tagged_PIF", "untagged_PIF")),
-        ("Bond", ("master", "primary_slave")), ("tunnel", ("access_PIF", "transport_PIF")), ("VIF", ("network", "VM")),
-    ]  # fmt: skip
+        ("PIF", ("network", "host", "metrics", "bond_slave_of", "VLAN_master_of")),
+        ("VLAN", ("tagged_PIF", "untagged_PIF")),
+        ("Bond", ("master", "primary_slave")),
+        ("tunnel", ("access_PIF", "transport_PIF")),
+        ("VIF", ("network", "VM")),
+    ]
     for cls, fields in pairs:
         for ref, version in pool.store.all(cls).items():
             for field in fields:
@@ -92,7 +95,7 @@ def at_site(hosts: int = 2) -> Callable[[Callable[..., Coroutine[Any, Any, None]
             asyncio.run(scene())
 
         # The site is given here, so pytest must not look for a fixture of that name.
-        del run.__wrapped__  # type: ignore[attr-defined]
+        del run.__wrapped__
         signature = inspect.signature(test)
         parameters = [p for name, p in signature.parameters.items() if name != "site"]
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

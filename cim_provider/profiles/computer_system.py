@@ -35,8 +35,8 @@ TRANSITIONS = {
     "checkpoint":     (None, None, 12),
 }
 
-# The RequestedState values that are states a machine can be found in (Shut Down, Reboot and Reset are not).
-RESTING_STATE = {2: "Running", 3: "Halted", 6: "Suspended", 9: "Paused"}
+# RequestedState values that a machine may be asked for again once it is there; DSP1057's table forbids it for the others.
+REPEATABLE = {2: "Running", 3: "Halted"}
 
 # Values of RequestedState that exist (CIM_EnabledLogicalElement) but have no meaning for a virtual machine.
 NEVER_SUPPORTED = (7, 8)
@@ -119,7 +119,7 @@ def identifying_descriptions(vm: Subject) -> tuple[str, ...]:
 async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
     """CIM_EnabledLogicalElement.RequestStateChange (DSP1057 clause 8): start the operation that leads there.
 
-    4096 and the job of its task; 0 if the machine is there already; 1 for states no machine has, 5 for values that
+    4096 and the job of its task; 0 if it runs or is off already and was asked to; 1 for states no machine has, 5 for values that
     are none; 4097 if the present state forbids it; 4098 if a timeout was asked for; 4099 if an operation in progress
     does.
     """
@@ -132,7 +132,7 @@ async def request_state_change(call: Call, requested_state: int | None, timeout_
     vm = call.subject
     operation = REQUESTED_STATE[requested_state].get(vm["power_state"])
     if operation is None:
-        there = RESTING_STATE.get(requested_state) == vm["power_state"] and _goal(vm) is None
+        there = REPEATABLE.get(requested_state) == vm["power_state"] and _goal(vm) is None
         return Result(jobs.DONE if there else jobs.INVALID_TRANSITION)
     if conflicts(operation, vm["current_operations"]):
         return Result(jobs.BUSY)

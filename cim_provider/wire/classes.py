@@ -109,7 +109,9 @@ def _property(prop: Property, local_only: bool, qualifiers: bool, class_origin: 
         return f"{head}{inner}</PROPERTY.REFERENCE>"
     tag = "PROPERTY.ARRAY" if prop.array else "PROPERTY"
     size = f' ARRAYSIZE="{prop.array_size}"' if prop.array_size else ""
-    embedded = f' EmbeddedObject="{prop.embedded}"' if prop.embedded else ""
+    # wbemcli refuses PROPERTY.ARRAY with this attribute; where the qualifiers are told, they say the same
+    told = bool(prop.embedded) and not (prop.array and qualifiers)
+    embedded = f' EmbeddedObject="{prop.embedded}"' if told else ""
     head = f'<{tag} NAME="{prop.name}" TYPE="{prop.type}"{size}{origin}{embedded}>'
     return f"{head}{inner}{_value(prop.type, prop.default)}</{tag}>"
 

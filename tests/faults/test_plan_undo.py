@@ -67,9 +67,9 @@ on_vm("VM.suspend")
 on_vm("VM.resume", False, False, state="Suspended", forgives=("destroy",))
 on_vm("VM.clean_shutdown")
 on_vm("VM.shutdown", name="running")
-on_vm("VM.shutdown", state="Suspended", name="suspended")
+on_vm("VM.shutdown", state="Suspended", forgives=("usage",), name="suspended")
 on_vm("VM.hard_shutdown")
-on_vm("VM.hard_shutdown", state="Suspended", name="suspended")
+on_vm("VM.hard_shutdown", state="Suspended", forgives=("usage",), name="suspended")
 on_vm("VM.clean_reboot")
 on_vm("VM.hard_reboot")
 on_vm("VM.clone", "copy", state="Halted")
@@ -174,8 +174,75 @@ async def _disk(pool: SimPool) -> Arguments:
     return (pool.add_vdi(),)
 
 
-for _name in ("VDI.destroy", "VDI.clone", "VDI.snapshot"):
+for _name in ("VDI.clone", "VDI.snapshot", "VDI.update", "VDI.forget"):
     scenario(_name)(_disk)
+scenario("VDI.destroy", "usage")(_disk)
+
+
+@scenario("VDI.revert", "usage")
+async def vdi_revert(pool: SimPool) -> Arguments:
+    return (await pool.call("VDI.snapshot", pool.add_vdi()),)
+
+
+@scenario("VDI.introduce")
+async def vdi_introduce(pool: SimPool) -> Arguments:
+    vdi = pool.add_vdi()
+    location = (await pool.engine.storages[pool.sr].volume(pool.store.get(vdi)["uuid"])).location
+    await pool.call("VDI.forget", vdi)
+    return ("", "back", "", pool.sr, "user", False, False, {}, location, {}, {}, True, 0, 0, NULL_REF, False, 0, NULL_REF)
+
+
+@scenario("VDI.pool_migrate")
+async def vdi_pool_migrate(pool: SimPool) -> Arguments:
+    vbd = pool.store.related(await pool.running(), "VBDs")[0]
+    return pool.store.get(vbd)["VDI"], pool.add_sr("second", 100 * GIB), {}
+
+
+NFS = {"server": "192.0.2.9", "serverpath": "/disks"}
+
+
+@scenario("SR.create")
+async def sr_create(pool: SimPool) -> Arguments:
+    return pool.hosts[0], NFS, 0, "new", "", "nfs", "user", True, {}
+
+
+@scenario("SR.create", name="library")
+async def sr_create_library(pool: SimPool) -> Arguments:
+    return pool.hosts[0], {"location": "192.0.2.9:/iso"}, 0, "new", "", "iso", "iso", True, {}
+
+
+@scenario("SR.make")
+async def sr_make(pool: SimPool) -> Arguments:
+    return pool.hosts[0], NFS, 0, "new", "", "nfs", "user", {}
+
+
+async def _repository(pool: SimPool) -> Arguments:
+    return (await pool.call("SR.create", *await sr_create(pool)),)
+
+
+async def _disconnected(pool: SimPool) -> Arguments:
+    (sr,) = await _repository(pool)
+    for pbd in pool.store.related(sr, "PBDs"):
+        await pool.call("PBD.unplug", pbd)
+    return (sr,)
+
+
+for _name in ("SR.scan", "SR.update"):
+    scenario(_name)(_repository)
+for _name in ("SR.destroy", "SR.forget"):
+    scenario(_name)(_disconnected)
+
+
+@scenario("PBD.plug")
+async def pbd_plug(pool: SimPool) -> Arguments:
+    (sr,) = await _disconnected(pool)
+    return (pool.store.related(sr, "PBDs")[0],)
+
+
+@scenario("PBD.unplug")
+async def pbd_unplug(pool: SimPool) -> Arguments:
+    (sr,) = await _repository(pool)
+    return (pool.store.related(sr, "PBDs")[0],)
 
 
 @scenario("VDI.copy")
@@ -188,7 +255,7 @@ async def _larger(pool: SimPool) -> Arguments:
 
 
 for _name in ("VDI.resize", "VDI.resize_online"):
-    scenario(_name)(_larger)
+    scenario(_name, "usage")(_larger)
 
 
 @scenario("VBD.create")
@@ -303,7 +370,7 @@ async def bond_destroy(pool: SimPool) -> Arguments:
 def wrap(pool: SimPool, rules: list[FaultRule]) -> list[Faulty]:
     """Put `rules` in front of every driver of the pool."""
     wrapped = []
-    for drivers in (pool.engine.hypervisors, pool.engine.storages):
+    for drivers in (pool.engine.hypervisors, pool.engine.storages, pool.engine.backends):
         for ref, driver in drivers.items():
             drivers[ref] = faulty = Faulty(driver, rules, pool.clock)
             wrapped.append(faulty)

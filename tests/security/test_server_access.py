@@ -87,7 +87,9 @@ def test_no_message_answers_without_a_session(server, door):
     check_sound(server)
 
 
-@pytest.mark.parametrize("session", ["", "OpaqueRef:NULL", "OpaqueRef:00000000-0000-0000-0000-000000000000", "root", "*"])
+@pytest.mark.parametrize(
+    "session", ["", "OpaqueRef:NULL", "OpaqueRef:00000000-0000-0000-0000-000000000000", "root", "*"]
+)
 def test_no_message_answers_a_session_that_never_was(server, session):
     refusals(server, "xenapi", session, guarded())
 
@@ -144,7 +146,10 @@ def test_a_wrong_password_opens_no_session(server, door, user, password):
 def test_no_pool_secret_opens_a_session(server, secret):
     with Wire(server, "xenapi") as wire:
         host = api_result(wire.ask(xml_call("host.get_all", login(server))))[1][0]
-        for call in (json_call("session.slave_login", [host, secret]), json_call("session.slave_local_login", [secret])):
+        for call in (
+            json_call("session.slave_login", [host, secret]),
+            json_call("session.slave_local_login", [secret]),
+        ):
             assert api_result(wire.ask(call))[0] == "Failure"
 
 
@@ -169,7 +174,7 @@ CREDENTIALS = (
 
 @pytest.mark.parametrize("door", WBEM_DOORS)
 def test_no_cim_operation_is_looked_at_without_credentials(server, door):
-    for operation in OPERATIONS:
+    for operation, _ in OPERATIONS.values():
         with Wire(server, door) as wire:
             refused(wire.ask(cim_call(operation, user="")))
     for credentials in CREDENTIALS:
@@ -195,7 +200,16 @@ def test_the_session_of_one_face_is_no_password_of_the_other(server):
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "PATCH", "CONNECT", "TRACE", "OPTIONS"])
 def test_other_routes_of_the_xen_api_tell_nothing_about_the_pool(server, door, method):
     secrets = (b"web-0", b"OpaqueRef:", b"host-0")
-    for path in ("/", "/about", "/export", "/rrd_updates", "/vncconsole", "/blob", "/services/xenops", "/../../etc/passwd"):
+    for path in (
+        "/",
+        "/about",
+        "/export",
+        "/rrd_updates",
+        "/vncconsole",
+        "/blob",
+        "/services/xenops",
+        "/../../etc/passwd",
+    ):
         with Wire(server, door) as wire:
             wire.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             wire.socket.settimeout(10)
@@ -237,7 +251,8 @@ def test_neither_passwords_nor_session_references_are_in_the_log(serve, tmp_path
                 for method, *args in (
                     ("VM.get_all_records",), ("VM.start", session, False, False), ("secret.create", {"value": used[2]}),
                     ("session.get_record", session), ("session.change_password", "wr0ng-but-a-secret", used[3]),
-                    ("session.get_all_records",), ("host.call_plugin", session, session, session, {"password": used[0]}),
+                    ("session.get_all_records",),
+                    ("host.call_plugin", session, session, session, {"password": used[0]}),
                     ("pool.join", "127.0.0.1", "root", used[2]), ("no.such", session),
                     ("pool.enable_external_auth", session, {"user": "u", "pass": used[2]}, "x", "AD"),
                     ("event.from", ["*"], "", 0.0), (f"VM.{session}", session), ("VM.get_by_uuid", session),
@@ -280,7 +295,7 @@ def test_tls_before_1_2_is_refused(server, door):
         context = trusting()
         # the client's own policy must not be what refuses
         context.set_ciphers("ALL:@SECLEVEL=0")
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="deprecated"):
             context.minimum_version = context.maximum_version = version
         with pytest.raises(OSError), Wire(server, door, context):
             pass
@@ -305,7 +320,12 @@ def test_ciphers_without_keys_or_encryption_are_not_agreed_on(server, door, ciph
 @pytest.mark.parametrize("door", ["xenapi_tls", "wbem_tls"])
 def test_a_tls_port_speaks_nothing_but_tls(server, door):
     address = urlsplit(server.ready[door])
-    for data in (xml_call("VM.get_all", "x"), b"\x16\x03\x01\xff\xff" + b"\0" * 100, b"\x80\x2e\x01\x00\x02", b"\0" * 2000):
+    for data in (
+        xml_call("VM.get_all", "x"),
+        b"\x16\x03\x01\xff\xff" + b"\0" * 100,
+        b"\x80\x2e\x01\x00\x02",
+        b"\0" * 2000,
+    ):
         with socket.create_connection((address.hostname, address.port), 10) as raw:
             raw.sendall(data)
             raw.shutdown(socket.SHUT_WR)
@@ -348,7 +368,11 @@ def test_a_socket_of_somebody_else_is_no_way_in(serve):
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
     path = serve().ready["socket"]
-    program = "import os, socket, sys\nos.setgid(65534); os.setuid(65534)\nsocket.socket(socket.AF_UNIX).connect(sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, timeout=60, check=False)
+    program = (
+        "import os, socket, sys\nos.setgid(65534); os.setuid(65534)\nsocket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode != 0
     assert "PermissionError" in done.stderr

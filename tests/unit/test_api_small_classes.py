@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from api_pool import ApiPool, Refused, api_pool, in_loop
 from sim_api import ask, refused
 
+from xenapi_core.api.auth import Authenticator
+from xenapi_core.api.auth.pam import PamAuthenticator
+from xenapi_core.api.auth.users_file import UsersFileAuthenticator, add_user
 from xenapi_core.server.standing import furnish
 from xenapi_core.testing.pool import sim_pool
 
@@ -163,7 +167,24 @@ async def test_nobody_is_told_the_session_of_another() -> None:
         assert list(await pool.call("session.get_all_records", other)) == [other]
 
 
-# VM_group, crashdump
+@pytest.mark.parametrize("kind", ["users file", "PAM"])
+@in_loop
+async def test_a_directory_knows_its_accounts_without_a_password(kind: str, tmp_path: Path) -> None:
+    directory: Authenticator
+    if kind == "users file":
+        add_user(tmp_path / "users", "ann", "word", ["read-only"])
+        directory, known = UsersFileAuthenticator(tmp_path / "users"), "ann"
+    else:
+        (tmp_path / "xencim").write_text("auth required pam_deny.so\n")
+        directory, known = PamAuthenticator("xencim", directory=tmp_path), "root"
+    try:
+        assert await directory.knows(known)
+        assert not await directory.knows("no-such-account")
+    finally:
+        directory.close()
+
+
+# VM_group, crashdump, VLAN
 
 
 @in_loop
@@ -198,5 +219,18 @@ def test_a_crash_dump_goes_with_its_disk() -> None:
             kept = pool.add("crashdump", VM=vm, VDI=used)
             assert (await refused(pool, "crashdump.destroy", kept))[0] == "VDI_IN_USE"
             assert pool.store.find(kept) is not None
+
+    asyncio.run(scene())
+
+
+def test_an_interface_cannot_be_introduced_as_one_that_carries_itself() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            (trunk,) = pool.store.related(pool.network, "PIFs")
+            vlan = pool.add("PIF", host=pool.hosts[0], network=pool.add("network"), device="eth0", VLAN=5)
+            wanted = ["INVALID_VALUE", "untagged_PIF", trunk]
+            assert await refused(pool, "VLAN.pool_introduce", trunk, trunk, 5, {}) == wanted
+            await ask(pool, "VLAN.pool_introduce", trunk, vlan, 5, {})
+            assert await refused(pool, "VLAN.pool_introduce", vlan, trunk, 6, {}) == wanted
 
     asyncio.run(scene())

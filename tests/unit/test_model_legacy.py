@@ -30,7 +30,7 @@ TYPES = {
     "cpu_pool.ncpu": "int", "cpu_pool.host_CPUs": "host_cpu ref set", "XSPolicy.type": "int", "XSPolicy.flags": "int",
     "ACMPolicy.type": "int", "ACMPolicy.flags": "int",
 }  # fmt: skip
-# Calls of 1.0 that later versions gave other parameters: what a 1.0 client sends is not accepted as it is yet.
+# Calls of 1.0 that later versions gave other parameters: api/legacy_calls.py understands what a 1.0 client sends.
 OTHER_PARAMETERS = {"VTPM.create"}
 
 

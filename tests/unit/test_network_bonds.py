@@ -11,9 +11,9 @@ from sim_api import ask, refused
 ADDRESSES = ("ip_configuration_mode", "IP", "netmask", "DNS", "management")
 
 
-async def bonded(site: Site, *, host: int = 0, mac: str = "", mode: str = "balance-slb", **properties: str) -> str:
-    network = site.network(f"bonded{host}")
-    members = (site.eth1[host], site.eth0[host])
+async def bonded(site: Site, mac: str = "", mode: str = "balance-slb", **properties: str) -> str:
+    network = site.network("bonded")
+    members = (site.eth1[0], site.eth0[0])
     return str(await ask(site.pool, "Bond.create", network, members, mac, mode, properties))
 
 
@@ -44,7 +44,7 @@ async def test_dissolved_bond_gives_everything_back(site: Site) -> None:
     bond = await bonded(site)
     await ask(site.pool, "Bond.destroy", bond)
     after = site.pool.picture()["records"]
-    network = next(ref for ref, values in after.items() if values.get("name_label") == "bonded0")
+    network = next(ref for ref, values in after.items() if values.get("name_label") == "bonded")
     del after[network]
     assert after == before
 

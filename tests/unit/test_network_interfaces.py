@@ -57,7 +57,7 @@ async def test_interface_stays_up_while_a_vm_of_its_host_uses_the_network(site: 
     ],
 )
 @at_site()
-async def test_unplug_refuses(site: Site, pool_values: Any, pif_values: Any, error: str) -> None:
+async def test_unplug_refuses_what_must_stay_up(site: Site, pool_values: Any, pif_values: Any, error: str) -> None:
     site.pool.change(site.pool.pool, **pool_values)
     site.pool.change(site.eth1[0], **pif_values)
     assert (await refused(site.pool, "PIF.unplug", site.eth1[0]))[0] == error
@@ -162,7 +162,9 @@ async def test_a_card_is_introduced_by_name(site: Site) -> None:
     ],
 )
 @at_site()
-async def test_introduce_refuses(site: Site, mac: str, device: str, error: list[str]) -> None:
+async def test_introduce_refuses_what_the_host_does_not_have(
+    site: Site, mac: str, device: str, error: list[str]
+) -> None:
     card(site, 0, "eth2", "02:00:00:00:02:00")
     count = len(site.store.all("PIF"))
     assert await refused(site.pool, "PIF.introduce", site.pool.hosts[0], mac, device, True) == error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from network_site import Site, at_site
 from sim_api import ask, refused
@@ -163,7 +165,7 @@ async def test_what_is_carried_is_never_up_alone(site: Site) -> None:
 
 @at_site()
 async def test_vlan_of_a_joining_host_is_recorded(site: Site) -> None:
-    given = (
+    given: tuple[Any, ...] = (
         "eth1", site.network("tagged"), site.pool.hosts[0], "fe:ff:ff:ff:ff:ff", 1500, 9, False, "None", "", "", "", "",
         NULL_REF, NULL_REF, False, {},
     )  # fmt: skip
@@ -183,8 +185,13 @@ async def test_tunnel_has_an_access_interface_that_is_up(site: Site) -> None:
     (access,) = site.store.related(network, "PIFs")
     fields = ("access_PIF", "transport_PIF", "protocol", "status")
     assert site.get(tunnel, *fields) == [access, site.eth0[0], "vxlan", {"active": "false"}]
-    fields = ("device", "VLAN", "physical", "MTU", "currently_attached")
-    assert site.get(access, *fields) == ["tunnel0", -1, False, 1400, True]
+    assert site.get(access, "device", "VLAN", "physical", "MTU", "currently_attached") == [
+        "tunnel0",
+        -1,
+        False,
+        1400,
+        True,
+    ]
     second = await ask(site.pool, "tunnel.create", site.eth0[0], site.network("second"))
     assert site.get(site.get(second, "access_PIF"), "device") == "tunnel1"
     assert site.get(site.get(second, "access_PIF"), "MAC") != site.get(access, "MAC")
@@ -230,7 +237,7 @@ async def test_tunnel_goes_down_with_its_transport_and_comes_up_with_it(site: Si
 @at_site()
 async def test_introduced_records_that_name_each_other_do_not_carry_each_other(site: Site) -> None:
     vlan = await ask(site.pool, "VLAN.create", site.eth1[0], 5, site.network("tagged"))
-    given = (
+    given: tuple[Any, ...] = (
         "eth1", site.network("copy"), site.pool.hosts[0], "fe:ff:ff:ff:ff:ff", 1500, 5, False, "None", "", "", "", "",
         NULL_REF, vlan, False, {},
     )  # fmt: skip

@@ -161,7 +161,9 @@ async def test_guest_uses_the_address_it_is_asked_to_use_and_again_after_a_reboo
     ],
 )
 @at_site(hosts=1)
-async def test_configuring_refuses(site: Site, message: str, arguments: Any, error: list[str]) -> None:
+async def test_guest_is_not_asked_to_use_what_is_no_address(
+    site: Site, message: str, arguments: Any, error: list[str]
+) -> None:
     vif = site.vif(site.pool.add_vm())
     assert await refused(site.pool, message, vif, *arguments) == error
 

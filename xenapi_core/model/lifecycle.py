@@ -328,6 +328,8 @@ def _device_error(reader: Reader, vm: Record, operation: str, row: Operation) ->
         return E.VM_HAS_VUSBS(ref)
     if operation == "make_into_template" and not is_null(vm["appliance"]):
         return E.VM_IS_PART_OF_AN_APPLIANCE(ref, vm["appliance"])
+    if operation == "make_into_template" and not is_null(vm["snapshot_schedule"]):
+        return E.VM_ASSIGNED_TO_SNAPSHOT_SCHEDULE(ref, vm["snapshot_schedule"])
     if operation == "create_vtpm" and reader.related(ref, "VTPMs"):
         return E.VTPM_MAX_AMOUNT_REACHED("1")
     return None

@@ -115,6 +115,7 @@ def _hosts(build: Builder) -> None:
                 "xapi": "24.11",
                 "xen": "4.17.5",
                 "linux": "4.19.0+1",
+                "network_backend": "openvswitch",
                 "hostname": name,
                 "build_number": "0",
                 "xencim": "simulator",
@@ -145,7 +146,10 @@ def _hosts(build: Builder) -> None:
             edition="xcp-ng",
             license_params={"restrict_pool_attached_storage": "false", "license_type": "xcp-ng"},
             bios_strings={"system-manufacturer": "xencim", "system-product-name": "Simulated host"},
-            other_config={**XM_PARAMETERS, "boot_time": f"{now - UPTIME}.", "agent_start_time": f"{now - UPTIME + 60}."},
+            other_config={
+                "boot_time": f"{now - UPTIME}.", "agent_start_time": f"{now - UPTIME + 60}.",
+                **XM_PARAMETERS,
+            },
             virtual_hardware_platform_versions=(0, 1, 2),
             logging={},
         )  # fmt: skip
@@ -156,9 +160,9 @@ def _hosts(build: Builder) -> None:
                 host=host, number=number, vendor="GenuineIntel", speed=2600, family=6, model=45, stepping="7",
                 modelname="Intel(R) Xeon(R) CPU E5-2670 0 @ 2.60GHz", flags=CPU_FLAGS, features=CPU_FEATURES,
                 utilisation=0.0,
-            )  # fmt: skip
+            )
             for number in range(CPUS_PER_HOST)
-        ]
+        ]  # fmt: skip
         build.add(
             "cpu_pool", f"{name}/cpu_pool",
             name_label="Pool-0", resident_on=host, auto_power_on=True, ncpu=len(cpus), sched_policy="credit",

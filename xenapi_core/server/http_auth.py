@@ -1,7 +1,7 @@
 """Who asks for a page: authentication of GET and PUT requests on the Xen-API port.
 
-The order is the reference's for its non-RPC handlers: the session_id of the query, then HTTP Basic, else 401. The Unix
-socket needs neither: whoever can open it is root.
+The order is the reference's for its non-RPC handlers: session_id as a cookie, then in the query, then HTTP Basic, else
+401. The Unix socket needs none of them: whoever can open it is root.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.sessions import Sessions
@@ -32,6 +32,15 @@ def basic_credentials(header: str) -> tuple[str, str] | None:
     return (user, password) if colon else None
 
 
+def session_cookie(header: str) -> str | None:
+    """The session_id in a Cookie header; None without one."""
+    for pair in header.split(";"):
+        name, equals, value = pair.strip().partition("=")
+        if equals and name == "session_id":
+            return unquote(value)
+    return None
+
+
 def authenticated(sessions: Sessions, basic: BasicAuth, realm: str) -> Callable[[Handler], Handler]:
     """Make a handler that is reached with credentials only. 401 with a Basic challenge for `realm` otherwise."""
 
@@ -51,7 +60,8 @@ def authenticated(sessions: Sessions, basic: BasicAuth, realm: str) -> Callable[
         def answer(request: Request) -> Response | Awaitable[Response]:
             if request.peer.transport == "unix":
                 return handler(request)
-            for session in parse_qs(request.query).get("session_id", ()):
+            given = session_cookie(request.headers.get("cookie", ""))
+            for session in parse_qs(request.query).get("session_id", ()) if given is None else (given,):
                 try:
                     sessions.check(session)
                 except ApiError:

@@ -32,6 +32,7 @@ from xenapi_core.clock import RealClock
 from xenapi_core.config import ServeConfig, default_socket
 from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.engine import Engine
+from xenapi_core.engine.snapshot_schedules import follow
 from xenapi_core.ids import Ids
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.schema import POOL_ADMIN
@@ -127,6 +128,8 @@ class Server:
             dispatcher = Dispatcher(SCHEMA, store, engine, sessions, clock, ids)
             sweeper = asyncio.create_task(_sweep(sessions, clock), name="session sweeper")
             stack.push_async_callback(_cancel, sweeper)
+            schedules = asyncio.create_task(follow(engine), name="snapshot schedules")
+            stack.push_async_callback(_cancel, schedules)
             source = LocalSource(store, dispatcher, sessions, clock)
             protect = authenticated(sessions, BasicAuth(sessions), "xencim")
             apps = {"xenapi": xenapi_app(dispatcher, extra=(about_route(SCHEMA, protect),))}

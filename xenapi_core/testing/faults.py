@@ -55,7 +55,7 @@ class FaultRule:
 
 
 class Faulty:
-    """Any Hypervisor or Storage, with `rules` in front. `calls` lists what was called, in order."""
+    """Any Hypervisor, Storage or StorageBackend, with `rules` in front. `calls` lists what was called, in order."""
 
     def __init__(self, driver: Any, rules: Sequence[FaultRule], clock: Clock, seed: int = 0) -> None:
         self.driver = driver
@@ -67,6 +67,12 @@ class Faulty:
     def __getattr__(self, name: str) -> Any:
         target = getattr(self.driver, name)
         return self._guarded(name, target) if inspect.iscoroutinefunction(target) else target
+
+    def open(self, uuid: str) -> Faulty:
+        """What a storage back end opens has the same rules in front."""
+        opened = Faulty(self.driver.open(uuid), (), self.clock)
+        opened.rules, opened.calls, opened._chance = self.rules, self.calls, self._chance
+        return opened
 
     def _guarded(self, name: str, target: Callable[..., Any]) -> Callable[..., Any]:
         async def call(*args: Any, **named: Any) -> Any:

@@ -20,9 +20,10 @@ def _odd_pool(odd: dict[str, str]) -> None:
 
 
 def keys(path: pywbem.CIMInstanceName) -> tuple[str, ...]:
-    """What makes two paths the same instance."""
+    """What makes two paths the same instance; root/interop is another name of interop."""
     bindings = sorted((name.lower(), str(value)) for name, value in path.keybindings.items())
-    return (path.namespace.lower(), path.classname.lower(), *itertools.chain(*bindings))
+    namespace = path.namespace.lower()
+    return ("interop" if namespace == "root/interop" else namespace, path.classname.lower(), *itertools.chain(*bindings))
 
 
 def tops(wbem: pywbem.WBEMConnection, namespace: str) -> list[str]:
@@ -145,6 +146,6 @@ def test_wbemcli_reads_every_class(server: Any, wbem: pywbem.WBEMConnection) -> 
         return done.stdout
 
     for name in wbem.EnumerateClassNames(DeepInheritance=True):
-        assert wbemcli("gc", name).split()[0].rpartition(":")[2] == name
-        if name.startswith("Xen_"):
-            assert len(wbemcli("ein", name).splitlines()) >= 0
+        assert f":{name} " in wbemcli("gc", name).replace("\n", " "), name
+        if name.startswith("Xen_") and "Job" not in name:
+            assert len(wbemcli("ein", name).split()) == len(wbem.EnumerateInstanceNames(name)), name

@@ -29,10 +29,11 @@ from xenapi_core.api.handlers import (
     vm_appliance,
     vm_group,
     vm_settings,
+    vmss,
 )
 
 __all__ = [
     "auth", "bond", "crashdump", "data_sources", "event", "host", "legacy", "legacy_vm", "message", "network", "pbd",
     "pif", "pool", "role", "secret", "session", "sr", "subject", "task", "tunnel", "vbd", "vdi", "vif", "vlan", "vm",
-    "vm_appliance", "vm_group", "vm_settings",
+    "vm_appliance", "vm_group", "vm_settings", "vmss",
 ]  # fmt: skip

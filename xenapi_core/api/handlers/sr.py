@@ -1,63 +1,27 @@
-"""SR: what can be done to a repository without its data: scan, forget, introduce."""
+"""SR: what is asked of back ends without changing anything, and settings with rules; the rest are plans."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
+from xml.sax.saxutils import escape
 
 from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.drivers.storage import Found
+from xenapi_core.engine.failures import STORAGE, About, told_as
+from xenapi_core.engine.plans.sr_records import REPOSITORY, check_device_config, check_live, is_live
 from xenapi_core.errors import E
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
-from xenapi_core.store.api import Txn
+from xenapi_core.store.api import Version
+
+ANSWER_WITHIN: Final = 60.0  # seconds of real time a back end has to answer
 
 
 @handles("SR.get_supported_types")
 def get_supported_types(call: CallContext) -> tuple[str, ...]:
-    """Types of the repositories that something serves here."""
+    """Types that a back end of this server serves."""
     engine = call.services.engine
-    served = engine.storages if engine is not None else {}
-    return tuple(sorted({sr["type"] for ref, sr in call.store.all("SR").items() if ref in served}))
-
-
-@handles("SR.scan")
-async def scan(call: CallContext, ref: str) -> None:
-    """Ask the storage what it holds: sizes are brought up to date, and disks it has no more are marked missing.
-
-    SR_HAS_NO_PBDS, OTHER_OPERATION_IN_PROGRESS; SR_UNKNOWN_DRIVER where nothing serves the repository.
-    """
-    sr = call.get(ref, "SR")
-    check_sr_operation(call.store, sr, "scan")
-    engine = call.services.engine
-    storage = engine.storages.get(ref) if engine is not None else None
-    if storage is None:
-        raise E.SR_UNKNOWN_DRIVER(sr["type"])
-    volumes = {volume.uuid: volume for volume in await storage.volumes()}
-    size, used = await storage.usage()
-    call.get(ref, "SR")  # it may have gone meanwhile
-
-    def write(txn: Txn) -> None:
-        txn.update(ref, physical_size=size, physical_utilisation=used)
-        for vdi in map(call.get, call.store.related(ref, "VDIs")):
-            volume = volumes.get(vdi["uuid"])
-            if volume is not None:
-                txn.update(vdi.ref, missing=False, physical_utilisation=volume.physical_utilisation)
-            elif vdi["managed"]:
-                txn.update(vdi.ref, missing=True)
-
-    call.commit(write)
-
-
-@handles("SR.forget")
-def forget(call: CallContext, ref: str) -> None:
-    """Drop the records of a detached repository, its disks and connections; its data stays. SR_HAS_PBD."""
-    check_sr_operation(call.store, call.get(ref, "SR"), "forget")
-
-    def write(txn: Txn) -> None:
-        for inverse in ("PBDs", "VDIs"):
-            for other in call.store.related(ref, inverse):
-                txn.delete(other)
-        txn.delete(ref)
-
-    call.commit(write)
+    return tuple(sorted(engine.backends)) if engine is not None else ()
 
 
 @handles("SR.introduce")
@@ -65,10 +29,10 @@ def introduce(
     call: CallContext, uuid: str, name_label: str, name_description: str, type: str, content_type: str, shared: bool,
     sm_config: dict[str, str],
 ) -> str:  # fmt: skip
-    """A record for a repository that exists already; plug a PBD to reach it. INVALID_VALUE for a uuid in use."""
+    """A record for a repository that exists already; plug a PBD to reach it. SR_UUID_EXISTS [uuid]."""
     ids = call.services.ids
     if uuid and call.store.by_uuid("SR", uuid) is not None:
-        raise E.INVALID_VALUE("uuid", uuid)
+        raise E.SR_UUID_EXISTS(uuid)
     values: dict[str, Any] = {
         "uuid": uuid or ids.uuid(), "name_label": name_label, "name_description": name_description, "type": type,
         "content_type": content_type, "shared": shared, "sm_config": sm_config,
@@ -76,3 +40,124 @@ def introduce(
     ref = ids.ref()
     call.commit(lambda txn: txn.create("SR", ref, values))
     return ref
+
+
+async def _probe(call: CallContext, host: str, config: dict[str, str], kind: str) -> list[Found]:
+    """SR_UNKNOWN_DRIVER, HOST_OFFLINE; SR_OPERATION_NOT_SUPPORTED where there is nothing to look for."""
+    engine = call.services.engine
+    if engine is None or kind not in engine.backends:
+        raise E.SR_UNKNOWN_DRIVER(kind)
+    check_device_config(config)
+    looking = check_live(call.world, host)
+    with told_as(REPOSITORY, About(host=host, operation="probe")):
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                return await engine.backends[kind].probe(looking["uuid"], config)
+        except TimeoutError as error:
+            raise E.SR_BACKEND_FAILURE("timeout", "", "the storage did not answer") from error
+
+
+@handles("SR.probe_ext")
+async def probe_ext(
+    call: CallContext, host: str, device_config: dict[str, str], type: str, sm_config: dict[str, str]
+) -> tuple[dict[str, Any], ...]:
+    """What is there, one probe_result each; without anything, the configuration itself if it is complete."""
+    found = await _probe(call, host, device_config, type)
+    return tuple(_probe_result(one) for one in found)
+
+
+def _probe_result(found: Found) -> dict[str, Any]:
+    state = None
+    if found.repository:
+        state = {
+            "uuid": found.repository, "name_label": found.name, "name_description": "",
+            "free_space": found.free_space, "total_space": found.total_space, "clustered": False, "health": "healthy",
+        }  # fmt: skip
+    return {
+        "configuration": dict(found.configuration), "complete": found.complete, "sr": state,
+        "extra_info": dict(found.extra),
+    }  # fmt: skip
+
+
+@handles("SR.probe")
+async def probe(
+    call: CallContext, host: str, device_config: dict[str, str], type: str, sm_config: dict[str, str]
+) -> str:
+    """The repositories that are there, in the XML of the reference's back ends: SRlist of SR with its UUID."""
+    found = await _probe(call, host, device_config, type)
+    lines = (f"<SR><UUID>{escape(one.repository)}</UUID></SR>" for one in found if one.repository)
+    return f'<?xml version="1.0" ?><SRlist>{"".join(lines)}</SRlist>'
+
+
+@handles("SR.set_shared")
+def set_shared(call: CallContext, ref: str, value: bool) -> None:
+    """SR_HAS_MULTIPLE_PBDS [pbds] for making it local while several hosts have connections."""
+    pbds = call.store.related(ref, "PBDs")
+    if not value and len(pbds) > 1:
+        raise E.SR_HAS_MULTIPLE_PBDS(pbds[0])
+    call.update(ref, shared=value)
+
+
+@handles("SR.get_live_hosts")
+def get_live_hosts(call: CallContext, ref: str) -> tuple[str, ...]:
+    """Enabled hosts that answer and are connected."""
+    pbds = map(call.get, call.store.related(ref, "PBDs"))
+    hosts = [pbd["host"] for pbd in pbds if pbd["currently_attached"]]
+    return tuple(host for host in hosts if call.get(host)["enabled"] and is_live(call.world, host))
+
+
+@handles("SR.assert_can_host_ha_statefile", "SR.assert_supports_database_replication")
+def assert_holds_pool_data(call: CallContext, ref: str) -> None:
+    """SR_HAS_NO_PBDS unless every host is connected; then SR_OPERATION_NOT_SUPPORTED, as a host would have to attach
+    such a disk without this server, and no back end can tell it how (VDI.generate_config)."""
+    sr = call.get(ref, "SR")
+    connected = {pbd["host"] for pbd in map(call.get, call.store.related(ref, "PBDs")) if pbd["currently_attached"]}
+    if not connected.issuperset(call.store.all("host")):
+        raise E.SR_HAS_NO_PBDS(ref)
+    check_sr_operation(call.store, sr, "vdi_generate_config")
+
+
+async def _measured(call: CallContext, sr: Version) -> dict[str, tuple[float, str, str]]:
+    """Data source -> (value, units, description): what went through all disks of the SR together."""
+    check_sr_operation(call.store, sr, "scan")
+    engine = call.services.engine
+    if engine is None or sr.ref not in engine.storages:
+        raise E.SR_NOT_ATTACHED(sr.ref)
+    storage = engine.storages[sr.ref]
+    with told_as(STORAGE, About(sr=sr.ref, operation="data sources")):
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                size, used = await storage.usage()
+                traffic = [await storage.traffic(volume.uuid) for volume in await storage.volumes()]
+        except TimeoutError as error:
+            raise E.SR_BACKEND_FAILURE("timeout", "", "the storage did not answer") from error
+    return {
+        "physical_size": (float(size), "B", "Space there is"),
+        "physical_utilisation": (float(used), "B", "Space in use"),
+        "io_bytes_read": (float(sum(one.bytes_read for one in traffic)), "B", "Read from all disks so far"),
+        "io_bytes_written": (float(sum(one.bytes_written for one in traffic)), "B", "Written to all disks so far"),
+        "io_reads": (float(sum(one.reads for one in traffic)), "requests", "Read requests so far"),
+        "io_writes": (float(sum(one.writes for one in traffic)), "requests", "Write requests so far"),
+    }
+
+
+@handles("SR.get_data_sources")
+async def get_data_sources(call: CallContext, ref: str) -> tuple[dict[str, Any], ...]:
+    """SR_HAS_NO_PBDS while no host is connected."""
+    measured = await _measured(call, call.get(ref, "SR"))
+    return tuple(
+        {
+            "name_label": name, "name_description": text, "enabled": False, "standard": True, "units": units,
+            "min": 0.0, "max": float("inf"), "value": value,
+        }
+        for name, (value, units, text) in measured.items()
+    )  # fmt: skip
+
+
+@handles("SR.query_data_source")
+async def query_data_source(call: CallContext, ref: str, name: str) -> float:
+    """INVALID_VALUE for a name get_data_sources does not list."""
+    measured = await _measured(call, call.get(ref, "SR"))
+    if name not in measured:
+        raise E.INVALID_VALUE("data_source", name)
+    return measured[name][0]

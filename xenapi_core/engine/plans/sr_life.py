@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.failures import About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.sr_records import (
@@ -16,12 +14,11 @@ from xenapi_core.engine.plans.sr_records import (
     forget_repository,
     is_live,
 )
+from xenapi_core.engine.plans.volumes import in_time
 from xenapi_core.errors import E
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
 from xenapi_core.model.storage_types import TYPES, features
 from xenapi_core.store.api import Txn, Version
-
-ERASE_WITHIN: Final = 3600.0  # seconds of real time a back end has to erase a repository
 
 
 @plans("SR.create")
@@ -163,11 +160,8 @@ def plan_destroy(world: World, sr: str) -> Plan:
 
     async def erase(run: Run) -> None:
         with told_as(REPOSITORY, About(sr=sr, host=host.ref, operation="destroy")):
-            try:
-                async with asyncio.timeout(ERASE_WITHIN):
-                    await run.backend(record["type"]).destroy(record["uuid"], host["uuid"], config)
-            except TimeoutError as error:
-                raise DriverError("timeout", "the repository was not erased in time") from error
+            async with in_time():
+                await run.backend(record["type"]).destroy(record["uuid"], host["uuid"], config)
 
     return Plan(
         # Not interruptible: what was erased cannot be brought back, so its records must go too.

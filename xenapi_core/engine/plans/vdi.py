@@ -17,8 +17,9 @@ from xenapi_core.engine.plans.volumes import (
     create_step,
     destroy_step,
     forget_volume,
-    recount,
+    in_time,
     record_volume,
+    recount,
 )
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, is_null
@@ -132,7 +133,8 @@ def _resize(world: World, ref: str, size: int, operation: str) -> Plan:
     async def grow(run: Run) -> None:
         with told_as(STORAGE, About(sr=sr, vdi=ref, operation=operation, size=size)):
             storage = run.storage(sr)
-            run.results["volume"] = await storage.resize(uuid, size)
+            async with in_time():
+                run.results["volume"] = await storage.resize(uuid, size)
         await recount(run, sr, storage)
 
     def finish(run: Run, txn: Txn) -> None:

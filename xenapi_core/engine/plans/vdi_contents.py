@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.storage import VolumeState
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.sr_scan import found_vdi, sizes_of
-from xenapi_core.engine.plans.volumes import count_volumes, forget_volume, recount
+from xenapi_core.engine.plans.volumes import count_volumes, forget_volume, in_time, recount
 from xenapi_core.errors import E
 from xenapi_core.model.device_lifecycle import check_vdi_operation
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
 from xenapi_core.store.api import Txn, Version
-
-REVERT_WITHIN: Final = 3600.0  # seconds of real time a driver has to bring the contents of a snapshot back
 
 # What an unreachable disk means, beside what STORAGE says.
 PATH: Final = {**STORAGE, "offline": lambda a, e: E.VDI_NOT_AVAILABLE(a.vdi)}
@@ -137,11 +133,8 @@ def plan_revert(world: World, snapshot: str) -> Plan:
     async def revert(run: Run) -> None:
         storage = run.storage(sr)
         with told_as(STORAGE, About(sr=sr, vdi=vdi.ref, operation="revert")):
-            try:
-                async with asyncio.timeout(REVERT_WITHIN):
-                    run.results["volume"] = await storage.revert(vdi["uuid"], saved["uuid"])
-            except TimeoutError as error:
-                raise DriverError("timeout", "the snapshot was not brought back in time") from error
+            async with in_time():
+                run.results["volume"] = await storage.revert(vdi["uuid"], saved["uuid"])
         await recount(run, sr, storage)
 
     def finish(run: Run, txn: Txn) -> None:

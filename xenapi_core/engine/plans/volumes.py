@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from xenapi_core.drivers.api import DriverError
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 Make = Callable[[Run, Storage], Awaitable[VolumeState]]
 
 MAKING: Final = "making"  # (MAKING, uuid) in Run.results: a volume that has no record yet
-DESTROY_WITHIN: Final = 3600.0  # seconds of real time a driver has to destroy a volume
+FINISH_WITHIN: Final = 3600.0  # seconds of real time a driver has for what is not interrupted
 COUNT_WITHIN: Final = 60.0  # and to tell its sizes
 
 
@@ -106,14 +107,21 @@ def destroy_step(vdi: Version) -> Step:
     async def do(run: Run) -> None:
         storage = run.storage(sr)
         with told_as(STORAGE, About(sr=sr, vdi=vdi.ref, operation="destroy")):
-            try:
-                async with asyncio.timeout(DESTROY_WITHIN):
-                    await storage.destroy(uuid)
-            except TimeoutError as error:
-                raise DriverError("timeout", f"volume {uuid} was not destroyed in time") from error
+            async with in_time():
+                await storage.destroy(uuid)
         await recount(run, sr, storage)
 
     return Step("destroy volume", do, deadline=None)
+
+
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """A deadline for driver calls of a step that the engine must not interrupt. DriverError timeout."""
+    try:
+        async with asyncio.timeout(FINISH_WITHIN):
+            yield
+    except TimeoutError as error:
+        raise DriverError("timeout", f"the storage has not answered within {FINISH_WITHIN:.0f} s") from error
 
 
 async def recount(run: Run, sr: str, storage: Storage) -> None:
