@@ -10,12 +10,12 @@ from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.operations.api import MethodCall, MethodReply
+from cim_provider.operations.intrinsic import not_there
 from cim_provider.schema.graph import Method
 from cim_provider.schema.objects import (
     INVALID_PARAMETER,
     METHOD_NOT_AVAILABLE,
     METHOD_NOT_FOUND,
-    NOT_FOUND,
     CimError,
     Path,
 )
@@ -31,8 +31,8 @@ async def invoke(call: MethodCall) -> MethodReply:
     """Run a method on an instance.
 
     CimError METHOD_NOT_FOUND: the class declares no such method; METHOD_NOT_AVAILABLE: no profile gives it a behaviour;
-    INVALID_PARAMETER: an unknown parameter; NOT_FOUND: no such instance. An ApiError of the pool that the method did
-    not turn into a return value becomes the CimError of jobs.cim_status.
+    INVALID_PARAMETER: an unknown parameter, or a path without all keys; NOT_FOUND: no such instance. An ApiError of the
+    pool that the method did not turn into a return value becomes the CimError of jobs.cim_status.
     """
     provider = cast("CimProvider", call.provider)
     cls = provider.class_of(call.namespace, call.path.classname)
@@ -46,7 +46,7 @@ async def invoke(call: MethodCall) -> MethodReply:
         raise CimError(METHOD_NOT_AVAILABLE, f"{declared.name} is invoked on instances")
     target = provider.find(call.path, call.namespace)
     if target is None:
-        raise CimError(NOT_FOUND, f"there is no such instance of {cls.name}")
+        raise not_there(cls, call.path)
     behaviour = target.view.methods.get(declared.name)
     if behaviour is None:
         raise CimError(METHOD_NOT_AVAILABLE, f"{declared.name} of {cls.name} is not implemented")

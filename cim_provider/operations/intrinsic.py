@@ -64,11 +64,15 @@ def get(op: Operation, path: Path) -> Shown:
     found = provider.find(path, op.namespace) or provider.find_link(path, op.namespace)
     if found is not None:
         return found
-    cls = provider.class_of(op.namespace, path.classname)
+    raise not_there(provider.class_of(op.namespace, path.classname), path)
+
+
+def not_there(cls: CimClass, path: Path) -> CimError:
+    """Why a path leads to no instance of `cls`: INVALID_PARAMETER if it lacks a key or has too many, else NOT_FOUND."""
     given = {name for name, _ in path.keys or ()}
     if given and given != set(cls.keys):
-        raise CimError(INVALID_PARAMETER, f"the keys of {cls.name} are {', '.join(cls.keys)}")
-    raise CimError(NOT_FOUND, f"there is no such instance of {path.classname}")
+        return CimError(INVALID_PARAMETER, f"the keys of {cls.name} are {', '.join(cls.keys)}")
+    return CimError(NOT_FOUND, f"there is no such instance of {path.classname}")
 
 
 def listed_names(params: Mapping[str, Any]) -> frozenset[str] | None:

@@ -24,7 +24,7 @@ from xenapi_core.engine.engine import Engine
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, Ids
 from xenapi_core.model.catalog import SCHEMA
-from xenapi_core.model.schema import Method
+from xenapi_core.model.schema import Class, Method
 from xenapi_core.model.types import (
     BOOL,
     DATETIME,
@@ -84,7 +84,7 @@ class Demo:
             self.session = await self.send("session.login_with_password", "root", "", "1.0", "test", peer=UNIX)
 
     async def furnish(self) -> None:
-        """What the demo has not: a snapshot, a task, a message, a bond's worth of small records."""
+        """What the demo has not: a snapshot, a task, small records, and one of each class that has none."""
         await self.log_in()
         vm = next(v for v in self.store.all("VM").values() if v["power_state"] == "Halted" and not v["is_a_template"])
         await self.send("VM.snapshot", self.session, vm.ref, "snapshot", [])
@@ -94,6 +94,24 @@ class Demo:
         await self.send("subject.create", self.session, {"subject_identifier": "ann", "other_config": {}})
         await self.send("VM_group.create", self.session, {"name_label": "group"})
         await self.send("VM_appliance.create", self.session, {"name_label": "appliance"})
+        await self.send("VMSS.create", self.session, {"type": "snapshot", "frequency": "daily"})
+        for cls in SCHEMA.classes.values():
+            if cls.in_database and not self.store.all(cls.name):
+                self._add(cls)
+
+    def _add(self, cls: Class) -> None:
+        """A record of a class that nothing here makes, such as hardware: it points at what there is.
+
+        Two of its fields point at two objects, if there are two: nothing carries itself.
+        """
+        txn = self.store.begin()
+        values: dict[str, Any] = {}
+        unused = {name: iter(tuple(self.store.all(name))) for name, other in SCHEMA.classes.items() if other.has_records}
+        for field in cls.fields:
+            if field.stored and isinstance(field.type, RefType) and field.type.cls in unused:
+                values[field.name] = next(unused[field.type.cls], NULL_REF)
+        txn.create(cls.name, self.ids.ref(), {"uuid": self.ids.uuid(), **values})
+        self.store.commit(txn)
 
     async def close(self) -> None:
         await drive(self.clock, self.engine.close())

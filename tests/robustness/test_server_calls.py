@@ -62,12 +62,13 @@ def check(name: str, args: list[Any], status: str, value: Any) -> None:
 
 
 def wrongly_typed() -> Iterator[tuple[str, list[Any]]]:
-    """Each message with each wrong value for all its parameters, for the required ones, with too many and too few."""
-    for name, method in SCHEMA.methods.items():
+    """Each message with several wrong values for all its parameters, for the required ones, with too many and too few."""
+    for number, (name, method) in enumerate(SCHEMA.methods.items()):
         if name in NOT_WALKED:
             continue
         # a message that only reads one field has little to get wrong
-        for value in WRONG[::4] if method.message.derived == "get" else WRONG:
+        step = 5 if method.message.derived == "get" else 2
+        for value in WRONG[number % step :: step]:
             yield name, [value] * len(method.params)
             if method.required < len(method.params):
                 yield name, [value] * method.required
@@ -78,7 +79,7 @@ def wrongly_typed() -> Iterator[tuple[str, list[Any]]]:
 
 def test_every_message_answers_wrongly_typed_arguments_over_json(server):
     calls = list(wrongly_typed())
-    assert len(calls) > 15_000
+    assert len(calls) > 10_000
     session = login(server)
     with Wire(server, "xenapi") as wire:
         requests = (json_call(name, in_session(name, session, args)) for name, args in calls)
@@ -90,7 +91,7 @@ def test_every_message_answers_wrongly_typed_arguments_over_json(server):
 
 
 def test_every_message_answers_wrongly_typed_arguments_over_xml(server):
-    calls = [call for call in wrongly_typed() if 10**30 not in call[1]][::5]
+    calls = [call for call in wrongly_typed() if 10**30 not in call[1]][::3]
     session = login(server)
     with Wire(server, "socket") as wire:
         requests = (xml_call(name, *in_session(name, session, args)) for name, args in calls)
@@ -157,7 +158,7 @@ def test_every_message_answers_arguments_that_make_no_sense(serve, seed):
         names = [name for name in SCHEMA.methods if name not in NOT_WALKED]
         reads = [name for name in names if SCHEMA.methods[name].message.derived == "get"]
         acts = [name for name in names if SCHEMA.methods[name].message.derived != "get"]
-        order = [*reads, *acts, *acts, *acts, *acts]
+        order = [*reads, *acts, *acts, *acts]
         hostile.random.shuffle(order)
         done = 0
         for name in order:
@@ -220,7 +221,7 @@ def test_a_vm_has_no_more_processors_than_can_be_listed(server):
 
 
 def test_interfaces_that_stand_on_each_other_in_a_circle_end(server):
-    """VLAN.pool_introduce writes records as they are given; bringing up what they describe must end all the same."""
+    """VLAN.pool_introduce writes records as they are given, as long as bringing up what they describe comes to an end."""
     session = login(server)
     with Wire(server, "xenapi") as wire:
 
@@ -228,12 +229,14 @@ def test_interfaces_that_stand_on_each_other_in_a_circle_end(server):
             return api_result(wire.ask(json_call(name, [session, *args])))
 
         pif, other = call("PIF.get_all")[1][:2]
-        for tagged, untagged in ((pif, pif), (pif, other), (other, pif)):
-            assert call("VLAN.pool_introduce", tagged, untagged, 7, {})[0] == "Success"
+        refused = ("Failure", ["INVALID_VALUE", "untagged_PIF", pif])
+        assert call("VLAN.pool_introduce", pif, pif, 7, {}) == refused
+        assert call("VLAN.pool_introduce", other, pif, 7, {})[0] == "Success"
+        assert call("VLAN.pool_introduce", pif, other, 7, {})[1][:2] == ["INVALID_VALUE", "untagged_PIF"]
         for name in ("PIF.plug", "PIF.unplug", "host.management_reconfigure", "PIF.forget"):
             status, value = call(name, pif)
             assert status == "Success" or value[0] != "INTERNAL_ERROR", (name, value)
-        (network,) = {call("PIF.get_network", each)[1] for each in (pif,)}
+        network = call("PIF.get_network", pif)[1]
         status, value = call("pool.management_reconfigure", network)
         assert status == "Success" or value[0] != "INTERNAL_ERROR", value
     check_sound(server)

@@ -111,7 +111,7 @@ async def test_host_is_disabled_with_and_without_the_later_parameter() -> None:
         for more in ((), ("<boolean>0</boolean>",)):
             await post(pool, "host.disable", text(session), text(pool.host), *more)
             assert await pool.call("host.get_enabled", session, pool.host) is False
-            await pool.call("host.enable", session, pool.host)
+            pool.change(pool.host, enabled=True)
 
 
 # VTPM.create

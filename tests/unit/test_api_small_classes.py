@@ -12,6 +12,7 @@ from sim_api import ask, refused
 from xenapi_core.api.auth import Authenticator
 from xenapi_core.api.auth.pam import PamAuthenticator
 from xenapi_core.api.auth.users_file import UsersFileAuthenticator, add_user
+from xenapi_core.engine.messages import KEPT
 from xenapi_core.server.standing import furnish
 from xenapi_core.testing.pool import sim_pool
 
@@ -234,3 +235,24 @@ def test_an_interface_cannot_be_introduced_as_one_that_carries_itself() -> None:
             assert await refused(pool, "VLAN.pool_introduce", vlan, trunk, 6, {}) == wanted
 
     asyncio.run(scene())
+
+
+# message
+
+
+@in_loop
+async def test_the_oldest_messages_make_room_for_those_that_clients_write() -> None:
+    async with api_pool() as pool:
+        root = await pool.login()
+        uuid = pool.store.get(pool.add_vm())["uuid"]
+        txn = pool.store.begin()
+        for number in range(KEPT):
+            txn.create("message", pool.ids.ref(), {"uuid": pool.ids.uuid(), "name": "OLD", "body": str(number)})
+        pool.store.commit(txn)
+        oldest = next(iter(pool.store.all("message")))
+        written = await pool.call("message.create", root, "NEW", "3", "VM", uuid, "text")
+        assert len(pool.store.all("message")) == KEPT
+        assert pool.store.find(oldest) is None
+        assert (await pool.call("message.get_record", root, written))["body"] == "text"
+        refusal = await pool.refusal("message.create", root, "NEW", "3", "VM", "gone", "")
+        assert refusal == ["UUID_INVALID", "VM", "gone"]

@@ -145,7 +145,8 @@ class Sessions:
             (LIMIT, lambda caller: caller.user == user),
         ):
             mine = [(live.active, ref) for ref, live in self._live.items() if not live.local and of(live.caller)]
-            for _, ref in sorted(mine)[: max(0, len(mine) - limit + 1)]:
+            mine.sort(key=lambda pair: pair[0])  # of those idle for the same time, the one that began first
+            for _, ref in mine[: max(0, len(mine) - limit + 1)]:
                 self._forget(txn, ref)
 
     def check(self, ref: Any) -> Caller:

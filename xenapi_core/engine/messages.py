@@ -25,24 +25,31 @@ PRIORITIES: Final = {
     "VM_SNAPSHOT_REVERTED": 5,
     "VM_CHECKPOINTED": 5,
     "VM_CRASHED": 3,
+    "VMSS_SNAPSHOT_FAILED": 3,
 }
 
 
-def post_vm(world: World, txn: Txn, name: str, vm: Mapping[str, Any], body: str = "") -> None:
-    """One message about a VM (its values), stamped with the world's time."""
+def post(world: World, txn: Txn, name: str, priority: int, cls: str, obj_uuid: str, body: str) -> str:
+    """One message about an object, stamped with the world's time; the oldest goes when there are KEPT. Returns it."""
     messages = world.store.all("message")
     if len(messages) >= KEPT:
         txn.delete(next(iter(messages)))
-    txn.create(
+    return txn.create(
         "message",
         world.ids.ref(),
         {
             "uuid": world.ids.uuid(),
             "name": name,
-            "priority": PRIORITIES[name],
-            "cls": "VM",
-            "obj_uuid": vm["uuid"],
+            "priority": priority,
+            "cls": cls,
+            "obj_uuid": obj_uuid,
             "timestamp": world.clock.now(),
-            "body": body or f"VM '{vm['name_label']}': {name.removeprefix('VM_').lower().replace('_', ' ')}",
+            "body": body,
         },
     )
+
+
+def post_vm(world: World, txn: Txn, name: str, vm: Mapping[str, Any], body: str = "") -> None:
+    """One message about a VM (its values)."""
+    text = body or f"VM '{vm['name_label']}': {name.removeprefix('VM_').lower().replace('_', ' ')}"
+    post(world, txn, name, PRIORITIES[name], "VM", vm["uuid"], text)

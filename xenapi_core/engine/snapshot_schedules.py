@@ -19,6 +19,7 @@ from typing import Final
 
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.engine import Engine
+from xenapi_core.engine.messages import PRIORITIES, post
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.schema import POOL_ADMIN
@@ -144,9 +145,5 @@ def _tell(engine: Engine, schedule: Version, vm: Version, failure: ApiError) -> 
     """A message about the schedule: which VM has no snapshot, and why."""
     world = engine.world
     txn = world.store.begin()
-    txn.create(
-        "message", world.ids.ref(),
-        {"uuid": world.ids.uuid(), "name": FAILED, "priority": 3, "cls": "VMSS", "obj_uuid": schedule["uuid"],
-         "timestamp": world.clock.now(), "body": f"VM '{vm['name_label']}': {failure}"},
-    )  # fmt: skip
+    post(world, txn, FAILED, PRIORITIES[FAILED], "VMSS", schedule["uuid"], f"VM '{vm['name_label']}': {failure}")
     world.store.commit(txn)

@@ -143,7 +143,7 @@ def test_volumes_are_thin_and_a_full_repository_refuses() -> None:
             assert await made.storage.usage() == (100 * GIB, 50 * GIB)
             clone = await drive(made.clock, made.storage.clone(made.uuid(), volume.uuid))
             assert (clone.virtual_size, clone.physical_utilisation) == (60 * GIB, 0)
-            copy = await drive(made.clock, made.storage.copy(made.uuid(), volume.uuid, made.storage.uuid))
+            copy = await drive(made.clock, made.storage.copy(made.uuid(), volume.uuid, made.storage.uuid, [].append))
             assert copy.physical_utilisation == 50 * GIB
             other = made.world.find_volume(clone.uuid)
             assert other is not None

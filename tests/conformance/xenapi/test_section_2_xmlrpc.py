@@ -129,7 +129,7 @@ def test_an_unset_option_is_absent_from_a_record(client, vm):
 
 def test_records_ignore_unknown_keys_and_fill_in_defaults(client):
     assert client.refusal("VBD.create", {"nonsense": "x"})[0] == "INTERNAL_ERROR"
-    network = client.call("network.create", {"name_label": "row", "nonsense": {"a": ["b"]}})
+    network = client.call("network.create", {"name_label": "row", "other_config": {}, "nonsense": {"a": ["b"]}})
     record = client.call("network.get_record", network)
     assert (record["name_label"], record["MTU"], record["managed"]) == ("row", "1500", True)
     client.call("network.destroy", network)

@@ -103,7 +103,7 @@ def test_types_as_json_has_them(client, vm):
 
     client.call("VM.set_tags", vm, ["a", "\u00e9"])
     client.call("VM.set_other_config", vm, {"k": 'q"'})
-    client.call("VM.set_user_version", vm, 12345678901234)
+    client.call("VM.set_user_version", vm, "12345678901234")
     assert get("user_version") == "12345678901234"
     assert get("is_a_template") == "false"
     assert get("snapshot_time") == '"19700101T00:00:00Z"'

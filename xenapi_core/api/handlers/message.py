@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from xenapi_core.api.query import compile_filter
 from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.engine.messages import post
 from xenapi_core.errors import E
 from xenapi_core.model.types import DATETIME, Mismatch
 from xenapi_core.store.api import Txn, Version
@@ -16,14 +17,17 @@ CLASSES = {"Host": "host", "Pool": "pool"}
 
 @handles("message.create")
 def create(call: CallContext, name: str, priority: int, cls: str, obj_uuid: str, body: str) -> str:
-    """A message about the object of that class and uuid. UUID_INVALID [class, uuid]."""
+    """A message about the object of that class and uuid. UUID_INVALID [class, uuid].
+
+    When there are as many messages as are kept, the oldest goes: a client that writes many cannot fill the pool.
+    """
     target = CLASSES.get(cls, cls)
     if target in call.services.schema.classes and call.store.by_uuid(target, obj_uuid) is None:
         raise E.UUID_INVALID(target, obj_uuid)
-    return call.create(
-        "message",
-        {"name": name, "priority": priority, "cls": cls, "obj_uuid": obj_uuid, "timestamp": call.now, "body": body},
-    )
+    txn = call.store.begin()
+    ref = post(call.world, txn, name, priority, cls, obj_uuid, body)
+    call.store.commit(txn)
+    return ref
 
 
 @handles("message.destroy")
