@@ -35,7 +35,7 @@ TRANSITIONS = {
     "checkpoint":     (None, None, 12),
 }
 
-# RequestedState values that a machine may be asked for again once it is there; DSP1057's table forbids it for the others.
+# RequestedState values that a machine may be asked for again once it is there; DSP1057's table forbids it for others.
 REPEATABLE = {2: "Running", 3: "Halted"}
 
 # Values of RequestedState that exist (CIM_EnabledLogicalElement) but have no meaning for a virtual machine.
@@ -119,9 +119,9 @@ def identifying_descriptions(vm: Subject) -> tuple[str, ...]:
 async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
     """CIM_EnabledLogicalElement.RequestStateChange (DSP1057 clause 8): start the operation that leads there.
 
-    4096 and the job of its task; 0 if it runs or is off already and was asked to; 1 for states no machine has, 5 for values that
-    are none; 4097 if the present state forbids it; 4098 if a timeout was asked for; 4099 if an operation in progress
-    does.
+    4096 and the job of its task; 0 if it runs or is off already and was asked to; 1 for states no machine has, 5 for
+    values that are none; 4097 if the present state forbids it; 4098 if a timeout was asked for; 4099 if an operation in
+    progress does.
     """
     if requested_state in NEVER_SUPPORTED:
         return Result(jobs.NOT_SUPPORTED)

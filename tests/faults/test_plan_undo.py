@@ -189,7 +189,8 @@ async def vdi_introduce(pool: SimPool) -> Arguments:
     vdi = pool.add_vdi()
     location = (await pool.engine.storages[pool.sr].volume(pool.store.get(vdi)["uuid"])).location
     await pool.call("VDI.forget", vdi)
-    return ("", "back", "", pool.sr, "user", False, False, {}, location, {}, {}, True, 0, 0, NULL_REF, False, 0, NULL_REF)
+    optional = ({}, {}, True, 0, 0, NULL_REF, False, 0, NULL_REF)
+    return ("", "back", "", pool.sr, "user", False, False, {}, location, *optional)
 
 
 @scenario("VDI.pool_migrate")

@@ -102,14 +102,16 @@ class Demo:
     def _add(self, cls: Class) -> None:
         """A record of a class that nothing here makes, such as hardware: it points at what there is.
 
-        Two of its fields point at two objects, if there are two: nothing carries itself.
+        Only one of its fields points at an object of the same class: nothing carries itself.
         """
         txn = self.store.begin()
         values: dict[str, Any] = {}
-        unused = {name: iter(tuple(self.store.all(name))) for name, other in SCHEMA.classes.items() if other.has_records}
+        seen: set[str] = set()
         for field in cls.fields:
-            if field.stored and isinstance(field.type, RefType) and field.type.cls in unused:
-                values[field.name] = next(unused[field.type.cls], NULL_REF)
+            if field.stored and isinstance(field.type, RefType) and field.type.cls in SCHEMA.classes:
+                other = field.type.cls
+                values[field.name] = NULL_REF if other in seen else next(iter(self.store.all(other)), NULL_REF)
+                seen.add(other)
         txn.create(cls.name, self.ids.ref(), {"uuid": self.ids.uuid(), **values})
         self.store.commit(txn)
 

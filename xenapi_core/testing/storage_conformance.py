@@ -252,9 +252,8 @@ async def a_copy_tells_its_progress(trial: Trial) -> None:
     assert copied.virtual_size == (await trial.do(storage.volume(source))).virtual_size
     assert trial.told == sorted(trial.told)
     assert trial.told[-1] == 1.0
-    await trial.refuses(
-        "not_found", storage.copy(trial.bench.uuid(), trial.bench.uuid(), repository, trial.told.append)
-    )
+    unknown = trial.bench.uuid()
+    await trial.refuses("not_found", storage.copy(trial.bench.uuid(), unknown, repository, trial.told.append))
 
 
 async def a_cancelled_copy_leaves_nothing(trial: Trial) -> None:
@@ -263,7 +262,7 @@ async def a_cancelled_copy_leaves_nothing(trial: Trial) -> None:
     repository, storage, _ = await trial.repository()
     source, uuid = await trial.volume(storage), trial.bench.uuid()
     copying = asyncio.ensure_future(storage.copy(uuid, source, repository, trial.told.append))
-    await asyncio.sleep(0)
+    await asyncio.wait({copying}, timeout=0)  # one turn of the loop: it has begun
     copying.cancel()
     await asyncio.gather(copying, return_exceptions=True)
     assert await trial.listed(storage) in ({source}, {source, uuid})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import pywbem
+from waiting import wait_until
 
 DONE, NOT_SUPPORTED, INVALID, JOB, TRANSITION, NO_TIMEOUT, BUSY = 0, 1, 5, 4096, 4097, 4098, 4099
 
@@ -44,15 +44,6 @@ IN_TRANSITION = [
 # fmt: on
 STATES = tuple(AT_REST)
 REQUESTS = tuple(TABLE)
-
-
-def wait_until(what: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """The first true value of `what()`; fails when there is none for `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (value := what()):
-        assert time.monotonic() < deadline, f"still {value!r} after {seconds} s"
-        time.sleep(0.01)
-    return value
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +148,7 @@ def test_a_machine_in_transition_shows_where_it_goes_and_is_busy(
     ],
     ids=["interval of zero", "ten seconds", "point in time"],
 )
-def test_a_timeout_cannot_be_asked_for(
-    wbem: pywbem.WBEMConnection, machine: Any, timeout: str, expected: int
-) -> None:
+def test_a_timeout_cannot_be_asked_for(wbem: pywbem.WBEMConnection, machine: Any, timeout: str, expected: int) -> None:
     _, path = machine("Halted")
     value, _ = wbem.InvokeMethod(
         "RequestStateChange", path, RequestedState=pywbem.Uint16(3), TimeoutPeriod=pywbem.CIMDateTime(timeout)

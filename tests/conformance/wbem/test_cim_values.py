@@ -235,9 +235,7 @@ def test_processors_and_memory_of_each_machine_agree_with_its_metrics(wbem: pywb
         assert memory[vm["uuid"]]["ConsumableBlocks"] == int(metrics["memory_actual"]) // 4096
 
 
-def test_the_host_of_each_machine_is_where_it_is_resident(
-    wbem: pywbem.WBEMConnection, xenapi: Any, pool: Pool
-) -> None:
+def test_the_host_of_each_machine_is_where_it_is_resident(wbem: pywbem.WBEMConnection, xenapi: Any, pool: Pool) -> None:
     master = xenapi.pool.get_master(xenapi.pool.get_all()[0])
     hosted: dict[str, set[str]] = {}
     for vm in pool.machines():

@@ -23,7 +23,11 @@ def keys(path: pywbem.CIMInstanceName) -> tuple[str, ...]:
     """What makes two paths the same instance; root/interop is another name of interop."""
     bindings = sorted((name.lower(), str(value)) for name, value in path.keybindings.items())
     namespace = path.namespace.lower()
-    return ("interop" if namespace == "root/interop" else namespace, path.classname.lower(), *itertools.chain(*bindings))
+    return (
+        "interop" if namespace == "root/interop" else namespace,
+        path.classname.lower(),
+        *itertools.chain(*bindings),
+    )
 
 
 def tops(wbem: pywbem.WBEMConnection, namespace: str) -> list[str]:

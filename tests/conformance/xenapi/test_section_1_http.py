@@ -147,7 +147,12 @@ def test_pages_take_a_session_or_basic_credentials(client, how):
 
 @pytest.mark.parametrize(
     ("query", "header"),
-    [("", ""), ("?session_id=OpaqueRef:no", ""), ("", "Cookie: session_id=OpaqueRef:no\r\n"), ("", basic("root", "no"))],
+    [
+        ("", ""),
+        ("?session_id=OpaqueRef:no", ""),
+        ("", "Cookie: session_id=OpaqueRef:no\r\n"),
+        ("", basic("root", "no")),
+    ],
     ids=["nothing", "bad query", "bad cookie", "bad password"],
 )
 def test_pages_without_credentials_are_a_challenge(client, query, header):

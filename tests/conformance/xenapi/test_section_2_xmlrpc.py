@@ -84,7 +84,13 @@ def test_float(client, sent, read):
     client.call("task.destroy", task)
 
 
-TIMES = ["20260102T03:04:05Z", "2026-01-02T03:04:05Z", "20260102T03:04:05", "20260102T05:04:05+02:00", "20260102T02:34:05-00:30"]
+TIMES = [
+    "20260102T03:04:05Z",
+    "2026-01-02T03:04:05Z",
+    "20260102T03:04:05",
+    "20260102T05:04:05+02:00",
+    "20260102T02:34:05-00:30",
+]
 
 
 @pytest.mark.parametrize("moment", TIMES)
@@ -124,7 +130,9 @@ def test_counts_of_events_are_i4(client):
 def test_an_unset_option_is_absent_from_a_record(client, vm):
     reply = client.raw("VM.get_record", text(vm))
     assert b"<nil/>" not in reply
-    assert reply.startswith(success("<value>@</value>").partition(b"<value>@")[0] + b"<value><struct><member><name>uuid</name>")
+    assert reply.startswith(
+        success("<value>@</value>").partition(b"<value>@")[0] + b"<value><struct><member><name>uuid</name>"
+    )
 
 
 def test_records_ignore_unknown_keys_and_fill_in_defaults(client):

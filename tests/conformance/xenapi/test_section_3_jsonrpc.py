@@ -46,7 +46,10 @@ def test_failure_in_both_versions(client):
 @pytest.mark.parametrize("params", ["", ',"params":null', ',"params":[]'])
 def test_params_may_be_absent_in_version_2(client, params):
     reply = ask(client, f'{{"jsonrpc":"2.0","method":"no.such"{params},"id":3}}')
-    assert reply.body == b'{"jsonrpc":"2.0","error":{"code":1,"message":"MESSAGE_METHOD_UNKNOWN","data":["no.such"]},"id":3}'
+    assert (
+        reply.body
+        == b'{"jsonrpc":"2.0","error":{"code":1,"message":"MESSAGE_METHOD_UNKNOWN","data":["no.such"]},"id":3}'
+    )
 
 
 def test_one_object_is_one_parameter_in_version_2(client):

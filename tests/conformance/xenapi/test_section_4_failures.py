@@ -68,13 +68,21 @@ def test_failure(client, vm, method, params, words):
 
 
 def test_no_match_by_name_is_an_empty_set(client):
-    assert client.raw("VM.get_by_name_label", text("no such name")) == success("<value><array><data></data></array></value>")
+    assert client.raw("VM.get_by_name_label", text("no such name")) == success(
+        "<value><array><data></data></array></value>"
+    )
 
 
 def test_a_key_that_exists_is_a_duplicate_and_a_missing_one_is_no_failure(client, vm):
     client.call("VM.set_other_config", vm, {})
     assert client.call("VM.add_to_other_config", vm, "k", "1") == ""
-    assert client.refusal("VM.add_to_other_config", vm, "k", "2") == ["MAP_DUPLICATE_KEY", "VM", "other_config", vm, "k"]
+    assert client.refusal("VM.add_to_other_config", vm, "k", "2") == [
+        "MAP_DUPLICATE_KEY",
+        "VM",
+        "other_config",
+        vm,
+        "k",
+    ]
     assert client.call("VM.get_other_config", vm) == {"k": "1"}
     assert client.call("VM.remove_from_other_config", vm, "k") == ""
     assert client.call("VM.remove_from_other_config", vm, "k") == ""

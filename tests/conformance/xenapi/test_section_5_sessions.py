@@ -28,7 +28,9 @@ def test_login_takes_no_fewer(client, params):
     assert client.send(LOGIN, *params) == ("Failure", words)
 
 
-@pytest.mark.parametrize(("user", "password"), [("root", "wrong"), ("nobody", "xencim"), ("root", ""), ("", ""), ("Root", "xencim")])
+@pytest.mark.parametrize(
+    ("user", "password"), [("root", "wrong"), ("nobody", "xencim"), ("root", ""), ("", ""), ("Root", "xencim")]
+)
 def test_wrong_credentials_name_the_user(client, user, password):
     status, words = client.send(LOGIN, user, password)
     assert (status, words[:2], len(words)) == ("Failure", ["SESSION_AUTHENTICATION_FAILED", user], 3)
@@ -91,7 +93,9 @@ def test_the_uuid_of_a_session_does_not_stand_for_it(client):
         assert client.send("VM.get_all", guess) == ("Failure", ["SESSION_INVALID", guess])
 
 
-@pytest.mark.parametrize("spelling", [str.upper, str.lower, lambda ref: ref + " ", lambda ref: ref[len("OpaqueRef:") :]])
+@pytest.mark.parametrize(
+    "spelling", [str.upper, str.lower, lambda ref: ref + " ", lambda ref: ref[len("OpaqueRef:") :]]
+)
 def test_a_session_is_spelled_exactly(client, spelling):
     guess = spelling(client.session)
     assert client.send("VM.get_all", guess) == ("Failure", ["SESSION_INVALID", guess])

@@ -109,7 +109,10 @@ def test_members_of_sets_are_added_once_and_removed_quietly(client, vm):
 
 
 def test_setters_have_no_async_form_and_read_only_fields_no_setter(client, vm):
-    assert client.refusal("Async.VM.set_name_label", vm, "x") == ["Fault", "No async mode for this operation (rpc: VM.set_name_label)"]
+    assert client.refusal("Async.VM.set_name_label", vm, "x") == [
+        "Fault",
+        "No async mode for this operation (rpc: VM.set_name_label)",
+    ]
     for name in ("VM.set_uuid", "VM.set_power_state", "VM.add_to_name_label", "VM.remove_from_tags"):
         assert client.refusal(name, vm, "x") == ["MESSAGE_METHOD_UNKNOWN", name]
 

@@ -141,7 +141,9 @@ def test_inject_is_a_barrier(client, vm, token):
         assert (event["operation"], event["ref"]) == ("mod", vm)
 
 
-@pytest.mark.parametrize(("cls", "ref"), [("host", None), ("VM", "OpaqueRef:x"), ("VM", "OpaqueRef:NULL"), ("nope", None)])
+@pytest.mark.parametrize(
+    ("cls", "ref"), [("host", None), ("VM", "OpaqueRef:x"), ("VM", "OpaqueRef:NULL"), ("nope", None)]
+)
 def test_inject_wants_an_object_of_the_class(client, vm, cls, ref):
     assert client.refusal("event.inject", cls, ref or vm) == ["HANDLE_INVALID", cls, ref or vm]
 

@@ -74,11 +74,16 @@ def destroy(call: CallContext, ref: str) -> Any:
 
 @handles("task.set_status")
 def set_status(call: CallContext, ref: str, status: str) -> None:
+    """End a pending task; one that was destroyed meanwhile goes now (engine/tasks.py, rule 3)."""
     task = _mine(call, ref)
     if task.values["status"] in ENDED:
         return
-    ending = {"finished": call.now, "progress": 1.0} if status in ENDED else {}
-    call.update(ref, status=status, **ending)
+    if status not in ENDED:
+        call.update(ref, status=status)
+    elif "destroy" in task.values["current_operations"].values():
+        call.commit(lambda txn: txn.delete(ref))
+    else:
+        call.update(ref, status=status, finished=call.now, progress=1.0, current_operations={})
 
 
 @handles("task.set_progress")

@@ -43,9 +43,10 @@ class SimBackend:
         self._format("create")
         self._complete(config)
         await self.world.clock.sleep(SECONDS_PER_CALL)
-        here = [other for other in self._made() if self._seen_from(other, host)]
-        if any(other.uuid == uuid for other in self._made()):
+        made = [other for other in self.world.repositories.values() if other.exists]
+        if any(other.uuid == uuid for other in made):
             raise DriverError("exists", f"repository {uuid} exists")
+        here = [other for other in made if self._seen_from(other, host)]
         for key in _EXCLUSIVE:
             if key in config and any(other.place.get(key) == config[key] for other in here):
                 raise DriverError("in_use", f"{key} {config[key]} holds a repository already")

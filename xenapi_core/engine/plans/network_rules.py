@@ -84,7 +84,13 @@ def above(store: Store, pif: str) -> list[Version]:
 
 def carries(store: Store, lower: str, pif: str) -> bool:
     """Whether `pif` is the interface `lower`, or gets its frames from it, directly or through others."""
-    return lower == pif or any(carries(store, upper.ref, pif) for upper in above(store, lower))
+    seen, left = {lower}, [lower]
+    while left:
+        for upper in above(store, left.pop()):
+            if upper.ref not in seen:
+                seen.add(upper.ref)
+                left.append(upper.ref)
+    return pif in seen
 
 
 def pifs_of(store: Store, network: str, host: str) -> list[Version]:
