@@ -33,7 +33,8 @@ def failure(*description: str) -> bytes:
 def document(method: str, *values: str) -> bytes:
     """A call whose parameters are given as <value> elements."""
     params = "".join(f"<param>{value}</param>" for value in values)
-    return f'<?xml version="1.0"?><methodCall><methodName>{method}</methodName><params>{params}</params></methodCall>'.encode()
+    call = f"<methodCall><methodName>{method}</methodName><params>{params}</params></methodCall>"
+    return b'<?xml version="1.0"?>' + call.encode()
 
 
 class Client:

@@ -4,7 +4,8 @@ Theory of operation
 1. All markup that depends on the class alone is made once, when a class is first written. Writing an instance is then
    one dictionary look-up and three list entries for each property.
 2. Names are written as the schema spells them; `values` has the same spelling.
-3. A NULL property is an element with an end tag: wbemcli does not accept the self-closing form.
+3. A NULL property is an element with an end tag: wbemcli does not accept the self-closing form. A NULL array does not
+   say that it is of embedded objects: wbemcli knows that attribute for single values only, and nothing is embedded.
 4. An Encoder holds no request: it may be shared by all requests that see the same graph.
 """
 
@@ -81,7 +82,8 @@ class Encoder:
     def _row(self, prop: Property, class_origin: bool) -> Row:
         origin = f' CLASSORIGIN="{prop.origin}"' if class_origin else ""
         tag, opened = _property_tag(prop.name, prop.type, prop.array, prop.embedded, origin)
-        null, closed = f"{opened}</{tag}>", f"</{tag}>"
+        _, empty = _property_tag(prop.name, prop.type, prop.array, "" if prop.array else prop.embedded, origin)
+        null, closed = f"{empty}</{tag}>", f"</{tag}>"
         write = self.value_writer(prop.type, prop.array)
         return (prop.name.lower(), prop.name, opened, closed, null, write)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -116,6 +117,18 @@ def test_preloaded_machines_keep_their_domid_and_new_ones_get_others() -> None:
             assert (old.domid, old.start_time, old.power_state) == (7, 42, PowerState.PAUSED)
             new = await drive(made.clock, made.hypervisor.create(machine(made), False, lambda fraction: None))
             assert new.domid == 8
+
+    asyncio.run(scene())
+
+
+def test_a_machine_that_ran_before_is_adopted_whatever_its_memory_settings_say_now() -> None:
+    async def scene() -> None:
+        async with bench(VirtualClock()) as made:
+            spec = replace(machine(made), memory_static_max=1 << 50)
+            assert made.hypervisor.preload(spec).power_state is PowerState.RUNNING
+            with pytest.raises(DriverError) as failure:
+                made.hypervisor.preload(spec)
+            assert failure.value.kind == "exists"
 
     asyncio.run(scene())
 

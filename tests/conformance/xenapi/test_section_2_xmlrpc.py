@@ -176,7 +176,8 @@ NO_CALLS = {
     % b"<params><param><value><struct><member><value/><name>a</name></member></struct></value></param></params>",
     "document type": b"<!DOCTYPE x><methodCall><methodName>VM.get_all</methodName><params/></methodCall>",
     "entities": b'<!DOCTYPE x [<!ENTITY a "b">]><methodCall><methodName>&a;</methodName><params/></methodCall>',
-    "too deep": CALL % (b"<params><param>" + b"<value><array><data>" * 200 + b"</data></array></value>" * 200 + b"</param></params>"),
+    "too deep": CALL
+    % b"".join((b"<params><param>", b"<value><array><data>" * 200, b"</data></array></value>" * 200, b"</param></params>")),
     "JSON": b'{"method":"VM.get_all","params":[],"id":1}',
 }  # fmt: skip
 

@@ -13,7 +13,13 @@ def text(words: str) -> str:
 
 SESSION, VM = text("$session"), text("$vm")
 NO_ASYNC = "No async mode for this operation (rpc: {})"
+LOGIN = "session.login_with_password"
 INVALID = ("SESSION_INVALID", "no")
+
+
+def expected(kind: str) -> tuple[str, str]:
+    return "INTERNAL_ERROR", f"Failure(&quot;Expected {kind}, got 'S(x)'&quot;)"
+
 
 # method, parameters, ErrorDescription
 ROWS = [
@@ -37,12 +43,12 @@ ROWS = [
     ("VM.snapshot_with_quiesce", [text("no")], INVALID),
     ("Async.VM.get_all", [SESSION], ("Fault", NO_ASYNC.format("VM.get_all"))),
     ("Async.VM.get_uuid", [SESSION, VM], ("Fault", NO_ASYNC.format("VM.get_uuid"))),
-    ("Async.session.login_with_password", [text("a"), text("b")], ("Fault", NO_ASYNC.format("session.login_with_password"))),
+    (f"Async.{LOGIN}", [text("a"), text("b")], ("Fault", NO_ASYNC.format(LOGIN))),
     ("Async.event.next", [SESSION], ("Fault", NO_ASYNC.format("event.next"))),
-    ("VM.set_is_default_template", [SESSION, VM, text("x")], ("INTERNAL_ERROR", "Failure(&quot;Expected bool, got 'S(x)'&quot;)")),
-    ("VM.set_actions_after_crash", [SESSION, VM, text("x")], ("INTERNAL_ERROR", "Failure(&quot;Expected enum on_crash_behaviour, got 'S(x)'&quot;)")),
+    ("VM.set_is_default_template", [SESSION, VM, text("x")], expected("bool")),
+    ("VM.set_actions_after_crash", [SESSION, VM, text("x")], expected("enum on_crash_behaviour")),
     ("VM.set_ha_restart_priority", [SESSION, VM, text("x")], ("INVALID_VALUE", "ha_restart_priority", "x")),
-    ("VM.create", [SESSION, text("x")], ("INTERNAL_ERROR", "Failure(&quot;Expected VM record, got 'S(x)'&quot;)")),
+    ("VM.create", [SESSION, text("x")], expected("VM record")),
     ("VM.get_all", [text("no")], INVALID),
     ("VM.get_all", [text("")], ("SESSION_INVALID", "")),
     ("VM.get_all", [VM], ("SESSION_INVALID", "$vm")),

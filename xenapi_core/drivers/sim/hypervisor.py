@@ -129,11 +129,12 @@ class SimHypervisor:
         guest: GuestState | None = None,
         agent: bool = True,
     ) -> DomainState:
-        """Adopt a machine that was running before the simulator started. exists, no_memory.
+        """Adopt a machine that was running before the simulator started. exists.
 
+        Its memory is not asked about: it has it already, whatever its settings say by now.
         `agent`: its tools have reported, `guest` or something believable.
         """
-        self._check_new(spec)
+        self._check_unknown(spec)
         if domid is None:
             domid = self._next_domid
         self._next_domid = max(self._next_domid, domid + 1)
@@ -420,12 +421,15 @@ class SimHypervisor:
 
     # Building.
 
-    def _check_new(self, spec: DomainSpec) -> None:
+    def _check_unknown(self, spec: DomainSpec) -> None:
         known = spec.uuid in self.world.machines or any(
             spec.uuid in host._building for host in self.world.hosts.values()
         )
         if known:
             raise DriverError("exists", f"machine {spec.uuid} exists")
+
+    def _check_new(self, spec: DomainSpec) -> None:
+        self._check_unknown(spec)
         self._check_memory(spec.memory_static_max)
 
     def _check_memory(self, needed: int) -> None:
