@@ -28,6 +28,7 @@ TASK_OWNERS = {
     "xenapi_core/testing/hypervisor_conformance.py:a_cancelled_create_leaves_nothing": "cancelled in the next lines",
     "xenapi_core/testing/hypervisor_conformance.py:a_cancelled_migration_moves_nothing": "cancelled in the next lines",
     "xenapi_core/testing/hypervisor_conformance.py:a_migrating_guest_never_stands_still": "gathered in the next lines",
+    "xenapi_core/testing/storage_conformance.py:a_cancelled_copy_leaves_nothing": "cancelled in the next lines",
     "xenapi_core/drivers/sim/hypervisor.py:_wait_for_agent": "the simulated world keeps guest tasks until close()",
     "xenapi_core/drivers/sim/hypervisor.py:_come_up_later": "the simulated world keeps booting hosts until close()",
 }

@@ -215,11 +215,7 @@ def _vdi_error(reader: Reader, vdi: Any, operation: str, far: bool) -> ApiError 
         return E.SR_OPERATION_NOT_SUPPORTED(vdi["SR"])
     if operation in ("snapshot", "copy") and vdi["on_boot"] == "reset":
         return E.VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION()
-    if (
-        far
-        and operation in _NEEDS_ATTACHED
-        and not sr_attached(reader, vdi["SR"])
-    ):
+    if far and operation in _NEEDS_ATTACHED and not sr_attached(reader, vdi["SR"]):
         return E.SR_HAS_NO_PBDS(vdi["SR"])
     return None
 

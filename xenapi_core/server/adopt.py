@@ -31,7 +31,10 @@ def adopt_pool(store: Store, engine: Engine, world: SimWorld) -> None:
         repository = world.add_storage(sr["uuid"], sr["physical_size"], sr["type"])
         for pbd in map(store.get, store.related(sr.ref, "PBDs")):
             host = store.find(pbd["host"])
-            if pbd["currently_attached"] and host is not None:
+            repository.place = dict(pbd["device_config"])
+            if host is not None and not sr["shared"] and (pbd["currently_attached"] or not repository.home):
+                repository.home = host["uuid"]
+            if host is not None and pbd["currently_attached"]:
                 repository.connect(host["uuid"], pbd["device_config"])
         for ref in store.related(sr.ref, "VDIs"):
             vdi = store.get(ref)

@@ -73,7 +73,7 @@ VBD_ROWS = {
 
 
 @pytest.mark.parametrize("case", VBD_ROWS)
-def test_vbd_create(client, site, case):
+def test_vbd_create_refuses_what_cannot_be(client, site, case):
     changes, words = VBD_ROWS[case]
 
     def filled(value):
@@ -94,6 +94,13 @@ def test_vbd_devices_have_several_names(client, site, clash):
     assert client.call("VBD.get_device", made) == ""
     client.call("VBD.destroy", made)
     assert "1" in client.call("VM.get_allowed_VBD_devices", site["vm"])
+
+
+def test_vbd_mode_is_set_on_halted_vms_only(client, site):
+    made = client.call("VBD.create", vbd(site, VM=site["running"]))
+    words = ["VM_BAD_POWER_STATE", site["running"], "halted", "running"]
+    assert client.refusal("VBD.set_mode", made, "RO") == words
+    client.call("VBD.destroy", made)
 
 
 def test_vbd_plug_wants_a_running_vm(client, site):
@@ -161,7 +168,7 @@ VIF_ROWS = {
 
 
 @pytest.mark.parametrize("case", VIF_ROWS)
-def test_vif_create(client, site, case):
+def test_vif_create_refuses_what_cannot_be(client, site, case):
     changes, words = VIF_ROWS[case]
     assert client.refusal("VIF.create", vif(site, device="5") | changes) == words
 

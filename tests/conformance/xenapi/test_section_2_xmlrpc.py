@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 from server_client import post
 from xenapi_rows import HEAD, TAIL, document, failure, success
@@ -62,7 +64,7 @@ TYPES = [
 
 
 @pytest.mark.parametrize(("field", "sent", "reply", "read"), TYPES, ids=[f"{f} {s}" for f, s, _, _ in TYPES])
-def test_type(client, vm, field, sent, reply, read):
+def test_each_type_is_taken_and_sent_as_declared(client, vm, field, sent, reply, read):
     assert client.raw(f"VM.set_{field}", text(vm), sent) == reply
     if read is not None:
         assert client.raw(f"VM.get_{field}", text(vm)) == success(read)
@@ -77,7 +79,7 @@ FLOATS = [
 
 
 @pytest.mark.parametrize(("sent", "read"), FLOATS)
-def test_float(client, sent, read):
+def test_floats_are_doubles_of_sixteen_digits(client, sent, read):
     task = client.call("task.create", "float", "")
     assert client.raw("task.set_progress", text(task), sent) == VOID
     assert client.raw("task.get_progress", text(task)) == success(f"<value><double>{read}</double></value>")
@@ -95,13 +97,28 @@ TIMES = [
 
 @pytest.mark.parametrize("moment", TIMES)
 @pytest.mark.parametrize("kind", ["<value>{}</value>", "<value><dateTime.iso8601>{}</dateTime.iso8601></value>"])
-def test_datetime(client, moment, kind):
+def test_datetimes_are_taken_in_every_spelling(client, moment, kind):
     uuid = client.call("pool.get_record", client.call("pool.get_all")[0])["uuid"]
     about = client.call("message.create", "ROW", 5, "Pool", uuid, "body")
     when = client.raw("message.get_since", kind.format("99990101T00:00:00Z"))
     assert when == success("<value><struct></struct></value>")
     since = client.raw("message.get_since", kind.format(moment))
     assert about.encode() in since
+    client.call("message.destroy", about)
+
+
+@pytest.mark.parametrize(("zone", "minutes"), [("", 0), ("Z", 0), ("+02:00", 120), ("-00:30", -30), ("+1400", 840)])
+def test_the_zone_of_a_datetime_counts(client, zone, minutes):
+    uuid = client.call("pool.get_uuid", client.call("pool.get_all")[0])
+    about = client.call("message.create", "ROW", 5, "Pool", uuid, "body")
+    written = datetime.strptime(str(client.call("message.get_record", about)["timestamp"]), "%Y%m%dT%H:%M:%SZ")
+
+    def since(seconds: int) -> bytes:
+        local = written + timedelta(minutes=minutes, seconds=seconds)
+        return client.raw("message.get_since", text(f"{local:%Y-%m-%dT%H:%M:%S}{zone}"))
+
+    assert about.encode() in since(-1)
+    assert about.encode() not in since(1)
     client.call("message.destroy", about)
 
 
@@ -156,6 +173,7 @@ def test_invalid_utf8_is_a_value_that_is_refused(client, vm):
 
 
 CALL = b"<methodCall><methodName>VM.get_all</methodName>%s</methodCall>"
+DEEP = b"<value><array><data>" * 200 + b"</data></array></value>" * 200
 NO_CALLS = {
     "empty": b"",
     "spaces": b"  ",
@@ -176,8 +194,7 @@ NO_CALLS = {
     % b"<params><param><value><struct><member><value/><name>a</name></member></struct></value></param></params>",
     "document type": b"<!DOCTYPE x><methodCall><methodName>VM.get_all</methodName><params/></methodCall>",
     "entities": b'<!DOCTYPE x [<!ENTITY a "b">]><methodCall><methodName>&a;</methodName><params/></methodCall>',
-    "too deep": CALL
-    % b"".join((b"<params><param>", b"<value><array><data>" * 200, b"</data></array></value>" * 200, b"</param></params>")),
+    "too deep": CALL % (b"<params><param>%b</param></params>" % DEEP),
     "JSON": b'{"method":"VM.get_all","params":[],"id":1}',
 }  # fmt: skip
 

@@ -65,7 +65,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("method", "params", "words"), ROWS, ids=[f"{m} {' '.join(p)}" for m, p, _ in ROWS])
-def test_failure(client, vm, method, params, words):
+def test_a_wrong_call_is_told_what_is_wrong(client, vm, method, params, words):
     def filled(template: str) -> str:
         return template.replace("$session", client.session).replace("$vm", vm)
 

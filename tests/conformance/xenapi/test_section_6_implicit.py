@@ -58,7 +58,7 @@ FILTERS = [
 
 
 @pytest.mark.parametrize(("expression", "is_true"), FILTERS, ids=[e for e, _ in FILTERS])
-def test_filter(client, vms, expression, is_true):
+def test_a_filter_finds_the_records_it_is_true_of(client, vms, expression, is_true):
     expected = {ref for ref, record in vms.items() if is_true(record)}
     found = client.call("VM.get_all_records_where", expression)
     assert set(found) == expected

@@ -48,7 +48,7 @@ def test_counts_are_of_all_tables(client):
     assert all(name == name.lower() and type(count) is int for name, count in counts.items())
 
 
-def test_one_object(client, vm):
+def test_one_object_is_told_of_alone(client, vm):
     found = batch(client, [f"vM/{vm}"], "")
     assert [event["ref"] for event in found["events"]] == [vm]
     client.call("event.inject", "VM", client.call("VM.get_all")[0])

@@ -110,7 +110,7 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_allowed_operations(client, machine, state):
+def test_each_state_allows_its_operations(client, machine, state):
     client.to_state(machine, state)
     assert sorted(client.call("VM.get_allowed_operations", machine)) == sorted(ALLOWED[state].split())
 

@@ -15,6 +15,7 @@ from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
 from xenapi_core.store.api import Version
 
 ANSWER_WITHIN: Final = 60.0  # seconds of real time a back end has to answer
+HIGHEST: Final = float(1 << 63)  # of a counter that only grows; infinity has no form on the wire
 
 
 @handles("SR.get_supported_types")
@@ -148,7 +149,7 @@ async def get_data_sources(call: CallContext, ref: str) -> tuple[dict[str, Any],
     return tuple(
         {
             "name_label": name, "name_description": text, "enabled": False, "standard": True, "units": units,
-            "min": 0.0, "max": float("inf"), "value": value,
+            "min": 0.0, "max": HIGHEST, "value": value,
         }
         for name, (value, units, text) in measured.items()
     )  # fmt: skip
