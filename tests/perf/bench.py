@@ -215,9 +215,7 @@ def enumerate_instances(server: ServerProcess, seconds: float) -> None:
     mock_per_thousand = mock["cpu"] * 1e6 / mock["instances"]
     print(f"  {mock['instances']} instances")
     show("xencim, warm, over HTTP", ours)
-    print(
-        f"  {'pywbem_mock, in process':44} {1 / mock['seconds']:10.1f} /s {mock['cpu'] * 1e6:25.0f} us CPU each"
-    )
+    print(f"  {'pywbem_mock, in process':44} {1 / mock['seconds']:10.1f} /s {mock['cpu'] * 1e6:25.0f} us CPU each")
     print(f"  server CPU per 1,000 instances {per_thousand:.2f} ms (aim <= 5); pywbem_mock {mock_per_thousand:.0f} ms")
     print(f"  ratio {mock_per_thousand / per_thousand:.0f}")
 
