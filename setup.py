@@ -34,6 +34,7 @@ setup(
         "test": [
             "h11>=0.14",
             "hypothesis>=6.98",
+            "lxml-stubs>=0.5",
             "mypy>=1.8",
             "pytest>=8.0",
             "ruff>=0.4",
