@@ -27,6 +27,7 @@ from xenapi_core.model.types import (
     format_datetime,
 )
 from xenapi_core.wire.api import Call, WireError
+from xenapi_core.wire.jsonrpc import JsonRpc
 from xenapi_core.wire.limits import Limits, XmlRefusedError, parse_xml
 from xenapi_core.wire.xmlrpc import XmlRpc
 
@@ -337,3 +338,9 @@ def test_damaged_requests_raise_nothing_but_the_two_errors(seed, data):
 def test_random_bytes_raise_nothing_but_wire_errors(body):
     with pytest.raises(WireError):
         CODEC.decode(body)
+
+
+@pytest.mark.parametrize("codec", [XmlRpc(), JsonRpc()])
+def test_a_struct_joined_with_its_reply_is_the_same_reply(codec):
+    call, members = Call("VM.get_all_records", [], 7, "2.0"), [("a&b", codec.integer(1)), ("c", codec.integer(2))]
+    assert codec.success_struct(call, members) == codec.success(call, codec.struct(members))

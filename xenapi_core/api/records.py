@@ -122,9 +122,13 @@ class Records:
         kept = self._kept_reply(codec, call, cls)
         if kept is not None:  # who asked the same at the same time was here before
             return kept
-        reply = codec.success(call, self.all_records(codec, cls))
         key = (codec.name, cls)
-        self._joined.pop(key, None)  # the reply holds the same bytes: do not keep them twice
+        joined = self._joined.pop(key, None)  # the reply holds the same bytes: do not keep them twice
+        if joined is not None and joined[0] == self.store.class_revision(cls):
+            reply = codec.success(call, joined[1])
+        else:
+            records = [(ref, self.fragment(codec, version)) for ref, version in self.store.all(cls).items()]
+            reply = codec.success_struct(call, records)
         self._replies[key] = (self.store.class_revision(cls), call.id, call.version, reply)
         return reply
 

@@ -55,6 +55,9 @@ class Codec(Protocol):
 
     def success(self, call: Call, fragment: bytes) -> bytes: ...
 
+    def success_struct(self, call: Call, members: Iterable[tuple[str, bytes]]) -> bytes:
+        """`success(call, struct(members))`, with one copy less of what may be megabytes."""
+
     def bare(self, call: Call, fragment: bytes) -> bytes:
         """A reply without the Status envelope (system.listMethods)."""
 

@@ -215,6 +215,9 @@ class JsonRpc:
             return b"".join((b'{"jsonrpc":"2.0","result":', fragment, b',"id":', _dumps(call.id), b"}"))
         return b"".join((b'{"result":', fragment, b',"error":null,"id":', _dumps(call.id), b"}"))
 
+    def success_struct(self, call: Call, members: Iterable[tuple[str, bytes]]) -> bytes:
+        return self.success(call, self.struct(members))
+
     def bare(self, call: Call, fragment: bytes) -> bytes:
         """As `success`: JSON-RPC results carry no Status of their own."""
         return self.success(call, fragment)

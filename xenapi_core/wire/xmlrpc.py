@@ -322,6 +322,14 @@ def refuse_invalid_utf8(params: Iterable[Any]) -> None:
             raise E.INVALID_VALUE(INVALID_UTF8, data.decode("utf-8", "replace")) from None
 
 
+def _struct_parts(members: Iterable[tuple[str, bytes]]) -> list[bytes]:
+    parts = [b"<value><struct>"]
+    for name, fragment in members:
+        parts += (b"<member><name>", escape(name).encode("utf-8"), b"</name>", fragment, b"</member>")
+    parts.append(b"</struct></value>")
+    return parts
+
+
 # -- the codec -------------------------------------------------------------------------------------------------------
 
 
@@ -387,11 +395,7 @@ class XmlRpc:
         return b"<value><array><data>" + b"".join(items) + b"</data></array></value>"
 
     def struct(self, members: Iterable[tuple[str, bytes]]) -> bytes:
-        parts = [b"<value><struct>"]
-        for name, fragment in members:
-            parts += (b"<member><name>", escape(name).encode("utf-8"), b"</name>", fragment, b"</member>")
-        parts.append(b"</struct></value>")
-        return b"".join(parts)
+        return b"".join(_struct_parts(members))
 
     def integer(self, value: int) -> bytes:
         return b"<value><i4>%d</i4></value>" % value
@@ -428,6 +432,9 @@ class XmlRpc:
 
     def success(self, call: Call, fragment: bytes) -> bytes:
         return b"".join((_SUCCESS, fragment, _END))
+
+    def success_struct(self, call: Call, members: Iterable[tuple[str, bytes]]) -> bytes:
+        return b"".join((_SUCCESS, *_struct_parts(members), _END))
 
     def bare(self, call: Call, fragment: bytes) -> bytes:
         return b"".join((_HEAD, fragment, _TAIL))
