@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -97,6 +98,24 @@ def test_sigterm_finishes_a_request_in_progress(serve, login):
         assert client.stdout.readline() == "True\n"
         assert client.wait(30) == 0
     assert server.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("call", ["event_from", "event.next"])
+def test_sigterm_answers_a_client_that_waits_for_events(serve, login, call):
+    server = serve()
+    xenapi = login(server)
+    waiting = login(server)
+    token = xenapi.event_from(["VM"], "", 5.0)["token"]
+    waiting.event.register(["VM"])
+    with ThreadPoolExecutor(1) as pool:
+        if call == "event_from":
+            answer = pool.submit(waiting.event_from, ["VM"], token, 3600.0)
+        else:
+            answer = pool.submit(waiting.event.next)
+        assert not wait([answer], timeout=1.0).done  # it is blocked
+        assert server.stop() == 0
+        told = answer.result(20)
+    assert (told["events"] if call == "event_from" else told) == []
 
 
 def test_state_survives_sigterm_and_kill(tmp_path, login):

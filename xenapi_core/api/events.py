@@ -338,7 +338,8 @@ class Events:
             news = self._news(caller, registration, registration.heard)
             if news.changes:
                 return news
-            await self.store.wait(news.revision, None)
+            if not await self.store.wait(news.revision, None):
+                return news  # the server ends: nothing is better than no answer
             await self._pause(caller, self.from_delay)
 
     def _news(self, caller: Caller, registration: Registration, since: int) -> EventList:

@@ -139,7 +139,7 @@ class Server:
                     stack.push_async_callback(app.stop)
                 if app.start is not None:
                     await app.start()
-            endpoints, fingerprint = await self._listen(stack, apps, directory)
+            endpoints, fingerprint = await self._listen(stack, apps, store, directory)
             self._write_ready(stack, endpoints, fingerprint)
             yield Summary(
                 endpoints=endpoints,
@@ -191,7 +191,7 @@ class Server:
         return store
 
     async def _listen(
-        self, stack: contextlib.AsyncExitStack, apps: Mapping[str, App], directory: Path
+        self, stack: contextlib.AsyncExitStack, apps: Mapping[str, App], store: MemoryStore, directory: Path
     ) -> tuple[dict[str, str], str]:
         """Open every listener. Returns URLs (the socket's path too) by the ready file's names, and the fingerprint."""
         config = self.config
@@ -204,7 +204,7 @@ class Server:
         endpoints: dict[str, str] = {}
         fingerprint, context = "", None
         listeners: list[Listener] = []
-        stack.push_async_callback(_drain, listeners)
+        stack.push_async_callback(_drain, listeners, store)
         host = config.bind.strip("[]")
         shown = f"[{host}]" if ":" in host else host
         try:
@@ -242,9 +242,11 @@ class Server:
         stack.callback(path.unlink, missing_ok=True)
 
 
-async def _drain(listeners: list[Listener]) -> None:
-    """Accept no more, and let requests in progress finish."""
-    await asyncio.gather(*(listener.drain(DRAIN_SECONDS) for listener in listeners))
+async def _drain(listeners: list[Listener], store: MemoryStore) -> None:
+    """Accept no more, and let requests in progress finish; those that wait for events are answered at once."""
+    draining = asyncio.gather(*(listener.drain(DRAIN_SECONDS) for listener in listeners))
+    store.wake()
+    await draining
 
 
 async def _sweep(sessions: Sessions, clock: RealClock) -> None:

@@ -124,4 +124,7 @@ class Store(Protocol):
         oldest tombstone kept."""
 
     async def wait(self, since: int, timeout: float | None) -> bool:
-        """True as soon as revision > since; False after `timeout` seconds of the loop's time."""
+        """True as soon as revision > since; False after `timeout` seconds of the loop's time, or when woken."""
+
+    def wake(self) -> None:
+        """End all waits as if their time were up: the server is about to end."""

@@ -179,6 +179,11 @@ class MemoryStore:
             if timer is not None:
                 timer.cancel()
 
+    def wake(self) -> None:
+        """End all waits as if their time were up."""
+        for waiter in tuple(self._waiters):
+            _settle(waiter, False)
+
     # What a transaction asks
 
     def layout(self, cls: str) -> Layout:
