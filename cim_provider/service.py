@@ -52,7 +52,7 @@ def wbem_app(
     """
     if operations is None or invoke is None:
         # Importing the modules is what registers their operations.
-        from cim_provider.operations import associators, extrinsic, intrinsic, pull, schema_ops  # noqa: F401
+        from cim_provider.operations import associators, extrinsic, intrinsic, pull, schema_ops  # noqa: F401 - registers them
 
         operations = OPERATIONS if operations is None else operations
         invoke = extrinsic.invoke if invoke is None else invoke

@@ -40,7 +40,7 @@ class _Collector(BaseRepositoryConnection):
 
     default_namespace = property(_getns, _setns)
 
-    def CreateClass(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802 - pywbem's name
+    def CreateClass(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802 - pywbem calls it - pywbem's name
         self.classes.append(args[0] if args else kwargs["NewClass"])
 
     def SetQualifier(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802 - pywbem's name
