@@ -33,6 +33,9 @@ from cim_provider.schema.graph import (
 )
 
 FORMAT = 1
+
+# Cache entries kept: a checkout with its branches, and the user's own MOF files.
+KEPT = 8
 Qualifiers = dict[str, Qualifier]
 
 
@@ -85,6 +88,15 @@ def _write(entry: File, data: bytes) -> None:
     except BaseException:
         os.unlink(name)
         raise
+    _forget_old(entry.parent)
+
+
+def _forget_old(folder: File) -> None:
+    """Remove all but the KEPT newest entries: each change of a MOF text leaves one behind."""
+    with contextlib.suppress(FileNotFoundError):  # another process forgets them too
+        entries = sorted(folder.glob("mof-*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+        for old in entries[KEPT:]:
+            old.unlink()
 
 
 def graph_of(found: Mapping[str, Any]) -> ClassGraph:

@@ -11,7 +11,7 @@ import pytest
 from cim_kit import graph
 
 from cim_provider.schema import compile as compiling
-from cim_provider.schema.compile import cache_folder, load_graph, mof_root
+from cim_provider.schema.compile import KEPT, cache_folder, load_graph, mof_root
 from cim_provider.schema.mof_text import MofError
 
 QUALIFIERS = mof_root() / "dmtf" / "qualifiers.mof"
@@ -113,6 +113,16 @@ def test_changed_text_makes_a_new_entry(tmp_path):
     found = load(tmp_path, "class A { string Added; };")
     assert "added" in found.classes["a"].properties
     assert len(list((tmp_path / "cache").glob("mof-*.json"))) == 2
+
+
+def test_the_cache_keeps_the_newest_entries_only(tmp_path):
+    cache = tmp_path / "cache"
+    for number in range(KEPT + 3):
+        before = set(cache.glob("*"))
+        load(tmp_path, f"class T_Generation{number} {{ }};", cache=cache)
+        (entry,) = set(cache.glob("*")) - before
+        os.utime(entry, (number, number))
+    assert sorted(file.stat().st_mtime for file in cache.glob("*")) == list(range(3, KEPT + 3))
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"null", b'{"pool": [[1]], "classes": [], "qualifiers": []}'])
