@@ -55,13 +55,28 @@ def start_server(directory: Path, *options: str, demo: bool = True) -> ServerPro
     sockets = Path(tempfile.gettempdir()) / f"xencim-test-{os.getpid()}-{next(_numbers)}"
     command += ["--socket", str(sockets / "xenapi.sock")]
     command += ["--demo"] if demo else []
+    return _started([*command, *options], ready, log)
+
+
+def start_bridge(directory: Path, pool: str, *options: str, password: str = "xencim") -> ServerProcess:
+    """`xencim bridge` on free ports, for the pool at that URL; returns when its ready file is there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    ready, log = directory / "ready.json", directory / "log.txt"
+    ready.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "xenapi_core.cli.main", "bridge", pool, "--ready-file", str(ready)]
+    command += ["--wbem-port", "0", "--wbem-tls-port", "0"]
+    return _started([*command, *options], ready, log, XENCIM_POOL_PASSWORD=password)
+
+
+def _started(command: list[str], ready: Path, log: Path, **environment: str) -> ServerProcess:
+    """The process, once its ready file is there; AssertionError with its output if it ends or takes too long."""
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(
-            [*command, *options],
+            command,
             stdout=out,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "PYTHONWARNINGS": "default"},
+            env={**os.environ, "PYTHONWARNINGS": "default", **environment},
         )
     deadline = time.monotonic() + START_DEADLINE
     while not ready.exists():

@@ -59,12 +59,14 @@ class _Tombstone(NamedTuple):
     cls: str
     created: int
     revision: int
+    uuid: str
 
 
 class MemoryStore:
     """See store.api.Store. `versions` in creation order and `revision` are where a journalled store starts.
 
-    `tombstones` is how many deletions `changes` can look back at.
+    `tombstones` is how many deletions `changes` can look back at. `reuse_refs`: references are not ours (a mirror of
+    another pool), so one may come back; `changes` then tells of the new object only.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class MemoryStore:
         *,
         versions: Iterable[Version] = (),
         revision: int = 0,
+        reuse_refs: bool = False,
     ) -> None:
         self.schema = schema
+        self._reuse_refs = reuse_refs
         self.journal = journal
         self._layouts = layouts(schema)
         self._revision = self._horizon = revision
@@ -191,7 +195,7 @@ class MemoryStore:
 
     def was_used(self, ref: str) -> bool:
         """Whether `ref` names an object, or one whose deletion is still remembered."""
-        return ref in self._head or ref in self._tombstones
+        return ref in self._head or (ref in self._tombstones and not self._reuse_refs)
 
     def pointing(self, cls: str | None, inverse: str) -> Iterator[tuple[Layout, Pointer]]:
         """The reference fields behind an inverse field of `cls` (None: of any class)."""
@@ -353,6 +357,8 @@ class MemoryStore:
     def _add(self, table: Table, version: Version) -> None:
         self._serial += 1
         self._serials[version.ref] = self._serial
+        if self._reuse_refs:
+            self._tombstones.pop(version.ref, None)
         self._put(table, version)
 
     def _put(self, table: Table, version: Version) -> None:
@@ -363,7 +369,7 @@ class MemoryStore:
         version = self._head.pop(ref)
         del self._serials[ref]
         table.remove(ref, revision)
-        self._tombstones[ref] = _Tombstone(version.cls, version.created, revision)
+        self._tombstones[ref] = _Tombstone(version.cls, version.created, revision, version.values.get("uuid", ""))
         while len(self._tombstones) > self._tombstone_limit:
             self._horizon = self._tombstones.popitem(last=False)[1].revision
 
@@ -421,7 +427,7 @@ class MemoryStore:
             if tombstone.revision <= since:
                 return
             if tombstone.created <= since:
-                yield Change("del", tombstone.cls, ref, tombstone.revision, None)
+                yield Change("del", tombstone.cls, ref, tombstone.revision, None, tombstone.uuid)
 
     def _load(self, versions: Iterable[Version], revision: int) -> None:
         """Take over what the journal kept."""

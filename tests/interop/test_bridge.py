@@ -1,0 +1,169 @@
+"""`xencim bridge`: the WBEM face of a pool in another process, with pywbem as the client."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pywbem
+from clients import cs_path, vm_named, wait_until
+from server_process import ServerProcess, start_bridge, start_server
+
+Login = Callable[..., Any]
+Open = Callable[..., pywbem.WBEMConnection]
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    running = start_server(tmp_path_factory.mktemp("pool"), "--speed", "20")
+    yield running
+    assert running.stop() == 0, running.output
+
+
+@pytest.fixture(scope="module")
+def shared_bridge(pool: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    running = start_bridge(tmp_path_factory.mktemp("bridge"), pool.ready["xenapi"])
+    yield running
+    assert running.stop() == 0, running.output
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """A function that starts bridges which end with the test."""
+    started: list[ServerProcess] = []
+
+    def start(pool_url: str, *options: str, **more: Any) -> ServerProcess:
+        started.append(start_bridge(tmp_path / f"bridge-{len(started)}", pool_url, *options, **more))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+def connect() -> Iterator[Open]:
+    """connect(server, user, password): a pywbem connection to root/cimv2 that is closed with the test."""
+    opened: list[pywbem.WBEMConnection] = []
+
+    def one(server: ServerProcess, user: str = "root", password: str = "xencim") -> pywbem.WBEMConnection:
+        opened.append(
+            pywbem.WBEMConnection(server.ready["wbem"], (user, password), default_namespace="root/cimv2", timeout=30)
+        )
+        return opened[-1]
+
+    yield one
+    for connection in opened:
+        connection.close()
+
+
+def values(connection: pywbem.WBEMConnection, cls: str, name: str) -> list[Any]:
+    return [instance[name] for instance in connection.EnumerateInstances(cls)]
+
+
+@pytest.mark.parametrize(
+    "cls", ["Xen_ComputerSystem", "Xen_HostComputerSystem", "CIM_SettingData", "CIM_LogicalDevice", "CIM_Dependency"]
+)
+def test_the_bridge_shows_what_the_pool_itself_shows(
+    pool: ServerProcess, shared_bridge: ServerProcess, connect: Open, cls: str
+) -> None:
+    there, here = (
+        {str(i.path).lower(): dict(i) for i in connect(server).EnumerateInstances(cls)}
+        for server in (pool, shared_bridge)
+    )
+    assert there
+    assert here == there
+
+
+def test_a_request_through_the_bridge_changes_the_pool_and_its_job_is_readable_at_once(
+    pool: ServerProcess, shared_bridge: ServerProcess, connect: Open, login: Login
+) -> None:
+    api, connection = login(pool), connect(shared_bridge)
+    path = cs_path(api, vm_named(api, "db-2"))
+    value, out = connection.InvokeMethod("RequestStateChange", path, RequestedState=pywbem.Uint16(2))
+    assert value == 4096
+    wait_until(lambda: connection.GetInstance(out["Job"])["JobState"] == 7)
+    assert api.VM.get_power_state(vm_named(api, "db-2")) == "Running"
+    assert connection.GetInstance(path)["EnabledState"] == 2
+
+
+def test_what_a_xenapi_client_changes_is_seen_through_the_bridge(
+    pool: ServerProcess, shared_bridge: ServerProcess, connect: Open, login: Login
+) -> None:
+    api, connection = login(pool), connect(shared_bridge)
+    api.VM.set_name_description(vm_named(api, "web-0"), "seen over the bridge")
+    wait_until(lambda: "seen over the bridge" in values(connection, "Xen_ComputerSystem", "Description"))
+
+
+def test_users_of_the_bridge_are_users_of_the_pool(shared_bridge: ServerProcess, connect: Open) -> None:
+    with pytest.raises(pywbem.AuthError):
+        connect(shared_bridge, password="wrong").EnumerateInstanceNames("Xen_ComputerSystem")
+
+
+def test_a_read_only_user_of_the_pool_reads_and_changes_nothing(
+    tmp_path: Path, serve: Callable[..., ServerProcess], bridge: Callable[..., ServerProcess], connect: Open
+) -> None:
+    users = tmp_path / "users"
+    add = [sys.executable, "-m", "xenapi_core.cli.main", "user", "add", "--users", str(users), "viewer"]
+    subprocess.run([*add, "--role", "read-only"], input="secret\nsecret\n", text=True, check=True, capture_output=True)
+    pool = serve("--users", str(users))
+    connection = connect(bridge(pool.ready["xenapi"], "--user", "viewer", password="secret"), "viewer", "secret")
+    machine = connection.EnumerateInstanceNames("Xen_ComputerSystem")[0]
+    with pytest.raises(pywbem.CIMError) as refused:
+        connection.InvokeMethod("RequestStateChange", machine, RequestedState=pywbem.Uint16(11))
+    assert refused.value.status_code == pywbem.CIM_ERR_ACCESS_DENIED
+
+
+def test_over_tls_the_fingerprint_decides(
+    pool: ServerProcess, bridge: Callable[..., ServerProcess], connect: Open
+) -> None:
+    url, fingerprint = pool.ready["xenapi_tls"], pool.ready["tls_fingerprint"]
+    assert connect(bridge(url, "--fingerprint", fingerprint)).EnumerateInstanceNames("Xen_ComputerSystem")
+    with pytest.raises(AssertionError, match="another certificate than the one with that fingerprint"):
+        bridge(url, "--fingerprint", "00" * 32)
+    with pytest.raises(AssertionError, match="is not trusted"):
+        bridge(url)
+
+
+def test_a_wrong_password_of_the_service_account_is_one_sentence(
+    pool: ServerProcess, bridge: Callable[..., ServerProcess]
+) -> None:
+    with pytest.raises(AssertionError, match="does not let root in: SESSION_AUTHENTICATION_FAILED") as told:
+        bridge(pool.ready["xenapi"], password="wrong")
+    assert "Traceback" not in str(told.value)
+
+
+def test_a_pool_that_is_not_there_is_one_sentence(bridge: Callable[..., ServerProcess]) -> None:
+    with pytest.raises(AssertionError, match="cannot be reached") as told:
+        bridge("http://127.0.0.1:9")
+    assert "Traceback" not in str(told.value)
+
+
+def test_the_bridge_outlives_a_restart_of_the_pool(
+    tmp_path: Path,
+    serve: Callable[..., ServerProcess],
+    bridge: Callable[..., ServerProcess],
+    connect: Open,
+    login: Login,
+) -> None:
+    first = serve("--state", str(tmp_path / "state"))
+    between = bridge(first.ready["xenapi"])
+    connection = connect(between)
+    assert values(connection, "Xen_HostComputerSystem", "OperationalStatus") == [[2], [2], [2]]
+    first.stop()
+    no_contact = [[12], [12], [12]]
+    wait_until(lambda: values(connection, "Xen_HostComputerSystem", "OperationalStatus") == no_contact)
+    machine = connection.EnumerateInstanceNames("Xen_ComputerSystem")[0]
+    with pytest.raises(pywbem.CIMError):
+        connection.InvokeMethod("RequestStateChange", machine, RequestedState=pywbem.Uint16(11))
+    second = serve("--state", str(tmp_path / "state"), "--xenapi-port", first.ready["xenapi"].rsplit(":", 1)[1])
+    api = login(second)
+    api.VM.set_name_label(vm_named(api, "web-1"), "renamed meanwhile")
+    wait_until(lambda: "renamed meanwhile" in values(connection, "Xen_ComputerSystem", "ElementName"), 40)
+    assert values(connection, "Xen_HostComputerSystem", "OperationalStatus") == [[2], [2], [2]]
+    assert connect(between).EnumerateInstanceNames("Xen_ComputerSystem") != []
+    assert second.password not in between.output.replace("xencim bridge", "")

@@ -1,0 +1,284 @@
+"""A pool elsewhere, as a Source: reads a replica of it, calls its Xen-API as the user who asks.
+
+Theory of operation
+1. A service account feeds the replica by event.from, a long poll at a time. When the events are lost, the counts
+   disagree or the contact was broken, the whole pool is read again and the replica is brought up to it: objects that
+   still exist keep their identity for readers.
+2. Users are the pool's own: a WBEM login is a login there, remembered for LIFETIME seconds as a keyed hash. Calls are
+   made in the user's own session, so the pool checks what the user may do.
+3. A caller reads what it wrote: after a call that writes, event.inject gives a token, and the call returns when the
+   replica has come to it, or BARRIER_SECONDS later.
+4. While the pool cannot be reached the replica stays readable, every host in it is without contact, calls answer
+   HOST_OFFLINE, and new logins fail. Connecting is tried again with a growing pause.
+5. Neither passwords nor sessions reach a log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from xenapi_core.api.derived import READS
+from xenapi_core.api.records import Records
+from xenapi_core.api.roles import allowed_roles
+from xenapi_core.bridge.pool_client import PoolClient, Unreachable
+from xenapi_core.bridge.replica import Batch, Replica
+from xenapi_core.bridge.source import Principal
+from xenapi_core.clock import Clock
+from xenapi_core.errors import ApiError, E
+from xenapi_core.model.schema import POOL_ADMIN, ROLES, Schema
+from xenapi_core.store.api import Change
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 30.0
+BARRIER_SECONDS: Final = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+LIFETIME: Final = 300
+CAPACITY: Final = 1000
+ORIGINATOR: Final = "xencim bridge"
+# The answers to event.from that mean: begin anew.
+LOST: Final = frozenset({"EVENTS_LOST", "EVENT_FROM_TOKEN_PARSE_FAILURE"})
+ENDED: Final = frozenset({"SESSION_INVALID", "HANDLE_INVALID"})
+
+
+class LoginRefusedError(Exception):
+    """The pool does not take the service account: one sentence."""
+
+
+@dataclass(slots=True)
+class _Proof:
+    principal: Principal
+    proven: float
+
+
+class RemoteSource:
+    """See bridge.source.Source. `start` returns when the replica is complete; `close` ends all sessions."""
+
+    def __init__(self, client: PoolClient, schema: Schema, clock: Clock, user: str, password: str) -> None:
+        self._client = client
+        self._schema = schema
+        self._clock = clock
+        self._account = (user, password)
+        self._session = ""
+        self._replica = Replica(schema)
+        self._token = ""
+        self._moved = asyncio.Event()
+        self._ahead = 0  # seconds that the pool's clock is ahead of ours
+        self._feeder: asyncio.Task[None] | None = None
+        self._in_contact = False
+        self._key = secrets.token_bytes(32)
+        self._proofs: OrderedDict[bytes, _Proof] = OrderedDict()
+        store = self._replica.store
+        self.find = store.find
+        self.all = store.all
+        self.by_uuid = store.by_uuid
+        self.related = store.related
+        self.class_revision = store.class_revision
+        self.value = Records(schema, store).value
+
+    # What a Source is
+
+    @property
+    def schema(self) -> Schema:
+        return self._schema
+
+    @property
+    def revision(self) -> int:
+        return self._replica.store.revision
+
+    def changes(self, since: int, classes: Iterable[str] | None = None) -> list[Change]:
+        return self._replica.store.changes(since, classes)
+
+    async def wait(self, since: int, timeout: float | None) -> bool:
+        return await self._replica.store.wait(since, timeout)
+
+    def now(self) -> int:
+        return self._clock.now() + self._ahead
+
+    def known(self, user: str, password: str) -> Principal | None:
+        proof = self._proofs.get(self._digest(user, password))
+        if proof is None or self._clock.monotonic() - proof.proven > LIFETIME:
+            return None
+        return proof.principal
+
+    async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
+        """None also while the pool cannot be asked."""
+        digest = self._digest(user, password)
+        try:
+            session = await self._client.call(None, "session.login_with_password", user, password, "", ORIGINATOR)
+            roles = await self._roles(session)
+        except (ApiError, Unreachable) as error:
+            self._proofs.pop(digest, None)
+            if isinstance(error, Unreachable):
+                log.warning("a login cannot be checked: %s", error)
+            return None
+        principal = Principal(user, roles, originator, session)
+        stale = [self._proofs.pop(digest)] if digest in self._proofs else []
+        self._proofs[digest] = _Proof(principal, self._clock.monotonic())
+        while len(self._proofs) > CAPACITY:
+            stale.append(self._proofs.popitem(last=False)[1])
+        for proof in stale:
+            await self._logout(proof.principal.session)
+        return principal
+
+    async def certified(self, certificate: bytes, originator: str) -> Principal | None:
+        """Nobody: the pool has no password for who has only a certificate."""
+        return None
+
+    async def call(self, principal: Principal, method: str, *args: Any) -> Any:
+        message = self._schema.methods[method.removeprefix("Async.")].message
+        try:
+            result = await self._client.call(principal.session, method, *args)
+            if message.derived not in READS:
+                await self._barrier(principal.session)
+        except Unreachable as error:
+            log.warning("a call cannot be made: %s", error)
+            raise E.HOST_OFFLINE(self._client.url) from None
+        except ApiError as error:
+            if error.code == "SESSION_INVALID":
+                self._forget(principal)
+                raise E.SESSION_INVALID("") from None
+            raise
+        return result
+
+    # Its life
+
+    async def start(self) -> None:
+        """Log in and read the whole pool. Unreachable or LoginRefusedError if that is not possible."""
+        await self._connect()
+        self._feeder = asyncio.create_task(self._feed(), name="replica of the pool")
+
+    async def close(self) -> None:
+        if self._feeder is not None:
+            self._feeder.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._feeder
+        for session in (self._session, *(proof.principal.session for proof in self._proofs.values())):
+            await self._logout(session)
+        await self._client.close()
+
+    @property
+    def in_contact(self) -> bool:
+        """Whether the replica follows the pool at present."""
+        return self._in_contact
+
+    async def _connect(self) -> None:
+        """A session, and the whole pool at one token."""
+        user, password = self._account
+        try:
+            self._session = await self._client.call(None, "session.login_with_password", user, password, "", ORIGINATOR)
+        except ApiError as error:
+            raise LoginRefusedError(f"{self._client.url} does not let {user} in: {error.code}") from None
+        await self._poll("")
+        (pool,) = self.all("pool").values()
+        there = await self._client.call(self._session, "host.get_servertime", pool["master"])
+        self._ahead = there - self._clock.now()
+        self._in_contact = True
+
+    async def _feed(self) -> None:
+        """Follow the pool until cancelled (rules 1 and 4)."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                if not self._in_contact:
+                    await self._connect()
+                    log.info("%s is in contact again", self._client.url)
+                pause = FIRST_PAUSE
+                await self._poll(self._token)
+                continue
+            except ApiError as error:
+                if error.code in LOST:
+                    self._token = ""
+                    continue
+                problem = f"{self._client.url} answers {error.code}"
+            except (Unreachable, LoginRefusedError, ValueError) as error:
+                problem = str(error)
+            if self._in_contact:
+                log.warning("contact with the pool is lost: %s", problem)
+                self._in_contact = False
+                self._replica.lose_contact()
+            await self._clock.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _poll(self, token: str) -> None:
+        """One event.from; from the empty token the whole pool. ApiError, Unreachable, ValueError."""
+        patience = POLL_SECONDS if token else 0.0
+        params = [list(self._replica.classes), token, patience]
+        batch = Batch.of(await self._client.raw(self._session, "event.from", params, patience))
+        await self._replica.apply(batch, whole=not token)
+        if token and not self._replica.agrees(batch.counts):
+            log.warning("the replica missed something: reading the whole pool again")
+            batch = Batch.of(await self._client.raw(self._session, "event.from", [params[0], "", 0.0]))
+            await self._replica.apply(batch, whole=True)
+        self._token = batch.token
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def _barrier(self, session: str) -> None:
+        """Return when the replica has seen what the pool did before now (rule 3)."""
+        (pool,) = self.all("pool")
+        token = await self._client.call(session, "event.inject", "pool", pool)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BARRIER_SECONDS):
+                while _place(self._token) < _place(token):
+                    await self._moved.wait()
+
+    # Users
+
+    async def _roles(self, session: str) -> frozenset[str]:
+        """The roles of a session: all for a superuser, else what its permissions show.
+
+        Permissions are named by message; a role is held if most of the messages that need just it are permitted, so
+        that a server of another version, where a few messages have other roles, is understood.
+        """
+        if await self._client.call(session, "session.get_is_local_superuser", session):
+            return frozenset({POOL_ADMIN})
+        permitted = set(await self._client.call(session, "session.get_rbac_permissions", session))
+        for role, names in self._messages_by_role():
+            if names and 2 * len(names & permitted) > len(names):
+                return frozenset({role})
+        return frozenset()
+
+    def _messages_by_role(self) -> Iterable[tuple[str, frozenset[str]]]:
+        """Each role, the most powerful first, with the permissions that less powerful ones lack."""
+        methods = [m for m in self._schema.methods.values() if m.message.session]
+        for index, role in enumerate(ROLES):
+            below = frozenset(ROLES[index + 1 :])
+            yield (
+                role,
+                frozenset(
+                    m.wire_name.lower()
+                    for m in methods
+                    if role in (roles := allowed_roles(m.message)) and roles.isdisjoint(below)
+                ),
+            )
+
+    def _digest(self, user: str, password: str) -> bytes:
+        text = f"{len(user)}:{user}{password}".encode(errors="surrogatepass")
+        return hmac.new(self._key, text, hashlib.sha256).digest()
+
+    def _forget(self, principal: Principal) -> None:
+        for digest in [d for d, proof in self._proofs.items() if proof.principal.session == principal.session]:
+            del self._proofs[digest]
+
+    async def _logout(self, session: str) -> None:
+        if session:
+            with contextlib.suppress(ApiError, Unreachable):
+                await self._client.call(session, "session.logout")
+
+
+def _place(token: str) -> tuple[int, ...]:
+    """Where a token is in the pool's history; the beginning, for one in a form we do not know."""
+    try:
+        return tuple(int(part) for part in token.split(","))
+    except ValueError:
+        return ()
