@@ -18,6 +18,7 @@ setup(
     package_dir=MOF,
     package_data={package: ["*.mof"] for package in MOF},
     install_requires=[
+        "aiohttp>=3.9",
         "click>=8.1",
         "cryptography>=42",
         "httptools>=0.6.1",
@@ -43,5 +44,6 @@ setup(
     entry_points={
         "console_scripts": ["xencim = xenapi_core.cli.main:main"],
         "xencim.apps": ["wbem = cim_provider.app:app"],
+        "xencim.commands": ["bridge = xenapi_core.cli.bridge:bridge", "cim = cim_provider.cli.commands:cim"],
     },
 )

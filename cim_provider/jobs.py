@@ -1,40 +1,113 @@
-"""Tasks as jobs: how a method starts one, and what an error of the pool is to a CIM client.
+"""Jobs: the tasks that methods start, what a method answers meanwhile, and what an error is to a CIM client.
 
-A job is a task of the pool (profiles/job_control.py shows it); nothing is kept here. Layering: this module stands
-between mapping and profiles, because methods of profiles start jobs.
+Theory of operation
+1. A job is a task of the pool (profiles/job_control.py shows it). A method that is one Xen-API message starts its
+   asynchronous form (`Jobs.one`). A method that is several makes a task of its own and ends it (`Jobs.several`), as a
+   Xen-API client would: task.create, set_progress, set_result, set_status, all in the name of the user who asked.
+2. What a method refuses is refused before there is a job, with the return code of its class (`Codes`).
+3. Work leaves an undo for each call that changed something. When a call fails, when the task is cancelled
+   (task.cancel), and when the server ends, what was done is undone in reverse; an undo that fails is logged, and the
+   others go on. Then the task ends.
+4. Jobs keeps the asyncio tasks of its work until they end; `close` makes them stop and undo, and awaits them.
+5. The pool says whether methods wait for their jobs: other_config["cim-jobs"] "never" makes them answer when the work
+   is done, anything else makes them answer 4096 at once. There is a job either way.
+6. Whoever waits for a task looks at the records, again whenever they change; nothing here polls.
+
+Layering: this module stands between mapping and profiles, because methods of profiles start jobs.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from typing import Any
+import functools
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from cim_provider.mapping.method import Call
+from cim_provider.ended_jobs import ENDED, EndedJobs
+from cim_provider.mapping.method import Call, Result
+from cim_provider.mapping.refusal import Kind, RefusedError
 from cim_provider.schema.objects import ACCESS_DENIED, NOT_FOUND, CimError, Instance
+from xenapi_core.bridge.source import Principal, Source
 from xenapi_core.errors import ApiError, E
+from xenapi_core.model.schema import ROLES, roles_above
 
-# Return codes of RequestStateChange (DSP0200 calls them return values; CIM_EnabledLogicalElement lists them).
-DONE, NOT_SUPPORTED, UNSPECIFIED, TIMEOUT, FAILED, INVALID_PARAMETER, IN_USE = range(7)
-JOB_STARTED, INVALID_TRANSITION, TIMEOUT_NOT_SUPPORTED, BUSY = range(4096, 4100)
+if TYPE_CHECKING:
+    from xenapi_core.store.api import Version
+
+log = logging.getLogger("xencim.wbem.jobs")
+
+# Return values that all classes of methods share.
+DONE, NOT_SUPPORTED, JOB_STARTED = 0, 1, 4096
+
+# Those of RequestStateChange and RequestPowerStateChange that methods tell by themselves.
+TIMEOUT_NOT_SUPPORTED = 4098
+
+Codes = Mapping[Kind, int]
+
+# fmt: off
+# CIM_EnabledLogicalElement.RequestStateChange and its like.
+STATE_CHANGE: Codes = {
+    Kind.NOT_SUPPORTED: 1, Kind.FAILED: 4, Kind.INVALID_PARAMETER: 5, Kind.INVALID_STATE: 4097, Kind.BUSY: 4099,
+    Kind.IN_USE: 6, Kind.INSUFFICIENT: 4, Kind.INVALID_TYPE: 5,
+}
+# The virtual system management, snapshot and migration services. 6 is "Incompatible Parameters", or "Invalid Type".
+SYSTEMS: Codes = {
+    Kind.NOT_SUPPORTED: 1, Kind.FAILED: 2, Kind.INVALID_PARAMETER: 4, Kind.INVALID_STATE: 5, Kind.BUSY: 5,
+    Kind.IN_USE: 5, Kind.INSUFFICIENT: 2, Kind.INVALID_TYPE: 6,
+}
+# DefineSystem and AddResourceSettings have no value for an invalid state.
+DEFINITIONS: Codes = {**SYSTEMS, Kind.INVALID_STATE: 2, Kind.BUSY: 2, Kind.IN_USE: 2, Kind.INVALID_TYPE: 4}
+# CIM_ResourcePoolConfigurationService.
+POOLS: Codes = {
+    Kind.NOT_SUPPORTED: 1, Kind.FAILED: 4, Kind.INVALID_PARAMETER: 5, Kind.INVALID_STATE: 4, Kind.BUSY: 6,
+    Kind.IN_USE: 6, Kind.INSUFFICIENT: 8, Kind.INVALID_TYPE: 7,
+}
 
 # What a job is told about in its task: the convention of the Xen-API's own clients for "which object is this about".
 AFFECTED = "applies_to"
+# Key of the pool's other_config, and its value for methods that wait (rule 5).
+MODE, WAIT = "cim-jobs", "never"
 
-# Errors that mean "not in this state", "something else is going on", and so on: they are answers, not failures.
-_EXPECTED = {
-    "VM_BAD_POWER_STATE": INVALID_TRANSITION,
-    "OPERATION_NOT_ALLOWED": INVALID_TRANSITION,
-    "OPERATION_BLOCKED": INVALID_TRANSITION,
-    "OTHER_OPERATION_IN_PROGRESS": BUSY,
-    "VM_LACKS_FEATURE": NOT_SUPPORTED,
-    "VM_MISSING_PV_DRIVERS": NOT_SUPPORTED,
-    "FEATURE_REQUIRES_HVM": NOT_SUPPORTED,
-    "NOT_IMPLEMENTED": NOT_SUPPORTED,
-    "MESSAGE_METHOD_UNKNOWN": NOT_SUPPORTED,
-    "SR_FULL": FAILED,
-    "HOST_NOT_ENOUGH_FREE_MEMORY": FAILED,
-    "NO_HOSTS_AVAILABLE": FAILED,
+# Errors that are answers, and what they mean; what is not here is judged by its CIM status (`kind_of`).
+KINDS: Mapping[str, Kind] = {
+    "VM_BAD_POWER_STATE": Kind.INVALID_STATE,
+    "OPERATION_NOT_ALLOWED": Kind.INVALID_STATE,
+    "OPERATION_BLOCKED": Kind.INVALID_STATE,
+    "HOST_NOT_DISABLED": Kind.INVALID_STATE,
+    "HOST_HAS_RESIDENT_VMS": Kind.INVALID_STATE,
+    "HOST_OFFLINE": Kind.INVALID_STATE,
+    "HOST_IS_LIVE": Kind.INVALID_STATE,
+    "OTHER_OPERATION_IN_PROGRESS": Kind.BUSY,
+    "VM_LACKS_FEATURE": Kind.NOT_SUPPORTED,
+    "VM_MISSING_PV_DRIVERS": Kind.NOT_SUPPORTED,
+    "FEATURE_REQUIRES_HVM": Kind.NOT_SUPPORTED,
+    "HOST_POWER_ON_MODE_DISABLED": Kind.NOT_SUPPORTED,
+    "NOT_IMPLEMENTED": Kind.NOT_SUPPORTED,
+    "MESSAGE_METHOD_UNKNOWN": Kind.NOT_SUPPORTED,
+    "FIELD_TYPE_ERROR": Kind.INVALID_PARAMETER,
+    "VALUE_NOT_SUPPORTED": Kind.INVALID_PARAMETER,
+    "INVALID_VALUE": Kind.INVALID_PARAMETER,
+    "MEMORY_CONSTRAINT_VIOLATION": Kind.INVALID_PARAMETER,
+    "INVALID_DEVICE": Kind.INVALID_PARAMETER,
+    "DEVICE_ALREADY_EXISTS": Kind.INVALID_PARAMETER,
+    "MAC_INVALID": Kind.INVALID_PARAMETER,
+    "SR_FULL": Kind.INSUFFICIENT,
+    "HOST_NOT_ENOUGH_FREE_MEMORY": Kind.INSUFFICIENT,
+    "NO_HOSTS_AVAILABLE": Kind.INSUFFICIENT,
+    "DEVICE_ALREADY_ATTACHED": Kind.IN_USE,
+    "VDI_IN_USE": Kind.IN_USE,
+    "SR_HAS_PBD": Kind.IN_USE,
+    "SR_NOT_EMPTY": Kind.IN_USE,
+    "NETWORK_CONTAINS_VIF": Kind.IN_USE,
+    "NETWORK_CONTAINS_PIF": Kind.IN_USE,
+    "TASK_CANCELLED": Kind.FAILED,
 }
+_KIND_OF_STATUS = {4: Kind.INVALID_PARAMETER, 7: Kind.NOT_SUPPORTED}
 
 _CIM_STATUS = {
     "HANDLE_INVALID": NOT_FOUND,
@@ -53,6 +126,12 @@ _ERROR_TYPE = {
     "HOST_OFFLINE": 2,
     "RBAC_PERMISSION_DENIED": 7,
 }
+# fmt: on
+
+LOOK_AGAIN = 60.0  # seconds of the loop's time after which a wait looks whether its task is still there
+UNDO_WITHIN = 3600.0  # seconds of the loop's time for one call of an undo
+
+_REFERENCE = re.compile(r"OpaqueRef:[0-9A-Za-z-]+")
 
 
 def cim_status(error: ApiError) -> int:
@@ -60,24 +139,283 @@ def cim_status(error: ApiError) -> int:
     return _CIM_STATUS.get(error.code, error.row.cim)
 
 
-def return_code(error: ApiError) -> int:
-    """The return value with which a state change reports an expected error; CimError for any other."""
-    code = _EXPECTED.get(error.code)
-    if code is None:
+def kind_of(error: ApiError) -> Kind | None:
+    """What an error means for the return value of a method; None if it is told as a CIM status instead."""
+    status = cim_status(error)
+    if status in (NOT_FOUND, ACCESS_DENIED):
+        return None
+    return KINDS.get(error.code) or _KIND_OF_STATUS.get(status)
+
+
+def return_code(error: ApiError, codes: Codes = STATE_CHANGE) -> int:
+    """The return value with which a method reports an expected error; CimError for any other."""
+    kind = kind_of(error)
+    if kind is None:
         raise CimError(cim_status(error), str(error)) from error
-    return code
+    return codes[kind]
 
 
-async def start(call: Call, method: str, *args: Any) -> str:
-    """Start the asynchronous form of a Xen-API method on the call's record; returns the reference of its task.
+Method = Callable[..., Awaitable[Result]]
 
-    The task is marked with the record, so that the job can be related to it for as long as the task exists. ApiError if
-    the method is refused at once.
-    """
-    task: str = await call.source.call(call.principal, f"Async.{method}", call.subject.ref, *args)
-    with contextlib.suppress(ApiError):  # a short task of another server may be gone by now; then nothing is lost
-        await call.source.call(call.principal, "task.add_to_other_config", task, AFFECTED, call.subject["uuid"])
-    return task
+
+def answers(codes: Codes) -> Callable[[Method], Method]:
+    """For a method's function: what it refuses, and what the pool refuses, becomes a return value (rule 2)."""
+
+    def wrap(function: Method) -> Method:
+        @functools.wraps(function)
+        async def answer(call: Call, *args: Any, **named: Any) -> Result:
+            try:
+                return await function(call, *args, **named)
+            except RefusedError as refused:
+                log.info("%s: %s", function.__name__, refused)
+                return Result(codes[refused.kind])
+            except ApiError as error:
+                return Result(return_code(error, codes))
+
+        return answer
+
+    return wrap
+
+
+def require(call: Call, *methods: str) -> None:
+    """RBAC_PERMISSION_DENIED if the caller may not call one of these messages: asked before a job is made of them."""
+    for name in methods:
+        message = call.source.schema.methods[name].message
+        allowed = roles_above(message.role, message.client_cert)
+        if call.principal.roles.isdisjoint(allowed):
+            having = ", ".join(role for role in ROLES if role in allowed)
+            raise E.RBAC_PERMISSION_DENIED(name.lower(), f"No permission. (Roles with this permission: {having})")
+
+
+def result_of(task: Version) -> str:
+    """The reference in the result of a task; empty if it gave none."""
+    found = _REFERENCE.search(task.values["result"])
+    return found[0] if found is not None else ""
+
+
+def is_cancelled(task: Version | None) -> bool:
+    """Whether somebody asked a pending task to stop."""
+    return task is not None and "cancel" in task.values["current_operations"].values()
+
+
+async def followed(source: Source, task: str) -> Version:
+    """The record of a task when it has ended. TASK_CANCELLED if it goes away before."""
+    while True:
+        seen, version = source.revision, source.find(task)
+        if version is None:
+            raise E.TASK_CANCELLED(task)
+        if version.values["status"] in ENDED:
+            return version
+        await source.wait(seen, LOOK_AGAIN)
+
+
+def failure_of(task: Version) -> ApiError | None:
+    """Why an ended task did not succeed."""
+    if task.values["status"] == "success":
+        return None
+    info = list(task.values["error_info"])
+    return E.from_wire(info) if info else E.TASK_CANCELLED(task.ref)
+
+
+@dataclass
+class Work:
+    """Several calls that are one job (rule 3). `expected`: how many calls there will be, for its progress; `steps`:
+    where it notes the tasks that are parts of it."""
+
+    source: Source
+    principal: Principal
+    task: str
+    steps: set[str] = field(default_factory=set)
+    expected: int = 1
+    _count: int = 0
+    _undo: list[tuple[str, Callable[[], Awaitable[Any]]]] = field(default_factory=list)
+
+    async def call(self, method: str, *args: Any) -> Any:
+        """A message that is answered at once; its value. ApiError; TASK_CANCELLED if the job shall stop."""
+        self.check()
+        value = await self.source.call(self.principal, method, *args)
+        await self._step()
+        return value
+
+    async def run(self, method: str, *args: Any) -> str:
+        """A message that takes time, as a task of its own that is cancelled with the job; the reference it gives."""
+        self.check()
+        source = self.source
+        task = await source.call(self.principal, f"Async.{method}", *args)
+        asked = False
+        while True:
+            seen, version = source.revision, source.find(task)
+            if version is None or version.values["status"] in ENDED:
+                break
+            if not asked and is_cancelled(source.find(self.task)):
+                asked = True
+                await source.call(self.principal, "task.cancel", task)
+            else:
+                await source.wait(seen, LOOK_AGAIN)
+        if version is None:
+            raise E.TASK_CANCELLED(task)
+        error = failure_of(version)
+        self.steps.add(task)
+        with contextlib.suppress(ApiError):  # it has told what it had to tell
+            await source.call(self.principal, "task.destroy", task)
+        if error is not None:
+            raise E.TASK_CANCELLED(self.task) if error.code == "TASK_CANCELLED" else error
+        await self._step()
+        return result_of(version)
+
+    def undo(self, method: str, *args: Any) -> None:
+        """What takes the last call back."""
+        self._undo.append((method, functools.partial(self.source.call, self.principal, method, *args)))
+
+    def undo_by(self, name: str, function: Callable[[], Awaitable[Any]]) -> None:
+        """What takes the last call back, if that is more than a message."""
+        self._undo.append((name, function))
+
+    async def made(self, ref: str) -> None:
+        """Tell at once what the job is making: the result of its task, which AffectedJobElement shows."""
+        await self.source.call(self.principal, "task.set_result", self.task, f"<value>{ref}</value>")
+
+    def check(self) -> None:
+        """TASK_CANCELLED if the job was asked to stop."""
+        if is_cancelled(self.source.find(self.task)):
+            raise E.TASK_CANCELLED(self.task)
+
+    async def unwind(self) -> None:
+        """Undo what was done, in reverse."""
+        while self._undo:
+            name, function = self._undo.pop()
+            try:
+                async with asyncio.timeout(UNDO_WITHIN):
+                    await function()
+            except (ApiError, TimeoutError) as error:
+                log.warning("job %s: %s, which undoes a step, failed: %s", self.task, name, error)
+
+    async def _step(self) -> None:
+        self._count += 1
+        share = min(self._count / max(self.expected, 1), 0.99)
+        await self.source.call(self.principal, "task.set_progress", self.task, share)
+
+
+Body = Callable[[Work], Awaitable[Mapping[str, Any]]]
+
+
+class Jobs:
+    """See the module's theory of operation. Made for one source."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._running: set[asyncio.Task[Any]] = set()
+        self.ended = EndedJobs(source)
+
+    def waits(self) -> bool:
+        """Whether methods answer when their work is done (rule 5)."""
+        return methods_wait(self._source)
+
+    async def one(self, call: Call, codes: Codes, method: str, ref: str, *args: Any, about: str = "") -> Result:
+        """Start one Xen-API message on `ref` as a job. `about` is the uuid of the VM it is about.
+
+        4096 and the job, or 0; the return value of an expected error, CimError for others.
+        """
+        try:
+            task: str = await call.source.call(call.principal, f"Async.{method}", ref, *args)
+            if about:
+                await self._mark(call, task, about)
+            if self.waits():
+                error = failure_of(await followed(call.source, task))
+                if error is not None:
+                    raise error
+                return Result(DONE)
+        except ApiError as error:
+            return Result(return_code(error, codes))
+        return self._started(call, task)
+
+    async def several(self, call: Call, codes: Codes, label: str, body: Body, about: str = "") -> Result:
+        """Run `body` as a job named `label`; it gives the output parameters for those who wait.
+
+        4096 and the job, or 0 and the outputs; the return value of an expected error, CimError for others.
+        """
+        try:
+            task: str = await call.source.call(call.principal, "task.create", label, "")
+            if about:
+                await self._mark(call, task, about)
+            work = Work(call.source, call.principal, task, self.ended.steps)
+            running = self._own(self._perform(work, body))
+            if not self.waits():
+                return self._started(call, task)
+            error, out = await asyncio.shield(running)
+            if error is not None:
+                raise error
+            return Result(DONE, out)
+        except ApiError as error:
+            return Result(return_code(error, codes))
+
+    def start(self) -> None:
+        """Begin to keep jobs whose tasks go (ended_jobs.py)."""
+        self._own(self.ended.follow())
+
+    async def close(self) -> None:
+        """Stop what is running, which undoes what it did, and wait for that."""
+        for task in tuple(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _own(self, coroutine: Any) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _perform(self, work: Work, body: Body) -> tuple[ApiError | None, Mapping[str, Any]]:
+        """Do the work and end its task; the error it ended with, and its outputs."""
+        out: Mapping[str, Any] = {}
+        error: ApiError | None = None
+        try:
+            out = await body(work)
+        except ApiError as failure:
+            error = failure
+        except asyncio.CancelledError:
+            _uncancel()  # what follows must not be cut short
+            error = E.TASK_CANCELLED(work.task)
+        except Exception as failure:
+            incident = secrets.token_hex(4)
+            log.exception("internal error %s in job %s", incident, work.task)
+            error = E.INTERNAL_ERROR(f"{type(failure).__name__} (log id {incident})")
+        if error is not None:
+            await work.unwind()
+        with contextlib.suppress(ApiError):  # the record may be gone: then nobody asks for it
+            await self._end(work, error)
+        return error, out
+
+    async def _end(self, work: Work, error: ApiError | None) -> None:
+        call = functools.partial(work.source.call, work.principal)
+        if error is None:
+            await call("task.set_status", work.task, "success")
+            return
+        await call("task.set_result", work.task, "")
+        await call("task.set_error_info", work.task, tuple(error.description))
+        await call("task.set_status", work.task, "cancelled" if error.code == "TASK_CANCELLED" else "failure")
+
+    @staticmethod
+    async def _mark(call: Call, task: str, about: str) -> None:
+        """Say in the task which VM it is about, so that the job is related to it for as long as the task exists."""
+        with contextlib.suppress(ApiError):  # a short task of another server may be gone by now; nothing is lost then
+            await call.source.call(call.principal, "task.add_to_other_config", task, AFFECTED, about)
+
+    @staticmethod
+    def _started(call: Call, task: str) -> Result:
+        path = call.path_of("Xen_ConcreteJob", task)
+        return Result(JOB_STARTED, {"Job": path} if path is not None else {})
+
+
+def _uncancel() -> None:
+    current = asyncio.current_task()
+    if current is not None:
+        current.uncancel()
+
+
+def methods_wait(pool: Any) -> bool:
+    """Rule 5, for the methods and for the capabilities that tell of it. `pool`: a Source, or a Pool of mapping."""
+    return any(record.values["other_config"].get(MODE) == WAIT for record in pool.all("pool").values())
 
 
 def no_timeout(timeout_period: str | None) -> bool:
@@ -102,3 +440,8 @@ def cim_error(error_info: tuple[str, ...]) -> Instance:
             "CIMStatusCode": cim_status(error),
         },
     )
+
+
+def gone(what: str) -> ApiError:
+    """HANDLE_INVALID for something a job works on that somebody else removed meanwhile."""
+    return E.HANDLE_INVALID("VM", what)

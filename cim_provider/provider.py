@@ -2,7 +2,8 @@
 instance.
 
 Theory of operation
-1. All namespaces share one class graph; which instances a namespace has is said by the views and associations.
+1. The server's own namespaces share one class graph; which of the pool's instances a namespace has is said by the views
+   and associations. What clients write (namespaces, classes, instances) is in the repository, and durable with a disk.
 2. The provider holds no state of the pool: extents read the Source at each call and keep only what they can prove
    current. What it does hold are the open enumerations (operations/pull.py).
    Long reads take the loop's time in slices, all from one (clock.py, rule 3).
@@ -15,36 +16,42 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from cim_provider import profiles
+from cim_provider.jobs import Jobs
 from cim_provider.mapping.association import ASSOCIATIONS, Association, Link
 from cim_provider.mapping.check import check
-from cim_provider.mapping.extent import Extent, Listing, Rendition, Stamp, Tally, stamped
+from cim_provider.mapping.extent import Extent, Listing, Rendition, Shown, Stamp, Tally, stamped
 from cim_provider.mapping.subject import Pool
 from cim_provider.mapping.view import VIEWS, View
-from cim_provider.operations import associators, extrinsic, intrinsic
+from cim_provider.operations import associators, extrinsic, intrinsic, schema_ops
 from cim_provider.operations.api import InstanceWriter
+from cim_provider.operations.namespaces import NamespaceWriter
 from cim_provider.operations.pull import Contexts
+from cim_provider.profiles.job_control import ConcreteJob
+from cim_provider.repository.disk import Disk
 from cim_provider.repository.instances import Repository
-from cim_provider.repository.views import StoredExtent, StoredView
+from cim_provider.repository.namespaces import Namespaces
+from cim_provider.repository.static import StaticInstances
+from cim_provider.repository.views import NamespaceExtent, NamespaceView, StoredExtent, StoredView
 from cim_provider.schema.compile import load_graph, mof_root
 from cim_provider.schema.graph import CimClass, ClassGraph
 from cim_provider.schema.objects import (
-    CIMV2,
-    INTEROP,
     INVALID_CLASS,
-    INVALID_NAMESPACE,
     CimError,
     Path,
     canonical_namespace,
 )
 from xenapi_core.bridge.source import Source
-from xenapi_core.clock import Slices, Steps
+from xenapi_core.clock import Later, Slices, Steps
 
 T = TypeVar("T")
 
-NAMESPACES = (CIMV2, INTEROP)
-
 # Importing these modules is what registers views, associations and operations.
-LOADED = (profiles, associators, extrinsic, intrinsic)
+LOADED = (profiles, associators, extrinsic, intrinsic, schema_ops)
+
+
+async def _after(later: Later[None], value: T) -> T:
+    await later
+    return value
 
 
 class MappingError(Exception):
@@ -54,9 +61,10 @@ class MappingError(Exception):
 class CimProvider:
     """See the module's theory of operation. Serves operations/api.Provider and mapping/association.Extents."""
 
-    def __init__(self, source: Source, graph: ClassGraph | None = None) -> None:
+    def __init__(self, source: Source, graph: ClassGraph | None = None, disk: Disk | None = None) -> None:
         self.source = source
         self.contexts = Contexts()
+        self.jobs = Jobs(source)
         self.slices = Slices()
         self.tally = Tally()
         self._graph = (
@@ -67,9 +75,16 @@ class CimProvider:
         mistakes = check(self._graph, source.schema, VIEWS.values(), ASSOCIATIONS.values())
         if mistakes:
             raise MappingError("\n".join(mistakes))
+        self.disk = disk
         self.repository = Repository()
-        self.writers: dict[str, InstanceWriter] = {}
-        profiles.indications.install(self.repository)
+        self.static = StaticInstances()
+        self.spaces = Namespaces(self._graph, self.static)
+        self.writers: dict[str, InstanceWriter] = NamespaceWriter(self).classes()
+        profiles.indications.install(self.repository, disk is not None)
+        if disk is not None:
+            self.repository.attach(disk)
+            self.spaces.attach(disk)
+            self.static.attach(disk, self.spaces.find)
         self._extents = {view: self._make_extent(view) for view in VIEWS.values()}
         self._links: dict[tuple[type[Association], str], Listing] = {}
         self._indexes: dict[Callable[[Pool], Any], tuple[Stamp, Any]] = {}
@@ -79,7 +94,9 @@ class CimProvider:
         cls = self._graph.classes[view.cim.lower()]
         if issubclass(view, StoredView):
             return StoredExtent(view, cls, self.source, self.tally, self.repository)
-        return Extent(view, cls, self.source, self.tally)
+        if issubclass(view, NamespaceView):
+            return NamespaceExtent(view, cls, self.source, self.tally, self.spaces.names)
+        return Extent(view, cls, self.jobs.ended if view is ConcreteJob else self.source, self.tally)
 
     @property
     def pool(self) -> Source:
@@ -88,13 +105,16 @@ class CimProvider:
     @property
     def namespaces(self) -> tuple[str, ...]:
         """Canonical names of the namespaces."""
-        return NAMESPACES
+        return self.spaces.names()
 
     def graph(self, namespace: str) -> ClassGraph:
         """The classes of a namespace. CimError INVALID_NAMESPACE."""
-        if namespace not in NAMESPACES and canonical_namespace(namespace) not in NAMESPACES:
-            raise CimError(INVALID_NAMESPACE, f"there is no namespace {namespace}")
-        return self._graph
+        return self.spaces.get(namespace).graph
+
+    def durable(self, value: T) -> T | Later[T]:
+        """`value`, when everything written so far is on disk. CimError FAILED if it never will be."""
+        later = None if self.disk is None else self.disk.settled()
+        return value if later is None else Later(_after(later, value))
 
     def class_of(self, namespace: str, name: str, status: int = INVALID_CLASS) -> CimClass:
         """A class by name; CimError `status` if there is none, INVALID_NAMESPACE."""
@@ -147,7 +167,22 @@ class CimProvider:
             if kept is None or not kept.current(self.source):
                 kept = self._links[association, namespace] = yield from association.listing(self, namespace)
             found.append(kept)
+        found += self.static_listings(namespace, classname)
         return found
+
+    def static_listings(self, namespace: str, classname: str) -> Iterator[Listing]:
+        """The part of `listings` that has no provider."""
+        return self.static.listings(namespace, self.graph(namespace), classname)
+
+    def get(self, path: Path, namespace: str) -> Shown | None:
+        """The instance that `path` names, whoever provides it; its own namespace counts before `namespace`."""
+        space = canonical_namespace(path.namespace) if path.namespace else namespace
+        found = self.find(path, space) or self.find_link(path, space)
+        if found is not None:
+            return found
+        if path.namespace != space or path.host:
+            path = Path(path.classname, path.keys, space)
+        return self.static.find(path)
 
     def find(self, path: Path, namespace: str) -> Rendition | None:
         """The instance of a view that `path` names; its own namespace counts before `namespace`."""

@@ -24,6 +24,8 @@ from cim_provider.wire.encode import encoder_of
 from xenapi_core.bridge.source import Principal
 from xenapi_core.server.routes import App, Peer, Request, Response
 
+# What needs a provider with a repository; here, operations that nobody offers.
+WRITES = {"CreateClass", "ModifyClass", "DeleteClass", "SetQualifier", "DeleteQualifier"}
 USER, PASSWORD = "admin", "päss:word"
 SCALARS = (
     "string", "boolean", "char16", "datetime", "real32", "real64",
@@ -131,7 +133,8 @@ class Instances:
 
     def operations(self) -> dict[str, Any]:
         own = {"GetInstance": self.get, "EnumerateInstances": self.enumerate, "ModifyInstance": self.note}
-        return {**OPERATIONS, **own, "DeleteInstance": self.fail}
+        kept = {name: handler for name, handler in OPERATIONS.items() if name not in WRITES}
+        return {**kept, **own, "DeleteInstance": self.fail}
 
     def get(self, op: Operation) -> Reply:
         self.calls.append(op)

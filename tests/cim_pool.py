@@ -7,9 +7,10 @@ simulator, dispatcher and LocalSource.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from lxml import etree
 from cim_provider.operations.api import OPERATIONS, MethodCall, Operation, Param, Reply
 from cim_provider.operations.extrinsic import invoke
 from cim_provider.profiles import indications
+from cim_provider.profiles.configuration import STATE
 from cim_provider.provider import CimProvider
 from cim_provider.schema.compile import load_graph, mof_root
 from cim_provider.schema.graph import ClassGraph
@@ -127,18 +129,42 @@ class SmallPool:
         }  # fmt: skip
         return self.add("VM", name, **(record | values))
 
+    def is_on(self, vm: str) -> bool:
+        """Whether a VM's devices are plugged unless something else is said."""
+        return self.version(vm)["power_state"] in ("Running", "Paused")
+
     def disk(self, name: str, vm: str, **values: Any) -> str:
         """A VBD with a VDI of 8 GiB behind it, unless `values` names another."""
         if "VDI" not in values:
             values["VDI"] = self.add("VDI", f"{name}/vdi", SR=self.refs["sr"], virtual_size=8 * GIB)
-        record = {"VM": self.refs[vm], "type": "Disk", "mode": "RW", "userdevice": "0", "bootable": True}
+        record = {
+            "VM": self.refs[vm], "type": "Disk", "mode": "RW", "userdevice": "0", "bootable": True,
+            "currently_attached": self.is_on(vm),
+        }  # fmt: skip
         return self.add("VBD", name, **(record | values))
 
     def nic(self, name: str, vm: str, **values: Any) -> str:
         record = {
             "VM": self.refs[vm], "network": self.refs["lan"], "device": "0", "MAC": "52:54:00:ab:cd:ef", "MTU": 1500,
+            "currently_attached": self.is_on(vm),
         }  # fmt: skip
         return self.add("VIF", name, **(record | values))
+
+    def equip(self, vm: str) -> None:
+        """What a pool has besides disks and interfaces, one of each: hardware of host-0 and devices of a VM."""
+        host, machine = self.refs["host-0"], self.refs[vm]
+        self.add("host_cpu", "cpu", host=host, number=0, vendor="GenuineIntel", modelname="CPU", speed=2400, flags="lm")
+        metrics = self.add("PIF_metrics", "pif/metrics", carrier=True, speed=1000, duplex=True)
+        self.add(
+            "PIF", "pif", host=host, network=self.refs["lan"], device="eth0", VLAN=-1, MAC="52:54:00:00:00:01",
+            metrics=metrics, physical=True, currently_attached=True,
+        )  # fmt: skip
+        self.add("PBD", "pbd", host=host, SR=self.refs["sr"], currently_attached=True)
+        for protocol in ("rfb", "vt100"):
+            self.add("console", protocol, VM=machine, protocol=protocol, location=f"https://host-0/{protocol}")
+        self.add("VTPM", "vtpm", VM=machine)
+        self.add("VUSB", "vusb", VM=machine, currently_attached=True)
+        self.add("VGPU", "vgpu", VM=machine, device="0", currently_attached=True)
 
     def set(self, name: str, **values: Any) -> None:
         txn = self.store.begin()
@@ -175,8 +201,13 @@ class SmallPool:
             put(Path.of(cls, ends, INTEROP), {**ends, "SubscriptionState": 2, "OnFatalErrorPolicy": 2})
 
     def values(self, classname: str, name: str) -> Mapping[str, Any]:
-        """The values of the one instance that view `classname` makes of a record."""
-        (found,) = self.renditions(classname, name)
+        """The values of the one instance that view `classname` makes of a record; of setting data, the Defined one."""
+        (found,) = (one for one in self.renditions(classname, name) if one.item is None)
+        return found.values
+
+    def state_values(self, classname: str, name: str) -> Mapping[str, Any]:
+        """The values of the State setting data that view `classname` makes of a record."""
+        (found,) = (one for one in self.renditions(classname, name) if one.item == STATE)
         return found.values
 
     def renditions(self, classname: str, name: str) -> tuple[Any, ...]:
@@ -193,8 +224,16 @@ def run(
 ) -> Reply:
     """An intrinsic operation, as the service calls it."""
     reply = OPERATIONS[operation](Operation(operation, namespace, params, principal, provider))
-    assert isinstance(reply, Reply)
-    return reply
+    if isinstance(reply, Reply) and reply.growing is None:
+        return reply
+    return asyncio.run(_finished(reply))
+
+
+async def _finished(reply: Reply | Awaitable[Any]) -> Reply:
+    """What takes more than one slice of the loop's time, whole."""
+    found = reply if isinstance(reply, Reply) else await reply
+    assert isinstance(found, Reply)
+    return await found.whole()
 
 
 def elements(values: Iterable[bytes] | None) -> list[etree._Element]:

@@ -84,10 +84,18 @@ class Wire:
             headers[name.lower()] = value.strip()
         if status in ("100", "204"):
             return Reply(int(status), headers, b"")
+        if headers.get("transfer-encoding") == "chunked":
+            return Reply(int(status), headers, b"".join(self._chunks()))
         length = headers.get("content-length")
         body = self._file.read() if length is None else self._file.read(int(length))
         assert length is None or len(body) == int(length), "the reply was cut off"
         return Reply(int(status), headers, body)
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self._file.readline(), 16):
+            yield self._file.read(size)
+            assert self._file.readline() == b"\r\n", "the reply was cut off"
+        assert self._file.readline() == b"\r\n", "the reply was cut off"
 
     def ask(self, data: bytes) -> Reply | None:
         self.send(data)

@@ -17,7 +17,8 @@ import contextlib
 import heapq
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ Steps = Generator[None, None, T]
 SLICE = 0.010
 FEW = 128
 PASSES = 4
+GROWN = 256 * 1024
 
 
 class Clock(Protocol):
@@ -182,6 +184,34 @@ class Slices:
             if ended:
                 return value
         return _all(steps)
+
+    def grow(self, pieces: Generator[bytes, None, None]) -> tuple[list[bytes], AsyncGenerator[bytes, None] | None]:
+        """The first pieces, and what gives the others while it is read: None if those were all.
+
+        For answers that begin before their end is made. Each of the others is what one slice gave, or as soon as it has
+        GROWN bytes: between two of them the loop serves others, and nothing is made that nobody reads.
+        """
+        head = list(islice(pieces, self.few))
+        return head, None if len(head) < self.few else self._grow(pieces)
+
+    async def _grow(self, pieces: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
+        with contextlib.closing(pieces):
+            ended = False
+            while not ended:
+                await asyncio.sleep(0)
+                self._running += 1
+                try:
+                    batch, size, ended = [], 0, True
+                    until = time.perf_counter() + self.seconds / self._running
+                    for piece in pieces:
+                        batch.append(piece)
+                        size += len(piece)
+                        if size >= GROWN or time.perf_counter() >= until:
+                            ended = False
+                            break
+                finally:
+                    self._running -= 1
+                yield b"".join(batch)
 
     def _begin(self, steps: Steps[T]) -> tuple[bool, Any]:
         """The first pieces: whether that was all, and if so what they came to."""

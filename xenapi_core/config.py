@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+LISTENERS: Final = ("xenapi", "xenapi_tls", "wbem", "wbem_tls")
 
 
 class ConfigError(Exception):
@@ -68,7 +72,15 @@ class ServeConfig:
     socket: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    client_ca: Path | None = None
+    wbem_plain_basic: bool = False
+    indication_ca: Path | None = None
+    indication_no_verify: bool = False
+    endpoints_per_host: bool = False
+    allow_hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # listener ("": all of TCP) -> patterns
     state: Path | None = None
+    cim_jobs: str | None = None  # "always" or "never": whether CIM methods answer with a job; None: as the pool says
+    models: tuple[tuple[Path, str], ...] = ()  # MOF files and the namespaces they go to
     users: Path | None = None
     pam: str | None = None
     ready_file: Path | None = None
@@ -107,7 +119,16 @@ class ServeConfig:
                 f"the demo's password is public, so it is not served on {self.bind}: "
                 "add --users FILE or --pam SERVICE, or stay on 127.0.0.1"
             )
+        if self.endpoints_per_host and not (self.loopback and ":" not in self.bind and self.bind != "localhost"):
+            raise ConfigError("--endpoints-per-host needs addresses 127.0.0.1, 127.0.0.2 ...: not with --bind")
+        for name in self.allow_hosts:
+            if name not in ("", *LISTENERS):
+                raise ConfigError(f"--allow-hosts: there is no listener {name!r}, but {', '.join(LISTENERS)}")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ConfigError("--tls-cert and --tls-key go together")
+        if self.client_ca and not self.users:
+            raise ConfigError("--client-ca needs --users: the users file says whose certificate it is")
+        if self.indication_ca and self.indication_no_verify:
+            raise ConfigError("--indication-ca and --indication-no-verify exclude each other")
         if self.clock_speed <= 0:
             raise ConfigError("--speed must be positive")

@@ -3,7 +3,8 @@
 Rule 1: every wait for the listener has a deadline, and every reply a size limit. Whatever goes wrong is a
         DeliveryError, after which the connection is closed.
 Rule 2: only the address given at construction is contacted; redirects are errors.
-Rule 3: certificates of https listeners are verified against the system's authorities (or SSL_CERT_FILE).
+Rule 3: certificates of https listeners are verified, by default against the system's authorities (or SSL_CERT_FILE);
+        see Trust.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from cim_provider.indications.address import Address
 
@@ -22,11 +25,31 @@ class DeliveryError(Exception):
     """A listener did not take an indication; the text says why, without anything secret."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Which https listeners are believed to be who they say: those with a certificate of an authority in the file `ca`
+    (None: of the system's), or with `verify` false anybody."""
+
+    ca: Path | None = None
+    verify: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """OSError (SSLError is one) if the file holds no authorities."""
+        context = ssl.create_default_context(cafile=self.ca)
+        if not self.verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+
+TRUST_SYSTEM = Trust()
+
+
 class ListenerConnection:
     """A connection that is opened when first needed, and again when the listener has closed it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, trust: Trust = TRUST_SYSTEM) -> None:
         self.address = address
+        self.trust = trust
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._head = (
             f"POST {address.target} HTTP/1.1\r\nHost: {address.shown}\r\n"
@@ -83,7 +106,7 @@ class ListenerConnection:
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         address = self.address
         async with asyncio.timeout(CONNECT_SECONDS):
-            context = ssl.create_default_context() if address.encrypted else None
+            context = self.trust.context() if address.encrypted else None
             self._streams = await asyncio.open_connection(address.host, address.port, ssl=context, limit=MAX_HEAD)
         return self._streams
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from cim_provider.indications.address import Address
-from cim_provider.indications.connection import DeliveryError, ListenerConnection
+from cim_provider.indications.connection import TRUST_SYSTEM, DeliveryError, ListenerConnection, Trust
 from cim_provider.indications.events import export
 from cim_provider.schema.objects import Path
 from xenapi_core.clock import Clock
@@ -71,8 +71,9 @@ class Delivery:
     """All channels. `failed(destination, seconds)` is called when an indication was given up, with how long deliveries
     have failed in a row; it may change what `keep` is told."""
 
-    def __init__(self, clock: Clock, settings: Settings, failed: Failed) -> None:
+    def __init__(self, clock: Clock, settings: Settings, failed: Failed, trust: Trust = TRUST_SYSTEM) -> None:
         self.clock = clock
+        self.trust = trust
         self.settings = settings
         self.failed = failed
         self.channels: dict[Path, Channel] = {}
@@ -104,7 +105,7 @@ class Delivery:
         await _gone(tuple(self._ended))
 
     async def _serve(self, channel: Channel) -> None:
-        connection = ListenerConnection(channel.address)
+        connection = ListenerConnection(channel.address, self.trust)
         try:
             while True:
                 while not channel.queue:

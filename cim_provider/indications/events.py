@@ -10,14 +10,14 @@ Theory of operation
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from cim_provider.mapping.extent import Shown
 from cim_provider.profiles.indications import LIFECYCLE_CLASSES
 from cim_provider.schema.graph import ClassGraph
-from cim_provider.schema.objects import Instance, Path
+from cim_provider.schema.objects import CIMV2, Instance, Path
 from cim_provider.wire import text
 from cim_provider.wire.encode import Encoder
 
@@ -51,6 +51,18 @@ class Event:
             values["PreviousInstance"] = _embedded(self.sources[1])
             values["ChangedPropertyNames"] = self.changed
         return Instance(self.classname, values)
+
+    @property
+    def namespace(self) -> str:
+        """Where it happened: the namespace of its source; alerts are about the machines of root/cimv2."""
+        return self.sources[0].path.namespace if self.sources else CIMV2
+
+    @property
+    def subject(self) -> Hashable:
+        """What it is about: equal for repetitions of the same event."""
+        if self.sources:
+            return self.classname, self.sources[0].path
+        return self.classname, self.extra.get("MessageID"), self.extra.get("AlertingManagedElement")
 
     def named(self, graph: ClassGraph, asked: str) -> str | None:
         """The class under which a query FROM class `asked` gets this event; None if it is of no such class."""

@@ -61,6 +61,8 @@ class Matcher:
         alerts = False
         for one in filters:
             source = one.query.source
+            if CIMV2 not in one.namespaces:  # what is watched lives there
+                continue
             alerts = alerts or graph.is_a(ALERT, source)
             if not (graph.is_a("CIM_InstIndication", source) or graph.is_a(source, "CIM_InstIndication")):
                 continue

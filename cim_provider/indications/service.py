@@ -19,9 +19,11 @@ import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from cim_provider.indications.connection import TRUST_SYSTEM, Trust
 from cim_provider.indications.delivery import Delivery
 from cim_provider.indications.events import Event
 from cim_provider.indications.matcher import Matcher
+from cim_provider.indications.repeats import Repeats
 from cim_provider.indications.subscriptions import DISABLE, REMOVE, Subscription, Subscriptions
 from cim_provider.schema.objects import CIMV2, Path
 from cim_provider.wire.encode import encoder_of
@@ -42,12 +44,13 @@ REMOVE_ALL, DISABLE_ALL = 2, 3  # SubscriptionRemovalAction
 class Indications:
     """See the module's theory of operation."""
 
-    def __init__(self, provider: CimProvider, clock: Clock) -> None:
+    def __init__(self, provider: CimProvider, clock: Clock, trust: Trust = TRUST_SYSTEM) -> None:
         self.provider = provider
         self.clock = clock
         self.subscriptions = Subscriptions(provider, self._settled)
         self.matcher = Matcher(provider)
-        self.delivery = Delivery(clock, self.subscriptions.settings, self._failed)
+        self.delivery = Delivery(clock, self.subscriptions.settings, self._failed, trust)
+        self.repeats = Repeats()
         self._enabled: list[Subscription] = []
         self._since = 0
         self._running = False
@@ -87,6 +90,7 @@ class Indications:
         if not self._running:
             return
         self._enabled = self.subscriptions.enabled()
+        self.repeats.keep({one.path for one in self._enabled})
         self.delivery.keep({one.destination: one.address for one in self._enabled})
         views, alerts = self.matcher.watched_by(f for one in self._enabled for f in one.filters)
         if not self.matcher.watching:
@@ -162,12 +166,20 @@ class Indications:
             if one.ends is not None and one.ends <= now:
                 continue
             for chosen in one.filters:
+                if event.namespace not in chosen.namespaces:
+                    continue
                 classname = event.named(graph, chosen.query.source)
                 if classname is not None and chosen.test(event.instance):
                     channel = self.delivery.channels.get(one.destination)
-                    if channel is not None:
+                    if channel is not None and self._wanted_again(one, event):
                         channel.offer(classname, chosen.name, event.body(encoder_of(graph)))
                     break
+
+    def _wanted_again(self, one: Subscription, event: Event) -> bool:
+        """Whether the subscription's RepeatNotificationPolicy lets one more of these through."""
+        if one.repetition is None:
+            return True
+        return self.repeats.admits(one.path, one.repetition, event.subject, self.clock.monotonic())
 
     # ---- failures
 

@@ -9,6 +9,7 @@ Theory of operation
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cim_provider.indications.address import Address, address_of
+from cim_provider.indications.repeats import DELAY, LINES, NONE, SUPPRESS, Repetition, repetition_of
 from cim_provider.mapping.rule import timestamp
 from cim_provider.operations.api import InstanceWriter, Operation
 from cim_provider.profiles.computer_system import HostComputerSystem
@@ -57,6 +59,8 @@ from xenapi_core.model.schema import POOL_OPERATOR, roles_above
 if TYPE_CHECKING:
     from cim_provider.provider import CimProvider
 
+log = logging.getLogger("xencim.indications")
+
 Values = dict[str, Any]
 Settled = Callable[[], "Later[None] | None"]
 
@@ -72,20 +76,24 @@ def invalid(text: str) -> CimError:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter ready for use: `name` is its Name, `query` its query, `test` tells of an indication."""
+    """A filter ready for use: `name` is its Name, `query` its query, `test` tells of an indication. It lets through
+    what happens in `namespaces`."""
 
     name: str
     query: Query
     test: Callable[[Instance], bool]
+    namespaces: frozenset[str] = frozenset({CIMV2})
 
 
 @lru_cache(maxsize=2 * MAX_INSTANCES)
-def compiled(graph: ClassGraph, name: str, language: str, text: str) -> Filter:
+def compiled(
+    graph: ClassGraph, name: str, language: str, text: str, namespaces: frozenset[str] = frozenset({CIMV2})
+) -> Filter:
     """CimError QUERY_LANGUAGE_NOT_SUPPORTED, INVALID_QUERY."""
     query = languages.parse(language, text)
     if not graph.is_a(selected_class(query, graph).name, "CIM_Indication"):
         raise bad_query(f"{query.source} is no class of indications")
-    return Filter(name, query, predicate(query, graph))
+    return Filter(name, query, predicate(query, graph), namespaces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,7 @@ class Subscription:
     ends: int | None
     policy: int
     trigger: int  # FailureTriggerTimeInterval, seconds
+    repetition: Repetition | None = None
 
 
 class Subscriptions:
@@ -128,7 +137,11 @@ class Subscriptions:
         found = []
         for stored in self._all():
             ends = ends_at(stored.values)
-            filters = self._filters(stored.values["Filter"])
+            try:
+                filters = self._filters(stored.values["Filter"])
+            except CimError as error:  # kept from an earlier start, and what its query names is no longer there
+                log.warning("a filter cannot be used: %s", error.text)
+                continue
             handler = self.repository.find(stored.values["Handler"])
             if stored.values["SubscriptionState"] != ENABLED or handler is None or (ends is not None and ends <= now):
                 continue
@@ -136,6 +149,7 @@ class Subscriptions:
                 Subscription(
                     _path_of(stored), filters, _path_of(handler), address_of(handler.values["Destination"]), ends,
                     stored.values["OnFatalErrorPolicy"], stored.values.get("FailureTriggerTimeInterval") or 0,
+                    repetition_of(stored.values),
                 )
             )  # fmt: skip
         return found
@@ -148,7 +162,8 @@ class Subscriptions:
         stored = self.repository.find(path)
         if stored is not None:
             v = stored.values
-            return (compiled(self.graph, v["Name"], v["QueryLanguage"], v["Query"]),)
+            spaces = frozenset(map(canonical_namespace, v["SourceNamespaces"]))
+            return (compiled(self.graph, v["Name"], v["QueryLanguage"], v["Query"], spaces),)
         offered = provider.extent(OfferedFilter).find(path) if path.classname == OfferedFilter.cim else None
         if offered is not None:
             v = offered.values
@@ -356,7 +371,7 @@ class DestinationWriter:
 _SUBSCRIPTION_LINES = frozenset(
     {
         "OnFatalErrorPolicy", "FailureTriggerTimeInterval", "SubscriptionState", "SubscriptionDuration",
-        "RepeatNotificationPolicy", "SubscriptionInfo",
+        "RepeatNotificationPolicy", "SubscriptionInfo", *LINES,
     }
 )  # fmt: skip
 # What clients may send along because they got it from us, and what is kept beside the properties.
@@ -400,7 +415,8 @@ class SubscriptionWriter:
         _only(values, _SUBSCRIPTION_LINES | _SUBSCRIPTION_RESULTS | {"Filter", "Handler"}, classname)
         _check_texts(values)
         _one_of(values, "OnFatalErrorPolicy", {IGNORE: "Ignore", DISABLE: "Disable", REMOVE: "Remove"}, IGNORE)
-        _one_of(values, "RepeatNotificationPolicy", {2: "None"}, 2)
+        _one_of(values, "RepeatNotificationPolicy", {NONE: "None", SUPPRESS: "Suppress", DELAY: "Delay"}, NONE)
+        repetition_of(values)
         _one_of(values, "SubscriptionState", {ENABLED: "Enabled", DISABLED: "Disabled"}, ENABLED)
         return values
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cim_provider.mapping.association import Association, Pointing
+from cim_provider.mapping.association import Association, Pointing, Reversed, Where
 from cim_provider.mapping.method import DeclaredMethod
 from cim_provider.mapping.rule import Kind, UnknownKindError
 from cim_provider.mapping.view import View
 from cim_provider.schema.graph import CimClass, ClassGraph, Parameter, Property
+from cim_provider.schema.objects import Instance
 from xenapi_core.model.schema import Class, Schema, reference_class
 
 _KIND_OF_TYPE = {"string": "string", "char16": "string", "boolean": "boolean", "datetime": "datetime"} | {
@@ -38,6 +39,8 @@ def fits(declared: Property | Parameter, value: object) -> bool:
     """Whether a value, of the form of schema/objects.py, can be one of a property (range of integers included)."""
     if value is None:
         return True
+    if declared.embedded:
+        return all(isinstance(item, Instance) for item in (value if isinstance(value, tuple) else (value,)))
     if declared.array:
         return isinstance(value, tuple) and all(_scalar_fits(declared.type, item) for item in value)
     return _scalar_fits(declared.type, value)
@@ -132,14 +135,19 @@ def _check_association(
                 yield f"{role}: the view of {end.cim} is not part of the provider"
             elif graph.find(end.cim) is not None and not graph.is_a(end.cim, declared.reference_class):
                 yield f"{role}: {end.cim} is no {declared.reference_class}"
-    for name, value in association.properties.items():
-        declared = cls.properties.get(name.lower())
-        if declared is None or declared.name != name:
-            yield f"the class has no property {name}"
-        elif not fits(declared, value):
-            yield f"{name}: {value!r} is no {declared.type}{'[]' if declared.array else ''}"
-    yield from _check_complete(cls, {association.left, association.right, *association.properties})
+    own = [one.properties for one in association.relations if isinstance(one, Where) and one.properties is not None]
+    for properties in [association.properties, *own]:
+        for name, value in properties.items():
+            declared = cls.properties.get(name.lower())
+            if declared is None or declared.name != name:
+                yield f"the class has no property {name}"
+            elif not fits(declared, value):
+                yield f"{name}: {value!r} is no {declared.type}{'[]' if declared.array else ''}"
+    for properties in own if len(own) == len(association.relations) and own else [association.properties, *own]:
+        yield from _check_complete(cls, {association.left, association.right, *properties})
     for relation in association.relations:
+        while isinstance(relation, Where | Reversed):
+            relation = relation.relation
         if isinstance(relation, Pointing):
             yield from _check_pointing(schema, relation)
 

@@ -16,7 +16,7 @@ Theory of operation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -110,16 +110,23 @@ class Listing:
     def current(self, pool: Pool) -> bool:
         return self.stamp is not None and all(pool.class_revision(cls) == at for cls, at in self.stamp)
 
-    def written(self, name: str, make: Callable[[Shown], bytes]) -> Steps[bytes]:
-        """The `name` forms of all instances, one after the other; a step for each that is made."""
+    def pieces(self, name: str, make: Callable[[Shown], bytes]) -> Generator[bytes, None, None]:
+        """The `name` forms of all instances, one after the other: a piece for each that has to be made, with those
+        before it that were there. In the end all are kept as one."""
         found = self.forms.get(name)
-        if found is None:
-            for shown in self.shown:
-                if name not in shown.forms:
-                    shown.form(name, make)
-                    yield
-            found = self.forms[name] = b"".join([shown.forms[name] for shown in self.shown])
-        return found
+        if found is not None:
+            yield found
+            return
+        ready: list[bytes] = []
+        for shown in self.shown:
+            there = name in shown.forms
+            ready.append(shown.form(name, make))
+            if not there:
+                yield b"".join(ready)
+                ready.clear()
+        if ready:
+            yield b"".join(ready)
+        self.forms[name] = b"".join([shown.forms[name] for shown in self.shown])
 
 
 def stamped(pool: Pool, classes: Iterable[str]) -> Stamp:

@@ -6,6 +6,7 @@
         RequestStateChange = method(request_state_change, out=("Job",))
 
 The parameters after the first are the method's input parameters, in snake case; `out` names its output parameters.
+A function refuses with RefusedError (mapping/refusal.py); jobs.answers makes return values of that.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cim_provider.mapping.refusal import invalid
 from cim_provider.mapping.subject import Subject
-from cim_provider.schema.objects import Path
+from cim_provider.schema.objects import NOT_FOUND, CimError, Path
 from xenapi_core.bridge.source import Principal, Source
 
 if TYPE_CHECKING:
-    from cim_provider.mapping.view import View
-    from xenapi_core.store.api import Version
+    from cim_provider.jobs import Jobs
+    from cim_provider.mapping.extent import Rendition
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,31 @@ class Call:
     """One call of a method on one instance.
 
     subject  the instance's record (and item).
-    path_of  the path of a record as an instance of a view; None if the view does not show it.
+    jobs     who starts jobs for it.
+    path_of  the path of a record, given by reference, as the first instance of a class; None if that does not show it.
+    find     the instance a path names; None if it names none.
     """
 
     subject: Subject
     principal: Principal
     source: Source
-    path_of: Callable[[type[View], Version], Path | None]
+    jobs: Jobs
+    path_of: Callable[[str, str], Path | None]
+    find: Callable[[Path], Rendition | None]
+
+    def target(self, path: Path | None, name: str, *classes: str) -> Subject:
+        """The record (and item) that a reference parameter names, as an instance of one of `classes`.
+
+        RefusedError INVALID_PARAMETER if it is NULL or of another class; CimError NOT_FOUND.
+        """
+        if path is None:
+            raise invalid(f"{name} is missing")
+        found = self.find(path)
+        if found is None or found.version is None:
+            raise CimError(NOT_FOUND, f"{name}: there is no such {path.classname}")
+        if found.view.cim not in classes:
+            raise invalid(f"{name} is a {path.classname}, not one of {', '.join(classes)}")
+        return Subject(self.source, found.version, found.item)
 
 
 @dataclass(frozen=True)

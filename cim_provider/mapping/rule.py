@@ -127,19 +127,27 @@ def lasting(seconds: int) -> Rule:
 def xen_id(*parts: Rule | str) -> Rule:
     """An InstanceID or DeviceID `Xen:<part>/<part>...` (DSP0004: <OrgID>:<LocalID>) of rules and fixed words.
 
-    If one part is the record's own uuid, the identifier leads back to the record.
+    A part that is NULL is left out. If one part is the record's own uuid, the identifier leads back to the record; its
+    place is counted from the end that has no `item_word` before it, because that is the part that may be missing.
     """
     reads: list[Read] = [part.read if isinstance(part, Rule) else const(part).read for part in parts]
     own = next((n for n, part in enumerate(parts) if isinstance(part, Rule) and part.uuid_of is not None), None)
+    optional = [n for n, part in enumerate(parts) if part is ITEM_WORD]
+    place = own - len(parts) if own is not None and any(n < own for n in optional) else own
 
     def read(subject: Subject) -> str:
-        return "Xen:" + "/".join(str(read(subject)) for read in reads)
+        return "Xen:" + "/".join(str(word) for word in (read(subject) for read in reads) if word is not None)
 
     def uuid_of(value: Any) -> str | None:
         words = str(value).removeprefix("Xen:").split("/")
-        return words[own] if own is not None and len(words) == len(parts) else None
+        fits = place is not None and len(parts) - len(optional) <= len(words) <= len(parts)
+        return words[place] if place is not None and fits else None
 
     return Rule(read, lambda schema, cls: Kind("string"), None if own is None else uuid_of)
+
+
+# The subject's item, a word or NULL: which of a record's configurations an instance is of.
+ITEM_WORD = Rule(lambda subject: subject.item, lambda schema, cls: Kind("string"))
 
 
 def item_text(template: str) -> Rule:

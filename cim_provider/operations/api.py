@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -42,10 +42,21 @@ class Operation:
 @dataclass(slots=True)
 class Reply:
     """What goes into IMETHODRESPONSE: encoded children of IRETURNVALUE (None: no IRETURNVALUE element), and encoded
-    PARAMVALUE elements for output parameters (EndOfSequence, EnumerationContext)."""
+    PARAMVALUE elements for output parameters (EndOfSequence, EnumerationContext).
+
+    `growing` gives the children of IRETURNVALUE that come after `values`, while they are made: a long answer can begin
+    before its end is there. It is read once, or not at all.
+    """
 
     values: list[bytes] | None = None
     out: list[bytes] = field(default_factory=list)
+    growing: AsyncGenerator[bytes, None] | None = None
+
+    async def whole(self) -> Reply:
+        """The same with everything in `values`."""
+        if self.growing is None:
+            return self
+        return Reply([*(self.values or ()), *[part async for part in self.growing]], self.out)
 
 
 class InstanceWriter(Protocol):

@@ -7,9 +7,9 @@ Rule 3: a filter that names a class that does not exist is an error too (INVALID
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
-from cim_provider.mapping.association import Link
 from cim_provider.mapping.extent import Rendition, Shown
 from cim_provider.operations.api import Operation, Reply, operation
 from cim_provider.operations.intrinsic import get, instance_writer, listed_names, provider_of, required, written
@@ -39,17 +39,42 @@ def source_of(op: Operation) -> Shown:
     return get(op, path)
 
 
-def links(op: Operation, source: Shown, of: str | None) -> Iterator[tuple[Link, Rendition, str]]:
-    """Associations of class `of` that `source` is part of in the Role asked for: each with its other end and the role
-    that one plays."""
+def links(op: Operation, source: Shown, of: str | None) -> Iterator[tuple[Shown, Callable[[], Shown | None], str]]:
+    """Associations of class `of` that `source` is part of in the Role asked for: each with what finds its other end
+    (None if that does not exist) and the role that one plays."""
     provider = provider_of(op)
-    if not isinstance(source, Rendition):  # nothing is associated with an association
-        return
-    for association in provider.associations(op.namespace, of):
-        for mine, others in ((association.left, association.right), (association.right, association.left)):
-            if _plays(op, "Role", mine):
-                for link in association.links_of(provider, source, mine):
-                    yield link, (link.right if mine == association.left else link.left), others
+    if isinstance(source, Rendition):  # the pool has no associations with associations
+        for association in provider.associations(op.namespace, of):
+            for mine, others in ((association.left, association.right), (association.right, association.left)):
+                if _plays(op, "Role", mine):
+                    for link in association.links_of(provider, source, mine):
+                        other = link.right if mine == association.left else link.left
+                        yield link, partial(_itself, other), others
+    graph = provider.graph(op.namespace)
+    for stored in provider.static.referring(source.path, op.namespace):
+        if of is not None and not graph.is_a(stored.path.classname, of):
+            continue
+        ends = tuple(stored.references())
+        if len(ends) == 1 and _plays(op, "Role", ends[0][0]):  # its other end is NULL
+            yield stored, _nothing, ""
+        for mine, target in ends:
+            if target == source.path and _plays(op, "Role", mine):
+                for others, path in ends:
+                    if others != mine:
+                        yield stored, partial(provider.get, path, path.namespace), others
+
+
+def _nothing() -> Shown | None:
+    return None
+
+
+def _itself(shown: Rendition) -> Shown | None:
+    return shown
+
+
+def _of_class(op: Operation, shown: Shown, name: str) -> bool:
+    """Whether an instance, which may live in another namespace, is of a class."""
+    return provider_of(op).graph(shown.path.namespace or op.namespace).is_a(shown.path.classname, name)
 
 
 Walked = list[Shown] | Later[list[Shown]]
@@ -57,14 +82,15 @@ Walked = list[Shown] | Later[list[Shown]]
 
 def associated(op: Operation) -> Walked:
     """What Associators returns for an instance, in the order of the declarations; of one moment."""
-    result, graph = filter_class(op, "ResultClass"), provider_of(op).graph(op.namespace)
+    result = filter_class(op, "ResultClass")
     through = filter_class(op, "AssocClass")
 
     def walk() -> Steps[list[Shown]]:
         found: dict[Path, Shown] = {}
         walked = yield from provider_of(op).tally.steps(links(op, source_of(op), through))
-        for _, other, role in walked:
-            if _plays(op, "ResultRole", role) and (result is None or graph.is_a(other.path.classname, result)):
+        for _, end, role in walked:
+            other = end() if _plays(op, "ResultRole", role) else None
+            if other is not None and (result is None or _of_class(op, other, result)):
                 found.setdefault(other.path, other)
         return list(found.values())
 
@@ -167,15 +193,20 @@ def _class_links(op: Operation, of: str | None) -> Iterator[tuple[CimClass, str,
                         yield association, other.reference_class, other.name
 
 
+def _is_a(graph: ClassGraph, name: str, result: str) -> bool:
+    return graph.find(name) is not None and graph.is_a(name, result)
+
+
 def associated_classes(op: Operation) -> list[CimClass]:
     """The classes the schema lets a class be associated with."""
     graph = provider_of(op).graph(op.namespace)
     result = filter_class(op, "ResultClass")
     found: dict[str, CimClass] = {}
     for _, name, role in _class_links(op, filter_class(op, "AssocClass")):
-        if _plays(op, "ResultRole", role) and (result is None or graph.is_a(name, result)):
-            cls = graph.classes[name.lower()]
-            found.setdefault(cls.name, cls)
+        if _plays(op, "ResultRole", role) and (result is None or _is_a(graph, name, result)):
+            cls = graph.find(name)
+            if cls is not None:  # a class that a client's association names may be gone
+                found.setdefault(cls.name, cls)
     return list(found.values())
 
 

@@ -8,9 +8,10 @@ from cim_provider import jobs
 from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.subject import Subject
-from cim_provider.mapping.view import View
+from cim_provider.mapping.view import VIEWS
 from cim_provider.operations.api import MethodCall, MethodReply
 from cim_provider.operations.intrinsic import not_there
+from cim_provider.operations.namespaces import SERVER_METHODS
 from cim_provider.schema.graph import Method
 from cim_provider.schema.objects import (
     INVALID_PARAMETER,
@@ -24,7 +25,6 @@ from xenapi_core.errors import ApiError
 
 if TYPE_CHECKING:
     from cim_provider.provider import CimProvider
-    from xenapi_core.store.api import Version
 
 
 async def invoke(call: MethodCall) -> MethodReply:
@@ -46,7 +46,12 @@ async def invoke(call: MethodCall) -> MethodReply:
         raise CimError(METHOD_NOT_AVAILABLE, f"{declared.name} is invoked on instances")
     target = provider.find(call.path, call.namespace)
     if target is None:
+        if provider.get(call.path, call.namespace) is not None:
+            raise CimError(METHOD_NOT_AVAILABLE, f"{declared.name} of {cls.name} has no provider")
         raise not_there(cls, call.path)
+    own = SERVER_METHODS.get((target.view.cim, declared.name))
+    if own is not None:
+        return _reply(provider, call.namespace, declared, await own(call))
     behaviour = target.view.methods.get(declared.name)
     if behaviour is None:
         raise CimError(METHOD_NOT_AVAILABLE, f"{declared.name} of {cls.name} is not implemented")
@@ -60,11 +65,20 @@ async def invoke(call: MethodCall) -> MethodReply:
 
 
 def _context(provider: CimProvider, call: MethodCall, target: Rendition) -> Call:
-    def path_of(view: type[View], version: Version) -> Path | None:
-        shown = provider.extent(view).of(version)
+    def path_of(cim: str, ref: str) -> Path | None:
+        version = provider.source.find(ref)
+        shown = provider.extent(VIEWS[cim]).of(version) if version is not None else ()
         return shown[0].path if shown else None
 
-    return Call(Subject(provider.source, target.version, target.item), call.principal, provider.source, path_of)
+    subject = Subject(provider.source, target.version, target.item)
+    return Call(
+        subject,
+        call.principal,
+        provider.source,
+        provider.jobs,
+        path_of,
+        lambda path: provider.find(path, call.namespace),
+    )
 
 
 def _reply(provider: CimProvider, namespace: str, declared: Method, result: Result) -> MethodReply:

@@ -5,16 +5,20 @@ Rule 1: LocalOnly is deprecated (DSP0200 5.4.2.2); NULL counts as false, so that
 Rule 2: IncludeQualifiers is deprecated for instances and may be ignored: instances carry no qualifiers.
 Rule 3: what the pool shows cannot be created, changed or deleted through intrinsic operations; the methods of the
         profiles do that. Whoever tries is told whether the thing exists before being told so. Instances that belong
-        to clients (subscriptions to indications) are handed to their InstanceWriter.
+        to clients (subscriptions to indications, namespaces) are handed to their InstanceWriter; those of classes that
+        clients wrote, to the one for static instances.
+Rule 4: who has written something is told when it is on disk, if there is a disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from cim_provider.mapping.extent import Listing, Shown
 from cim_provider.operations.api import InstanceWriter, Operation, Reply, operation
+from cim_provider.operations.static import StaticWriter, parsed
+from cim_provider.repository.static import Stored
 from cim_provider.schema.graph import CimClass, ClassGraph
 from cim_provider.schema.objects import (
     INTEROP,
@@ -22,10 +26,10 @@ from cim_provider.schema.objects import (
     NO_SUCH_PROPERTY,
     NOT_FOUND,
     NOT_SUPPORTED,
-    QUERY_LANGUAGE_NOT_SUPPORTED,
     CimError,
     Instance,
     Path,
+    canonical_namespace,
 )
 from cim_provider.wire.encode import Encoder, encoder_of
 from xenapi_core.clock import Later, Steps, then
@@ -61,7 +65,7 @@ def instance_path(op: Operation, name: str) -> Path:
 def get(op: Operation, path: Path) -> Shown:
     """The instance of a path. CimError NOT_FOUND; INVALID_PARAMETER if the path lacks a key of its class."""
     provider = provider_of(op)
-    found = provider.find(path, op.namespace) or provider.find_link(path, op.namespace)
+    found = provider.get(path, op.namespace)
     if found is not None:
         return found
     raise not_there(provider.class_of(op.namespace, path.classname), path)
@@ -87,9 +91,11 @@ def instance_writer(encoder: Encoder, names: Callable[[str], frozenset[str] | No
     def write(shown: Shown) -> bytes:
         classname = shown.path.classname
         chosen = names(classname)
+        # The other end of an association may live in another namespace, and be of a class that is only there.
+        own = encoder_of(shown.space.graph) if isinstance(shown, Stored) else encoder
         if chosen is None and not class_origin:
-            return encoder.instance(classname, shown.values)
-        return encoder.instance(classname, shown.values, names=chosen, class_origin=class_origin)
+            return own.instance(classname, shown.values)
+        return own.instance(classname, shown.values, names=chosen, class_origin=class_origin)
 
     return write
 
@@ -150,6 +156,12 @@ def written(shown: Iterable[Shown], write: Write) -> Steps[list[bytes]]:
     return values
 
 
+def grown(provider: CimProvider, pieces: Generator[bytes, None, None]) -> Reply:
+    """A reply of encoded instances of one moment; if they are many, it begins before the last of them is written."""
+    values, growing = provider.slices.grow(pieces)
+    return Reply(values, growing=growing)
+
+
 @operation("GetInstance")
 def get_instance(op: Operation) -> Reply:
     """DSP0200 5.4.2.2."""
@@ -182,8 +194,8 @@ def enumerate_instances(op: Operation) -> Reply | Later[Reply]:
     plain = plain and op.params.get("LocalOnly") is not True and op.params.get("DeepInheritance") is not False
     if plain:
         return _joined(op, named.name, "named", write_named)
-    values = then(listings(op, named.name), lambda found: provider.slices.run(written(instances(found), write_named)))
-    return then(values, Reply)
+    shown = then(listings(op, named.name), instances)
+    return then(shown, lambda shown: grown(provider, (write_named(one) for one in shown)))
 
 
 @operation("EnumerateInstanceNames")
@@ -196,15 +208,11 @@ def enumerate_instance_names(op: Operation) -> Reply | Later[Reply]:
 
 
 def _joined(op: Operation, classname: str, form: str, write: Write) -> Reply | Later[Reply]:
-    provider = provider_of(op)
-
-    def join(found: list[Listing]) -> Steps[Reply]:
-        values: list[bytes] = []
+    def join(found: list[Listing]) -> Generator[bytes, None, None]:
         for listing in found:
-            values += ((yield from listing.written(form, write)),)
-        return Reply(values)
+            yield from listing.pieces(form, write)
 
-    return then(listings(op, classname), lambda found: provider.slices.run(join(found)))
+    return then(listings(op, classname), lambda found: grown(provider_of(op), join(found)))
 
 
 @operation("GetProperty")
@@ -224,34 +232,45 @@ def get_property(op: Operation) -> Reply:
 
 
 @operation("SetProperty")
-def set_property(op: Operation) -> Reply:
-    """DSP0200 5.4.2.19; see Rule 3."""
-    found = get(op, instance_path(op, "InstanceName"))
+def set_property(op: Operation) -> Reply | Later[Reply]:
+    """DSP0200 5.4.2.19: ModifyInstance with one property; see Rule 3."""
+    path = instance_path(op, "InstanceName")
+    found = get(op, path)
     cls = provider_of(op).class_of(op.namespace, found.path.classname)
-    if required(op, "PropertyName", str).lower() not in cls.properties:
+    declared = cls.properties.get(required(op, "PropertyName", str).lower())
+    if declared is None:
         raise CimError(NO_SUCH_PROPERTY, f"{cls.name} has no property {op.params['PropertyName']}")
-    raise CimError(NOT_SUPPORTED, f"properties of {cls.name} cannot be set")
+    writer = writer_of(op, cls.name)
+    if writer is None:
+        raise CimError(NOT_SUPPORTED, f"properties of {cls.name} cannot be set")
+    value = parsed(declared, op.params.get("NewValue"))
+    writer.modify(op, found.path, Instance(cls.name, {declared.name: value}, found.path))
+    return provider_of(op).durable(Reply())
 
 
 def writer_of(op: Operation, classname: str) -> InstanceWriter | None:
     """Who creates, changes and deletes instances of a class in the operation's namespace."""
-    return provider_of(op).writers.get(classname) if op.namespace == INTEROP else None
+    provider = provider_of(op)
+    if provider.spaces.get(op.namespace).written(classname):
+        return StaticWriter(provider)
+    return provider.writers.get(classname) if canonical_namespace(op.namespace) == INTEROP else None
 
 
 @operation("CreateInstance")
 def create_instance(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.6; see Rule 3."""
     new: Instance = required(op, "NewInstance", Instance)
-    cls = provider_of(op).class_of(op.namespace, new.classname)
+    provider = provider_of(op)
+    cls = provider.class_of(op.namespace, new.classname)
     writer = writer_of(op, cls.name)
     if writer is None:
         raise CimError(NOT_SUPPORTED, f"instances of {cls.name} cannot be created")
-    write = encoder_of(provider_of(op).graph(op.namespace)).instance_name
-    return then(writer.create(op, new), lambda path: Reply([write(path)]))
+    write = encoder_of(provider.graph(op.namespace)).instance_name
+    return then(writer.create(op, new), lambda path: provider.durable(Reply([write(path)])))
 
 
 @operation("ModifyInstance")
-def modify_instance(op: Operation) -> Reply:
+def modify_instance(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.8; see Rule 3."""
     changed: Instance = required(op, "ModifiedInstance", Instance)
     if changed.path is None:
@@ -266,25 +285,22 @@ def modify_instance(op: Operation) -> Reply:
         unknown = listed - set(cls.properties)
         if unknown:
             raise CimError(NO_SUCH_PROPERTY, f"{cls.name} has no property {min(unknown)}")
-        given = {cls.properties[name].name: None for name in listed}  # listed but not given: the default, NULL here
+        # Listed but not given: the class's default; NULL for classes of a profile, which have defaults of their own.
+        static = isinstance(writer, StaticWriter)
+        declared = [cls.properties[name] for name in listed]
+        given = {one.name: one.default if static and not one.key else None for one in declared}
         given |= {name: value for name, value in changed.values.items() if name.lower() in listed}
         changed = Instance(changed.classname, given, changed.path)
     writer.modify(op, found.path, changed)
-    return Reply()
+    return provider_of(op).durable(Reply())
 
 
 @operation("DeleteInstance")
-def delete_instance(op: Operation) -> Reply:
+def delete_instance(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.4; see Rule 3."""
     found = get(op, instance_path(op, "InstanceName"))
     writer = writer_of(op, found.path.classname)
     if writer is None:
         raise CimError(NOT_SUPPORTED, f"instances of {found.path.classname} cannot be deleted")
     writer.delete(op, found.path)
-    return Reply()
-
-
-@operation("ExecQuery")
-def exec_query(op: Operation) -> Reply:
-    """DSP0200 5.4.2.13: no query language is offered."""
-    raise CimError(QUERY_LANGUAGE_NOT_SUPPORTED, f"query language {op.params.get('QueryLanguage')} is not supported")
+    return provider_of(op).durable(Reply())

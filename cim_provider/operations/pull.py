@@ -4,6 +4,7 @@ Theory of operation
 1. Opening takes the instances of that moment and keeps them: what is pulled later is the pool as it was then, whatever
    happens in between (each instance is a rendering of an immutable version; nothing is copied). So the objects of an
    answer can be written in slices; they are taken from the context before that, so no other Pull gets them too.
+   A filter or a query is held against them at opening, too.
 2. A context is an unguessable name, belongs to one user and one namespace, and yields one kind of result. For anybody
    and anything else it does not exist.
 3. A context that nobody used for its timeout is gone. It is removed when the next context is opened or used; there is
@@ -21,21 +22,19 @@ from typing import TYPE_CHECKING
 
 from cim_provider.mapping.extent import Shown
 from cim_provider.operations.api import Operation, Reply, operation
-from cim_provider.operations.associators import associated, referring
+from cim_provider.operations.associators import associated, filter_class, referring
 from cim_provider.operations.intrinsic import (
     Write,
     enumeration_names,
     instance_writer,
-    instances,
     listed_names,
-    listings,
     provider_of,
     required,
     written,
 )
+from cim_provider.operations.query_ops import Filter, opened_query
 from cim_provider.schema.objects import (
     CONTINUATION_ON_ERROR_NOT_SUPPORTED,
-    FILTERED_ENUMERATION_NOT_SUPPORTED,
     INVALID_ENUMERATION_CONTEXT,
     INVALID_OPERATION_TIMEOUT,
     INVALID_PARAMETER,
@@ -55,7 +54,7 @@ MAX_OBJECTS_PER_ANSWER = 10_000
 DEFAULT_TIMEOUT = 120  # seconds
 MAX_TIMEOUT = 3600
 
-INSTANCES, PATHS = "instances", "paths"
+INSTANCES, PATHS, QUERIED = "instances", "paths", "queried"
 
 
 @dataclass(slots=True)
@@ -138,8 +137,6 @@ def _number(op: Operation, name: str, default: int | None) -> int:
 
 def _check_options(op: Operation) -> int:
     """Refuse what is not supported; returns the timeout in seconds."""
-    if op.params.get("FilterQuery") or op.params.get("FilterQueryLanguage"):
-        raise CimError(FILTERED_ENUMERATION_NOT_SUPPORTED, "filter queries are not supported")
     if op.params.get("ContinueOnError"):
         raise CimError(CONTINUATION_ON_ERROR_NOT_SUPPORTED, "continuation on error is not supported")
     timeout = _number(op, "OperationTimeout", DEFAULT_TIMEOUT)
@@ -149,25 +146,34 @@ def _check_options(op: Operation) -> int:
 
 
 def _open(
-    op: Operation, kind: str, shown: list[Shown] | Later[list[Shown]], write: Write, timeout: int
+    op: Operation,
+    kind: str,
+    shown: list[Shown] | Later[list[Shown]],
+    write: Write,
+    timeout: int,
+    out: Sequence[bytes] = (),
 ) -> Reply | Later[Reply]:
+    """Open an enumeration of `shown`; `out` are output parameters beside the usual ones."""
     provider, count = provider_of(op), _number(op, "MaxObjectCount", 0)
 
     def opened(shown: list[Shown]) -> Reply | Later[Reply]:
         now = provider.source.now()
         context = Context(op.principal.user, op.namespace, kind, shown, write, timeout, now + timeout)
         taken = context.take(count)
-        return _answer(op, context, taken, "" if context.finished else provider.contexts.add(context, now))
+        return _answer(op, context, taken, "" if context.finished else provider.contexts.add(context, now), out)
 
     return then(shown, opened)
 
 
-def _answer(op: Operation, context: Context, taken: Sequence[Shown], name: str) -> Reply | Later[Reply]:
+def _answer(
+    op: Operation, context: Context, taken: Sequence[Shown], name: str, more: Sequence[bytes] = ()
+) -> Reply | Later[Reply]:
     provider = provider_of(op)
     encoder = encoder_of(provider.graph(op.namespace))
     out = [
         encoder.param_value("EnumerationContext", "string", name),
         encoder.param_value("EndOfSequence", "boolean", not name),
+        *more,
     ]
     return then(provider.slices.run(written(taken, context.write)), lambda values: Reply(values, out))
 
@@ -194,6 +200,12 @@ def _instance_source(op: Operation, name: str) -> Operation:
     return Operation(op.name, op.namespace, {**op.params, "ObjectName": path}, op.principal, op.provider)
 
 
+def _filter_of_walk(op: Operation) -> Filter:
+    """The filter of a walk over associations: what it finds is of ResultClass, or of any class."""
+    name = filter_class(op, "ResultClass")
+    return Filter(op, provider_of(op).class_of(op.namespace, name) if name else None)
+
+
 @operation("OpenEnumerateInstances")
 def open_enumerate_instances(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.3."""
@@ -204,7 +216,7 @@ def open_enumerate_instances(op: Operation) -> Reply | Later[Reply]:
     encoder = encoder_of(graph)
     params = {**op.params, "LocalOnly": None}
     write = instance_writer(encoder, enumeration_names(graph, named, params), bool(op.params.get("IncludeClassOrigin")))
-    shown = then(listings(op, named.name), instances)
+    shown = Filter(op, named).enumerated()
     return _open(op, INSTANCES, shown, lambda s: encoder.instance_with_path(s.path, write(s)), timeout)
 
 
@@ -213,35 +225,51 @@ def open_enumerate_instance_paths(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.4."""
     timeout = _check_options(op)
     named = provider_of(op).class_of(op.namespace, required(op, "ClassName", str))
-    return _open(op, PATHS, then(listings(op, named.name), instances), _path_writer(op), timeout)
+    return _open(op, PATHS, Filter(op, named).enumerated(), _path_writer(op), timeout)
 
 
 @operation("OpenAssociatorInstances")
 def open_associator_instances(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.7."""
     timeout = _check_options(op)
-    return _open(op, INSTANCES, associated(_instance_source(op, "InstanceName")), _instance_writer(op), timeout)
+    chosen = _filter_of_walk(op)
+    return _open(
+        op, INSTANCES, chosen.left(associated(_instance_source(op, "InstanceName"))), _instance_writer(op), timeout
+    )
 
 
 @operation("OpenAssociatorInstancePaths")
 def open_associator_instance_paths(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.8."""
     timeout = _check_options(op)
-    return _open(op, PATHS, associated(_instance_source(op, "InstanceName")), _path_writer(op), timeout)
+    chosen = _filter_of_walk(op)
+    return _open(op, PATHS, chosen.left(associated(_instance_source(op, "InstanceName"))), _path_writer(op), timeout)
 
 
 @operation("OpenReferenceInstances")
 def open_reference_instances(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.5."""
     timeout = _check_options(op)
-    return _open(op, INSTANCES, referring(_instance_source(op, "InstanceName")), _instance_writer(op), timeout)
+    chosen = _filter_of_walk(op)
+    return _open(
+        op, INSTANCES, chosen.left(referring(_instance_source(op, "InstanceName"))), _instance_writer(op), timeout
+    )
 
 
 @operation("OpenReferenceInstancePaths")
 def open_reference_instance_paths(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.6."""
     timeout = _check_options(op)
-    return _open(op, PATHS, referring(_instance_source(op, "InstanceName")), _path_writer(op), timeout)
+    chosen = _filter_of_walk(op)
+    return _open(op, PATHS, chosen.left(referring(_instance_source(op, "InstanceName"))), _path_writer(op), timeout)
+
+
+@operation("OpenQueryInstances")
+def open_query_instances(op: Operation) -> Reply | Later[Reply]:
+    """DSP0200 5.4.2.24.9. Instances come without paths, as PullInstances returns them."""
+    timeout = _check_options(op)
+    asked, out = opened_query(op)
+    return _open(op, QUERIED, asked.run(), asked.writer(), timeout, out)
 
 
 def _pull(op: Operation, kind: str) -> Reply | Later[Reply]:
@@ -266,6 +294,12 @@ def pull_instances_with_path(op: Operation) -> Reply | Later[Reply]:
 def pull_instance_paths(op: Operation) -> Reply | Later[Reply]:
     """DSP0200 5.4.2.24.11."""
     return _pull(op, PATHS)
+
+
+@operation("PullInstances")
+def pull_instances(op: Operation) -> Reply | Later[Reply]:
+    """DSP0200 5.4.2.24.12."""
+    return _pull(op, QUERIED)
 
 
 @operation("CloseEnumeration")

@@ -1,11 +1,20 @@
-"""Operations on the schema: classes and qualifier types can be read, and are changed only by changing the MOF."""
+"""Operations on the schema: classes and qualifier types are read by everybody and written by pool-admin.
+
+The rules of writing are in schema/resolve.py and repository/namespaces.py.
+"""
 
 from __future__ import annotations
 
 from cim_provider.operations.api import Operation, Reply, operation
-from cim_provider.schema.graph import ClassGraph
-from cim_provider.schema.objects import INVALID_CLASS, NOT_FOUND, NOT_SUPPORTED, CimError
+from cim_provider.operations.intrinsic import provider_of, required
+from cim_provider.operations.namespaces import ADMINS
+from cim_provider.operations.static import admit
+from cim_provider.repository.namespaces import Namespace
+from cim_provider.schema.graph import CimClass, ClassGraph, QualifierDeclaration
+from cim_provider.schema.objects import INVALID_CLASS, NOT_FOUND, CimError
 from cim_provider.wire import classes
+from xenapi_core.clock import Later
+from xenapi_core.model.schema import POOL_ADMIN
 
 
 def _subclasses(op: Operation, graph: ClassGraph) -> tuple[str, ...]:
@@ -64,11 +73,57 @@ def enumerate_qualifiers(op: Operation) -> Reply:
     return Reply([classes.qualifier_declaration(declaration) for declaration in found])
 
 
+# ---- writing
+
+
+def _space(op: Operation) -> Namespace:
+    """The namespace to write to. CimError ACCESS_DENIED."""
+    admit(op.principal, ADMINS, POOL_ADMIN, "the schema")
+    return provider_of(op).spaces.get(op.namespace)
+
+
+def _done(op: Operation) -> Reply | Later[Reply]:
+    return provider_of(op).durable(Reply())
+
+
 @operation("CreateClass")
+def create_class(op: Operation) -> Reply | Later[Reply]:
+    """DSP0200 5.4.2.5. CimError ALREADY_EXISTS, INVALID_SUPERCLASS, INVALID_PARAMETER."""
+    space = _space(op)
+    provider_of(op).spaces.create_class(space, required(op, "NewClass", CimClass))
+    return _done(op)
+
+
 @operation("ModifyClass")
+def modify_class(op: Operation) -> Reply | Later[Reply]:
+    """DSP0200 5.4.2.7. CimError INVALID_CLASS, INVALID_SUPERCLASS, INVALID_PARAMETER, CLASS_HAS_CHILDREN,
+    CLASS_HAS_INSTANCES; NOT_SUPPORTED for a class of the server."""
+    space = _space(op)
+    provider_of(op).spaces.modify_class(space, required(op, "ModifiedClass", CimClass))
+    return _done(op)
+
+
 @operation("DeleteClass")
+def delete_class(op: Operation) -> Reply | Later[Reply]:
+    """DSP0200 5.4.2.3. CimError NOT_FOUND, CLASS_HAS_CHILDREN, CLASS_HAS_INSTANCES; NOT_SUPPORTED for a class of the
+    server."""
+    space = _space(op)
+    provider_of(op).spaces.delete_class(space, required(op, "ClassName", str))
+    return _done(op)
+
+
 @operation("SetQualifier")
+def set_qualifier(op: Operation) -> Reply | Later[Reply]:
+    """DSP0200 5.4.2.21: creates or replaces a qualifier type. CimError INVALID_PARAMETER; FAILED while classes use it
+    with another type."""
+    space = _space(op)
+    provider_of(op).spaces.set_qualifier(space, required(op, "QualifierDeclaration", QualifierDeclaration))
+    return _done(op)
+
+
 @operation("DeleteQualifier")
-def change_schema(op: Operation) -> Reply:
-    """CimError NOT_SUPPORTED: the schema is what the MOF files say."""
-    raise CimError(NOT_SUPPORTED, f"{op.name}: the schema of this server cannot be changed by clients")
+def delete_qualifier(op: Operation) -> Reply | Later[Reply]:
+    """DSP0200 5.4.2.22. CimError NOT_FOUND; FAILED while classes use it; NOT_SUPPORTED for one of the server."""
+    space = _space(op)
+    provider_of(op).spaces.delete_qualifier(space, required(op, "QualifierName", str))
+    return _done(op)

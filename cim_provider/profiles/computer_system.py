@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from cim_provider import jobs
-from cim_provider.mapping.method import Call, Result, method
+from cim_provider.mapping.method import method
 from cim_provider.mapping.rule import OWN_CLASS, computed, const, field, moment, via, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles.job_control import ConcreteJob
-from xenapi_core.errors import ApiError
-from xenapi_core.model.lifecycle import REQUESTED_STATE, conflicts
+from cim_provider.profiles import state_change
+from cim_provider.profiles.state_change import goal
+from xenapi_core.model.lifecycle import REQUESTED_STATE
 
 # Xen power state -> EnabledState, OperationalStatus, OperatingStatus (DSP1057 state table).
 # fmt: off
@@ -35,18 +34,7 @@ TRANSITIONS = {
     "checkpoint":     (None, None, 12),
 }
 
-# RequestedState values that a machine may be asked for again once it is there; DSP1057's table forbids it for others.
-REPEATABLE = {2: "Running", 3: "Halted"}
-
-# Values of RequestedState that exist (CIM_EnabledLogicalElement) but have no meaning for a virtual machine.
-NEVER_SUPPORTED = (7, 8)
-
-# Arguments of the Xen-API method of an operation, after the machine itself.
-ARGUMENTS = {"start": (False, False), "resume": (False, False)}
 # fmt: on
-
-_GOAL = {name: goal for goal, by_state in REQUESTED_STATE.items() for name in by_state.values()}
-
 
 def is_guest(vm: Subject) -> bool:
     """Whether a VM record is a virtual machine in the sense of DSP1057."""
@@ -68,11 +56,6 @@ def _state(vm: Subject) -> tuple[int, tuple[int, ...], int]:
     return enabled, operational, operating
 
 
-def _goal(vm: Subject) -> int | None:
-    """The RequestedState of the operation in progress, if there is one that changes the state."""
-    return next((_GOAL[name] for name in vm["current_operations"].values() if name in _GOAL), None)
-
-
 def enabled_state(vm: Subject) -> int:
     return _state(vm)[0]
 
@@ -87,12 +70,12 @@ def operating_status(vm: Subject) -> int:
 
 def requested_state(vm: Subject) -> int:
     """12 Not Applicable while nothing is in progress: the pool does not remember earlier requests."""
-    return _goal(vm) or 12
+    return goal(vm) or 12
 
 
 def transitioning_to_state(vm: Subject) -> int:
     """5 No Change while nothing is in progress."""
-    return _goal(vm) or 5
+    return goal(vm) or 5
 
 
 def available_requested_states(vm: Subject) -> tuple[int, ...]:
@@ -114,35 +97,6 @@ def other_identifying_info(vm: Subject) -> tuple[str, ...]:
 
 def identifying_descriptions(vm: Subject) -> tuple[str, ...]:
     return tuple(name for name, _ in _guest_identity(vm))
-
-
-async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
-    """CIM_EnabledLogicalElement.RequestStateChange (DSP1057 clause 8): start the operation that leads there.
-
-    4096 and the job of its task; 0 if it runs or is off already and was asked to; 1 for states no machine has, 5 for
-    values that are none; 4097 if the present state forbids it; 4098 if a timeout was asked for; 4099 if an operation in
-    progress does.
-    """
-    if requested_state in NEVER_SUPPORTED:
-        return Result(jobs.NOT_SUPPORTED)
-    if requested_state is None or requested_state not in REQUESTED_STATE:
-        return Result(jobs.INVALID_PARAMETER)
-    if not jobs.no_timeout(timeout_period):
-        return Result(jobs.TIMEOUT_NOT_SUPPORTED)
-    vm = call.subject
-    operation = REQUESTED_STATE[requested_state].get(vm["power_state"])
-    if operation is None:
-        there = REPEATABLE.get(requested_state) == vm["power_state"] and _goal(vm) is None
-        return Result(jobs.DONE if there else jobs.INVALID_TRANSITION)
-    if conflicts(operation, vm["current_operations"]):
-        return Result(jobs.BUSY)
-    try:
-        task = await jobs.start(call, f"VM.{operation}", *ARGUMENTS.get(operation, ()))
-    except ApiError as error:
-        return Result(jobs.return_code(error))
-    version = call.source.find(task)
-    path = call.path_of(ConcreteJob, version) if version is not None else None
-    return Result(jobs.JOB_STARTED, {"Job": path} if path is not None else {})
 
 
 class ComputerSystem(View, cim="Xen_ComputerSystem", of="VM", where=is_guest):
@@ -169,7 +123,7 @@ class ComputerSystem(View, cim="Xen_ComputerSystem", of="VM", where=is_guest):
     TimeOfLastStateChange = via("metrics", moment("start_time"))
     InstallDate = via("metrics", moment("install_time"))
 
-    RequestStateChange = method(request_state_change, out=("Job",))
+    RequestStateChange = method(state_change.of_machine, out=("Job",))
 
 
 class ComputerSystemCapabilities(View, cim="Xen_ComputerSystemCapabilities", of="VM", where=is_guest):
@@ -218,3 +172,5 @@ class HostComputerSystem(View, cim="Xen_HostComputerSystem", of="host"):
     RequestedState = const(12)
     OperationalStatus = computed(host_operational_status)
     HealthState = computed(host_health_state)
+
+    RequestStateChange = method(state_change.of_host, out=("Job",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cim_provider.mapping.rule import OWN_CLASS, computed, const, field, via
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles.computer_system import ComputerSystem
+from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
 
 RUNNING_STATES = ("Running", "Paused")
 
@@ -43,3 +43,15 @@ class BuiltInDevice(View):
     HealthState = const(5)
     EnabledState = computed(enabled_with_machine)
     OperationalStatus = computed(working_with_machine)
+
+
+class HostDevice(View):
+    """The lines shared by devices of a host that are records of their own."""
+
+    SystemCreationClassName = const(HostComputerSystem.cim)
+    SystemName = via("host", field("uuid"))
+    CreationClassName = OWN_CLASS
+    RequestedState = const(12)
+    HealthState = const(5)
+    EnabledState = const(2)
+    OperationalStatus = const((2,))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cim_provider.mapping.rule import computed, const, field, via, xen_id
+from cim_provider.mapping.rule import computed, const, field, via
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles.computer_system import belongs_to_guest
+from cim_provider.profiles.configuration import device_setting_id, is_plugged, of_plugged, part_of_configuration
 from cim_provider.profiles.device import VirtualDevice
 
 
@@ -26,7 +26,7 @@ def max_data_size(vif: Subject) -> int | None:
     return vif["MTU"] if vif["MTU"] > 0 else None
 
 
-class NetworkPort(VirtualDevice, cim="Xen_NetworkPort", of="VIF", where=belongs_to_guest):
+class NetworkPort(VirtualDevice, cim="Xen_NetworkPort", of="VIF", where=is_plugged):
     """A network interface."""
 
     ElementName = computed(device_name)
@@ -56,10 +56,12 @@ def connection(vif: Subject) -> tuple[str, ...]:
     return () if network is None else (network["uuid"],)
 
 
-class NetworkPortSettingData(View, cim="Xen_NetworkPortSettingData", of="VIF", where=belongs_to_guest):
+class NetworkPortSettingData(
+    View, cim="Xen_NetworkPortSettingData", of="VIF", where=part_of_configuration, items=of_plugged
+):
     """A network interface as a part of the machine's configuration."""
 
-    InstanceID = xen_id(via("VM", field("uuid")), field("uuid"))
+    InstanceID = device_setting_id()
     ElementName = computed(device_name)
     ResourceType = const(10)
     PoolID = via("network", field("uuid"))

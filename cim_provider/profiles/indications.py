@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cim_provider.jobs import NOT_SUPPORTED
 from cim_provider.mapping.association import Association, Extents, Pairs
 from cim_provider.mapping.extent import Rendition
+from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.rule import OWN_CLASS, computed, const
 from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
@@ -23,6 +25,8 @@ from cim_provider.schema.objects import CIMV2, INTEROP, Path
 SERVICE_NAME = "xencim"
 SERVICE_CLASS = "Xen_IndicationService"
 SERVICE_PATH = Path.of(SERVICE_CLASS, {"Name": SERVICE_NAME}, INTEROP)  # where the repository keeps the settings
+CAPABILITIES_CLASS = "Xen_IndicationServiceCapabilities"
+CAPABILITIES_PATH = Path.of(CAPABILITIES_CLASS, {"Name": SERVICE_NAME}, INTEROP)
 FILTER, COLLECTION = "CIM_IndicationFilter", "CIM_FilterCollection"
 DESTINATIONS = ("CIM_ListenerDestinationCIMXML", "CIM_IndicationHandlerCIMXML")
 SUBSCRIPTIONS = ("CIM_IndicationSubscription", "CIM_FilterCollectionSubscription")
@@ -39,9 +43,10 @@ SETTINGS: Mapping[str, int] = {
 }
 
 
-def install(repository: Repository) -> None:
-    """Put into a new repository what is there before any client came."""
+def install(repository: Repository, durable: bool) -> None:
+    """Put into a new repository what is there before any client came; `durable`: whether it will survive a restart."""
     repository.put(SERVICE_PATH, SETTINGS)
+    repository.put(CAPABILITIES_PATH, {"SubscriptionsPersisted": durable})
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,11 @@ def coordinator(subject: Subject) -> str:
     return "" if host is None else str(host["uuid"])
 
 
+async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
+    """CIM_IndicationService.RequestStateChange: 1 Not Supported, as RequestedState (12, not applicable) says."""
+    return Result(NOT_SUPPORTED)
+
+
 class IndicationService(StoredView, cim=SERVICE_CLASS, namespace=INTEROP):
     """The one service; its settings are stored."""
 
@@ -146,14 +156,10 @@ class IndicationService(StoredView, cim=SERVICE_CLASS, namespace=INTEROP):
     SubscriptionRemovalAction = kept("SubscriptionRemovalAction", "integer")
     SubscriptionRemovalTimeInterval = kept("SubscriptionRemovalTimeInterval", "integer")
 
-
-def the_service(subject: Subject) -> Iterable[str]:
-    return (SERVICE_NAME,)
+    RequestStateChange = method(request_state_change, out=("Job",))
 
 
-class IndicationServiceCapabilities(
-    View, cim="Xen_IndicationServiceCapabilities", items=the_service, namespace=INTEROP
-):
+class IndicationServiceCapabilities(StoredView, cim=CAPABILITIES_CLASS, namespace=INTEROP):
     """The settings can be changed, except whether clients may create filters."""
 
     InstanceID = const(f"Xen:IndicationService/{SERVICE_NAME}")
@@ -165,7 +171,7 @@ class IndicationServiceCapabilities(
     SubscriptionRemovalTimeIntervalIsSettable = const(True)
     MaxListenerDestinations = const(MAX_INSTANCES)
     MaxActiveSubscriptions = const(MAX_INSTANCES)
-    SubscriptionsPersisted = const(False)
+    SubscriptionsPersisted = kept("SubscriptionsPersisted", "boolean")
 
 
 def static_filters(subject: Subject) -> Iterable[StaticFilter]:
@@ -185,10 +191,13 @@ def filter_query(subject: Subject) -> str:
 
 
 class OfferedFilter(View, cim="Xen_IndicationFilter", items=static_filters, namespace=INTEROP):
-    """A filter this server offers; the item is its row in FILTERS."""
+    """A filter this server offers; the item is its row in FILTERS.
 
-    SystemCreationClassName = const(HostComputerSystem.cim)
-    SystemName = computed(coordinator)
+    Subscriptions hold its path, which must outlive any host: so its keys name the server and not the coordinator.
+    """
+
+    SystemCreationClassName = const("Xen_WBEMServer")
+    SystemName = const(SERVICE_NAME)
     CreationClassName = OWN_CLASS
     Name = computed(filter_name)
     ElementName = computed(filter_title)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from cim_provider import jobs
+from cim_provider.ended_jobs import KEEP
 from cim_provider.mapping.method import Call, Result, method
+from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import CimDateTime, computed, const, field, interval, lasting, moment, timestamp, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
@@ -21,8 +23,6 @@ JOB_STATES = {
 }
 # fmt: on
 
-# How long a finished job stays visible at least; the pool keeps finished tasks longer than that.
-TIME_BEFORE_REMOVAL = 5 * 60
 
 # Values of RequestedState on a job (CIM_ConcreteJob): terminate and kill are one thing here.
 START, SUSPEND, TERMINATE, KILL, SERVICE = 2, 3, 4, 5, 6
@@ -55,16 +55,22 @@ def error_description(task: Subject) -> str | None:
     return " ".join(task["error_info"]) or None
 
 
+def _state(task: Subject) -> tuple[int, tuple[int, ...], str]:
+    """A pending task that was asked to stop is shutting down, though its status does not say so."""
+    status = task["status"]
+    return JOB_STATES["cancelling" if status == "pending" and jobs.is_cancelled(task.version) else status]
+
+
 def job_state(task: Subject) -> int:
-    return JOB_STATES[task["status"]][0]
+    return _state(task)[0]
 
 
 def operational_status(task: Subject) -> tuple[int, ...]:
-    return JOB_STATES[task["status"]][1]
+    return _state(task)[1]
 
 
 def job_status(task: Subject) -> str:
-    return JOB_STATES[task["status"]][2]
+    return _state(task)[2]
 
 
 def health_state(task: Subject) -> int:
@@ -72,6 +78,7 @@ def health_state(task: Subject) -> int:
     return 20 if task["status"] == "failure" else 5
 
 
+@jobs.answers(jobs.STATE_CHANGE)
 async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
     """CIM_ConcreteJob.RequestStateChange: Terminate and Kill cancel the task.
 
@@ -80,18 +87,38 @@ async def request_state_change(call: Call, requested_state: int | None, timeout_
     if requested_state in (START, SUSPEND, SERVICE):
         return Result(jobs.NOT_SUPPORTED)
     if requested_state not in (TERMINATE, KILL):
-        return Result(jobs.INVALID_PARAMETER)
+        raise invalid(f"{requested_state} cannot be requested of a job")
     if not jobs.no_timeout(timeout_period):
         return Result(jobs.TIMEOUT_NOT_SUPPORTED)
     if _finished(call.subject):
-        return Result(jobs.INVALID_TRANSITION)
-    try:
-        await call.source.call(call.principal, "task.cancel", call.subject.ref)
-    except ApiError as error:
-        return Result(jobs.return_code(error))
+        raise RefusedError(Kind.INVALID_STATE, "the job has ended")
+    await call.source.call(call.principal, "task.cancel", call.subject.ref)
     after = call.source.find(call.subject.ref)
     ended = after is None or after.values["status"] in ("success", "failure", "cancelled")
     return Result(jobs.DONE if ended else jobs.JOB_STARTED)
+
+
+# CIM_Job.KillJob has return values of its own: 6 access denied.
+KILL_CODES: jobs.Codes = dict.fromkeys(Kind, 4) | {Kind.NOT_SUPPORTED: 1}
+
+
+@jobs.answers(KILL_CODES)
+async def kill_job(call: Call, delete_on_kill: bool | None) -> Result:
+    """CIM_Job.KillJob: cancel the task, and have it removed when it has ended if DeleteOnKill says so.
+
+    0 when that was asked for; 4 if the job had ended before; 6 for a job of another user that the caller may not end.
+    """
+    if _finished(call.subject):
+        raise RefusedError(Kind.FAILED, "the job has ended")
+    try:
+        await call.source.call(call.principal, "task.cancel", call.subject.ref)
+        if delete_on_kill and call.source.find(call.subject.ref) is not None:
+            await call.source.call(call.principal, "task.destroy", call.subject.ref)
+    except ApiError as error:
+        if error.code == "RBAC_PERMISSION_DENIED":
+            return Result(6)
+        raise
+    return Result(jobs.DONE)
 
 
 async def get_error(call: Call) -> Result:
@@ -130,11 +157,12 @@ class ConcreteJob(View, cim="Xen_ConcreteJob", of="task"):
     TimeOfLastStateChange = computed(time_of_last_state_change)
     LocalOrUtcTime = const(2)
     JobRunTimes = const(1)
-    TimeBeforeRemoval = lasting(TIME_BEFORE_REMOVAL)
+    TimeBeforeRemoval = lasting(KEEP)
     DeleteOnCompletion = const(True)
     ErrorCode = computed(error_code)
     ErrorDescription = computed(error_description)
 
     RequestStateChange = method(request_state_change)
+    KillJob = method(kill_job)
     GetError = method(get_error, out=("Error",))
     GetErrors = method(get_errors, out=("Errors",))

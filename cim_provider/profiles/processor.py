@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from cim_provider.mapping.rule import computed, const, field, item_text, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles.computer_system import is_guest
+from cim_provider.profiles.configuration import (
+    built_in_setting_id,
+    has_configuration,
+    is_active,
+    is_state,
+    of_built_in,
+    pool_of_machine,
+)
 from cim_provider.profiles.device import BuiltInDevice, enabled_with_machine
 
 
-def processors(vm: Subject) -> Iterable[int]:
-    """Numbers of the virtual processors: those in use while the machine runs, else those it will start with."""
+def processors(vm: Subject) -> range:
+    """Numbers of the virtual processors: those in use while the machine runs, else those it will be resumed with."""
     metrics = vm.follow("metrics")
     running = metrics["VCPUs_number"] if metrics is not None and enabled_with_machine(vm) == 2 else 0
     return range(running or vm["VCPUs_at_startup"])
@@ -29,11 +34,11 @@ def device_name(vm: Subject) -> str:
 
 
 def cpu_status(vm: Subject) -> int:
-    """1 CPU Enabled, or 4 CPU Is Idle while the machine is off."""
+    """1 CPU Enabled, or 4 CPU Is Idle while the machine is suspended."""
     return 1 if enabled_with_machine(vm) == 2 else 4
 
 
-class Processor(BuiltInDevice, cim="Xen_Processor", of="VM", where=is_guest, items=processors):
+class Processor(BuiltInDevice, cim="Xen_Processor", of="VM", where=is_active, items=processors):
     """One virtual processor; the item is its number."""
 
     DeviceID = xen_id(field("uuid"), "vcpu", item_text("{}"))
@@ -59,14 +64,20 @@ def limit(vm: Subject) -> int | None:
     return _number(vm, "cap", 1, 1_000_000)
 
 
-class ProcessorSettingData(View, cim="Xen_ProcessorSettingData", of="VM", where=is_guest):
+def virtual_quantity(vm: Subject) -> int:
+    """The most processors there can be; of the State configuration those in use."""
+    return len(processors(vm)) if is_state(vm) else int(vm["VCPUs_max"])
+
+
+class ProcessorSettingData(View, cim="Xen_ProcessorSettingData", of="VM", where=has_configuration, items=of_built_in):
     """How many processors a machine can have, and their share."""
 
-    InstanceID = xen_id(field("uuid"), "Processor")
+    InstanceID = built_in_setting_id("Processor")
     ElementName = const("Virtual processors")
     ResourceType = const(3)
     AllocationUnits = const("percent")
-    VirtualQuantity = field("VCPUs_max")
+    PoolID = computed(pool_of_machine)
+    VirtualQuantity = computed(virtual_quantity)
     VirtualQuantityUnits = const("count")
     VCPUsAtStartup = field("VCPUs_at_startup")
     Limit = computed(limit)

@@ -1,4 +1,4 @@
-"""DSP1033 Profile Registration, and the classes clients look for namespaces in (DSP1092, in its older form)."""
+"""DSP1033 Profile Registration: which profiles this server implements, and where each begins."""
 
 from __future__ import annotations
 
@@ -7,37 +7,49 @@ from dataclasses import dataclass
 
 from cim_provider.mapping.association import Association, Extents, Pairs
 from cim_provider.mapping.extent import Rendition
-from cim_provider.mapping.rule import OWN_CLASS, computed, const
+from cim_provider.mapping.rule import computed, const
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
+from cim_provider.profiles.allocation_capabilities import CAPABILITIES
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
+from cim_provider.profiles.cpu import HostProcessor
+from cim_provider.profiles.host_pool import HostPool
 from cim_provider.profiles.indications import IndicationService
+from cim_provider.profiles.job_control import ConcreteJob
+from cim_provider.profiles.kvm_redirection import KVMRedirectionSAP
+from cim_provider.profiles.migration import VirtualSystemMigrationService
+from cim_provider.profiles.power_management import PowerManagementService
+from cim_provider.profiles.resource_pool import (
+    POOLS,
+    MemoryPool,
+    NetworkPool,
+    PrimordialPool,
+    ProcessorPool,
+    StoragePool,
+)
+from cim_provider.profiles.system_memory import HostMemory
+from cim_provider.profiles.virtual_ethernet_switch import VirtualSwitch
 from cim_provider.schema.objects import CIMV2, INTEROP
-
-SERVER_NAME = "xencim"
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A profile this server implements, by the names the DMTF registered. `central`: the view of its central class;
-    `builds_on`: profiles it references."""
+    """A profile this server implements, by the names the DMTF registered. `central`: the view of its central class, or
+    the views; `builds_on`: profiles it references."""
 
     number: str
     name: str
     version: str
-    central: type[View]
+    central: type[View] | tuple[type[View], ...]
     builds_on: tuple[str, ...] = ()
+
+    @property
+    def views(self) -> tuple[type[View], ...]:
+        return self.central if isinstance(self.central, tuple) else (self.central,)
 
     @property
     def instance_id(self) -> str:
         return f"CIM:{self.number}-{self.name.replace(' ', '')}-{self.version}"
-
-
-PROFILES = (
-    Profile("DSP1042", "System Virtualization", "1.0.0", HostComputerSystem, builds_on=("DSP1057",)),
-    Profile("DSP1057", "Virtual System", "1.0.0", ComputerSystem),
-    Profile("DSP1054", "Indications", "1.2.0", IndicationService),
-)
 
 
 def profiles(subject: Subject) -> Iterable[Profile]:
@@ -71,16 +83,55 @@ class RegisteredProfile(View, cim="Xen_RegisteredProfile", items=profiles, names
     AdvertiseTypes = const((2,))
 
 
+# What a host offers machines, and what each of those profiles is about (DSP1042).
+RESOURCES = ("DSP1041", "DSP1043")
+VIRTUALIZATION = (
+    "DSP1057", *RESOURCES, "DSP1044", "DSP1045", "DSP1047", "DSP1050", "DSP1059", "DSP1081", "DSP1097", "DSP1103",
+)  # fmt: skip
+
+# fmt: off
+PROFILES = (
+    Profile("DSP1042", "System Virtualization", "1.0.0", HostComputerSystem, VIRTUALIZATION),
+    Profile("DSP1057", "Virtual System", "1.0.0", ComputerSystem, ("DSP1052", "DSP1027", "DSP1076")),
+    Profile("DSP1052", "Computer System", "1.0.2", (HostComputerSystem, HostPool), ("DSP1022", "DSP1026", "DSP1027")),
+    Profile("DSP1022", "CPU", "1.0.1", HostProcessor),
+    Profile("DSP1026", "System Memory", "1.0.1", HostMemory),
+    Profile("DSP1027", "Power State Management", "2.0.0", PowerManagementService),
+    Profile("DSP1041", "Resource Allocation", "1.1.0", POOLS, ("DSP1043",)),
+    Profile("DSP1043", "Allocation Capabilities", "1.0.0", CAPABILITIES, ("DSP1041",)),
+    Profile("DSP1044", "Processor Resource Virtualization", "1.0.0", ProcessorPool, (*RESOURCES, "DSP1022")),
+    Profile("DSP1045", "Memory Resource Virtualization", "1.0.0", MemoryPool, (*RESOURCES, "DSP1026")),
+    Profile("DSP1047", "Storage Resource Virtualization", "1.0.0", StoragePool, RESOURCES),
+    Profile("DSP1050", "Ethernet Port Resource Virtualization", "1.1.0", NetworkPool, (*RESOURCES, "DSP1097")),
+    Profile("DSP1059", "Generic Device Resource Virtualization", "1.0.0", PrimordialPool, RESOURCES),
+    Profile("DSP1076", "KVM Redirection", "1.0.0", KVMRedirectionSAP),
+    Profile("DSP1081", "Virtual System Migration", "1.0.0", VirtualSystemMigrationService, ("DSP1103",)),
+    Profile("DSP1097", "Virtual Ethernet Switch", "1.1.0", VirtualSwitch, ("DSP1050",)),
+    Profile("DSP1103", "Job Control", "1.0.0", ConcreteJob),
+    Profile("DSP1054", "Indications", "1.2.0", IndicationService),
+    Profile("DSP1033", "Profile Registration", "1.0.0", RegisteredProfile),
+)
+# fmt: on
+# DSP1092 WBEM Server is implemented (wbem_server.py) but not registered: where it is, pywbem 1.9 creates no namespace
+# (its WBEMServer.create_namespace then ends in an AttributeError of its own), and neither does pywbemcli.
+
+
 def conformance(central: type[View]) -> Pairs:
     """A profile and all instances of its central class `central`."""
 
     def elements(extents: Extents, profile: Rendition) -> Iterator[Rendition]:
-        return iter(extents.extent(central) if profile.item.central is central else ())
+        return iter(extents.extent(central) if central in profile.item.views else ())
 
     def conformed_to(extents: Extents, element: Rendition) -> Iterator[Rendition]:
-        return (profile for profile in extents.extent(RegisteredProfile) if profile.item.central is central)
+        return (profile for profile in extents.extent(RegisteredProfile) if central in profile.item.views)
 
     return Pairs(RegisteredProfile, central, elements, conformed_to)
+
+
+def registered_itself(extents: Extents, profile: Rendition) -> Iterator[Rendition]:
+    """Of the Profile Registration profile, the instance that says so is the central one. That the others conform to it
+    goes without saying: links to them would show every profile beside the central instances of another."""
+    return iter((profile,) if RegisteredProfile in profile.item.views else ())
 
 
 class ElementConformsToProfile(
@@ -92,7 +143,14 @@ class ElementConformsToProfile(
 ):
     """Central instances conform to their profile; profile and instance live in different namespaces."""
 
-    relations = tuple(conformance(central) for central in dict.fromkeys(profile.central for profile in PROFILES))
+    relations = (
+        *(
+            conformance(central)
+            for central in dict.fromkeys(view for profile in PROFILES for view in profile.views)
+            if central is not RegisteredProfile
+        ),
+        Pairs(RegisteredProfile, RegisteredProfile, registered_itself, registered_itself),
+    )
 
 
 def referenced(extents: Extents, profile: Rendition) -> Iterator[Rendition]:
@@ -111,68 +169,3 @@ class ReferencedProfile(
     """Dependent builds on Antecedent."""
 
     relations = (Pairs(RegisteredProfile, RegisteredProfile, referenced, referencing),)
-
-
-def _coordinator_uuid(subject: Subject) -> str:
-    """The uuid of the host this server speaks for; empty while the pool is not set up."""
-    pool = subject.only("pool")
-    host = None if pool is None else pool.follow("master")
-    return "" if host is None else str(host["uuid"])
-
-
-def this_server(subject: Subject) -> Iterable[str]:
-    return (SERVER_NAME,)
-
-
-class ObjectManager(View, cim="Xen_ObjectManager", items=this_server, namespace=INTEROP):
-    """This WBEM server."""
-
-    SystemCreationClassName = const(HostComputerSystem.cim)
-    SystemName = computed(_coordinator_uuid)
-    CreationClassName = OWN_CLASS
-    Name = const(SERVER_NAME)
-    ElementName = const("xencim WBEM server")
-    Description = const("CIM providers for a pool of virtualization hosts")
-    EnabledState = const(2)
-    RequestedState = const(12)
-    OperationalStatus = const((2,))
-    HealthState = const(5)
-    Started = const(True)
-    GatherStatisticalData = const(False)
-
-
-def namespaces(subject: Subject) -> Iterable[str]:
-    return (CIMV2, INTEROP)
-
-
-def _item(subject: Subject) -> str:
-    return str(subject.item)
-
-
-class Namespace(View, cim="Xen_Namespace", items=namespaces, namespace=INTEROP):
-    """A namespace; the item is its name."""
-
-    SystemCreationClassName = const(HostComputerSystem.cim)
-    SystemName = computed(_coordinator_uuid)
-    ObjectManagerCreationClassName = const(ObjectManager.cim)
-    ObjectManagerName = const(SERVER_NAME)
-    CreationClassName = OWN_CLASS
-    Name = computed(_item)
-    ClassInfo = const(11)
-    ClassType = const(2)
-
-
-def namespaces_of_server(extents: Extents, server: Rendition) -> Iterator[Rendition]:
-    return iter(extents.extent(Namespace))
-
-
-def server_of_namespace(extents: Extents, namespace: Rendition) -> Iterator[Rendition]:
-    return iter(extents.extent(ObjectManager))
-
-
-class NamespaceInManager(
-    Association, cim="Xen_NamespaceInManager", left="Antecedent", right="Dependent", namespaces=(INTEROP,)
-):
-    """A namespace belongs to this server."""
-
-    relations = (Pairs(ObjectManager, Namespace, namespaces_of_server, server_of_namespace),)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cim_provider.mapping.rule import computed, const, field, via, xen_id
+from cim_provider.mapping.rule import computed, const, field, via
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles.computer_system import belongs_to_guest
+from cim_provider.profiles.configuration import device_setting_id, is_plugged, of_plugged, part_of_configuration
 from cim_provider.profiles.device import VirtualDevice
 
 BLOCK_SIZE = 512
@@ -14,11 +14,11 @@ ACCESS = {"RO": 1, "RW": 3}
 
 
 def is_disk(vbd: Subject) -> bool:
-    return vbd["type"] == "Disk" and belongs_to_guest(vbd)
+    return vbd["type"] == "Disk" and is_plugged(vbd)
 
 
 def is_cd_drive(vbd: Subject) -> bool:
-    return vbd["type"] == "CD" and belongs_to_guest(vbd)
+    return vbd["type"] == "CD" and is_plugged(vbd)
 
 
 def device_name(vbd: Subject) -> str:
@@ -60,10 +60,10 @@ class CDROMDrive(VirtualDevice, cim="Xen_CDROMDrive", of="VBD", where=is_cd_driv
     MaxMediaSize = computed(media_size)
 
 
-class DiskSettingData(View, cim="Xen_DiskSettingData", of="VBD", where=belongs_to_guest):
+class DiskSettingData(View, cim="Xen_DiskSettingData", of="VBD", where=part_of_configuration, items=of_plugged):
     """A disk or drive as a part of the machine's configuration."""
 
-    InstanceID = xen_id(via("VM", field("uuid")), field("uuid"))
+    InstanceID = device_setting_id()
     ElementName = computed(device_name)
     ResourceType = field("type").table({"Disk": 17, "CD": 15, "Floppy": 14})
     PoolID = via("VDI", via("SR", field("uuid")))

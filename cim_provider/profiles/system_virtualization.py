@@ -1,27 +1,36 @@
-"""DSP1042 System Virtualization: which host a machine depends on, what managing machines there supports, its jobs."""
+"""DSP1042 System Virtualization: which host a machine depends on, what managing machines there supports."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from cim_provider.jobs import AFFECTED
-from cim_provider.mapping.association import Association, Extents, Pairs, SameRecord
+from cim_provider.mapping.association import Association, Extents, Owned, Pairs, SameRecord, Where
 from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.rule import const, field, xen_id
 from cim_provider.mapping.subject import NULL_REF, Pool
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import ComputerSystem, ComputerSystemCapabilities, HostComputerSystem
-from cim_provider.profiles.job_control import ConcreteJob
-from cim_provider.profiles.virtual_system import SYSTEM_TYPES
+from cim_provider.profiles.host_service import as_jobs, at_once
+from cim_provider.profiles.virtual_system import SYSTEM_TYPES, ElementSettingData, VirtualSystemSettingData
+
+if TYPE_CHECKING:
+    from xenapi_core.store.api import Version
+
+# Define- and DestroySystem, Modify-Resource- and -SystemSettings, Remove- and AddResourceSettings.
+METHODS = (2, 3, 5, 6, 7, 10)
 
 
 class VirtualSystemManagementCapabilities(View, cim="Xen_VirtualSystemManagementCapabilities", of="host"):
-    """What defining and changing machines through CIM supports on a host: nothing yet, so the lists are empty."""
+    """What defining and changing machines through CIM supports on a host."""
 
     InstanceID = xen_id(field("uuid"), "VirtualSystemManagementCapabilities")
     ElementName = field("name_label")
     VirtualSystemTypesSupported = const(tuple(dict.fromkeys(SYSTEM_TYPES.values())))
     ElementNameEditSupported = const(False)
+    SynchronousMethodsSupported = at_once(*METHODS)
+    AsynchronousMethodsSupported = as_jobs(*METHODS)
+    IndicationsSupported = const((2, 3, 4))
 
 
 def coordinator(pool: Pool) -> str:
@@ -72,56 +81,24 @@ class ElementCapabilities(Association, cim="Xen_ElementCapabilities", left="Mana
     )
 
 
-def _by_key(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for key, ref in pairs:
-        found.setdefault(key, []).append(ref)
-    return found
+def offering(pool: Pool, vm: Version) -> tuple[str, ...]:
+    """The coordinator, for templates that machines are made from; none for anything else."""
+    offered = vm.values["is_a_template"] and not vm.values["is_a_snapshot"] and not vm.values["is_control_domain"]
+    return (coordinator(pool),) if offered else ()
 
 
-def tasks_about(pool: Pool) -> dict[str, list[str]]:
-    """The uuid a task says it is about -> references of such tasks."""
-    tasks = pool.all("task").items()
-    return _by_key((task.values["other_config"].get(AFFECTED, ""), ref) for ref, task in tasks)
+def is_default_template(left: Rendition, right: Rendition) -> bool:
+    return right.version is not None and bool(right.version["is_default_template"])
 
 
-def machines_busy_with(pool: Pool) -> dict[str, list[str]]:
-    """The reference of a task -> references of the VMs that have it among their operations in progress."""
-    return _by_key((task, ref) for ref, vm in pool.all("VM").items() for task in vm.values["current_operations"])
+def is_custom_template(left: Rendition, right: Rendition) -> bool:
+    return not is_default_template(left, right)
 
 
-def jobs_of_machine(extents: Extents, machine: Rendition) -> Iterator[Rendition]:
-    """Jobs of the operations in progress, and of tasks that say they are about the machine."""
-    if machine.version is None:
-        return
-    pool, jobs = extents.pool, extents.extent(ConcreteJob)
-    uuid, current = machine.version.values["uuid"], machine.version.values["current_operations"]
-    for ref in current:
-        version = pool.find(ref)
-        if version is not None and version.cls == "task":
-            yield from jobs.of(version)
-    for ref in extents.index(tasks_about, ("task",)).get(uuid, ()):
-        version = pool.find(ref) if ref not in current else None
-        if version is not None:
-            yield from jobs.of(version)
+TEMPLATES = Owned(VirtualSystemManagementCapabilities, VirtualSystemSettingData, offering, reads=("pool",))
 
-
-def machines_of_job(extents: Extents, job: Rendition) -> Iterator[Rendition]:
-    """The machine the task says it is about, and those that have it among their operations in progress."""
-    if job.version is None:
-        return
-    pool, machines = extents.pool, extents.extent(ComputerSystem)
-    told = pool.by_uuid("VM", job.version.values["other_config"].get(AFFECTED, ""))
-    if told is not None:
-        yield from machines.of(told)
-    for ref in extents.index(machines_busy_with, ("VM",)).get(job.version.ref, ()):
-        version = pool.find(ref)
-        if version is not None and version is not told:
-            yield from machines.of(version)
-
-
-class AffectedJobElement(Association, cim="Xen_AffectedJobElement", left="AffectedElement", right="AffectingElement"):
-    """A job works on a machine (5: it manages it and may have effects on it, CIM_AffectedJobElement)."""
-
-    relations = (Pairs(ComputerSystem, ConcreteJob, jobs_of_machine, machines_of_job),)
-    properties = {"ElementEffects": (2,)}
+# Templates belong to what defining machines supports; those that came with the pool are the defaults.
+ElementSettingData.also(
+    Where(TEMPLATES, is_default_template, {"IsDefault": 1, "IsCurrent": 2, "IsNext": 2}),
+    Where(TEMPLATES, is_custom_template, {"IsDefault": 2, "IsCurrent": 2, "IsNext": 2}),
+)

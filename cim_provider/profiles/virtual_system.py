@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from cim_provider.mapping.association import Association, Pointing, SameRecord
-from cim_provider.mapping.rule import CimDateTime, computed, const, field, interval, moment, via, xen_id
+from cim_provider.mapping.association import Association, Pointing, SameRecord, Where, same_item
+from cim_provider.mapping.rule import CimDateTime, computed, field, interval, timestamp, via
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles.computer_system import ComputerSystem, is_guest
+from cim_provider.profiles.computer_system import ComputerSystem
+from cim_provider.profiles.configuration import (
+    has_configuration,
+    is_state,
+    of_state,
+    of_system,
+    state_of_definition,
+    system_setting_id,
+)
 from cim_provider.profiles.ethernet import NetworkPort, NetworkPortSettingData
 from cim_provider.profiles.memory import Memory, MemorySettingData
 from cim_provider.profiles.processor import Processor, ProcessorSettingData
@@ -31,7 +39,11 @@ RECOVERY_ACTIONS = {
 
 
 def virtual_system_type(vm: Subject) -> str:
-    """From the domain type; where that is not said, a boot policy makes it an HVM guest."""
+    """From the domain type, in the State configuration that of the present domain; where that is not said, a boot
+    policy makes it an HVM guest."""
+    metrics = vm.follow("metrics") if is_state(vm) else None
+    if metrics is not None and metrics["current_domain_type"] in SYSTEM_TYPES:
+        return SYSTEM_TYPES[metrics["current_domain_type"]]
     return SYSTEM_TYPES.get(vm["domain_type"]) or SYSTEM_TYPES["hvm" if vm["HVM_boot_policy"] else "pv"]
 
 
@@ -62,16 +74,40 @@ def platform(vm: Subject) -> tuple[str, ...]:
     return _pairs(vm["platform"])
 
 
-class VirtualSystemSettingData(View, cim="Xen_VirtualSystemSettingData", of="VM", where=is_guest):
-    """The configuration of a machine: at once the one it runs with and the one it will start with."""
+def caption(vm: Subject) -> str:
+    if vm["is_a_snapshot"]:
+        return "Snapshot"
+    if vm["is_a_template"]:
+        return "Template"
+    return "Present configuration" if is_state(vm) else "Virtual machine configuration"
 
-    InstanceID = xen_id(field("uuid"))
+
+def creation_time(vm: Subject) -> CimDateTime | None:
+    """When the snapshot was taken, or the machine installed."""
+    metrics = vm.follow("metrics")
+    if vm["is_a_snapshot"]:
+        return timestamp(vm["snapshot_time"])
+    return None if metrics is None else timestamp(metrics["install_time"])
+
+
+def identifier(vm: Subject) -> str:
+    """The uuid of the machine; of a snapshot that of the machine it was taken of, while there is one."""
+    machine = vm.follow("snapshot_of") if vm["is_a_snapshot"] else None
+    return str((machine or vm)["uuid"])
+
+
+class VirtualSystemSettingData(
+    View, cim="Xen_VirtualSystemSettingData", of="VM", where=has_configuration, items=of_system
+):
+    """The configuration of a machine, template or snapshot as a whole."""
+
+    InstanceID = system_setting_id()
     ElementName = field("name_label")
-    Caption = const("Virtual machine configuration")
+    Caption = computed(caption)
     Description = field("name_description")
-    VirtualSystemIdentifier = field("uuid")
+    VirtualSystemIdentifier = computed(identifier)
     VirtualSystemType = computed(virtual_system_type)
-    CreationTime = via("metrics", moment("install_time"))
+    CreationTime = computed(creation_time)
     Notes = field("tags")
     SuspendDataRoot = via("suspend_VDI", field("uuid"))
     AutomaticStartupAction = computed(automatic_startup_action)
@@ -104,33 +140,39 @@ class SystemDevice(Association, cim="Xen_SystemDevice", left="GroupComponent", r
 
 
 class SettingsDefineState(Association, cim="Xen_SettingsDefineState", left="ManagedElement", right="SettingData"):
-    """Settings define the state of a machine and of each device."""
+    """State settings define the state of a machine and of each device."""
 
     relations = (
-        SameRecord(ComputerSystem, VirtualSystemSettingData),
-        SameRecord(Processor, ProcessorSettingData),
-        SameRecord(Memory, MemorySettingData),
-        SameRecord(LogicalDisk, DiskSettingData),
-        SameRecord(CDROMDrive, DiskSettingData),
-        SameRecord(NetworkPort, NetworkPortSettingData),
+        Where(SameRecord(ComputerSystem, VirtualSystemSettingData), of_state),
+        Where(SameRecord(Processor, ProcessorSettingData), of_state),
+        Where(SameRecord(Memory, MemorySettingData), of_state),
+        Where(SameRecord(LogicalDisk, DiskSettingData), of_state),
+        Where(SameRecord(CDROMDrive, DiskSettingData), of_state),
+        Where(SameRecord(NetworkPort, NetworkPortSettingData), of_state),
     )
 
 
 class SettingDataComponent(
     Association, cim="Xen_VirtualSystemSettingDataComponent", left="GroupComponent", right="PartComponent"
 ):
-    """The configuration of a machine contains the settings of its resources."""
+    """A configuration contains the settings of its resources."""
 
     relations = (
-        SameRecord(VirtualSystemSettingData, ProcessorSettingData),
-        SameRecord(VirtualSystemSettingData, MemorySettingData),
-        Pointing(VirtualSystemSettingData, DiskSettingData, "VBD.VM"),
-        Pointing(VirtualSystemSettingData, NetworkPortSettingData, "VIF.VM"),
+        Where(SameRecord(VirtualSystemSettingData, ProcessorSettingData), same_item),
+        Where(SameRecord(VirtualSystemSettingData, MemorySettingData), same_item),
+        Where(Pointing(VirtualSystemSettingData, DiskSettingData, "VBD.VM"), same_item),
+        Where(Pointing(VirtualSystemSettingData, NetworkPortSettingData, "VIF.VM"), same_item),
     )
 
 
 class ElementSettingData(Association, cim="Xen_ElementSettingData", left="ManagedElement", right="SettingData"):
-    """The one configuration is the default, the current and the next one."""
+    """From State settings to the Defined ones, which are the default and what the next start makes current."""
 
-    relations = (SameRecord(VirtualSystemSettingData, VirtualSystemSettingData),)
-    properties = {"IsDefault": 1, "IsCurrent": 1, "IsNext": 1}
+    relations = (
+        Where(SameRecord(VirtualSystemSettingData, VirtualSystemSettingData), state_of_definition),
+        Where(SameRecord(ProcessorSettingData, ProcessorSettingData), state_of_definition),
+        Where(SameRecord(MemorySettingData, MemorySettingData), state_of_definition),
+        Where(SameRecord(DiskSettingData, DiskSettingData), state_of_definition),
+        Where(SameRecord(NetworkPortSettingData, NetworkPortSettingData), state_of_definition),
+    )
+    properties = {"IsDefault": 1, "IsCurrent": 2, "IsNext": 1}

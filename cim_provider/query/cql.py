@@ -29,5 +29,5 @@ def pattern(text: str) -> tuple[Piece, ...]:
 
 
 def parse(text: str) -> Query:
-    """CimError INVALID_QUERY."""
+    """CimError INVALID_QUERY, QUERY_FEATURE_NOT_SUPPORTED."""
     return parse_dialect(text, Dialect("DMTF:CQL", pattern))

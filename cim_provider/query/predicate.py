@@ -7,7 +7,10 @@ Theory of operation
    class and property after "::". What an embedded object has is known only when it is there; a name it does not have
    is NULL.
 3. A scope ("Class::") is a filter: the property of an object of another class is NULL.
-4. Values of different kinds (text, number, boolean) are not comparable.
+4. Values of different kinds (text, number, boolean) are not comparable. A literal of the wrong kind, and an array
+   without ANY, EVERY or index, are told as mistakes where the property is one of the selected class; further inside
+   they compare as NULL does.
+5. Datetimes compare by what they mean (moment.py), where the schema says that a property is one.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from cim_provider.query import moment
 from cim_provider.query.ast import (
     And,
     Compare,
@@ -27,32 +31,49 @@ from cim_provider.query.ast import (
     Not,
     Operand,
     Or,
-    Piece,
     PropertyPath,
+    Quantified,
     Query,
     Step,
 )
-from cim_provider.query.parser import bad_query
-from cim_provider.schema.graph import CimClass, ClassGraph
+from cim_provider.query.moment import Moment
+from cim_provider.query.parser import bad_query, not_supported
+from cim_provider.query.pattern import matcher
+from cim_provider.schema.graph import CimClass, ClassGraph, Property
 from cim_provider.schema.objects import Instance
 
 Read = Callable[[Instance], Any]
 Test = Callable[[Instance], bool | None]
+ValueTest = Callable[[Any, Instance], bool | None]
 
 _ORDERED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_LITERAL_KINDS = {str: "text", bool: "boolean", int: "number", float: "number"}
 
 
 def predicate(query: Query, graph: ClassGraph) -> Callable[[Instance], bool]:
     """Whether an instance satisfies the conditions (that it is of the selected class is for the caller to see).
 
-    CimError INVALID_QUERY for names that the schema does not have.
+    CimError INVALID_QUERY for names that the schema does not have, and for mistakes of rule 4.
     """
-    maker = _Maker(query, graph)
+    names = Names(graph, selected_class(query, graph), query.alias)
     for column in query.columns or ():
-        maker.path(column)
-    if query.where is None:
+        if column.steps[-1].name != "*":
+            names.path(column)
+    return _told(names, query.where)
+
+
+def filter_predicate(condition: Condition, graph: ClassGraph, source: CimClass | None) -> Callable[[Instance], bool]:
+    """Whether an instance satisfies a filter over instances of `source` and its subclasses, or of any class (None).
+
+    A property may be one of a subclass: it is NULL for all others. CimError as for `predicate`.
+    """
+    return _told(Names(graph, source, subclasses=True), condition)
+
+
+def _told(names: Names, where: Condition | None) -> Callable[[Instance], bool]:
+    if where is None:
         return lambda instance: True
-    test = maker.condition(query.where)
+    test = _Maker(names).condition(where)
     return lambda instance: test(instance) is True
 
 
@@ -64,75 +85,59 @@ def selected_class(query: Query, graph: ClassGraph) -> CimClass:
     return found
 
 
-class _Maker:
-    """Turns the parts of one query into functions."""
+class Names:
+    """What the names in a query mean: over instances of `source`, or of any class if that is None. With `subclasses`,
+    a first name may be a property of a subclass."""
 
-    def __init__(self, query: Query, graph: ClassGraph) -> None:
+    def __init__(self, graph: ClassGraph, source: CimClass | None, alias: str = "", subclasses: bool = False) -> None:
         self.graph = graph
-        self.source = selected_class(query, graph)
-        self.own_names = {self.source.name.lower(), query.alias.lower()} - {""}
+        self.source = source
+        self.own_names = {alias.lower()} - {""} if source is None else {source.name.lower(), alias.lower()} - {""}
+        self._below: list[CimClass] = []
+        if source is None:
+            self._below = list(graph.classes.values())
+        elif subclasses:
+            self._below = [graph.classes[name.lower()] for name in graph.subclasses(source.name, deep=True)]
 
-    def condition(self, node: Condition) -> Test:
-        if isinstance(node, And | Or):
-            tests = tuple(self.condition(part) for part in node.conditions)
-            return _all_of(tests) if isinstance(node, And) else _any_of(tests)
-        if isinstance(node, Not):
-            inner = self.condition(node.condition)
-            return lambda instance: None if (found := inner(instance)) is None else not found
-        if isinstance(node, IsA):
-            return self._is_a(node)
-        if isinstance(node, IsNull):
-            read = self.operand(node.operand)
-            return lambda instance: read(instance) is None
-        if isinstance(node, Like):
-            return self._like(node)
-        return self._compare(node)
+    def steps(self, path: PropertyPath) -> tuple[Step, ...]:
+        """The steps from the instance on, without the alias or the class itself before them; () is the instance."""
+        first = path.steps[0]
+        low = first.name.lower()
+        own = not first.scope and first.index is None and low in self.own_names
+        return path.steps[1:] if own and (self.source is None or low not in self.source.properties) else path.steps
 
-    def _is_a(self, node: IsA) -> Test:
-        if self.graph.find(node.classname) is None:
-            raise bad_query(f"there is no class {node.classname}")
-        read, graph, ancestor = self.path(node.operand), self.graph, node.classname
+    def declared(self, steps: tuple[Step, ...]) -> Property | None:
+        """The property a path ends at, as far as the schema tells."""
+        cls, prop = self.source, None
+        for n, step in enumerate(steps):
+            if step.scope:
+                cls = self.graph.find(step.scope)
+            prop = cls.properties.get(step.name.lower()) if cls else None
+            if prop is None and n == 0 and not step.scope:
+                prop = self._agreed(step.name.lower())
+            holder = prop.qualifiers.get("embeddedinstance") if prop else None
+            cls = self.graph.find(str(holder.value)) if holder else None
+        return prop
 
-        def is_a(instance: Instance) -> bool | None:
-            value = read(instance)
-            if not isinstance(value, Instance):
-                return None
-            return graph.find(value.classname) is not None and graph.is_a(value.classname, ancestor)
+    def _agreed(self, low: str) -> Property | None:
+        """A property of subclasses, if all that have it say the same of its type."""
+        found = [cls.properties[low] for cls in self._below if low in cls.properties]
+        return found[0] if len({(p.type, p.array, p.embedded) for p in found}) == 1 else None
 
-        return is_a
-
-    def _like(self, node: Like) -> Test:
-        read, pattern = self.operand(node.operand), node.pattern
-
-        def like(instance: Instance) -> bool | None:
-            value = read(instance)
-            return matches(pattern, value) if isinstance(value, str) else None
-
-        return like
-
-    def _compare(self, node: Compare) -> Test:
-        left, right, sign = self.operand(node.left), self.operand(node.right), node.operator
-        return lambda instance: compare(sign, left(instance), right(instance))
-
-    def operand(self, node: Operand) -> Read:
-        if isinstance(node, Literal):
-            value = node.value
-            return lambda instance: value
-        return self.path(node)
-
-    def path(self, node: PropertyPath) -> Read:
-        steps = node.steps
+    def path(self, path: PropertyPath) -> Read:
+        """Reads what a path leads to. CimError INVALID_QUERY (rule 2)."""
+        steps = self.steps(path)
+        if not steps:
+            return lambda instance: instance
         first = steps[0]
-        if (
-            len(steps) > 1
-            and not first.scope
-            and first.name.lower() in self.own_names
-            and first.name.lower() not in self.source.properties
-        ):
-            steps = steps[1:]  # the alias, or the class itself, before its property
-        if not steps[0].scope and steps[0].name.lower() not in self.source.properties:
-            raise bad_query(f"{self.source.name} has no property {steps[0].name}")
-        reads = [self.step(step) for step in steps]
+        if not first.scope:
+            low = first.name.lower()
+            if not (self.source and low in self.source.properties) and all(
+                low not in cls.properties for cls in self._below
+            ):
+                owner = f"{self.source.name} has no property" if self.source else "no class has a property"
+                raise bad_query(f"{owner} {first.name}", first.at)
+        reads = [self._step(step) for step in steps]
         if len(reads) == 1:
             return reads[0]
 
@@ -146,12 +151,12 @@ class _Maker:
 
         return walk
 
-    def step(self, step: Step) -> Read:
+    def _step(self, step: Step) -> Read:
         graph, scope, low, index = self.graph, step.scope, step.name.lower(), step.index
         if scope:
             cls = graph.find(scope)
             if cls is None or low not in cls.properties:
-                raise bad_query(f"there is no property {scope}::{step.name}")
+                raise bad_query(f"there is no property {scope}::{step.name}", step.at)
         names: dict[str, str | None] = {}  # class -> the property's spelling there, None if it is out of scope
 
         def name_in(instance: Instance) -> str | None:
@@ -174,10 +179,146 @@ class _Maker:
         return read
 
 
+class _Maker:
+    """Turns the conditions of one query into functions."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+
+    def condition(self, node: Condition) -> Test:
+        if isinstance(node, And | Or):
+            tests = tuple(self.condition(part) for part in node.conditions)
+            return _all_of(tests) if isinstance(node, And) else _any_of(tests)
+        if isinstance(node, Not):
+            inner = self.condition(node.condition)
+            return lambda instance: None if (found := inner(instance)) is None else not found
+        if isinstance(node, Quantified):
+            return self._quantified(node)
+        read, test = self._left(node), self._value_test(node)
+        return lambda instance: test(read(instance), instance)
+
+    def _quantified(self, node: Quantified) -> Test:
+        array, test = _left_of(node.condition), self._value_test(node.condition, element=True)
+        declared = self._declared(array)
+        word = "EVERY" if node.every else "ANY"
+        if not isinstance(array, PropertyPath) or (declared is not None and not declared.array):
+            raise bad_query(f"{word} needs an array", array.steps[0].at if isinstance(array, PropertyPath) else None)
+        read, decisive = self.names.path(array), not node.every
+
+        def quantified(instance: Instance) -> bool | None:
+            values = read(instance)
+            if not isinstance(values, tuple):
+                return None
+            unknown = False
+            for value in values:
+                found = test(value, instance)
+                if found is decisive:
+                    return decisive
+                unknown = unknown or found is None
+            return None if unknown else not decisive
+
+        return quantified
+
+    def _left(self, node: Compare | Like | IsA | IsNull) -> Read:
+        """Reads the left operand; an array where a value is needed is a mistake (rule 4)."""
+        left = _left_of(node)
+        declared = self._own(left)
+        if declared is not None and declared.array and isinstance(node, Compare | Like):
+            other = self._declared(node.right) if isinstance(node, Compare) else None
+            if not (other is not None and other.array):
+                place = left.steps[0].at if isinstance(left, PropertyPath) else None
+                raise bad_query(f"{declared.name} is an array: say ANY, EVERY or an index", place)
+        return self._operand(left, self._compares_moments(node))
+
+    def _value_test(self, node: Compare | Like | IsA | IsNull, element: bool = False) -> ValueTest:
+        """What a condition says of the value of its left operand, or of an element of it."""
+        if isinstance(node, IsA):
+            return self._is_a(node)
+        if isinstance(node, IsNull):
+            return lambda value, instance: value is None
+        if isinstance(node, Like):
+            matches = matcher(node.pattern)
+            return lambda value, instance: matches(value) if isinstance(value, str) else None
+        self._check_kinds(node.left, node.right)
+        self._check_kinds(node.right, node.left)
+        sign, moments = node.operator, self._compares_moments(node)
+        right = self._operand(node.right, moments)
+        if element and moments:
+            return lambda value, instance: compare(sign, _as_moment(value), right(instance))
+        return lambda value, instance: compare(sign, value, right(instance))
+
+    def _is_a(self, node: IsA) -> ValueTest:
+        graph, ancestor = self.names.graph, node.classname
+        if graph.find(ancestor) is None:
+            raise bad_query(f"there is no class {ancestor}")
+
+        def is_a(value: Any, instance: Instance) -> bool | None:
+            if not isinstance(value, Instance):
+                return None
+            return graph.find(value.classname) is not None and graph.is_a(value.classname, ancestor)
+
+        return is_a
+
+    def _operand(self, node: Operand, as_moment: bool = False) -> Read:
+        if isinstance(node, Literal):
+            value: Any = _as_moment(node.value) if as_moment else node.value
+            return lambda instance: value
+        read = self.names.path(node)
+        return (lambda instance: _as_moment(read(instance))) if as_moment else read
+
+    def _declared(self, node: Operand) -> Property | None:
+        return self.names.declared(self.names.steps(node)) if isinstance(node, PropertyPath) else None
+
+    def _own(self, node: Operand) -> Property | None:
+        """The declaration of an operand that is a property of the selected class, not an element of one."""
+        steps = self.names.steps(node) if isinstance(node, PropertyPath) else ()
+        if len(steps) != 1 or steps[0].index is not None:
+            return None
+        return self.names.declared(steps)
+
+    def _compares_moments(self, node: Condition) -> bool:
+        if not isinstance(node, Compare):
+            return False
+        found = [p for p in (self._declared(node.left), self._declared(node.right)) if p is not None]
+        return any(p.type == "datetime" for p in found)
+
+    def _check_kinds(self, node: Operand, literal: Operand) -> None:
+        """Rule 4 for a property of the selected class and a literal."""
+        steps = self.names.steps(node) if isinstance(node, PropertyPath) else ()
+        declared = self.names.declared(steps) if len(steps) == 1 else None
+        if declared is None or not isinstance(literal, Literal) or literal.value is None:
+            return
+        if declared.type == "reference":
+            raise not_supported("comparing a reference with text is", steps[0].at)
+        wanted = kind_of_type(declared.type)
+        if declared.embedded or _LITERAL_KINDS[type(literal.value)] != wanted:
+            kind = f"embedded {declared.embedded}" if declared.embedded else declared.type
+            raise bad_query(f"{declared.name} is of type {kind}, which {literal.value!r} is not", steps[0].at)
+        if declared.type == "datetime" and _as_moment(literal.value) is None:
+            raise bad_query(f"{literal.value!r} is no CIM datetime", steps[0].at)
+
+
+def kind_of_type(type_: str) -> str:
+    """The kind of literal that compares with a CIM type: text, number or boolean."""
+    if type_ in ("string", "char16", "datetime"):
+        return "text"
+    return "boolean" if type_ == "boolean" else "number"
+
+
+def _left_of(node: Compare | Like | IsA | IsNull) -> Operand:
+    return node.left if isinstance(node, Compare) else node.operand
+
+
+def _as_moment(value: Any) -> Moment | None:
+    return moment.moment(value) if isinstance(value, str) else None
+
+
 def compare(sign: str, left: Any, right: Any) -> bool | None:
-    """Rules 1 and 4. Arrays and paths are equal or not, and have no order; neither have booleans."""
+    """Rules 1, 4 and 5. Arrays and paths are equal or not, and have no order; neither have booleans."""
     if left is None or right is None or _kind(left) != _kind(right):
         return None
+    if isinstance(left, Moment):
+        return moment.compare(sign, left, right)
     if sign == "=":
         return bool(left == right)
     if sign == "<>":
@@ -191,30 +332,6 @@ def _kind(value: Any) -> str:
     if isinstance(value, int | float):
         return "number"
     return "text" if isinstance(value, str) else type(value).__name__
-
-
-def matches(pattern: tuple[Piece, ...], text: str) -> bool:
-    """Whether the whole text fits the pattern; costs at most length of pattern times length of text."""
-    reached = _skip(pattern, {0})
-    for char in text:
-        after = set()
-        for at in reached:
-            if at < len(pattern):
-                piece = pattern[at]
-                if piece.allowed is None or (char in piece.allowed) != piece.negated:
-                    after.add(at if piece.many else at + 1)
-        reached = _skip(pattern, after)
-        if not reached:
-            return False
-    return len(pattern) in reached
-
-
-def _skip(pattern: tuple[Piece, ...], reached: set[int]) -> set[int]:
-    """Pieces that stand for any number of characters may stand for none."""
-    for at in range(len(pattern)):
-        if at in reached and pattern[at].many:
-            reached.add(at + 1)
-    return reached
 
 
 def _all_of(tests: tuple[Test, ...]) -> Test:

@@ -9,9 +9,9 @@ Associations with StoredInstances are stored too; an instance that has lost one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from cim_provider.mapping.association import Association, Extents, Link
 from cim_provider.mapping.extent import Extent, Listing, Rendition, Stamp, Tally, stamped
@@ -23,10 +23,42 @@ from cim_provider.schema.graph import CimClass
 from cim_provider.schema.objects import Path
 from xenapi_core.clock import Steps
 
+if TYPE_CHECKING:
+    from xenapi_core.store.api import Version
+
+Names = Callable[[], tuple[str, ...]]
+
 
 def kept(name: str, kind: str, array: bool = False) -> Rule:
     """A property as it was stored; NULL if it was not."""
     return Rule(lambda subject: subject.item.get(name), lambda schema, cls: Kind(kind, array))
+
+
+class NamespaceView(View):
+    """Base of views of this server's namespaces: one instance for each, whose name rules find as `subject.item`."""
+
+    def __init_subclass__(cls, cim: str = "", **more: Any) -> None:
+        super().__init_subclass__(cim=cim, items=none_of_the_pool, **more)
+
+
+class NamespaceExtent(Extent):
+    """The instances of a NamespaceView. They are few, and made anew each time: namespaces come and go unnoticed by the
+    pool, so nobody may keep a listing (subject.py, rule 3)."""
+
+    def __init__(self, view: type[View], cls: CimClass, pool: Pool, tally: Tally, names: Names) -> None:
+        super().__init__(view, cls, pool, tally)
+        self._names = names
+
+    def _render(self, version: Version | None) -> tuple[Seen, tuple[Rendition, ...]]:
+        subject = Subject(self.pool, None)
+        subject.seen.volatile = True
+        made = []
+        for name in self._names():
+            one = subject.at(name)
+            values = {prop: rule.read(one) for prop, rule in self.view.rules.items()}
+            path = Path.of(self.view.cim, {key: values[key] for key in self.cls.keys}, self.view.namespace)
+            made.append(Rendition(self.view, None, name, path, values))
+        return subject.seen, tuple(made)
 
 
 def none_of_the_pool(subject: Subject) -> Iterable[Any]:

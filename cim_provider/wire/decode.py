@@ -32,7 +32,7 @@ from cim_provider.schema.objects import (
     Path,
     canonical_namespace,
 )
-from cim_provider.wire import mof_value, parameters, values
+from cim_provider.wire import declarations, mof_value, parameters, values
 from cim_provider.wire.headers import RefusedError
 from cim_provider.wire.values import invalid
 from xenapi_core.wire.limits import Limits, XmlError, parse_xml
@@ -452,6 +452,5 @@ _KINDS: Mapping[str, Callable[[Reader, Element, str], Any]] = {
     "instance": lambda reader, element, what: reader.instance(element, what),
     "named instance": Reader.named_instance,
     "property value": Reader.property_value,
-    # Class and qualifier declarations: all operations that take one are NOT_SUPPORTED, whatever is in it.
-    "declaration": lambda reader, element, what: str(element.tag),
+    "declaration": lambda reader, element, what: declarations.declaration(reader, element, what),
 }

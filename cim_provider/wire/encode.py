@@ -113,6 +113,10 @@ class Encoder:
         write = text.WRITERS[type_]
         return lambda value: f"<VALUE>{write(value)}</VALUE>"
 
+    def bare_instance(self, found: Instance) -> bytes:
+        """An INSTANCE with the properties that `found` has and no others."""
+        return self._embedded(found).encode()
+
     def _embedded(self, found: Instance) -> str:
         """An INSTANCE of any class, also one that the graph does not know (an indication from elsewhere)."""
         cls = self.graph.find(found.classname)

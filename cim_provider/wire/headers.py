@@ -1,7 +1,8 @@
 """The HTTP side of CIM operations (DSP0200 clause 7): which headers a request must have, and what refusals look like.
 
 A request that is refused here never reaches an operation: the reply is an HTTP status with a CIMError header and no
-CIM-XML. Errors of operations are something else: HTTP 200 with an ERROR element.
+CIM-XML. Errors of operations are something else: HTTP 200 with an ERROR element. Clients show people the sentence in
+PGErrorDetail (percent-encoded, as OpenPegasus has it), so it repeats the body's.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from urllib.parse import unquote
+from collections.abc import Container, Mapping
+from urllib.parse import quote, unquote
 
 from cim_provider.schema.objects import canonical_namespace
 from xenapi_core.server.routes import Request, Response
@@ -28,6 +29,20 @@ _STATUS = {
     "unsupported-cim-version": 501,
     "unsupported-dtd-version": 501,
 }
+# Functional groups as OPTIONS tells them, each with operations that all have to be there (DSP0200 clause 5.6).
+_GROUPS = {
+    "basic-read": ("GetClass", "EnumerateClasses", "GetInstance", "EnumerateInstances", "GetProperty"),
+    "basic-write": ("SetProperty",),
+    "schema-manipulation": ("CreateClass", "ModifyClass", "DeleteClass"),
+    "instance-manipulation": ("CreateInstance", "ModifyInstance", "DeleteInstance"),
+    "association-traversal": ("Associators", "AssociatorNames", "References", "ReferenceNames"),
+    "query-execution": ("ExecQuery",),
+    "qualifier-declaration": ("GetQualifier", "SetQualifier", "DeleteQualifier", "EnumerateQualifiers"),
+}
+_MAPPING = "http://www.dmtf.org/cim/mapping/http/v1.0"
+_NUMBER = "48"  # of the extension in our own replies; any two digits do
+_LANGUAGE = ("Content-Language", "en")
+
 _EXTENSION = re.compile(r'^\s*"?http://www\.dmtf\.org/cim/mapping/http/v1\.0"?\s*;\s*ns\s*=\s*"?(\d{2})"?\s*$')
 _XML_TYPES = ("application/xml", "text/xml")
 
@@ -43,7 +58,7 @@ class RefusedError(Exception):
         self.headers = headers
 
     def response(self) -> Response:
-        extra = (("CIMError", self.cim_error),) if self.cim_error else ()
+        extra = (("CIMError", self.cim_error), ("PGErrorDetail", quote(self.text))) if self.cim_error else ()
         plain = ("Content-Type", 'text/plain; charset="utf-8"')
         return Response(self.status, (*extra, *self.headers, plain), f"{self.text}\n".encode())
 
@@ -125,3 +140,34 @@ def check_match(found: Mapping[str, str], method: str, namespace: str, classname
     named = re.split(r"[.=@]", model, maxsplit=1)[0].strip()
     if canonical_namespace(space) != namespace or named.lower() != classname.lower():
         raise RefusedError("header-mismatch", "CIMObject and the body name different objects")
+
+
+def language(request: Request) -> tuple[tuple[str, str], ...]:
+    """What says the language of a reply to a client that asked for one (Accept-Language): all our texts are English."""
+    return (_LANGUAGE,) if "accept-language" in request.headers else ()
+
+
+def reads_error_instances(found: Mapping[str, str]) -> bool:
+    """Whether an ERROR may hold a CIM_Error. A client that declares an early version of the protocol does not expect
+    one: wbemcli, which says 1.0, takes such a reply for broken. Who declares nothing gets it."""
+    version = re.fullmatch(r"1\.(\d+)", found.get("cimprotocolversion", "1.4").strip())
+    return version is not None and int(version[1]) >= 3
+
+
+def capabilities(operations: Container[str]) -> Response:
+    """The reply to OPTIONS (DSP0200 clause 6.2.3): what this server does, in headers, given the operations it has.
+
+    The group "indication" goes with instance manipulation: subscriptions are instances.
+    """
+    groups = [name for name, needed in _GROUPS.items() if all(operation in operations for operation in needed)]
+    if "instance-manipulation" in groups:
+        groups.append("indication")
+    found = {
+        "CIMProtocolVersion": "1.4",
+        "CIMSupportedFunctionalGroups": ", ".join(groups),
+        "CIMSupportedAuthentication": "Basic",
+        "CIMValidation": "loosely-validating",
+    }
+    told = tuple((f"{_NUMBER}-{name}", value) for name, value in found.items())
+    allow = ("Allow", "POST, OPTIONS")
+    return Response(200, (("Opt", f"{_MAPPING} ; ns={_NUMBER}"), *told, allow))

@@ -21,6 +21,7 @@ _TOKEN = re.compile(
 )
 _ESCAPE = re.compile(r"""\\(?:[xX]([0-9a-fA-F]{1,4})|(.))""", re.DOTALL)
 _PLAIN = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\"}
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _DEPTH = 8
 
 
@@ -65,7 +66,10 @@ def _unescape(quoted: str) -> str:
             raise MofValueError(f"unknown escape \\{match[2]}")
         return _PLAIN[match[2]]
 
-    return _ESCAPE.sub(one, quoted[1:-1])
+    plain = _ESCAPE.sub(one, quoted[1:-1])
+    if _NO_XML.search(plain):  # it could never be told again
+        raise MofValueError("a character that XML cannot carry")
+    return plain
 
 
 class _Parser:

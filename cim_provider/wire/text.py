@@ -100,12 +100,23 @@ def intrinsic_response(message_id: str, name: str, values: list[bytes] | None, o
     return _response(message_id, "IMETHODRESPONSE", name, [*value, *out])
 
 
+def intrinsic_frame(message_id: str, name: str, out: list[bytes]) -> tuple[bytes, bytes]:
+    """What comes before and after the children of IRETURNVALUE in a successful reply to an intrinsic operation."""
+    head, opened, closed, *tail = _response(
+        message_id, "IMETHODRESPONSE", name, [b"<IRETURNVALUE>", b"</IRETURNVALUE>", *out]
+    )
+    return head + opened, b"".join((closed, *tail))
+
+
 def method_response(message_id: str, name: str, value: bytes, out: list[bytes]) -> list[bytes]:
     """The pieces of a successful reply to a method call (METHODRESPONSE); `value` is RETURNVALUE or b""."""
     return _response(message_id, "METHODRESPONSE", name, [value, *out])
 
 
-def error_response(message_id: str, name: str, status: int, text: str, extrinsic: bool) -> list[bytes]:
-    """The pieces of a reply that tells a CIM status (DSP0200: HTTP 200 with an ERROR element)."""
-    error = f'<ERROR CODE="{status}" DESCRIPTION="{attribute(text)}"></ERROR>'.encode()
+def error_response(
+    message_id: str, name: str, status: int, text: str, extrinsic: bool, instance: bytes = b""
+) -> list[bytes]:
+    """The pieces of a reply that tells a CIM status (DSP0200: HTTP 200 with an ERROR element); `instance` is the
+    CIM_Error that says more."""
+    error = f'<ERROR CODE="{status}" DESCRIPTION="{attribute(text)}">'.encode() + instance + b"</ERROR>"
     return _response(message_id, "METHODRESPONSE" if extrinsic else "IMETHODRESPONSE", name, [error])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 from cim_provider.schema.objects import INVALID_PARAMETER, CimError
@@ -10,8 +11,9 @@ from cim_provider.wire.text import INTEGERS, REALS
 
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})\Z")
 _REAL = re.compile(
-    r"[+-]?(?:[0-9]{0,400}\.?[0-9]{1,400}(?:[eE][+-]?[0-9]{1,4})?|[0-9]{1,400}\.|inf|nan)\Z", re.IGNORECASE
+    r"(?:[+-]?(?:[0-9]{0,400}\.?[0-9]{1,400}(?:[eE][+-]?[0-9]{1,4})?|[0-9]{1,400}\.)|-?inf|nan)\Z", re.IGNORECASE
 )
+_LARGEST = {"real32": 3.4028235677973366e38, "real64": sys.float_info.max}  # what rounds to infinity begins there
 _INSTANT = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)\.(?:\d{6}|\d{0,5}\*{1,6})[+-]\d{3}\Z")
 _INTERVAL = re.compile(r"\d{8}(\d\d)(\d\d)(\d\d)\.(?:\d{6}|\d{0,5}\*{1,6}):000\Z")
 # Whole fields unknown: digits, then asterisks to the end of the fraction.
@@ -63,7 +65,10 @@ def real(text: str, type_: str, what: str) -> float:
     plain = text.strip()
     if not _REAL.match(plain):
         raise invalid(f"{what} must be a number")
-    return float(plain)
+    value = float(plain)
+    if abs(value) > _LARGEST[type_] and plain[-1] not in "fF":  # a number too large, and not INF
+        raise invalid(f"{what} must be a {type_}")
+    return value
 
 
 def datetime(text: str, what: str) -> str:

@@ -31,12 +31,13 @@ CORE = {
     "cli": (("cli",), (*BELOW_SERVER, "server")),
 }
 CIM = {
+    "cli": (("cli",), ()),
     "schema": (("schema",), ()),
     "wire": (("wire",), ("schema",)),
     "query": (("query",), ("schema",)),
     "mapping": (("mapping",), ("schema", "wire", "query")),
     "repository": (("repository",), ("schema", "wire", "query", "mapping")),
-    "jobs": (("jobs",), ("schema", "wire", "query", "mapping")),
+    "jobs": (("jobs", "ended_jobs"), ("schema", "wire", "query", "mapping")),
     "profiles": (("profiles",), ("schema", "wire", "query", "mapping", "repository", "jobs")),
     "operations": (("operations",), ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles")),
     "indications": (

@@ -57,7 +57,10 @@ def test_start_page_shows_pool_urls_account_export_line_and_three_commands(tour)
         assert words in tour
     assert "root / xencim" in tour
     assert re.search(
-        r"^export XENCIM_URL=http://127\.0\.0\.1:9363 XENCIM_WBEM=http://127\.0\.0\.1:5988 XENCIM_PID=\d+$", tour, re.M
+        r"^export XENCIM_URL=http://127\.0\.0\.1:9363 XENCIM_WBEM=http://127\.0\.0\.1:5988 "
+        r"XENCIM_USER=root XENCIM_PASSWORD=xencim XENCIM_PID=\d+$",
+        tour,
+        re.M,
     )
     assert len(re.findall(r"^  /\S+/(?:python|pywbemcli) ", tour, re.M)) == 3
 

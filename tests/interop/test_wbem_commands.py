@@ -94,3 +94,11 @@ def test_wbemcli_changes_a_state(server, xenapi):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     xenapi.VM.hard_shutdown(ref)
+
+
+def test_wbemcli_shows_the_cim_status_of_a_failure(server):
+    url = urlsplit(server.ready["wbem"])
+    uri = f"http://{server.user}:{server.password}@{url.hostname}:{url.port}/root/cimv2:Xen_NoSuchClass"
+    done = subprocess.run(["wbemcli", "gc", uri], capture_output=True, text=True, timeout=60, check=False)
+    assert "CIM_ERR_NOT_FOUND" in done.stdout + done.stderr
+    assert "Xen_NoSuchClass" in done.stdout + done.stderr

@@ -57,7 +57,11 @@ def test_devices_and_settings_of_a_vm_are_associated(xenapi, wbem):
     )
     assert setting["VirtualSystemIdentifier"] == record["uuid"]
     parts = wbem.AssociatorNames(setting.path, AssocClass="Xen_VirtualSystemSettingDataComponent")
-    assert len(parts) == 2 + len(record["VBDs"]) + len(record["VIFs"])
+    words = [path["InstanceID"].rpartition("/")[2] for path in parts]
+    devices = [xenapi.VBD.get_uuid(vbd) for vbd in record["VBDs"] if xenapi.VBD.get_currently_attached(vbd)]
+    devices += [xenapi.VIF.get_uuid(vif) for vif in record["VIFs"]]
+    devices += [xenapi.console.get_uuid(console) for console in record["consoles"]]
+    assert sorted(words) == sorted(["Processor", "Memory", *devices])
 
 
 def test_hosted_dependency_follows_residence(xenapi, wbem):

@@ -71,7 +71,7 @@ async def test_a_task_shows_its_session_to_that_session_only() -> None:
 async def test_what_has_no_behaviour_yet_says_so() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
-        refusal = await pool.refusal("VM.save", session, vm, "/tmp/image", False)
-        assert refusal == ["NOT_IMPLEMENTED", "VM.save"]
-        assert await pool.call("cpu_pool.get_all", session) == []
-        assert await pool.refusal("cpu_pool.create", session, {}) == ["NOT_IMPLEMENTED", "cpu_pool.create"]
+        refusal = await pool.refusal("VM.set_pool_name", session, vm, "fast")
+        assert refusal == ["NOT_IMPLEMENTED", "VM.set_pool_name"]
+        assert await pool.call("DSCSI.get_all", session) == []
+        assert (await pool.refusal("host.tmem_list", session, pool.host, 0, 0))[0] == "NOT_IMPLEMENTED"

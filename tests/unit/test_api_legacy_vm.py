@@ -85,14 +85,6 @@ async def test_migrate_goes_to_the_host_of_that_address_or_name(pool: SimPool) -
 
 
 @on_pool()
-async def test_save_and_restore_need_files_of_hosts_and_say_so(pool: SimPool) -> None:
-    vm = await pool.running()
-    assert await refused(pool, "VM.save", vm, "/tmp/image", False) == ["NOT_IMPLEMENTED", "VM.save"]
-    assert await refused(pool, "VM.restore", "/tmp/image", False) == ["NOT_IMPLEMENTED", "VM.restore"]
-    assert pool.vm(vm)["power_state"] == "Running"
-
-
-@on_pool()
 async def test_tools_version_is_what_the_guest_reported(pool: SimPool) -> None:
     vm = await pool.running()
     told = pool.store.get(pool.vm(vm)["guest_metrics"])["PV_drivers_version"]

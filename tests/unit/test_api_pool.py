@@ -51,35 +51,6 @@ def test_another_host_becomes_coordinator_unless_it_is_down() -> None:
     asyncio.run(scene())
 
 
-def test_reasons_against_joining_come_in_their_order() -> None:
-    async def scene() -> None:
-        async with sim_pool(hosts=2) as pool:
-            args = ("192.0.2.99", "root", "word")
-
-            async def code() -> str:
-                return (await refused(pool, "pool.join", *args))[0]
-
-            vm = await pool.running()
-            pool.change(pool.pool, ha_enabled=True)
-            assert await code() == "HA_IS_ENABLED"
-            pool.change(pool.pool, ha_enabled=False)
-            assert await code() == "JOINING_HOST_CANNOT_BE_MASTER_OF_OTHER_HOSTS"
-            resident = pool.vm(vm)["resident_on"]
-            await ask(pool, "pool.designate_new_master", resident)
-            await ask(pool, "pool.eject", next(host for host in pool.hosts if host != resident))
-            assert await code() == "JOINING_HOST_CANNOT_HAVE_RUNNING_VMS"
-            await pool.call("VM.hard_shutdown", vm)
-            assert await code() == "JOINING_HOST_CANNOT_CONTAIN_SHARED_SRS"
-            for sr in (pool.sr, pool.iso):
-                pool.change(sr, shared=False)
-            vlan = pool.add("PIF", host=resident, network=pool.network, device="eth0", VLAN=7)
-            assert await code() == "POOL_JOINING_HOST_HAS_NON_MANAGEMENT_VLANS"
-            pool.change(vlan, VLAN=-1)
-            assert await code() == "NOT_IMPLEMENTED"
-
-    asyncio.run(scene())
-
-
 def test_licence_of_the_pool_is_the_least_of_its_hosts() -> None:
     async def scene() -> None:
         async with sim_pool(hosts=2) as pool:

@@ -14,7 +14,7 @@ import pytest
 from cim_pool import ROOT, SmallPool
 
 from cim_provider.indications.address import address_of
-from cim_provider.indications.connection import DeliveryError, ListenerConnection
+from cim_provider.indications.connection import DeliveryError, ListenerConnection, Trust
 from cim_provider.indications.delivery import MAX_QUEUED, Channel
 from cim_provider.indications.service import Indications
 from cim_provider.operations.api import Operation
@@ -326,6 +326,41 @@ def test_nothing_is_watched_and_no_channel_is_open_without_subscriptions() -> No
 
 def path_values(path: Path) -> dict[str, Any]:
     return {"Filter": path.key("Filter"), "Handler": path.key("Handler"), "SubscriptionState": 2}
+
+
+@pytest.mark.parametrize(("named", "verify"), [(True, True), (False, False), (False, True)])
+def test_a_listener_over_tls_is_served_if_its_authority_is_named_or_nobody_looks(
+    tmp_path: Path_, monkeypatch: pytest.MonkeyPatch, named: bool, verify: bool
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    certificate, key = tls.ensure_certificate(tmp_path, ["127.0.0.1"], RealClock())
+    context = tls.server_context(certificate, key)
+
+    async def test() -> None:
+        listener = Loopback([reply()])
+        server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=context)
+        world = World()
+        world.indications.delivery.trust = Trust(certificate if named else None, verify)
+        await world.indications.start()
+        try:
+            world.subscribe(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            world.vm("one")
+            served = named or not verify
+            failing = world.indications.delivery.channels.values()
+            await world.until(lambda: listener.bodies or any(c.failing_since is not None for c in failing))
+            assert bool(listener.bodies) == served
+        finally:
+            await world.indications.stop()
+            server.close()
+            await listener.hang_up()
+
+    asyncio.run(test())
+
+
+def test_a_file_without_authorities_cannot_be_trusted(tmp_path: Path_) -> None:
+    (tmp_path / "ca.pem").write_text("nothing")
+    with pytest.raises(OSError, match="certificate"):
+        Trust(tmp_path / "ca.pem").context()
 
 
 @pytest.mark.parametrize("trusted", [True, False])

@@ -110,7 +110,7 @@ def test_devices_and_their_settings_are_watched_too():
 
 def test_a_vm_with_more_processors_creates_processors():
     watched = Watched("SELECT * FROM CIM_InstCreation WHERE SourceInstance ISA CIM_Processor")
-    watched.pool.set("web", power_state="Halted", VCPUs_at_startup=4)
+    watched.pool.set("web/metrics", VCPUs_number=4)
     created = [e.sources[0].path.classname for e in watched.take() if e.classname == CREATION]
     assert created == ["Xen_Processor"] * 2
 
@@ -138,7 +138,7 @@ def test_a_record_not_yet_filled_in_is_noted_without_an_event(watched):
     views, alerts = watched.matcher.watched_by(filters)
     steps = watched.matcher.watch(views, alerts)
     watched.pool.set("web", memory_static_max=1 << 33, memory_dynamic_max=1 << 33)
-    watched.pool.vm("db")
+    watched.pool.vm("db", power_state="Running")
     assert [e.classname for e in watched.take()] == [CREATION]
     for _ in steps:
         pass

@@ -148,7 +148,9 @@ def test_a_subscription_has_defaults_and_a_start(world):
     "values",
     [
         {"OnFatalErrorPolicy": 1},
-        {"RepeatNotificationPolicy": 3},
+        {"RepeatNotificationPolicy": 1},
+        {"RepeatNotificationPolicy": 3, "RepeatNotificationCount": 1},
+        {"RepeatNotificationPolicy": 4, "RepeatNotificationCount": 1, "RepeatNotificationInterval": 9},
         {"SubscriptionState": 3},
         {"AlertOnStateChange": True},
         {"Filter": None},

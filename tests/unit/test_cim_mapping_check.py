@@ -9,7 +9,7 @@ import pytest
 from cim_pool import StoreSource, graph
 
 from cim_provider import profiles
-from cim_provider.mapping.association import ASSOCIATIONS, Association, Pointing, SameRecord
+from cim_provider.mapping.association import ASSOCIATIONS, Association, Pointing, Reversed, SameRecord, Where
 from cim_provider.mapping.check import check, fits
 from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.rule import OWN_CLASS, const, field, xen_id
@@ -154,6 +154,18 @@ def test_a_relation_through_a_field_is_checked_against_the_data_model(through: s
     found = check_association((relation,))
     assert len(found) == (1 if mistake else 0)
     assert mistake in "".join(found)
+
+
+@pytest.mark.parametrize("around", [Where, Reversed, lambda relation: Where(Reversed(relation))])
+def test_a_relation_inside_another_is_checked_too(around: Any) -> None:
+    wrong = Pointing(computer_system.HostComputerSystem, computer_system.ComputerSystem, "VM.nonsense")
+    assert check_association((around(wrong),)) == ["Xen_HostedDependency: there is no field VM.nonsense"]
+
+
+def test_a_property_of_one_relation_is_checked() -> None:
+    relation = Pointing(computer_system.HostComputerSystem, computer_system.ComputerSystem, "VM.resident_on")
+    found = check_association((Where(relation, properties={"Nonsense": 1}),))
+    assert found == ["Xen_HostedDependency: the class has no property Nonsense"]
 
 
 def test_a_property_of_an_association_is_checked() -> None:

@@ -10,6 +10,8 @@ from cim_pool import NULL, SmallPool, classes, elements, graph, instance_values
 
 from cim_provider.mapping.association import ASSOCIATIONS, Association
 from cim_provider.mapping.view import VIEWS
+from cim_provider.profiles.profile_registration import PROFILES, RegisteredProfile
+from cim_provider.profiles.snapshot import APPLIED
 from cim_provider.schema.objects import (
     CIMV2,
     INTEROP,
@@ -31,6 +33,11 @@ def pool() -> SmallPool:
     pool.disk("template-disk", "template")
     pool.nic("nic", "web")
     pool.disk("db-disk", "db")
+    pool.equip("web")
+    snapshot = pool.vm("snapshot", is_a_template=True, is_a_snapshot=True, snapshot_of=pool.refs["db"])
+    pool.set("db", other_config={APPLIED: pool.store.get(snapshot)["uuid"]})
+    for service in ("start", "snapshot", "pool_migrate"):
+        pool.add("task", service, name_label=f"Async.VM.{service}", resident_on=pool.refs["host-0"])
     task = pool.add("task", "task", name_label="Async.VM.clean_shutdown")
     pool.set("web", current_operations={task: "clean_shutdown"})
     pool.add("task", "told", status="success", other_config={"applies_to": pool.uuid("db")})
@@ -47,7 +54,18 @@ def status(pool: SmallPool, operation: str, **params: Any) -> int:
     return error.value.status
 
 
-DEVICES = ["Xen_Processor", "Xen_Processor", "Xen_Memory", "Xen_LogicalDisk", "Xen_CDROMDrive", "Xen_NetworkPort"]
+DEVICES = [
+    "Xen_Processor",
+    "Xen_Processor",
+    "Xen_Memory",
+    "Xen_LogicalDisk",
+    "Xen_CDROMDrive",
+    "Xen_NetworkPort",
+    "Xen_DisplayController",
+    "Xen_TPM",
+    "Xen_USBDevice",
+    "Xen_VirtualGPU",
+]
 
 
 def test_a_machine_has_its_devices_and_only_those(pool: SmallPool) -> None:
@@ -72,11 +90,14 @@ def test_a_device_leads_back_to_its_machine(pool: SmallPool) -> None:
         ({"AssocClass": "CIM_SystemDevice", "Role": "groupcomponent", "ResultRole": "PARTCOMPONENT"}, DEVICES),
         ({"AssocClass": "CIM_SystemDevice", "Role": "PartComponent"}, []),
         ({"AssocClass": "CIM_SystemDevice", "ResultRole": "GroupComponent"}, []),
-        ({"AssocClass": "CIM_HostedDependency"}, ["Xen_HostComputerSystem"]),
+        ({"AssocClass": "CIM_HostedDependency", "Role": "Dependent"}, ["Xen_HostComputerSystem"]),
         ({"AssocClass": "CIM_Dependency", "ResultClass": "CIM_ComputerSystem"}, ["Xen_HostComputerSystem"]),
         ({"ResultRole": "SettingData"}, ["Xen_VirtualSystemSettingData"]),
         ({"AssocClass": "CIM_AffectedJobElement"}, ["Xen_ConcreteJob"]),
-        ({"AssocClass": "CIM_ElementCapabilities"}, ["Xen_ComputerSystemCapabilities"]),
+        (
+            {"AssocClass": "CIM_ElementCapabilities"},
+            ["Xen_ComputerSystemCapabilities", "Xen_VirtualSystemSnapshotCapabilities"],
+        ),
         ({"ResultClass": "CIM_ResourcePool"}, []),
     ],
 )
@@ -88,10 +109,10 @@ def test_filters_leave_what_they_name(pool: SmallPool, params: dict[str, str], e
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        ({"ResultClass": "CIM_SystemDevice"}, 6),
+        ({"ResultClass": "CIM_SystemDevice"}, 10),
         ({"ResultClass": "CIM_SystemDevice", "Role": "PartComponent"}, 0),
-        ({"Role": "ManagedElement"}, 3),
-        ({"ResultClass": "CIM_Component"}, 6),
+        ({"Role": "ManagedElement"}, 6),  # setting data, two capabilities, profile, two consoles
+        ({"ResultClass": "CIM_Component"}, 10),
     ],
 )
 def test_references_are_filtered_by_their_class_and_the_role_of_the_source(
@@ -102,17 +123,21 @@ def test_references_are_filtered_by_their_class_and_the_role_of_the_source(
 
 
 def test_the_settings_of_a_machine_lead_to_all_its_parts(pool: SmallPool) -> None:
-    (settings,) = pool.renditions("Xen_VirtualSystemSettingData", "web")
-    assert names(pool, "AssociatorNames", settings.path, AssocClass="CIM_VirtualSystemSettingDataComponent") == [
-        "Xen_ProcessorSettingData",
-        "Xen_MemorySettingData",
-        "Xen_DiskSettingData",
-        "Xen_DiskSettingData",
-        "Xen_NetworkPortSettingData",
-    ]
-    assert names(pool, "AssociatorNames", settings.path, AssocClass="CIM_ElementSettingData") == [
-        "Xen_VirtualSystemSettingData"
-    ]
+    for settings in pool.renditions("Xen_VirtualSystemSettingData", "web"):
+        assert names(pool, "AssociatorNames", settings.path, AssocClass="CIM_VirtualSystemSettingDataComponent") == [
+            "Xen_ProcessorSettingData",
+            "Xen_MemorySettingData",
+            "Xen_DiskSettingData",
+            "Xen_DiskSettingData",
+            "Xen_NetworkPortSettingData",
+            "Xen_DisplaySettingData",
+            "Xen_TPMSettingData",
+            "Xen_USBSettingData",
+            "Xen_VirtualGPUSettingData",
+        ]
+        assert names(pool, "AssociatorNames", settings.path, AssocClass="CIM_ElementSettingData") == [
+            "Xen_VirtualSystemSettingData"
+        ]
 
 
 def test_each_device_has_the_settings_that_define_it(pool: SmallPool) -> None:
@@ -129,12 +154,16 @@ def test_each_device_has_the_settings_that_define_it(pool: SmallPool) -> None:
 
 def test_a_running_machine_depends_on_its_host_and_a_halted_one_on_the_coordinator(pool: SmallPool) -> None:
     def hosts(machine: str) -> list[str | None]:
-        reply = pool.run("Associators", ObjectName=pool.path(machine), AssocClass="CIM_HostedDependency")
+        reply = pool.run(
+            "Associators", ObjectName=pool.path(machine), AssocClass="CIM_HostedDependency", Role="Dependent"
+        )
         return [instance_values(e)["ElementName"] for e in elements(reply.values)]
 
     def machines(host: str) -> list[str | None]:
         path = pool.path(host, "Xen_HostComputerSystem")
-        reply = pool.run("Associators", ObjectName=path, AssocClass="CIM_HostedDependency")
+        reply = pool.run(
+            "Associators", ObjectName=path, AssocClass="CIM_HostedDependency", ResultClass="Xen_ComputerSystem"
+        )
         return [instance_values(e)["ElementName"] for e in elements(reply.values)]
 
     assert (hosts("web"), hosts("db")) == (["host-1"], ["host-0"])
@@ -153,13 +182,15 @@ def test_a_profile_is_related_to_instances_in_another_namespace(pool: SmallPool)
         len(elements(pool.run("EnumerateInstances", ns, ClassName="CIM_ElementConformsToProfile").values))
         for ns in (CIMV2, INTEROP)
     ]
-    assert enumerated == [5, 5]  # two machines, two hosts, the indication service
+    central = [view for profile in PROFILES for view in profile.views if view is not RegisteredProfile]
+    expected = 1 + sum(len(list(pool.provider.extent(view))) for view in central)
+    assert enumerated == [expected, expected]
 
 
 def test_an_instance_reached_in_two_ways_is_returned_once(pool: SmallPool) -> None:
-    (settings,) = pool.renditions("Xen_VirtualSystemSettingData", "web")
+    state = pool.renditions("Xen_VirtualSystemSettingData", "web")[-1]
     for operation in ("AssociatorNames", "ReferenceNames"):
-        reply = pool.run(operation, ObjectName=settings.path)
+        reply = pool.run(operation, ObjectName=state.path)
         assert max(Counter(reply.values or ()).values()) == 1
 
 

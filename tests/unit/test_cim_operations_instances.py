@@ -16,7 +16,6 @@ from cim_provider.schema.objects import (
     NO_SUCH_PROPERTY,
     NOT_FOUND,
     NOT_SUPPORTED,
-    QUERY_LANGUAGE_NOT_SUPPORTED,
     CimError,
     Instance,
     Path,
@@ -108,6 +107,8 @@ def test_enumerating_a_superclass_finds_instances_of_all_subclasses(pool: SmallP
             ("Xen_ComputerSystem", pool.uuid("db")),
             ("Xen_HostComputerSystem", pool.uuid("host-0")),
             ("Xen_HostComputerSystem", pool.uuid("host-1")),
+            ("Xen_HostPool", pool.uuid("pool")),
+            ("Xen_VirtualSwitch", pool.uuid("lan")),
         ]
     )
 
@@ -147,7 +148,7 @@ def test_options_do_not_spoil_what_is_kept_for_calls_without_options(pool: Small
 
 
 def test_an_abstract_class_and_a_class_nobody_shows_have_no_instances_of_their_own(pool: SmallPool) -> None:
-    assert elements(pool.run("EnumerateInstances", ClassName="CIM_ResourcePool").values) == []
+    assert elements(pool.run("EnumerateInstances", ClassName="CIM_StoragePool").values) == []
 
 
 def test_namespaces_show_only_their_own_instances(pool: SmallPool) -> None:
@@ -204,8 +205,6 @@ def test_writing_operations_are_not_supported_but_say_first_what_is_wrong(pool: 
     assert status(pool, "SetProperty", InstanceName=web, PropertyName="ElementName") == NOT_SUPPORTED
     assert status(pool, "SetProperty", InstanceName=web, PropertyName="Nonsense") == NO_SUCH_PROPERTY
     assert status(pool, "GetProperty", InstanceName=web, PropertyName="Nonsense") == NO_SUCH_PROPERTY
-    query = {"QueryLanguage": "WQL", "Query": "SELECT * FROM CIM_ComputerSystem"}
-    assert status(pool, "ExecQuery", **query) == QUERY_LANGUAGE_NOT_SUPPORTED
 
 
 def test_association_instances_can_be_got_by_the_path_they_are_enumerated_under(pool: SmallPool) -> None:

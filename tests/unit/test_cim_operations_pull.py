@@ -12,14 +12,16 @@ from cim_provider.operations import pull
 from cim_provider.schema.objects import (
     CIMV2,
     CONTINUATION_ON_ERROR_NOT_SUPPORTED,
-    FILTERED_ENUMERATION_NOT_SUPPORTED,
     INTEROP,
     INVALID_CLASS,
     INVALID_ENUMERATION_CONTEXT,
     INVALID_OPERATION_TIMEOUT,
     INVALID_PARAMETER,
+    INVALID_QUERY,
     NOT_FOUND,
     NOT_SUPPORTED,
+    QUERY_FEATURE_NOT_SUPPORTED,
+    QUERY_LANGUAGE_NOT_SUPPORTED,
     SERVER_LIMITS_EXCEEDED,
     CimError,
     Path,
@@ -119,7 +121,7 @@ def test_each_open_operation_agrees_with_its_paths_and_its_plain_form(pool: Smal
     params: dict[str, Any] = {"InstanceName": path}
     plain_params: dict[str, Any] = {"ObjectName": path}
     if "Enumerate" in operation:
-        params = plain_params = {"ClassName": "CIM_LogicalDevice"}
+        params = plain_params = {"ClassName": "CIM_SettingData"}
     expected = len(elements(pool.run(plain, **plain_params).values))
     assert expected > 1
     context = out_values(pool.run(operation, **params, MaxObjectCount=1))["EnumerationContext"]
@@ -181,7 +183,12 @@ def test_an_answer_is_never_larger_than_the_limit(pool: SmallPool, monkeypatch: 
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        ({"FilterQueryLanguage": "DMTF:FQL", "FilterQuery": "Name='x'"}, FILTERED_ENUMERATION_NOT_SUPPORTED),
+        ({"FilterQueryLanguage": "DMTF:CQL", "FilterQuery": "Name='x'"}, QUERY_LANGUAGE_NOT_SUPPORTED),
+        ({"FilterQueryLanguage": "DMTF:FQL", "FilterQuery": "Name='x"}, INVALID_QUERY),
+        ({"FilterQueryLanguage": "DMTF:FQL", "FilterQuery": "NoSuchProperty='x'"}, INVALID_QUERY),
+        ({"FilterQueryLanguage": "DMTF:FQL", "FilterQuery": "Name=1+1"}, QUERY_FEATURE_NOT_SUPPORTED),
+        ({"FilterQueryLanguage": "DMTF:FQL"}, INVALID_PARAMETER),
+        ({"FilterQuery": "Name='x'"}, INVALID_PARAMETER),
         ({"ContinueOnError": True}, CONTINUATION_ON_ERROR_NOT_SUPPORTED),
         ({"OperationTimeout": 0}, INVALID_OPERATION_TIMEOUT),
         ({"OperationTimeout": pull.MAX_TIMEOUT + 1}, INVALID_OPERATION_TIMEOUT),

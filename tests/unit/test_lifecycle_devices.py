@@ -123,7 +123,7 @@ def test_device_does_one_thing_at_a_time() -> None:
 def test_plug_looks_at_the_disks_other_users() -> None:
     world = World(attached=False)
     other = world.add("VBD", VM=world.vm, VDI=world.vdi, userdevice="1", mode="RW", currently_attached=True)
-    assert world.error(world.vbd, "plug") == ["VDI_IN_USE", world.vdi, "plug"]
+    assert world.error(world.vbd, "plug") == ["VDI_IN_USE", world.vdi]
     world.change(world.vdi, sharable=True)
     check_vbd_operation(world.store, world.store.get(world.vbd), "plug")
     world.change(world.vdi, sharable=False, read_only=True)

@@ -254,7 +254,7 @@ def test_disk_in_use_elsewhere_keeps_a_vm_from_starting() -> None:
             vdi = pool.store.get(pool.store.related(first, "VBDs")[0])["VDI"]
             second = pool.add_vm("second", disks=0)
             await pool.call("VBD.create", pool.vbd_values(second, vdi, "0"))
-            assert await refused(pool, "VM.start", second, False, False) == ["VDI_IN_USE", vdi, "attach"]
+            assert await refused(pool, "VM.start", second, False, False) == ["VDI_IN_USE", vdi]
 
     asyncio.run(scene())
 

@@ -298,7 +298,7 @@ def test_sizes_follow_the_driver_after_each_change() -> None:
         vdi = await pool.call("VDI.create", {"SR": pool.sr, "virtual_size": GIB, "type": "user"})
         assert sizes() == (GIB, 0)
         storage = driver(pool, pool.sr)
-        storage.write(storage.contents[pool.store.get(vdi)["uuid"]], GIB // 2)
+        storage.fill(storage.contents[pool.store.get(vdi)["uuid"]], GIB // 2)
         await ask(pool, "SR.update", pool.sr)
         assert sizes() == (GIB, GIB // 2)
         await ask(pool, "VDI.copy", vdi, NULL_REF)
@@ -372,7 +372,7 @@ def test_traffic_of_a_repository_is_a_data_source() -> None:
     async def scene(pool: SimPool) -> None:
         vdi = pool.add_vdi()
         storage = driver(pool, pool.sr)
-        storage.write(storage.contents[pool.store.get(vdi)["uuid"]], GIB // 4)
+        storage.fill(storage.contents[pool.store.get(vdi)["uuid"]], GIB // 4)
         sources = {one["name_label"]: one["value"] for one in await ask(pool, "SR.get_data_sources", pool.sr)}
         assert sources["io_bytes_written"] == GIB // 4
         assert await ask(pool, "SR.query_data_source", pool.sr, "io_bytes_read") == 0.0

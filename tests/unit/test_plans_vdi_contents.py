@@ -70,7 +70,7 @@ def test_update_reads_sizes_and_tries_the_path() -> None:
     async def scene(pool: SimPool) -> None:
         vdi = pool.add_vdi()
         storage, uuid = driver(pool, pool.sr), pool.store.get(vdi)["uuid"]
-        storage.write(storage.contents[uuid], GIB // 2)
+        storage.fill(storage.contents[uuid], GIB // 2)
         await ask(pool, "VDI.update", vdi)
         assert pool.store.get(vdi)["physical_utilisation"] == GIB // 2
         storage.cut_off.add(pool.store.get(pool.hosts[0])["uuid"])
@@ -85,12 +85,12 @@ def test_disk_goes_back_to_its_snapshot() -> None:
     async def scene(pool: SimPool) -> None:
         vdi = pool.add_vdi()
         volume = driver(pool, pool.sr).contents[pool.store.get(vdi)["uuid"]]
-        driver(pool, pool.sr).write(volume, GIB // 4)
+        driver(pool, pool.sr).fill(volume, GIB // 4)
         then = volume.contents
         snapshot = await ask(pool, "VDI.snapshot", vdi)
         assert pool.store.get(snapshot)["snapshot_of"] == vdi
         assert pool.store.get(snapshot)["snapshot_time"] == pool.clock.now()
-        driver(pool, pool.sr).write(volume, GIB // 4)
+        driver(pool, pool.sr).fill(volume, GIB // 4)
         await ask(pool, "VDI.resize", vdi, 3 * GIB)
         assert volume.contents != then
         await ask(pool, "VDI.revert", snapshot)
@@ -161,7 +161,7 @@ def test_copy_shows_its_progress() -> None:
     async def scene(pool: SimPool) -> None:
         vdi = pool.add_vdi(16 * GIB)
         volume = driver(pool, pool.sr).contents[pool.store.get(vdi)["uuid"]]
-        driver(pool, pool.sr).write(volume, 8 * GIB)
+        driver(pool, pool.sr).fill(volume, 8 * GIB)
         task = pool.engine.launch("VDI.copy", (vdi, NULL_REF, NULL_REF, NULL_REF), TEST_CALLER)
         await pool.pass_time(4)
         assert 0.0 < pool.store.get(task)["progress"] < 1.0

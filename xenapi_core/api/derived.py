@@ -38,7 +38,8 @@ PLAIN_WRITES = frozenset(
         "VM.set_order", "VM.set_actions_after_crash", "VM.set_is_default_template",
         "VDI.set_name_label", "VDI.set_name_description", "VDI.set_allow_caching", "VDI.set_managed",
         "VDI.set_missing", "VDI.set_metadata_of_pool", "VDI.set_is_a_snapshot", "VDI.set_snapshot_of",
-        "VDI.set_snapshot_time", "VDI.set_read_only", "VDI.set_sharable",
+        "VDI.set_snapshot_time", "VDI.set_read_only", "VDI.set_sharable", "VDI.set_virtual_size",
+        "VDI.set_physical_utilisation", "VDI.set_cbt_enabled",
         "SR.set_name_label", "SR.set_name_description", "SR.set_physical_size", "SR.set_virtual_allocation",
         "SR.set_physical_utilisation",
         "pool.add_to_guest_agent_config", "pool.remove_from_guest_agent_config",
@@ -167,8 +168,12 @@ LATER_FIELDS = {
     "VM": frozenset({"affinity", "PV_legacy_args", "recommendations"}),
     "VBD": frozenset({"userdevice", "bootable", "empty", "other_config", "qos_algorithm_type", "qos_algorithm_params"}),
     "VIF": frozenset({"MAC", "MTU", "other_config", "qos_algorithm_type", "qos_algorithm_params"}),
-    "console": frozenset({"port"}),
+    "console": frozenset({"port", "other_config"}),
 }
+
+
+# Fields that no later client may choose, but that constructor records of API 1.0 hold.
+EARLIER_FIELDS = {"console": frozenset({"protocol", "VM"})}
 
 
 def constructor_values(cls: Class, record: Mapping[str, Any], resolve: Callable[[str, str], str]) -> dict[str, Any]:
@@ -178,9 +183,9 @@ def constructor_values(cls: Class, record: Mapping[str, Any], resolve: Callable[
     [Server_helpers.Dispatcher_FieldNotFound("f")] for a missing mandatory field; Mismatch for a wrong type.
     """
     values = {}
-    later = LATER_FIELDS.get(cls.name, ())
+    later, earlier = LATER_FIELDS.get(cls.name, ()), EARLIER_FIELDS.get(cls.name, ())
     for field in cls.fields:
-        if field.access == RO or not field.stored:
+        if (field.access == RO and field.name not in earlier) or not field.stored:
             continue
         if field.name in record:
             value = field.type.accept(record[field.name])

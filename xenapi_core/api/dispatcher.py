@@ -18,6 +18,7 @@ import inspect
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import xenapi_core.api.handlers  # noqa: F401 - registers the handlers
@@ -48,6 +49,8 @@ NOBODY = Caller(session="", user="", roles=frozenset())
 TASK = Ref("task")
 NAMES = Set(STRING)
 ADMINS = frozenset({POOL_ADMIN})
+# What has no task, though the reference lets it: its result is a secret, and everybody may read a task's result.
+UNRECORDED = frozenset({"pool.initial_auth"})
 
 
 class Peer(Protocol):
@@ -58,6 +61,9 @@ class Peer(Protocol):
 
     @property
     def address(self) -> str: ...
+
+    @property
+    def host(self) -> str: ...
 
 
 class NoAsyncError(Exception):
@@ -238,6 +244,8 @@ class Dispatcher:
         if not call.params:
             raise bound.signature.count_mismatch(-1)
         caller = self.sessions.check(call.params[0])
+        if call.notes:
+            caller = replace(caller, notes=call.notes)
         try:
             if bound.removed:
                 raise E.MESSAGE_REMOVED()
@@ -305,11 +313,11 @@ class Dispatcher:
     def _context(self, bound: Bound, caller: Caller, peer: Peer | None) -> CallContext:
         if peer is None:
             return CallContext(caller, bound.name, self.services)
-        return CallContext(caller, bound.name, self.services, peer.transport, peer.address)
+        return CallContext(caller, bound.name, self.services, peer.transport, peer.address, peer.host)
 
     def _start(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> str:
         """Start a message as a task; its reference at once."""
-        if not bound.message.asynchronous:
+        if not bound.message.asynchronous or bound.name in UNRECORDED:
             raise NoAsyncError(bound.name)
         self._authorise(bound, caller, args)
         if not bound.implemented or self.engine is None:

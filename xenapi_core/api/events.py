@@ -88,7 +88,8 @@ def _head(codec: Codec, change: Change, timestamp: str, with_uuid: bool) -> byte
         ("ref", codec.value(STRING, change.ref)),
     ]
     if with_uuid:  # clients of API 1.0 know objects by it
-        members.append(("obj_uuid", codec.value(STRING, "" if version is None else version.values.get("uuid", ""))))
+        uuid = change.uuid if version is None else version.values.get("uuid", "")
+        members.append(("obj_uuid", codec.value(STRING, uuid)))
     if version is not None:
         members.append(("snapshot", _HOLE))
     return codec.struct(members).partition(_HOLE)[0]

@@ -22,6 +22,7 @@ DROPPED: Final[Mapping[str, tuple[Type, ...]]] = {"VM.send_trigger": (INT,)}
 AUTO_POWER_ON: Final = "auto_poweron"  # the key of VM.other_config that later versions use
 # Fields of 1.0 that are kept as keys of other_config, by wire name.
 SETTINGS: Final[Mapping[str, str]] = {
+    "VM.actions_after_suspend": "actions_after_suspend",
     "network.default_gateway": "default_gateway",
     "network.default_netmask": "default_netmask",
 }
@@ -67,7 +68,8 @@ def _vm(record: Record) -> Record:
 
 def _network(record: Record) -> Record:
     for name, key in SETTINGS.items():
-        value = record.get(name.partition(".")[2])
+        cls, _, field = name.partition(".")
+        value = record.get(field) if cls == "network" else None
         if isinstance(value, str) and value:
             _setting(record, key, value)
     return record

@@ -44,13 +44,17 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """One call: who calls what. `transport` and `address` are those of the connection ("" for calls inside)."""
+    """One call: who calls what. `transport` and `address` are those of the connection ("" for calls inside).
+
+    `host`: the host whose endpoint was called, "" where one endpoint serves the whole pool.
+    """
 
     caller: Caller
     wire_name: str
     services: Services
     transport: str = ""
     address: str = ""
+    host: str = ""
 
     @property
     def store(self) -> Store:

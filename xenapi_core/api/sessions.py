@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xenapi_core.api.auth import Authenticator, Identity
+from xenapi_core.api.membership import Membership
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
 from xenapi_core.errors import E
@@ -30,6 +31,7 @@ INACTIVITY = 24 * 3600
 REFRESH = 600
 LIMIT = 500
 LIMIT_ANONYMOUS = 400  # for sessions that name no originator
+POOL_ORIGINATOR = "pool member"
 
 
 @dataclass(slots=True)
@@ -46,13 +48,21 @@ class Sessions:
     """All sessions of the server. `failure_delay` in seconds."""
 
     def __init__(
-        self, store: Store, ids: Ids, clock: Clock, authenticator: Authenticator, *, failure_delay: float = 5.0
+        self,
+        store: Store,
+        ids: Ids,
+        clock: Clock,
+        authenticator: Authenticator,
+        *,
+        failure_delay: float = 5.0,
+        membership: Membership | None = None,
     ) -> None:
         self.store = store
         self.ids = ids
         self.clock = clock
         self.authenticator = authenticator
         self.failure_delay = failure_delay
+        self.membership = membership if membership is not None else Membership()
         self.password_changes = 0  # caches of verified passwords compare it
         self.permissions: Callable[[frozenset[str]], tuple[str, ...]] = lambda roles: ()
         self.ended: list[Callable[[str], None]] = []
@@ -73,11 +83,28 @@ class Sessions:
 
     async def local_login(self, user: str, password: str, *, address: str = "", trusted: bool = False) -> str:
         """A session without a record, for emergency mode; `local_logout` ends it."""
-        identity = await self.identify(user, password, trusted)
+        return self._open_local(await self.identify(user, password, trusted), address)
+
+    def _open_local(self, identity: Identity, address: str) -> str:
         ref = self.ids.secret_ref()
         now = self.clock.now()
         self._live[ref] = Live(self._caller(ref, identity, "", address), now, now, local=True)
         return ref
+
+    async def pool_login(self, secret: str, *, address: str = "") -> str:
+        """A session of another member, which may do everything. SESSION_AUTHENTICATION_FAILED after the delay."""
+        identity = await self._member(secret)
+        return self.open(identity, originator=POOL_ORIGINATOR, address=address, of_pool=True)
+
+    async def pool_local_login(self, secret: str, *, address: str = "") -> str:
+        """The same without a record, for emergency mode. SESSION_AUTHENTICATION_FAILED after the delay."""
+        return self._open_local(await self._member(secret), address)
+
+    async def _member(self, secret: str) -> Identity:
+        if not self.membership.knows(secret):
+            await self.clock.sleep(self.failure_delay)
+            raise E.SESSION_AUTHENTICATION_FAILED("", "The pool secret is another one")
+        return Identity("", frozenset({POOL_ADMIN}), superuser=True)
 
     async def identify(self, user: str, password: str, trusted: bool = False) -> Identity:
         """Who that is, with the roles of its subject if it has one.
@@ -92,13 +119,25 @@ class Sessions:
         if identity is None:
             await self.clock.sleep(self.failure_delay)
             raise E.SESSION_AUTHENTICATION_FAILED(user, "Authentication failure")
+        return await self._admit(identity)
+
+    async def identify_certificate(self, subject: str) -> Identity:
+        """As `identify`, for whom the TLS layer has proven to own a client certificate with this subject."""
+        identity = await self.authenticator.certified(subject)
+        if identity is None:
+            await self.clock.sleep(self.failure_delay)
+            raise E.SESSION_AUTHENTICATION_FAILED(subject, "Nobody has this certificate")
+        return await self._admit(identity)
+
+    async def _admit(self, identity: Identity) -> Identity:
+        """The identity with the roles that count (Rule 5)."""
         subject = self._subject_of(identity)
         if subject is not None:
             roles = map(self.store.find, subject["roles"])
             identity = replace(identity, roles=frozenset(role["name_label"] for role in roles if role is not None))
         if not identity.roles and not identity.superuser:
             await self.clock.sleep(self.failure_delay)
-            raise E.SESSION_AUTHORIZATION_FAILED(user, "The account has no roles in this pool")
+            raise E.SESSION_AUTHORIZATION_FAILED(identity.user, "The account has no roles in this pool")
         return identity
 
     def subject(self, identifier: str) -> Version | None:
@@ -109,13 +148,13 @@ class Sessions:
         return None if identity.superuser else self.subject(identity.user)
 
     @staticmethod
-    def _caller(ref: str, identity: Identity, originator: str, address: str) -> Caller:
+    def _caller(ref: str, identity: Identity, originator: str, address: str, of_pool: bool = False) -> Caller:
         return Caller(
             session=ref, user=identity.user, roles=identity.roles, originator=originator, address=address,
-            local_root=identity.superuser,
+            local_root=identity.superuser, of_pool=of_pool,
         )  # fmt: skip
 
-    def open(self, identity: Identity, *, originator: str = "", address: str = "") -> str:
+    def open(self, identity: Identity, *, originator: str = "", address: str = "", of_pool: bool = False) -> str:
         """A session for a proven identity."""
         ref, uuid = self.ids.secret_ref(), self.ids.secret_ref().removeprefix("OpaqueRef:")
         now = self.clock.now()
@@ -124,13 +163,14 @@ class Sessions:
         txn.create("session", ref, {
             "uuid": uuid, "this_host": self._this_host(), "last_active": now, "validation_time": now,
             "is_local_superuser": identity.superuser, "auth_user_name": identity.user, "originator": originator,
+            "pool": of_pool,
             "rbac_permissions": () if identity.superuser else self.permissions(identity.roles),
         })  # fmt: skip
         subject = self._subject_of(identity)
         if subject is not None:
             txn.update(ref, subject=subject.ref, auth_user_sid=subject["subject_identifier"])
         self.store.commit(txn)
-        self._live[ref] = Live(self._caller(ref, identity, originator, address), now, now)
+        self._live[ref] = Live(self._caller(ref, identity, originator, address, of_pool), now, now)
         return ref
 
     def _this_host(self) -> str:

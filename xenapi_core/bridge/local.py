@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
+from cryptography import x509
+
 from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.sessions import Sessions
@@ -60,6 +62,14 @@ class LocalSource:
 
     async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
         caller = await self._basic.authenticate(user, password, originator=originator)
+        return None if caller is None else _principal(caller)
+
+    async def certified(self, certificate: bytes, originator: str) -> Principal | None:
+        try:
+            subject = x509.load_der_x509_certificate(certificate).subject.rfc4514_string()
+        except ValueError:
+            return None
+        caller = await self._basic.certified(subject, originator=originator)
         return None if caller is None else _principal(caller)
 
     async def call(self, principal: Principal, method: str, *args: Any) -> Any:

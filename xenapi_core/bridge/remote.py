@@ -110,6 +110,10 @@ class RemoteSource:
             return None
         return proof.principal
 
+    async def certified(self, certificate: bytes, originator: str) -> Principal | None:
+        """None: the pool knows passwords only."""
+        return None
+
     async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
         """None also while the pool cannot be asked."""
         digest = self._digest(user, password)
@@ -129,10 +133,6 @@ class RemoteSource:
         for proof in stale:
             await self._logout(proof.principal.session)
         return principal
-
-    async def certified(self, certificate: bytes, originator: str) -> Principal | None:
-        """Nobody: the pool has no password for who has only a certificate."""
-        return None
 
     async def call(self, principal: Principal, method: str, *args: Any) -> Any:
         message = self._schema.methods[method.removeprefix("Async.")].message

@@ -59,5 +59,8 @@ class Source(Protocol):
     def known(self, user: str, password: str) -> Principal | None:
         """The answer of an earlier successful `authenticate` with the very same pair, without awaiting; else None."""
 
+    async def certified(self, certificate: bytes, originator: str) -> Principal | None:
+        """Who a client certificate (DER) belongs to that the TLS layer has verified; None for nobody."""
+
     async def call(self, principal: Principal, method: str, *args: Any) -> Any:
         """A Xen-API call with internal values ("Async.VM.start" gives a task reference). Raises ApiError."""

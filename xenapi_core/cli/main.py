@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 
 import click
 
-from xenapi_core.cli.bridge import bridge
 from xenapi_core.cli.serve import serve
 from xenapi_core.cli.user import user
 
@@ -47,7 +46,6 @@ def cli() -> None:
 
 
 cli.add_command(serve)
-cli.add_command(bridge)
 cli.add_command(user)
 
 

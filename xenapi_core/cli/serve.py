@@ -40,6 +40,29 @@ SHOWN_VMS = 20
 @click.option("--socket", type=path_option, metavar="PATH", help="Unix socket of the Xen-API (no login needed there).")
 @click.option("--tls-cert", type=path_option, metavar="FILE", help="PEM certificate; default: self-signed.")
 @click.option("--tls-key", type=path_option, metavar="FILE", help="PEM key of --tls-cert.")
+@click.option("--client-ca", type=path_option, metavar="FILE", help="PEM authorities of WBEM client certificates.")
+@click.option("--indication-ca", type=path_option, metavar="FILE", help="PEM authorities of https listeners.")
+@click.option("--indication-no-verify", is_flag=True, help="Do not verify certificates of https listeners.")
+@click.option("--wbem-plain-basic", is_flag=True, help="Take passwords on plain WBEM beyond loopback, too.")
+@click.option("--endpoints-per-host", is_flag=True, help="A Xen-API endpoint for each host: 127.0.0.1, 127.0.0.2 ...")
+@click.option(
+    "--allow-hosts",
+    multiple=True,
+    metavar="[LISTENER=]PATTERNS",
+    help="Who may connect: regular expressions of addresses and names; LISTENER: xenapi, xenapi_tls, wbem, wbem_tls.",
+)
+@click.option("--mof", multiple=True, type=path_option, metavar="FILE", help="MOF to load at the start; repeatable.")
+@click.option(
+    "--namespace",
+    multiple=True,
+    metavar="NS",
+    help="Where --mof goes: one for all files, or one for each. [root/cimv2]",
+)
+@click.option(
+    "--cim-jobs",
+    type=click.Choice(["always", "never"]),
+    help="Whether CIM methods answer with a job, or when the work is done. Default: as the pool says, or always.",
+)
 @click.option("--state", type=path_option, metavar="DIR", help="Keep all state here; default: in memory.")
 @click.option("--users", type=path_option, metavar="FILE", help="Users file, see `xencim user add`.")
 @click.option("--pam", metavar="SERVICE", help="Check passwords with this PAM service.")
@@ -48,8 +71,11 @@ SHOWN_VMS = 20
 def serve(
     demo: bool, hosts: int, vms: int, networks: int, srs: int, templates: int, seed: str, speed: float, bind: str,
     xenapi_port: int, xenapi_tls_port: int, wbem_port: int, wbem_tls_port: int, socket: Path | None,
-    tls_cert: Path | None, tls_key: Path | None, state: Path | None, users: Path | None, pam: str | None,
-    ready_file: Path | None, log_level: str,
+    tls_cert: Path | None, tls_key: Path | None,
+    client_ca: Path | None, wbem_plain_basic: bool,
+    indication_ca: Path | None, indication_no_verify: bool, endpoints_per_host: bool, allow_hosts: tuple[str, ...],
+    mof: tuple[Path, ...], namespace: tuple[str, ...], cim_jobs: str | None,
+    state: Path | None, users: Path | None, pam: str | None, ready_file: Path | None, log_level: str,
 ) -> None:  # fmt: skip
     """Serve the Xen-API and WBEM for one pool until SIGTERM or Ctrl-C."""
     started = time.monotonic()
@@ -63,7 +89,15 @@ def serve(
         socket=socket,
         tls_cert=tls_cert,
         tls_key=tls_key,
+        client_ca=client_ca,
+        wbem_plain_basic=wbem_plain_basic,
+        indication_ca=indication_ca,
+        indication_no_verify=indication_no_verify,
+        endpoints_per_host=endpoints_per_host,
+        allow_hosts=_allowed(allow_hosts),
         state=state,
+        cim_jobs=cim_jobs,
+        models=_models(mof, namespace),
         users=users,
         pam=pam,
         ready_file=ready_file,
@@ -75,6 +109,28 @@ def serve(
         uvloop.run(_serve(config, started))
     except (ConfigError, StartError) as error:
         raise click.ClickException(str(error)) from None
+
+
+def _allowed(options: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Patterns by listener; they are separated by blanks, as in API 1.0's `xen-api-server` setting."""
+    found: dict[str, tuple[str, ...]] = {}
+    for option in options:
+        name, equals, patterns = option.partition("=")
+        if not (equals and name.replace("_", "").isalnum()):
+            name, patterns = "", option
+        found[name] = (*found.get(name, ()), *patterns.split())
+    return found
+
+
+def _models(files: tuple[Path, ...], namespaces: tuple[str, ...]) -> tuple[tuple[Path, str], ...]:
+    """Each MOF file with its namespace."""
+    if not namespaces or not files:
+        if namespaces:
+            raise click.UsageError("--namespace says where --mof goes: there is no --mof")
+        return tuple((file, "root/cimv2") for file in files)
+    if len(namespaces) not in (1, len(files)):
+        raise click.UsageError("say --namespace once, or once for each --mof")
+    return tuple(zip(files, namespaces * (len(files) // len(namespaces)), strict=True))
 
 
 async def _serve(config: ServeConfig, started: float) -> None:
@@ -90,7 +146,7 @@ async def _serve(config: ServeConfig, started: float) -> None:
 
 def _greet(summary: Summary, seconds: float) -> None:
     """The start page: the pool, the URLs, the account, an export line and three commands to try."""
-    out = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 110)
+    out = Console(file=sys.stdout, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 110)
     out.print(f"[bold]xencim[/bold]  pool “{summary.pool}”: {summary.counts}     ready in {seconds:.1f} s")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("NAME", "STATE", "VCPUS", "MEMORY", "HOST"):
@@ -121,6 +177,8 @@ def _greet(summary: Summary, seconds: float) -> None:
         "XENCIM_URL": ends.get("xenapi") or ends.get("xenapi_tls"),
         "XENCIM_WBEM": ends.get("wbem") or ends.get("wbem_tls"),
     }
+    if summary.demo_account:
+        exports["XENCIM_USER"], exports["XENCIM_PASSWORD"] = summary.demo_account
     words = " ".join(f"{key}={shlex.quote(value)}" for key, value in exports.items() if value)
     print(f"export {words} XENCIM_PID={os.getpid()}")
     _suggest(summary)

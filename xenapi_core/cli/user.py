@@ -9,6 +9,7 @@ import click
 
 from xenapi_core.api.auth.users_file import UsersFileError, add_user, load, remove_user
 from xenapi_core.model.schema import POOL_ADMIN, ROLES
+from xenapi_core.server.tls import CertificateError, subject_of
 
 
 @click.group()
@@ -28,16 +29,28 @@ users_option = click.option(
     "--role", "roles", multiple=True, type=click.Choice(ROLES), help="May be given several times. [pool-admin]"
 )
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
-def add(name: str, path: Path, roles: tuple[str, ...], password_stdin: bool) -> None:
-    """Add user NAME, or give NAME a new password and roles."""
-    if password_stdin:
+@click.option(
+    "--certificate", type=click.Path(path_type=Path), metavar="FILE",
+    help="The user's client certificate (PEM): its subject proves the user to WBEM, and no password is asked for.",
+)  # fmt: skip
+def add(name: str, path: Path, roles: tuple[str, ...], password_stdin: bool, certificate: Path | None) -> None:
+    """Add user NAME, or give NAME a new password (or certificate) and roles."""
+    subject = ""
+    if certificate is not None:
+        try:
+            subject = subject_of(certificate)
+        except CertificateError as error:
+            raise click.ClickException(str(error)) from None
+    if certificate is not None and not password_stdin:
+        password = ""
+    elif password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    if not password:
+    if not password and not subject:
         raise click.UsageError("the password is empty")
     try:
-        add_user(path, name, password, roles or (POOL_ADMIN,))
+        add_user(path, name, password, roles or (POOL_ADMIN,), subject)
     except (UsersFileError, OSError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{name}: {', '.join(roles or (POOL_ADMIN,))}")

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class PowerState(StrEnum):
@@ -91,6 +91,8 @@ class DomainSpec:
     disks: tuple[DiskSpec, ...] = ()
     nics: tuple[NicSpec, ...] = ()
     boot: dict[str, str] = field(default_factory=dict)
+    scheduling: dict[str, str] = field(default_factory=dict)  # SCHEDULING: what the scheduler shall know from the start
+    shadow: float = 1.0  # factor on the memory of shadow page tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,17 @@ class Capabilities:
 
 Progress = Callable[[float], None]
 
+# Settings of a host (Hypervisor.configure), with values as the Xen-API spells them: lists are joined by commas, truth
+# values are "true" and "false".
+HOST_SETTINGS: Final = frozenset(
+    {
+        "console_idle_timeout", "display", "hostname", "igmp_snooping", "iscsi_iqn", "max_cstate", "multipathing",
+        "ntp_custom_servers", "ntp_mode", "numa_affinity_policy", "sched_gran", "ssh", "syslog_destination", "timezone",
+    }
+)  # fmt: skip
+# Parameters of the scheduler for one machine (Hypervisor.set_scheduling).
+SCHEDULING: Final = frozenset({"weight", "cap", "mask"})
+
 
 class Hypervisor(Protocol):
     """One host. See the module's theory of operation."""
@@ -251,8 +264,30 @@ class Hypervisor(Protocol):
     async def send_trigger(self, uuid: str, trigger: str) -> None:
         """What a button would send: nmi, init, reset, power or sleep. unsupported for others; bad_state."""
 
+    async def set_scheduling(self, uuid: str, parameters: Mapping[str, str]) -> None:
+        """Tell the scheduler about a machine: weight, cap (hundredths of a processor; 0: none), mask (processors, as
+        0,1,2). Others stay as they are. bad_state unless Running."""
+
+    async def set_shadow(self, uuid: str, multiplier: float) -> None:
+        """Change the factor on the memory of its shadow page tables. bad_state unless Running."""
+
     async def usage(self) -> HostUsage:
         """What everything here uses now."""
+
+    async def settings(self) -> Mapping[str, str]:
+        """The settings of the host that somebody chose (HOST_SETTINGS); what is not there is its default."""
+
+    async def configure(self, values: Mapping[str, str | None]) -> None:
+        """Change settings of the host, all or none; None: the default again. unsupported for an unknown one."""
+
+    async def messages(self, clear: bool) -> str:
+        """The hypervisor's message buffer, which is emptied then if `clear`."""
+
+    async def log(self) -> str:
+        """The host's log."""
+
+    async def send_debug_keys(self, keys: str) -> None:
+        """Press keys of the hypervisor's console; what it answers is among its messages."""
 
     async def power_off(self) -> None:
         """Switch the host off. in_use while machines exist. Followed by HostEvent(up=False)."""

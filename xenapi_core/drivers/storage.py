@@ -8,17 +8,21 @@ Theory of operation
    same, so that a driver says the same thing in both places.
 4. Every failure is a `DriverError` with a kind; a call that fails or is cancelled leaves everything as it was.
 5. A volume's size may be rounded up by the storage, never down. What a call returns is what the storage has.
-6. `testing.storage_conformance.check_storage` is the conformance suite; docs/sr-driver.md is the tutorial.
+6. Bytes are read and written in pieces of at most PIECE; whoever asks keeps others away meanwhile. What was never
+   written reads as zeros.
+7. `testing.storage_conformance.check_storage` is the conformance suite; docs/sr-driver.md is the tutorial.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from xenapi_core.drivers.api import Progress
 from xenapi_core.model.storage_types import StorageType
+
+PIECE: Final = 1 << 20  # bytes that `read` and `write` are asked for at once, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,15 @@ class Storage(Protocol):
 
     async def traffic(self, uuid: str) -> VolumeTraffic:
         """What went through a volume; the figures only grow. not_found."""
+
+    async def read(self, uuid: str, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes from `offset` on. not_found, failed (beyond the end), unsupported."""
+
+    async def write(self, uuid: str, offset: int, data: bytes) -> None:
+        """Put `data` there, all of it or nothing. not_found, no_space, failed (beyond the end), unsupported."""
+
+    async def extents(self, uuid: str) -> list[tuple[int, int]]:
+        """(offset, size) of the stretches that may hold other bytes than zeros, in order. not_found, unsupported."""
 
 
 class StorageBackend(Protocol):

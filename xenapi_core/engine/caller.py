@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The session behind a call. `local_root`: it came through the Unix socket. `session` is secret: never log it."""
+    """The session behind a call. `session` is secret: never log it.
+
+    `local_root`: it came through the Unix socket. `of_pool`: it was made with the pool secret, by a member of the pool.
+    `notes`: keys and texts that the task of this one call shall have in its other_config (wire.api.Call).
+    """
 
     session: str
     user: str
@@ -15,3 +19,5 @@ class Caller:
     originator: str = ""
     address: str = ""
     local_root: bool = False
+    of_pool: bool = False
+    notes: tuple[tuple[str, str], ...] = ()

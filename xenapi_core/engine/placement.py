@@ -8,6 +8,7 @@ Rule 2: memory is counted from records: what resident VMs may use at most, and w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from xenapi_core.engine.plan import World
@@ -40,8 +41,13 @@ def memory_promised(world: World, host: str) -> int:
     )
 
 
-def check_host(world: World, vm: Any, host: str, memory: bool = True) -> None:
-    """Raise why `vm` cannot run on `host` now. `memory`: ask for memory too."""
+def check_host(
+    world: World, vm: Any, host: str, memory: bool = True, moving: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Raise why `vm` cannot run on `host` now. `memory`: ask for memory too.
+
+    `moving`: disks and VIFs that will be elsewhere by then: VDI -> SR, VIF -> network.
+    """
     reader = world.store
     record = reader.get(host, "host")
     metrics = reader.find(record["metrics"])
@@ -55,8 +61,8 @@ def check_host(world: World, vm: Any, host: str, memory: bool = True) -> None:
         raise E.VM_HOST_INCOMPATIBLE_VIRTUAL_HARDWARE_PLATFORM_VERSION(
             host, "; ".join(map(str, offered)), vm.ref, str(version)
         )
-    _check_storage(world, vm, host)
-    _check_networks(world, vm, host)
+    check_storage(world, vm, host, moving)
+    _check_networks(world, vm, host, moving)
     capabilities = record["capabilities"]
     if domain_type(vm) == "hvm" and capabilities and not any(word.startswith("hvm") for word in capabilities):
         raise E.VM_HVM_REQUIRED(vm.ref)
@@ -125,27 +131,28 @@ def memory_free_now(world: World, host: str) -> int:
     return memory_free(world.store.find, world.store.related, host, memory_promised(world, host))
 
 
-def _check_storage(world: World, vm: Any, host: str) -> None:
-    attached = _attached_repositories(world, host)
+def check_storage(world: World, vm: Any, host: str, moving: Mapping[str, str] = MappingProxyType({})) -> None:
+    """VM_REQUIRES_SR if `host` does not reach a disk of `vm` where it is, or will be (`moving`)."""
+    attached = attached_repositories(world, host)
     for vbd in map(world.store.get, world.store.related(vm.ref, "VBDs")):
         vdi = world.store.find(vbd["VDI"]) if has_disk(vbd) else None
-        if vdi is not None and vdi["SR"] not in attached:
-            raise E.VM_REQUIRES_SR(vm.ref, vdi["SR"])
+        if vdi is not None and moving.get(vdi.ref, vdi["SR"]) not in attached:
+            raise E.VM_REQUIRES_SR(vm.ref, moving.get(vdi.ref, vdi["SR"]))
     image = world.store.find(vm["suspend_VDI"])
-    if image is not None and image["SR"] not in attached:
-        raise E.VM_REQUIRES_SR(vm.ref, image["SR"])
+    if image is not None and moving.get(image.ref, image["SR"]) not in attached:
+        raise E.VM_REQUIRES_SR(vm.ref, moving.get(image.ref, image["SR"]))
 
 
-def _attached_repositories(world: World, host: str) -> frozenset[str]:
+def attached_repositories(world: World, host: str) -> frozenset[str]:
     pbds: list[Mapping[str, Any]] = [world.store.get(pbd).values for pbd in world.store.related(host, "PBDs")]
     return frozenset(pbd["SR"] for pbd in pbds if pbd["currently_attached"])
 
 
-def _check_networks(world: World, vm: Any, host: str) -> None:
+def _check_networks(world: World, vm: Any, host: str, moving: Mapping[str, str]) -> None:
     """A network is on a host that has a PIF for it, other than a member of a bond; or anywhere when no host has one (an
     internal network)."""
     for vif in map(world.store.get, world.store.related(vm.ref, "VIFs")):
-        network = vif["network"]
+        network = moving.get(vif.ref, vif["network"])
         pifs = [] if is_null(network) else [world.store.get(pif) for pif in world.store.related(network, "PIFs")]
         if pifs and not any(pif["host"] == host and is_null(pif["bond_slave_of"]) for pif in pifs):
             raise E.VM_REQUIRES_NETWORK(vm.ref, network)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from xenapi_core.drivers.api import DiskSpec, DomainSpec, NicSpec
+from xenapi_core.drivers.api import SCHEDULING, DiskSpec, DomainSpec, NicSpec
 from xenapi_core.ids import is_null
 from xenapi_core.model.schema import Reader
 
@@ -102,6 +102,8 @@ def domain_spec(reader: Reader, vm: Any) -> DomainSpec:
         disks=tuple(disks),
         nics=tuple(nics),
         boot=_boot(vm),
+        scheduling={key: text for key, text in vm["VCPUs_params"].items() if key in SCHEDULING},
+        shadow=vm["HVM_shadow_multiplier"],
     )
 
 

@@ -65,6 +65,7 @@ class Tasks:
                 "result": "",
                 "error_info": (),
                 "subtask_of": subtask_of,
+                "other_config": {f"http:{key}": text for key, text in caller.notes} if subtask_of == NULL_REF else {},
             },
         )
         world.store.commit(txn)

@@ -20,6 +20,11 @@ from xenapi_core.store.api import Txn
 # Key of host.other_config, while host.disable was called with auto_enable=false: a boot does not enable the host.
 STAYS_DISABLED = "stays_disabled"
 
+# Key of console.other_config: a client declared the console (API 1.0), so it stays when the VM stops.
+DECLARED = "declared"
+
+_DISPLAY_AFTER_BOOT = {"disable_on_reboot": "disabled", "enable_on_reboot": "enabled"}
+
 
 def enter_halted(world: World, txn: Txn, vm: str) -> None:
     """The VM has no domain and no saved memory (API reference, "Entering Halted")."""
@@ -128,8 +133,10 @@ def note_power(world: World, txn: Txn, host: str, up: bool) -> None:
     if values is None or metrics is None or metrics["live"] == up:
         return
     txn.update(values["metrics"], live=up, last_updated=world.clock.now())
-    if up and values["other_config"].get(STAYS_DISABLED) != "true":
-        txn.update(host, enabled=True)
+    if up:
+        display = _DISPLAY_AFTER_BOOT.get(values["display"], values["display"])
+        enabled = values["other_config"].get(STAYS_DISABLED) != "true" or values["enabled"]
+        txn.update(host, enabled=enabled, display=display)
 
 
 def note_guest(world: World, txn: Txn, vm: str, guest: GuestState) -> None:
@@ -171,19 +178,26 @@ def _metrics(world: World, txn: Txn, vm: str, **values: Any) -> None:
 
 def _add_console(world: World, txn: Txn, vm: str, host: str) -> None:
     """A live VM has a graphical console on its host; consoles a client declared get a location."""
-    address = txn.get(host, "host")["address"]
     present = txn.related(vm, "consoles")
     if not present:
         ref = world.ids.ref()
         values = {"uuid": world.ids.uuid(), "protocol": "rfb", "VM": vm, "location": ""}
         present = (txn.create("console", ref, values),)
     for console in present:
-        txn.update(console, location=f"https://{address}/console?uuid={txn.get(console)['uuid']}")
+        txn.update(console, location=console_location(txn, host, txn.get(console)["uuid"]))
+
+
+def console_location(txn: Txn, host: str, uuid: str) -> str:
+    """Where the console `uuid` of a VM that is live on `host` can be reached."""
+    return f"https://{txn.get(host, 'host')['address']}/console?uuid={uuid}"
 
 
 def _remove_consoles(txn: Txn, vm: str) -> None:
     for console in txn.related(vm, "consoles"):
-        txn.delete(console)
+        if txn.get(console)["other_config"].get(DECLARED) == "true":
+            txn.update(console, location="")
+        else:
+            txn.delete(console)
 
 
 def _count_memory(world: World, txn: Txn, host: str) -> None:

@@ -112,11 +112,11 @@ def _hotplug_error(reader: Reader, vbd: Any, vm: Any, operation: str) -> ApiErro
             return E.DISK_VBD_MUST_BE_READWRITE_FOR_HVM(vbd.ref)
         if not power.has_pv_drivers(reader, vm):
             return E.VM_MISSING_PV_DRIVERS(vm.ref)
-    return disk_use_error(reader, vbd, operation) if operation == "plug" else None
+    return disk_use_error(reader, vbd) if operation == "plug" else None
 
 
-def disk_use_error(reader: Reader, vbd: Any, operation: str) -> ApiError | None:
-    """Why the disk of `vbd` cannot be attached through it now: VDI_NOT_MANAGED, VDI_READONLY, VDI_IN_USE."""
+def disk_use_error(reader: Reader, vbd: Any) -> ApiError | None:
+    """Why the disk of `vbd` cannot be attached through it now: VDI_NOT_MANAGED, VDI_READONLY, VDI_IN_USE [vdi]."""
     vdi = reader.find(vbd["VDI"])
     if vbd["empty"] or vdi is None:
         return None
@@ -129,7 +129,7 @@ def disk_use_error(reader: Reader, vbd: Any, operation: str) -> ApiError | None:
         for other in map(reader.find, reader.related(vdi.ref, "VBDs")):
             in_use = other["currently_attached"] or other["reserved"]
             if other.ref != vbd.ref and in_use and (writes or other["mode"] == "RW"):
-                return E.VDI_IN_USE(vdi.ref, operation)
+                return E.VDI_IN_USE(vdi.ref)
     return None
 
 
@@ -213,7 +213,7 @@ def _vdi_error(reader: Reader, vdi: Any, operation: str, far: bool) -> ApiError 
             return E.VDI_NO_CBT_METADATA(ref)
     if not offers(kind, _IN_STORAGE.get(operation, f"vdi_{operation}")):
         return E.SR_OPERATION_NOT_SUPPORTED(vdi["SR"])
-    if operation in ("snapshot", "copy") and vdi["on_boot"] == "reset":
+    if operation in ("snapshot", "copy", "mirror") and vdi["on_boot"] == "reset":
         return E.VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION()
     if far and operation in _NEEDS_ATTACHED and not sr_attached(reader, vdi["SR"]):
         return E.SR_HAS_NO_PBDS(vdi["SR"])

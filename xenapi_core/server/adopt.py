@@ -28,53 +28,69 @@ def adopt_pool(store: Store, engine: Engine, world: SimWorld) -> None:
     for backend in sim_backends(world):
         engine.add_backend(backend)
     for sr in store.all("SR").values():
-        repository = world.add_storage(sr["uuid"], sr["physical_size"], sr["type"])
-        for pbd in map(store.get, store.related(sr.ref, "PBDs")):
-            host = store.find(pbd["host"])
-            repository.place = dict(pbd["device_config"])
-            if host is not None and not sr["shared"] and (pbd["currently_attached"] or not repository.home):
-                repository.home = host["uuid"]
-            if host is not None and pbd["currently_attached"]:
-                repository.connect(host["uuid"], pbd["device_config"])
-        for ref in store.related(sr.ref, "VDIs"):
-            vdi = store.get(ref)
-            repository.preload(vdi["uuid"], vdi["virtual_size"], vdi["physical_utilisation"], vdi["name_label"])
-        engine.add_storage(sr.ref, repository)
+        adopt_sr(store, engine, world, sr)
+    world.contents.keep(vdi["uuid"] for vdi in store.all("VDI").values())
     for host in store.all("host").values():
-        metrics, dom0 = store.find(host["metrics"]), store.find(host["control_domain"])
-        driver = world.add_host(
-            host["uuid"],
-            host["hostname"],
-            host["address"],
-            memory=metrics["memory_total"] if metrics else 0,
-            cpus=len(store.related(host.ref, "host_CPUs")),
-            reserved=dom0["memory_dynamic_max"] if dom0 else 0,
-        )
-        for ref in store.related(host.ref, "resident_VMs"):
-            vm = store.get(ref)
-            if vm["power_state"] not in ("Running", "Paused") or vm["is_control_domain"]:
-                continue
-            metrics = store.find(vm["metrics"])
-            agent = _agent(store, vm)
-            try:
-                driver.preload(
-                    _attached(store, vm),
-                    PowerState(vm["power_state"]),
-                    domid=vm["domid"],
-                    start_time=metrics["start_time"] if metrics else None,
-                    guest=agent,
-                    agent=agent is not None,
-                )
-            except DriverError as error:
-                log.warning("VM %s cannot go on running: %s", vm["uuid"], error.text)
-        for pif in map(store.get, store.related(host.ref, "PIFs")):
-            if pif["physical"]:
-                driver.add_interface(_card(store, pif))
-        engine.add_host(host.ref, driver)
+        adopt_host(store, engine, world, host)
     for vm in store.all("VM").values():
-        image = store.find(vm["suspend_VDI"])
-        if vm["power_state"] == "Suspended" and image is not None:
-            world.preload_image(image["uuid"], domain_spec(store, vm))
+        adopt_image(store, world, vm)
+
+
+def adopt_sr(store: Store, engine: Engine, world: SimWorld, sr: Version) -> None:
+    """Make the storage driver of a repository, with all volumes in it and its connections."""
+    repository = world.add_storage(sr["uuid"], sr["physical_size"], sr["type"])
+    for pbd in map(store.get, store.related(sr.ref, "PBDs")):
+        host = store.find(pbd["host"])
+        repository.place = dict(pbd["device_config"])
+        if host is not None and not sr["shared"] and (pbd["currently_attached"] or not repository.home):
+            repository.home = host["uuid"]
+        if host is not None and pbd["currently_attached"]:
+            repository.connect(host["uuid"], pbd["device_config"])
+    for ref in store.related(sr.ref, "VDIs"):
+        vdi = store.get(ref)
+        repository.preload(vdi["uuid"], vdi["virtual_size"], vdi["physical_utilisation"], vdi["name_label"])
+    engine.add_storage(sr.ref, repository)
+
+
+def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> None:
+    """Make the driver of a host, with its cards and the machines that run there."""
+    metrics, dom0 = store.find(host["metrics"]), store.find(host["control_domain"])
+    driver = world.add_host(
+        host["uuid"],
+        host["hostname"],
+        host["address"],
+        memory=metrics["memory_total"] if metrics else 0,
+        cpus=len(store.related(host.ref, "host_CPUs")),
+        reserved=dom0["memory_dynamic_max"] if dom0 else 0,
+    )
+    for ref in store.related(host.ref, "resident_VMs"):
+        vm = store.get(ref)
+        if vm["power_state"] not in ("Running", "Paused") or vm["is_control_domain"]:
+            continue
+        metrics = store.find(vm["metrics"])
+        agent = _agent(store, vm)
+        try:
+            driver.preload(
+                _attached(store, vm),
+                PowerState(vm["power_state"]),
+                domid=vm["domid"],
+                start_time=metrics["start_time"] if metrics else None,
+                guest=agent,
+                agent=agent is not None,
+            )
+        except DriverError as error:
+            log.warning("VM %s cannot go on running: %s", vm["uuid"], error.text)
+    for pif in map(store.get, store.related(host.ref, "PIFs")):
+        if pif["physical"]:
+            driver.add_interface(_card(store, pif))
+    engine.add_host(host.ref, driver)
+
+
+def adopt_image(store: Store, world: SimWorld, vm: Version) -> None:
+    """The memory of a VM that was suspended is where its record says."""
+    image = store.find(vm["suspend_VDI"])
+    if vm["power_state"] == "Suspended" and image is not None:
+        world.preload_image(image["uuid"], domain_spec(store, vm))
 
 
 def _attached(store: Store, vm: Version) -> DomainSpec:

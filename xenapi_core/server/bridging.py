@@ -21,7 +21,7 @@ from xenapi_core.clock import RealClock
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.server import tls
 from xenapi_core.server.listener import Listener, ListenError, listen_tcp
-from xenapi_core.server.routes import encrypted_only
+from xenapi_core.server.routes import EndpointError, Hosting, encrypted_only
 
 DRAIN_SECONDS: Final = 10.0
 
@@ -44,6 +44,7 @@ class BridgeConfig:
     wbem_tls_port: int | None = 5989
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    state: Path | None = None
     ready_file: Path | None = None
 
 
@@ -70,12 +71,20 @@ async def bridging(config: BridgeConfig) -> AsyncIterator[tuple[Bridged, asyncio
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
             stack.callback(loop.remove_signal_handler, number)
+        if config.state is not None:
+            try:
+                config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise BridgeError(f"cannot use the state directory {config.state}: {error.strerror}") from None
         source = await _source(config, stack)
         endpoints: dict[str, str] = {}
         listeners: list[Listener] = []
         fingerprint = ""
         for entry in entry_points(group="xencim.apps"):
-            app = entry.load()(source)
+            try:
+                app = entry.load()(source, Hosting(config.state))
+            except EndpointError as error:
+                raise BridgeError(str(error)) from None
             if app.stop is not None:
                 stack.push_async_callback(app.stop)
             if app.start is not None:
@@ -123,7 +132,7 @@ async def _source(config: BridgeConfig, stack: contextlib.AsyncExitStack) -> Rem
 def _certificate(config: BridgeConfig, stack: contextlib.AsyncExitStack) -> tuple[Path, Path]:
     if config.tls_cert is not None and config.tls_key is not None:
         return config.tls_cert, config.tls_key
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xencim-")))
+    folder = config.state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xencim-")))
     return tls.ensure_certificate(folder, [config.bind], RealClock())
 
 

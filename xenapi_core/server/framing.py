@@ -56,8 +56,10 @@ def head(response: Response, keep: bool) -> bytes:
 
 
 def stream_head(response: Response, keep: bool, chunked: bool) -> bytes:
-    """Everything before a streamed body; not chunked (HTTP/1.0) means that the end of the connection ends it."""
-    prefix = _prefix(response.status, response.headers, keep and chunked)
+    """Everything before a streamed body. Neither chunked nor of known length: the end of the connection ends it."""
+    prefix = _prefix(response.status, response.headers, keep and (chunked or response.length is not None))
+    if response.length is not None:
+        return prefix + b"Content-Length: %d\r\n\r\n" % response.length
     return prefix + (b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"\r\n")
 
 

@@ -10,7 +10,9 @@ Theory of operation
    ends: after a framing error nothing that follows can be trusted (request smuggling). The rest is read and thrown away
    for a moment, because closing with unread bytes would make the kernel discard the reply.
 4. Timeouts are counted in ticks of the listener's sweep (see service.py), which calls `check`.
-5. Small replies are written together at the end of the loop's turn, for all connections of the listener: sending wakes
+5. A streamed route is answered while its body arrives (upload.py); a reply before the end of the body ends the
+   connection. Its body is timed by progress, not as a whole.
+6. Small replies are written together at the end of the loop's turn, for all connections of the listener: sending wakes
    the client, which costs more than answering. Every other way out of a connection goes through `flush` first.
 """
 
@@ -19,8 +21,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import socket
-import struct
 from collections import deque
 from collections.abc import Awaitable
 from enum import Enum, auto
@@ -30,8 +30,10 @@ import httptools
 
 from xenapi_core.logs import incident
 from xenapi_core.server import framing
+from xenapi_core.server.peers import peer_of
 from xenapi_core.server.routes import Handler, Peer, Request, Response
 from xenapi_core.server.service import Service
+from xenapi_core.server.upload import Upload
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,11 @@ _NAMES: Final = {
         "User-Agent",
     )
 }  # fmt: skip
-_REQUEST_LINE = re.compile(rb"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP/1\.[01]\r\n")
+# A request line, or the beginning of one: the parser gives up at the first letter of a method it does not know.
+_REQUEST_LINE = re.compile(
+    rb"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\Z| (?:[!-~]*\Z|[!-~]+ (?:HTTP/1\.[01]\r\n|[HTP]{0,4}\Z|HTTP/[01.]{0,3}\r?\Z)))"
+)
+_LONGEST_METHOD: Final = 64
 
 
 class _Phase(Enum):
@@ -69,9 +75,9 @@ class HttpProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_body_size", "_buffered", "_closing", "_discarded", "_first", "_handler", "_headers", "_held",
-        "_lost", "_max_body", "_messages", "_parser", "_peer", "_phase", "_queue", "_raw", "_reading", "_refusal",
-        "_request", "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_url",
-        "_wants_continue", "_write_since",
+        "_line", "_lost", "_max_body", "_messages", "_parser", "_peer", "_phase", "_queue", "_raw", "_reading",
+        "_refusal", "_request", "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_upload",
+        "_url", "_wants_continue", "_write_since",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -93,10 +99,12 @@ class HttpProtocol(asyncio.Protocol):
         ) = 0
         self._write_since = 0
         self._held = b""
+        self._line = b""  # the beginning of a request line that was not complete in one read
         self._headers: dict[str, str] = {}
         self._url = b""
         self._body: list[bytes] = []
         self._request: Request | None = None
+        self._upload: Upload | None = None  # a body that is still arriving, and read by its handler
         self._handler: Handler = service.app.fallback
 
     # -- the connection ---------------------------------------------------------------------------------------------
@@ -107,7 +115,7 @@ class HttpProtocol(asyncio.Protocol):
         service = self._service
         full = len(service.connections) >= service.limits.max_connections
         service.connections.add(self)
-        self._peer = _peer_of(stream, service.transport)
+        self._peer = peer_of(stream, service.transport)
         if service.draining:
             stream.close()
         elif full:
@@ -117,6 +125,8 @@ class HttpProtocol(asyncio.Protocol):
         self._lost = True
         self._phase = _DEAF
         self._queue.clear()
+        if self._upload is not None:
+            self._upload.fail("The client is gone.")
         if self._task is not None:
             self._task.cancel()
         self._service.left(self)
@@ -140,7 +150,8 @@ class HttpProtocol(asyncio.Protocol):
         """Read while there is nothing to hold back (theory 1); always after an error, to find the end."""
         if self._lost or self._transport.is_closing():
             return
-        wanted = self._phase is _DEAF or not (self._stalled or self._queue)
+        full = self._upload is not None and self._upload.full
+        wanted = self._phase is _DEAF or not (self._stalled or self._queue or full)
         if wanted != self._reading:
             self._reading = wanted
             if wanted:
@@ -221,9 +232,12 @@ class HttpProtocol(asyncio.Protocol):
                 self._after_offer()
             except httptools.HttpParserError as error:
                 if self._phase is not _DEAF:
-                    line = data if self._messages == messages + 1 else b""
+                    begun = self._messages - messages  # of several in one read, where the last begins is not known
+                    line = b"" if begun > 1 else data if begun else self._line + data
                     self._refuse(*self._why(error, line))
                 return
+        if self._phase is _HEAD and not self._url:
+            self._line = ((self._line if self._messages == messages else b"") + data)[-_LONGEST_METHOD:]
         if self._messages == messages and self._phase in (_HEAD, _BODY):
             self._count_raw(len(data))
 
@@ -234,7 +248,7 @@ class HttpProtocol(asyncio.Protocol):
         """
         self._raw += size
         allowed = self._service.limits.max_header + 1024
-        if self._phase is _BODY:
+        if self._phase is _BODY and self._upload is None:
             allowed += 8 * self._max_body
         if self._raw > allowed:
             self._refuse(431, "The request headers are too large.")
@@ -322,14 +336,20 @@ class HttpProtocol(asyncio.Protocol):
             self._handler, self._max_body = self._service.app.fallback, self._service.limits.max_fallback_body
         else:
             self._handler, self._max_body = route.handler, route.max_body
-        if length is not None and int(length) > self._max_body:
+        if route is not None and route.streamed:
+            if "upgrade" in headers and _body_is_next(request):
+                raise self._stop(501, "This path speaks no other protocol.")
+        elif length is not None and int(length) > self._max_body:
             raise self._stop(413, f"The request body is larger than {self._max_body} bytes.")
         self._request = request
         self._phase = _BODY
         self._since = self._service.now
         if "expect" in headers and version == "1.1" and headers["expect"].lower() == "100-continue":
             self._wants_continue = coding is not None or (length is not None and int(length) > 0)
-            self._offer_to_continue()
+            if route is None or not route.streamed:
+                self._offer_to_continue()
+        if route is not None and route.streamed:
+            self._begin_upload(request, int(length) if length is not None else None if coding else 0)
 
     def _offer_to_continue(self) -> None:
         """Send 100 Continue once everything before this request is answered."""
@@ -338,7 +358,32 @@ class HttpProtocol(asyncio.Protocol):
             self.flush()
             self._transport.write(framing.CONTINUE)
 
+    def _begin_upload(self, request: Request, size: int | None) -> None:
+        """Let the handler of a streamed route have the body while it arrives (theory 5)."""
+        self._upload = request.upload = Upload(size, self._wanted)
+        keep = self._parser.should_keep_alive()
+        if self.busy or self._stalled:
+            self._wait_turn(request, self._handler, keep)
+        else:
+            self._answer(request, self._handler, keep)
+
+    def _wanted(self) -> None:
+        """The handler of a streamed route asks for more."""
+        if self._wants_continue and not self._lost:
+            self._wants_continue = False
+            self.flush()
+            self._transport.write(framing.CONTINUE)
+        self._control_reading()
+
     def on_body(self, data: bytes) -> None:
+        if self._upload is not None:
+            self._upload.feed(data)
+            self._since = self._service.now
+            self._raw = min(self._raw, 0) - 8 * len(data)  # what is not body counts, read by read (see _count_raw)
+            self._control_reading()
+            return
+        if self._phase is _DEAF:
+            raise _RefusedError("the reply was sent before the end of the body")
         self._body_size += len(data)
         if self._body_size > self._max_body:
             raise self._stop(413, f"The request body is larger than {self._max_body} bytes.")
@@ -347,6 +392,12 @@ class HttpProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         request = self._request
         assert request is not None
+        if self._upload is not None:
+            self._upload.finish()
+            self._upload = self._request = None
+            self._phase = _IDLE if self._parser.should_keep_alive() else _DEAF
+            self._since = self._service.now
+            return
         if "upgrade" in request.headers and self._parser.should_upgrade() and _body_is_next(request):
             return  # see _after_offer
         body = self._body
@@ -375,6 +426,9 @@ class HttpProtocol(asyncio.Protocol):
         self._phase = _DEAF
         self._since = self._service.now
         self._body = []
+        if self._upload is not None:
+            self._upload.fail(reason)
+            self._upload = None
         page = self._service.app.error(status, reason)
         page.close = True
         request = Request("", "", {}, b"", self._peer)
@@ -419,10 +473,14 @@ class HttpProtocol(asyncio.Protocol):
             response = self._failed(request, error)
         else:
             response = task.result()
-        self._reply(request, response, keep)
+        if request.upload is None or request.upload.broken is None:
+            self._reply(request, response, keep)
         self._advance()
 
     def _reply(self, request: Request, response: Response, keep: bool) -> None:
+        if self._upload is not None and self._upload is request.upload:
+            keep, self._upload = False, None  # the rest of the body is thrown away
+            self._phase = _DEAF
         if response.stream is None:
             self._send(request, response, keep)
             return
@@ -456,7 +514,7 @@ class HttpProtocol(asyncio.Protocol):
         self._after(request, keep)
 
     def _hold(self, data: bytes) -> None:
-        """Write at the end of the loop's turn (theory 5)."""
+        """Write at the end of the loop's turn (theory 6)."""
         if self._held:
             data = self._held + data
         elif len(data) < _HOLD_BELOW:
@@ -475,20 +533,24 @@ class HttpProtocol(asyncio.Protocol):
         """Write a streamed reply as fast as the client reads it; whether the connection stays open."""
         stream = response.stream
         assert stream is not None
-        chunked = request.version != "1.0"
-        keep = keep and chunked and not response.close and not self._service.draining
+        chunked = request.version != "1.0" and response.length is None
+        keep = keep and (chunked or response.length is not None) and not response.close and not self._service.draining
         self.flush()
         self._transport.write(framing.stream_head(response, keep, chunked))
+        sent = 0
         try:
             if request.method != "HEAD":
                 async for data in stream:
                     if data:
+                        sent += len(data)
                         self._transport.writelines(framing.chunk(data) if chunked else [data])
                     if self._stalled:
                         self._room = asyncio.get_running_loop().create_future()
                         await self._room
                 if chunked:
                     self._transport.write(framing.LAST_CHUNK)
+                elif response.length not in (None, sent):
+                    raise RuntimeError(f"a stream of {response.length} bytes ended after {sent}")
         finally:
             self._room = None
             close = getattr(stream, "aclose", None)
@@ -514,10 +576,10 @@ class HttpProtocol(asyncio.Protocol):
         if keep:
             return
         self._queue.clear()
-        if request.method:
+        if request.method and not (request.upload is not None and not request.upload.complete):
             self._close()
             return
-        self._phase = _DEAF  # the reply to an error: see theory 3
+        self._phase = _DEAF  # the reply to an error, or to half a body: see theory 3
         self.flush()
         if self._transport.can_write_eof():
             self._transport.write_eof()
@@ -534,15 +596,3 @@ def _body_is_next(request: Request) -> bool:
     """Whether a body follows the headers of a request that offers an upgrade."""
     headers = request.headers
     return request.method != "CONNECT" and ("transfer-encoding" in headers or int(headers.get("content-length", 0)) > 0)
-
-
-def _peer_of(transport: asyncio.Transport, kind: str) -> Peer:
-    """Who is at the other end, as far as the transport knows."""
-    if kind == "unix":
-        sock = transport.get_extra_info("socket")
-        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-        return Peer(kind, uid=uid)
-    name = transport.get_extra_info("peername")
-    address = f"{name[0]}:{name[1]}" if name else ""
-    tls = transport.get_extra_info("ssl_object")
-    return Peer(kind, address, certificate=tls.getpeercert(binary_form=True) if tls is not None else None)

@@ -1,7 +1,7 @@
 """Who asks for a page: authentication of GET and PUT requests on the Xen-API port.
 
-The order is the reference's for its non-RPC handlers: session_id as a cookie, then in the query, then HTTP Basic, else
-401. The Unix socket needs none of them: whoever can open it is root.
+The order is the reference's for its non-RPC handlers: session_id as a cookie, then in the query, then the pool_secret
+cookie of another member, then HTTP Basic, else 401. The Unix socket needs none of them: whoever can open it is root.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def basic_credentials(header: str) -> tuple[str, str] | None:
     return (user, password) if colon else None
 
 
-def session_cookie(header: str) -> str | None:
-    """The session_id in a Cookie header; None without one."""
+def cookie(header: str, wanted: str) -> str | None:
+    """The value of one cookie in a Cookie header; None without it."""
     for pair in header.split(";"):
         name, equals, value = pair.strip().partition("=")
-        if equals and name == "session_id":
+        if equals and name == wanted:
             return unquote(value)
     return None
 
@@ -60,13 +60,17 @@ def authenticated(sessions: Sessions, basic: BasicAuth, realm: str) -> Callable[
         def answer(request: Request) -> Response | Awaitable[Response]:
             if request.peer.transport == "unix":
                 return handler(request)
-            given = session_cookie(request.headers.get("cookie", ""))
+            cookies = request.headers.get("cookie", "")
+            given = cookie(cookies, "session_id")
             for session in parse_qs(request.query).get("session_id", ()) if given is None else (given,):
                 try:
                     sessions.check(session)
                 except ApiError:
                     return refuse()
                 return handler(request)
+            secret = cookie(cookies, "pool_secret")
+            if secret is not None:
+                return handler(request) if sessions.membership.knows(secret) else refuse()
             pair = basic_credentials(request.headers.get("authorization", ""))
             if pair is None:
                 return refuse()

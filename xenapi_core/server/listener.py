@@ -14,8 +14,11 @@ import secrets
 import socket
 import ssl
 import stat
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from xenapi_core.server.gate import Gate, GatedServer
 from xenapi_core.server.http import HttpProtocol
 from xenapi_core.server.routes import App
 from xenapi_core.server.service import DEFAULT, HttpLimits, Service
@@ -37,7 +40,7 @@ class Listener:
     def __init__(
         self,
         service: Service,
-        servers: list[asyncio.Server],
+        servers: Sequence[asyncio.Server | GatedServer],
         address: str = "",
         port: int = 0,
         path: Path | None = None,
@@ -53,6 +56,9 @@ class Listener:
         """Stop accepting, finish requests in progress for at most `timeout` seconds, cut off the rest."""
         for server in self._servers:
             server.close()
+        for server in self._servers:
+            if isinstance(server, GatedServer):
+                await server.end()
         if self.path is not None and self._inode is not None:
             try:
                 if self.path.stat().st_ino == self._inode:
@@ -66,10 +72,14 @@ class Listener:
         await self.drain(0)
 
 
-async def _serve(service: Service, sock: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
-    """Accept connections on a bound socket."""
+async def _serve(
+    service: Service, sock: socket.socket, context: ssl.SSLContext | None, gate: Gate | None = None
+) -> asyncio.Server | GatedServer:
+    """Accept connections on a bound socket, through `gate` if there is one."""
     loop = asyncio.get_running_loop()
     sock.setblocking(False)
+    if gate is not None:
+        return GatedServer(sock, gate, partial(_connect, service, context))
     if sock.family == socket.AF_UNIX:
         return await loop.create_unix_server(lambda: HttpProtocol(service), sock=sock, backlog=_BACKLOG)
     if context is None:
@@ -80,16 +90,34 @@ async def _serve(service: Service, sock: socket.socket, context: ssl.SSLContext 
     )  # fmt: skip
 
 
+async def _connect(service: Service, context: ssl.SSLContext | None, sock: socket.socket) -> None:
+    """Serve an accepted connection; with TLS, return when the handshake is done."""
+    loop = asyncio.get_running_loop()
+    if context is None:
+        await loop.connect_accepted_socket(lambda: HttpProtocol(service), sock)
+        return
+    await loop.connect_accepted_socket(
+        lambda: HttpProtocol(service), sock, ssl=context,
+        ssl_handshake_timeout=_HANDSHAKE_SECONDS, ssl_shutdown_timeout=_GOODBYE_SECONDS,
+    )  # fmt: skip
+
+
 async def listen_tcp(
-    app: App, host: str, port: int, ssl_context: ssl.SSLContext | None = None, *, limits: HttpLimits = DEFAULT
+    app: App,
+    host: str,
+    port: int,
+    ssl_context: ssl.SSLContext | None = None,
+    *,
+    limits: HttpLimits = DEFAULT,
+    gate: Gate | None = None,
 ) -> Listener:
     """Listen on every address of `host` ("" or "*": all of this machine); port 0 takes a free one, the same for all.
 
-    Raises ListenError.
+    `gate` decides who may connect; None: everybody. Raises ListenError.
     """
     sockets = await _bind(host, port)
     service = Service(app, "tcp" if ssl_context is None else "tls", limits)
-    servers = [await _serve(service, sock, ssl_context) for sock in sockets]
+    servers = [await _serve(service, sock, ssl_context, gate) for sock in sockets]
     address, number = sockets[0].getsockname()[:2]
     return Listener(service, servers, address, number)
 

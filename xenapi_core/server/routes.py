@@ -9,21 +9,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from xenapi_core.server.upload import Upload
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of a connection. `uid` is set for Unix sockets; `certificate` is a client certificate (DER)."""
+    """The other end of a connection. `uid` is set for Unix sockets; `certificate` is a client certificate (DER).
+
+    `host`: the host whose endpoint it called, where every host of the pool has its own.
+    """
 
     transport: str  # "tcp" | "tls" | "unix"
     address: str = ""
     uid: int | None = None
     certificate: bytes | None = None
+    host: str = ""
 
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request. Header names are lower case; a repeated header's values are joined with ", "."""
+    """One HTTP request. Header names are lower case; a repeated header's values are joined with ", ".
+
+    `upload`: the body, on its way, if the route is `streamed`; `body` is empty then.
+    """
 
     method: str
     target: str
@@ -32,6 +42,7 @@ class Request:
     peer: Peer
     version: str = "1.1"
     closed: Callable[[], bool] = field(default=lambda: False)
+    upload: Upload | None = None
 
     @property
     def path(self) -> str:
@@ -49,13 +60,17 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """An HTTP reply: `body` is complete, or empty and `stream` is sent chunked. `close` ends the connection."""
+    """An HTTP reply: `body` is complete, or empty and `stream` is sent chunked. `close` ends the connection.
+
+    `length`: how many bytes `stream` will give, if that is known; then they are sent as they are.
+    """
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | list[bytes] = b""
     stream: AsyncIterator[bytes] | None = None
     close: bool = False
+    length: int | None = None
 
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
@@ -63,12 +78,17 @@ Handler = Callable[[Request], Response | Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`handler` answers `method` requests to paths that start with `prefix`. `max_body` in bytes (413/500 above)."""
+    """`handler` answers `method` requests to paths that start with `prefix`. `max_body` in bytes (413/500 above).
+
+    `streamed`: the handler is called when the headers are there, and reads the body itself (Request.upload), however
+    long it is. Such a handler returns an awaitable.
+    """
 
     method: str
     prefix: str
     handler: Handler
     max_body: int = 300 * 1024
+    streamed: bool = False
 
 
 class Router:
@@ -112,3 +132,30 @@ class App:
     error: Callable[[int, str], Response] = plain_error
     start: Callable[[], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None
+
+
+def encrypted_only(app: App) -> App:
+    """`app` for a plain listener on which nobody may log in: whatever is asked, the answer is 403 with the way out."""
+    page = "passwords are not taken here without encryption; use https (the TLS port of this server)"
+    return App(app.name, (), lambda request: plain_error(403, page), app.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """What the server tells an endpoint found by entry point beside the pool.
+
+    state   directory for what must survive a restart; it exists and is this server's alone. None: nothing survives.
+    models  MOF files to load at the start, each with the name of the namespace it goes to.
+    listener_ca, verify_listeners
+            authorities (PEM) for the certificates of those to whom messages are sent over https, None: the system's;
+            and whether they are looked at.
+    """
+
+    state: Path | None = None
+    models: tuple[tuple[Path, str], ...] = ()
+    listener_ca: Path | None = None
+    verify_listeners: bool = True
+
+
+class EndpointError(Exception):
+    """An endpoint cannot start with this Hosting: one sentence for the user."""

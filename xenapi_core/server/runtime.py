@@ -3,7 +3,7 @@
 Rule 1: nobody else composes. Parts are given what they need; none finds another by import.
 Rule 2: everything started here is ended here, in reverse order, also when starting fails half way (AsyncExitStack).
 Rule 3: protocol endpoints beyond the Xen-API are found through the entry point group `xencim.apps`: a callable
-        (Source) -> App.
+        (Source, Hosting) -> App.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -26,7 +26,9 @@ from xenapi_core.api.auth.pam import PamAuthenticator, PamError
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.auth.users_file import UsersFileAuthenticator, UsersFileError
 from xenapi_core.api.dispatcher import Dispatcher
+from xenapi_core.api.membership import Door, Membership, place_of
 from xenapi_core.api.sessions import Sessions
+from xenapi_core.bridge.client import RemoteXenApi
 from xenapi_core.bridge.local import LocalSource
 from xenapi_core.clock import RealClock
 from xenapi_core.config import ServeConfig, default_socket
@@ -38,18 +40,28 @@ from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.schema import POOL_ADMIN
 from xenapi_core.server import tls
 from xenapi_core.server.about import about_route
+from xenapi_core.server.actions import measurements
+from xenapi_core.server.actions.action import parts_of
+from xenapi_core.server.actions.recorder import Recorder
+from xenapi_core.server.actions.table import action_routes
 from xenapi_core.server.adopt import adopt_pool
 from xenapi_core.server.demo import populate
+from xenapi_core.server.endpoints import HostEndpoints, assign_addresses
+from xenapi_core.server.gate import Gate, PatternError
 from xenapi_core.server.http_auth import authenticated
+from xenapi_core.server.joining import members_route
 from xenapi_core.server.listener import Listener, ListenError, listen_tcp, listen_unix
-from xenapi_core.server.routes import App
-from xenapi_core.server.xenapi_app import xenapi_app
+from xenapi_core.server.pool_secret import MembershipFileError, open_membership
+from xenapi_core.server.relay import relay_to_coordinator
+from xenapi_core.server.routes import App, EndpointError, Hosting, encrypted_only
+from xenapi_core.server.xenapi_app import page, reply_headers, xenapi_app
 from xenapi_core.store.failure import StoreError
 from xenapi_core.store.journal import open_store
 from xenapi_core.store.memory import MemoryStore
 from xenapi_core.wire.xmlrpc import XmlRpc
 
 DEMO_ACCOUNT = ("root", "xencim")
+DEFAULT_TLS_PORT = 9367
 DRAIN_SECONDS = 10.0
 SWEEP_SECONDS = 60.0
 
@@ -89,6 +101,7 @@ class Server:
 
     config: ServeConfig
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _tls_port: int | None = None
 
     async def stopped(self) -> None:
         """Return when SIGTERM, SIGINT or `stop` asked the server to end."""
@@ -110,37 +123,58 @@ class Server:
             clock = RealClock(config.clock_speed)
             authenticator, account = self._authenticator(stack)
             store = await self._store(stack)
+            membership = self._membership()
             ids = Ids()
             if not store.all("pool"):
                 populate(store, config.inventory, Ids(config.inventory.seed), clock)
+            _say_how_cim_answers(store, config.cim_jobs)
             codec = XmlRpc()
             engine = Engine(
                 store, SCHEMA, clock, ids,
                 lambda type_, value: codec.value(type_, value).decode(),
                 contention_timeout=config.contention_timeout,
             )  # fmt: skip
-            world = SimWorld(clock, seed=config.inventory.seed)
+            places = assign_addresses(store, config.bind) if config.endpoints_per_host else {}
+            disks = config.state / "disks.sqlite" if config.state is not None else None
+            world = SimWorld(clock, seed=config.inventory.seed, disks=disks)
             stack.push_async_callback(world.close)
             stack.push_async_callback(engine.close)
             adopt_pool(store, engine, world)
             await engine.recover()
-            sessions = Sessions(store, ids, clock, authenticator)
+            sessions = Sessions(store, ids, clock, authenticator, membership=membership)
             dispatcher = Dispatcher(SCHEMA, store, engine, sessions, clock, ids)
             sweeper = asyncio.create_task(_sweep(sessions, clock), name="session sweeper")
             stack.push_async_callback(_cancel, sweeper)
             schedules = asyncio.create_task(follow(engine), name="snapshot schedules")
             stack.push_async_callback(_cancel, schedules)
             source = LocalSource(store, dispatcher, sessions, clock)
-            protect = authenticated(sessions, BasicAuth(sessions), "xencim")
-            apps = {"xenapi": xenapi_app(dispatcher, extra=(about_route(SCHEMA, protect),))}
+            basic = BasicAuth(sessions)
+            about = about_route(SCHEMA, authenticated(sessions, basic, "xencim"))
+            joining = members_route(dispatcher.services, world)
+            recorder = Recorder()
+            measuring = asyncio.create_task(measurements.follow(recorder, engine), name="measurements")
+            stack.push_async_callback(_cancel, measuring)
+            parts = parts_of(config.state, recorder)
+            extra = (about, joining, *action_routes(dispatcher.services, basic, page, parts))
+
+            relay = relay_to_coordinator(sessions, reply_headers)
+
+            def xenapi(host: str | None = None) -> App:
+                """The Xen-API of one host, or of the server as a whole."""
+                door = Door(dispatcher, store, sessions, host)
+                return xenapi_app(door, extra=extra, tls_port=lambda: self._tls_port, relay=relay)
+
+            apps = {"xenapi": xenapi()}
             for entry in entry_points(group="xencim.apps"):
-                app = apps[entry.name] = entry.load()(source)
+                app = apps[entry.name] = self._app(entry.load(), source)
                 if app.stop is not None:
                     stack.push_async_callback(app.stop)
                 if app.start is not None:
                     await app.start()
-            endpoints, fingerprint = await self._listen(stack, apps, store, directory)
-            self._write_ready(stack, endpoints, fingerprint)
+            membership.connect = lambda address: RemoteXenApi(address, self._tls_port or DEFAULT_TLS_PORT)
+            endpoints, fingerprint, hosts = await self._listen(stack, apps, store, directory, places, xenapi)
+            membership.address = _reached_at(endpoints, store)
+            self._write_ready(stack, endpoints, fingerprint, hosts)
             yield Summary(
                 endpoints=endpoints,
                 fingerprint=fingerprint,
@@ -190,10 +224,41 @@ class Server:
         stack.push_async_callback(store.close)
         return store
 
+    def _app(self, make: Callable[..., App], source: LocalSource) -> App:
+        """An endpoint found by entry point (rule 3)."""
+        config = self.config
+        hosting = Hosting(config.state, config.models, config.indication_ca, not config.indication_no_verify)
+        try:
+            return make(source, hosting)
+        except EndpointError as error:
+            raise StartError(str(error)) from None
+
+    def _membership(self) -> Membership:
+        try:
+            return open_membership(self.config.state)
+        except MembershipFileError as error:
+            raise StartError(str(error)) from None
+
+    def _gate(self, name: str) -> Gate | None:
+        """Who may connect to that listener; None: everybody."""
+        allowed = self.config.allow_hosts
+        patterns = (*allowed.get("", ()), *allowed.get(name, ()))
+        try:
+            return Gate(patterns) if patterns else None
+        except PatternError as error:
+            raise StartError(str(error)) from None
+
     async def _listen(
-        self, stack: contextlib.AsyncExitStack, apps: Mapping[str, App], store: MemoryStore, directory: Path
-    ) -> tuple[dict[str, str], str]:
-        """Open every listener. Returns URLs (the socket's path too) by the ready file's names, and the fingerprint."""
+        self,
+        stack: contextlib.AsyncExitStack,
+        apps: Mapping[str, App],
+        store: MemoryStore,
+        directory: Path,
+        places: Mapping[str, str],
+        xenapi: Callable[[str], App],
+    ) -> tuple[dict[str, str], str, dict[str, dict[str, str]]]:
+        """Open every listener. Returns URLs (the socket's path too) by the ready file's names, the fingerprint, and the
+        URLs of each host by its uuid where hosts have endpoints of their own (`places`: host -> address)."""
         config = self.config
         wanted = [
             (name, app, getattr(config.ports, f"{name}{suffix}"), bool(suffix))
@@ -201,8 +266,9 @@ class Server:
             for suffix in ("", "_tls")
             if getattr(config.ports, f"{name}{suffix}", None) is not None
         ]
+        own = HostEndpoints(store, places, xenapi, (None, None), None)
         endpoints: dict[str, str] = {}
-        fingerprint, context = "", None
+        fingerprint, context, verifying = "", None, None
         listeners: list[Listener] = []
         stack.push_async_callback(_drain, listeners, store)
         host = config.bind.strip("[]")
@@ -212,27 +278,54 @@ class Server:
                 if config.tls_cert is not None and config.tls_key is not None:
                     certificate, key = config.tls_cert, config.tls_key
                 else:
-                    certificate, key = tls.ensure_certificate(directory, [host], RealClock())
+                    certificate, key = tls.ensure_certificate(directory, [host, *places.values()], RealClock())
                 context, fingerprint = tls.server_context(certificate, key), tls.fingerprint(certificate)
+                verifying = tls.server_context(certificate, key, config.client_ca) if config.client_ca else context
+            if places:
+                ports = (config.ports.xenapi, config.ports.xenapi_tls)
+                gates = (self._gate("xenapi"), self._gate("xenapi_tls"))
+                own = HostEndpoints(store, places, xenapi, ports, context, gates)
+                stack.push_async_callback(own.drain, DRAIN_SECONDS)
+                await own.start()
+                self._tls_port = own.ports[1]
+                following = asyncio.create_task(own.follow(), name="endpoints of hosts")
+                stack.push_async_callback(_cancel, following)
+                endpoints.update(own.urls()[_coordinator_uuid(store)])
+                wanted = [each for each in wanted if each[0] != "xenapi"]
             for name, app, port, encrypted in wanted:
-                listener = await listen_tcp(app, host, port, context if encrypted else None)
-                listeners.append(listener)
+                settings = None
+                if encrypted:
+                    settings = verifying if name == "wbem" else context
+                elif name == "wbem" and not (config.loopback or config.wbem_plain_basic):
+                    app = encrypted_only(app)
                 scheme, key_name = ("https", f"{name}_tls") if encrypted else ("http", name)
+                listener = await listen_tcp(app, host, port, settings, gate=self._gate(key_name))
+                listeners.append(listener)
+                if key_name == "xenapi_tls":
+                    self._tls_port = listener.port
                 endpoints[key_name] = f"{scheme}://{shown}:{listener.port}"
             socket = config.socket or default_socket()
             listeners.append(await listen_unix(apps["xenapi"], str(socket)))
             endpoints["socket"] = str(socket)
         except (ListenError, tls.CertificateError) as error:
             raise StartError(str(error)) from None
-        return endpoints, fingerprint
+        return endpoints, fingerprint, own.urls()
 
-    def _write_ready(self, stack: contextlib.AsyncExitStack, endpoints: Mapping[str, str], fingerprint: str) -> None:
+    def _write_ready(
+        self,
+        stack: contextlib.AsyncExitStack,
+        endpoints: Mapping[str, str],
+        fingerprint: str,
+        hosts: Mapping[str, Mapping[str, str]],
+    ) -> None:
         """The ready file appears complete or not at all, and goes when the server goes."""
         path = self.config.ready_file
         if path is None:
             return
         names = ("xenapi", "xenapi_tls", "socket", "wbem", "wbem_tls")
-        content = {"pid": os.getpid(), **{name: endpoints.get(name) for name in names}, "tls_fingerprint": fingerprint}
+        content: dict[str, Any] = {"pid": os.getpid(), **{name: endpoints.get(name) for name in names}}
+        content |= {"tls_fingerprint": fingerprint}
+        content |= {"endpoints": hosts} if hosts else {}
         try:
             partial = path.with_name(f".{path.name}.{os.getpid()}")
             partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
@@ -240,6 +333,16 @@ class Server:
         except OSError as error:
             raise StartError(f"cannot write the ready file {path}: {error.strerror}") from None
         stack.callback(path.unlink, missing_ok=True)
+
+
+def _say_how_cim_answers(store: MemoryStore, mode: str | None) -> None:
+    """The pool itself says whether CIM methods answer with jobs, so that an administrator can change it at any time."""
+    if mode is None:
+        return
+    txn = store.begin()
+    for ref, pool in store.all("pool").items():
+        txn.update(ref, other_config={**pool["other_config"], "cim-jobs": mode})
+    store.commit(txn)
 
 
 async def _drain(listeners: list[Listener], store: MemoryStore) -> None:
@@ -259,6 +362,23 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+def _reached_at(endpoints: Mapping[str, str], store: MemoryStore) -> str:
+    """Where other servers reach this one: its TLS port if it has one, and its host's address if it listens on all."""
+    url = endpoints.get("xenapi_tls") or endpoints.get("xenapi")
+    if url is None:
+        return ""
+    scheme, host, port = place_of(url)
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - recognised, not bound
+        (pool,) = store.all("pool").values()
+        host = str(store.get(pool["master"])["address"])
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _coordinator_uuid(store: MemoryStore) -> str:
+    (pool,) = store.all("pool").values()
+    return str(store.get(pool["master"])["uuid"])
 
 
 def _inventory(store: MemoryStore) -> dict[str, Any]:

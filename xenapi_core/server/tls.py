@@ -156,6 +156,14 @@ def _unreadable(path: str | Path, error: OSError) -> NoReturn:
     raise CertificateError(f"The certificate file {path} cannot be read: {error.strerror}.") from None
 
 
+def subject_of(certificate: str | Path) -> str:
+    """The subject of a certificate as RFC 4514 text: what a users file knows it by. Raises CertificateError."""
+    subject = _load(certificate).subject.rfc4514_string()
+    if not subject:
+        raise CertificateError(f"The certificate {certificate} has no subject.")
+    return subject
+
+
 def fingerprint(certificate: str | Path) -> str:
     """SHA-256 over the certificate, as clients show it: "AA:BB:..." (32 octets). Raises CertificateError."""
     return _load(certificate).fingerprint(hashes.SHA256()).hex(":").upper()

@@ -6,7 +6,9 @@ Rule 2: this module knows codecs and HTTP, and of the API only `handle`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from html import escape
 from typing import Final, Protocol
 from urllib.parse import unquote
@@ -22,13 +24,19 @@ _NO_CACHE: Final = ("Cache-Control", "no-cache, no-store")
 _ANY_ORIGIN: Final = ("Access-Control-Allow-Origin", "*")
 _HTML: Final = (("Content-Type", "text/html; charset=utf-8"), _NO_CACHE)
 _TITLES: Final = {
-    400: "Bad request", 403: "Forbidden", 404: "Not found", 408: "Request timeout", 431: "Request headers too large",
+    301: "Moved permanently", 400: "Bad request", 401: "Unauthorised", 403: "Forbidden", 404: "Not found",
+    408: "Request timeout", 431: "Request headers too large",
     500: "Internal error", 501: "Method not implemented", 503: "Service unavailable",
 }  # fmt: skip
+# A Host header: a name or address, and perhaps a port. What is none is not repeated in a reply.
+_HOST: Final = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 # What HTTP has an own status for, and xapi answers with 500.
 _AS_500: Final = frozenset({400, 411, 413, 505})
 # Methods for which there are handlers, though none for this path: 403; all others are 501.
 _KNOWN_METHODS: Final = frozenset({"GET", "POST", "PUT", "CONNECT", "OPTIONS"})
+
+
+_NOTE: Final = "x-http-other-config-"
 
 
 class Dispatcher(Protocol):
@@ -52,23 +60,40 @@ def error_page(status: int, reason: str) -> Response:
 
 
 def xenapi_app(
-    dispatcher: Dispatcher, *, name: str = "xenapi", extra: tuple[Route, ...] = (), limits: Limits = DEFAULT
+    dispatcher: Dispatcher,
+    *,
+    name: str = "xenapi",
+    extra: tuple[Route, ...] = (),
+    limits: Limits = DEFAULT,
+    tls_port: Callable[[], int | None] = lambda: None,
+    relay: Callable[[Request, Call, Codec], Awaitable[Response] | None] = lambda request, call, codec: None,
 ) -> App:
-    """The endpoint for `dispatcher`. `extra` routes (GET /about, import and export ...) win by their longer prefix."""
+    """The endpoint for `dispatcher`. `extra` routes (GET /about, import and export ...) win by their longer prefix.
+
+    `tls_port`: the port of the same endpoint with TLS, where a GET on the plain port is sent; None while there is none.
+    `relay` may answer a call instead of `dispatcher`: what another server is to answer.
+    """
     xml, json = XmlRpc(limits), JsonRpc(limits)
     routes = (
-        Route("POST", "/", _rpc(dispatcher, xml), limits.max_body),
-        Route("POST", "/json", _rpc(dispatcher, xml), limits.max_body),
-        Route("POST", "/jsonrpc", _rpc(dispatcher, json), limits.max_body),
+        Route("POST", "/", _rpc(dispatcher, xml, relay), limits.max_body),
+        Route("POST", "/json", _rpc(dispatcher, xml, relay), limits.max_body),
+        Route("POST", "/jsonrpc", _rpc(dispatcher, json, relay), limits.max_body),
         Route("OPTIONS", "/", _options),
-        Route("GET", "/", _static),
+        Route("GET", "/", _pages(tls_port)),
         *extra,
     )
     return App(name, routes, _fallback, error_page)
 
 
-def _rpc(dispatcher: Dispatcher, codec: Codec) -> Handler:
-    headers = (_NO_CACHE, ("Content-Type", codec.content_type), _ANY_ORIGIN)
+def reply_headers(codec: Codec) -> tuple[tuple[str, str], ...]:
+    """The headers of the reply to a call."""
+    return (_NO_CACHE, ("Content-Type", codec.content_type), _ANY_ORIGIN)
+
+
+def _rpc(
+    dispatcher: Dispatcher, codec: Codec, relay: Callable[[Request, Call, Codec], Awaitable[Response] | None]
+) -> Handler:
+    headers = reply_headers(codec)
 
     async def later(reply: Awaitable[bytes]) -> Response:
         return Response(200, headers, await reply)
@@ -84,10 +109,20 @@ def _rpc(dispatcher: Dispatcher, codec: Codec) -> Handler:
             return page(500, str(error))
         except ApiError as error:
             return Response(200, headers, codec.failure(None, error.description))
+        if notes := _notes(request.headers):
+            call = replace(call, notes=notes)
+        elsewhere = relay(request, call, codec)
+        if elsewhere is not None:
+            return elsewhere
         reply = dispatcher.handle(call, codec, request.peer)
         return Response(200, headers, reply) if isinstance(reply, bytes) else later(reply)
 
     return handle
+
+
+def _notes(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What headers X-Http-Other-Config-KEY say: it goes to other_config of the call's task."""
+    return tuple((name[len(_NOTE) :], text) for name, text in headers.items() if name.startswith(_NOTE))
 
 
 def _options(request: Request) -> Response:
@@ -105,16 +140,32 @@ _INDEX: Final = b"""<html><head><title>xencim</title></head><body><h1>xencim</h1
 """
 
 
-def _static(request: Request) -> Response:
-    """GET: the start page, and nothing else, because no files are served."""
-    if request.path == "/":
-        return Response(200, _HTML, _INDEX)
-    depth = 0
-    for part in unquote(request.path).split("/"):
-        depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
-        if depth < 0:
-            return page(403, "Access to this path is forbidden.")
-    return page(404, "There is nothing at this address.")
+def _pages(tls_port: Callable[[], int | None]) -> Handler:
+    """GET: the start page, and nothing else, because no files are served. The plain port sends clients to the other."""
+
+    def answer(request: Request) -> Response:
+        if request.path == "/":
+            return Response(200, _HTML, _INDEX)
+        depth = 0
+        for part in unquote(request.path).split("/"):
+            depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
+            if depth < 0:
+                return page(403, "Access to this path is forbidden.")
+        port = tls_port() if request.peer.transport == "tcp" else None
+        if port is not None and (host := _HOST.fullmatch(request.headers.get("host", ""))):
+            return _moved(host["name"], port, request)
+        return page(404, "There is nothing at this address.")
+
+    return answer
+
+
+def _moved(host: str, port: int, request: Request) -> Response:
+    """Where the client finds the same path with TLS; the port is left out where it is the usual one."""
+    query = f"?{request.query}" if request.query else ""
+    target = f"https://{host}{'' if port == 443 else f':{port}'}{request.path}{query}"
+    moved = page(301, "This is served over TLS only.")
+    moved.headers = (*moved.headers, ("Location", target))
+    return moved
 
 
 def _fallback(request: Request) -> Response:

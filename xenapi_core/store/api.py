@@ -51,13 +51,15 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One coalesced change since a revision: operation "add", "mod" or "del"; `version` is None for "del"."""
+    """One coalesced change since a revision: operation "add", "mod" or "del"; `version` is None for "del", and then
+    `uuid` is that of the object that was."""
 
     operation: str
     cls: str
     ref: str
     revision: int
     version: Version | None
+    uuid: str = ""
 
 
 class Txn(Protocol):

@@ -395,6 +395,27 @@ async def keys_and_triggers_reach_running_machines_only(t: Trial) -> None:
     await t.refuses("unsupported", t.driver.send_trigger(spec.uuid, "no such trigger"))
 
 
+async def settings_of_the_host_are_kept_until_they_are_taken_back(t: Trial) -> None:
+    before = dict(await t.do(t.driver.settings()))
+    await t.do(t.driver.configure({"timezone": "Europe/Berlin", "ntp_mode": "Disabled"}))
+    chosen = {**before, "timezone": "Europe/Berlin", "ntp_mode": "Disabled"}
+    assert await t.do(t.driver.settings()) == chosen
+    await t.refuses("unsupported", t.driver.configure({"timezone": "UTC", "no such setting": "1"}))
+    assert await t.do(t.driver.settings()) == chosen
+    await t.do(t.driver.configure({name: before.get(name) for name in chosen}))
+    assert await t.do(t.driver.settings()) == before
+
+
+async def scheduling_of_running_machines_can_be_changed(t: Trial) -> None:
+    spec = await t.spec()
+    await t.start(spec, paused=True)
+    await t.refuses("bad_state", t.driver.set_scheduling(spec.uuid, {"weight": "512"}))
+    await t.refuses("bad_state", t.driver.set_shadow(spec.uuid, 2.0))
+    await t.do(t.driver.unpause(spec.uuid))
+    await t.do(t.driver.set_scheduling(spec.uuid, {"weight": "512", "cap": "50"}))
+    await t.do(t.driver.set_shadow(spec.uuid, 2.0))
+
+
 async def an_empty_host_can_be_restarted(t: Trial) -> None:
     if not await t.offers("host_power"):
         return
@@ -522,6 +543,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     memory_and_processors_follow_what_is_asked,
     usage_is_told_for_every_machine,
     keys_and_triggers_reach_running_machines_only,
+    settings_of_the_host_are_kept_until_they_are_taken_back,
+    scheduling_of_running_machines_can_be_changed,
     an_empty_host_can_be_restarted,
     disks_are_plugged_and_unplugged,
     nics_are_plugged_and_unplugged,

@@ -157,7 +157,7 @@ class SimPool:
     # Looking at everything.
 
     def picture(self, without: frozenset[str] = frozenset({"task", "message"})) -> dict[str, Any]:
-        """Every record, every domain and every volume, for comparing before and after.
+        """Every record, domain, volume and setting of a host, for comparing before and after.
 
         Left out: what changes with time alone, and what storage counts as used.
         """
@@ -178,7 +178,10 @@ class SimPool:
             for volume in repository.contents.values()
         }
         connections = {r.uuid: sorted(r.hosts) for r in self.sim.repositories.values() if r.exists}
-        return {"records": records, "domains": domains, "volumes": volumes, "connections": connections}
+        chosen = {host.hostname: dict(host.chosen) for host in self.sim.hosts.values()}
+        return {
+            "records": records, "domains": domains, "volumes": volumes, "connections": connections, "chosen": chosen,
+        }  # fmt: skip
 
 
 @asynccontextmanager

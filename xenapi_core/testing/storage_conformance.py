@@ -282,6 +282,61 @@ async def a_moved_volume_is_in_one_place(trial: Trial) -> None:
     await trial.refuses("not_found", target.move(trial.bench.uuid(), first, trial.told.append))
 
 
+async def what_is_written_is_read(trial: Trial) -> None:
+    _, storage, _ = await trial.repository()
+    uuid = await trial.volume(storage, 4 * MIB)
+    if await trial.lacks("VDI_COPY", storage.read(uuid, 0, 512)):
+        return
+    end = (await trial.do(storage.volume(uuid))).virtual_size
+    await trial.refuses("failed", storage.read(uuid, end - 1, 2))
+    await trial.refuses("not_found", storage.read(trial.bench.uuid(), 0, 512))
+    if await trial.lacks("VDI_CREATE", storage.write(uuid, 0, b"x")):
+        return
+    assert await trial.do(storage.read(uuid, MIB, 1000)) == bytes(1000)
+    data = bytes(range(1, 256)) * 1024
+    await trial.do(storage.write(uuid, MIB - 77, data))
+    await trial.do(storage.write(uuid, MIB, b"over"))
+    wanted = bytearray(bytes(77) + data + bytes(77))
+    wanted[77 + 77 : 77 + 77 + 4] = b"over"
+    assert await trial.do(storage.read(uuid, MIB - 154, len(wanted))) == wanted
+    extents = await trial.do(storage.extents(uuid))
+    assert extents == sorted(extents)
+    assert all(0 <= offset < offset + size <= end for offset, size in extents)
+    holding = [(offset, offset + size) for offset, size in extents]
+    assert any(start <= MIB - 77 and MIB - 77 + len(data) <= stop for start, stop in holding)
+    await trial.refuses("failed", storage.write(uuid, end - 1, b"xy"))
+    await trial.do(storage.write(uuid, end - 1, b"x"))
+    assert await trial.do(storage.read(uuid, end - 2, 2)) == b"\0x"
+
+
+async def copies_have_bytes_of_their_own(trial: Trial) -> None:
+    if not {"VDI_COPY", "VDI_CREATE", "VDI_DELETE"} <= trial.features:
+        return
+    repository, storage, _ = await trial.repository()
+    source = await trial.volume(storage)
+    await trial.do(storage.write(source, 0, b"first"))
+    copied, made = trial.bench.uuid(), []
+    await trial.do(storage.copy(copied, source, repository, trial.told.append))
+    made.append(copied)
+    for feature, make in (("VDI_CLONE", storage.clone), ("VDI_SNAPSHOT", storage.snapshot)):
+        if feature in trial.features:
+            made.append(trial.bench.uuid())
+            await trial.do(make(made[-1], source))
+    await trial.do(storage.write(source, 0, b"later"))
+    for uuid in made:
+        assert await trial.do(storage.read(uuid, 0, 5)) == b"first"
+    if {"VDI_SNAPSHOT", "VDI_REVERT"} <= trial.features:
+        await trial.do(storage.revert(source, made[-1]))
+        assert await trial.do(storage.read(source, 0, 5)) == b"first"
+    await trial.do(storage.destroy(source))
+    for uuid in made:
+        assert await trial.do(storage.read(uuid, 0, 5)) == b"first"
+    if "VDI_MIRROR" in trial.features:
+        _, target, _ = await trial.repository()
+        await trial.do(target.move(copied, repository, trial.told.append))
+        assert await trial.do(target.read(copied, 0, 5)) == b"first"
+
+
 async def traffic_only_grows(trial: Trial) -> None:
     repository, storage, _ = await trial.repository()
     uuid = await trial.volume(storage)
@@ -310,6 +365,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     a_copy_tells_its_progress,
     a_cancelled_copy_leaves_nothing,
     a_moved_volume_is_in_one_place,
+    what_is_written_is_read,
+    copies_have_bytes_of_their_own,
     traffic_only_grows,
 )
 

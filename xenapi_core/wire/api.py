@@ -22,13 +22,15 @@ class WireError(Exception):
 class Call:
     """A decoded request. Params are plain values: str, int, float, bool, list, dict, None; datetimes are their text.
 
-    `id` and `version` ("", "1.0", "2.0") are JSON-RPC's envelope, given back to `success` and `failure`.
+    `id` and `version` ("", "1.0", "2.0") are JSON-RPC's envelope, given back to `success` and `failure`. `notes`: what
+    the client wants to find in other_config of the task, each a key and its text.
     """
 
     method: str
     params: list[Any]
     id: Any = None
     version: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 class Codec(Protocol):

@@ -444,6 +444,32 @@ class XmlRpc:
         return b"".join((_FAILURE, b"<value><array><data>", texts, b"</data></array></value>", _END))
 
 
+def encode_call(method: str, params: Iterable[Any]) -> bytes:
+    """The request a client sends; values by their Python type."""
+    listed = "".join(f"<param>{_untyped(value)}</param>" for value in params)
+    text = f"<methodCall><methodName>{escape(method)}</methodName><params>{listed}</params></methodCall>"
+    return ('<?xml version="1.0"?>' + text).encode("utf-8")
+
+
+def decode_reply(body: bytes, limits: Limits = DEFAULT) -> Any:
+    """The value a server answered. Raises the ApiError it answered instead; WireError for what is no reply."""
+    try:
+        answer = parse_xml(body, limits).findall("./params/param/value")
+    except XmlError as error:
+        raise WireError(str(error)) from None
+    if len(answer) != 1:
+        raise WireError("the reply holds no value")
+    value = _read_value(answer[0])
+    if not isinstance(value, dict) or "Status" not in value:
+        return value
+    if value["Status"] == "Success":
+        return value.get("Value")
+    description = value.get("ErrorDescription")
+    if not isinstance(description, list) or not description:
+        raise WireError("the reply does not say what failed")
+    raise E.from_wire([str(each) for each in description])
+
+
 class Renderers:
     """Compiled renderers by type. Types are compared by identity: hashing a nested type costs more than encoding."""
 

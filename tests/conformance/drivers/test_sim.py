@@ -152,7 +152,7 @@ def test_volumes_are_thin_and_a_full_repository_refuses() -> None:
             assert (await made.storage.usage())[1] == 0
             found = made.world.find_volume(volume.uuid)
             assert found is not None
-            made.storage.write(found, 50 * GIB)
+            made.storage.fill(found, 50 * GIB)
             assert await made.storage.usage() == (100 * GIB, 50 * GIB)
             clone = await drive(made.clock, made.storage.clone(made.uuid(), volume.uuid))
             assert (clone.virtual_size, clone.physical_utilisation) == (60 * GIB, 0)
@@ -161,7 +161,7 @@ def test_volumes_are_thin_and_a_full_repository_refuses() -> None:
             other = made.world.find_volume(clone.uuid)
             assert other is not None
             with pytest.raises(DriverError) as failure:
-                made.storage.write(other, GIB)
+                made.storage.fill(other, GIB)
             assert failure.value.kind == "no_space"
             with pytest.raises(DriverError) as failure:
                 await drive(made.clock, made.storage.create(made.uuid(), 101 * GIB))

@@ -30,8 +30,8 @@ def test_each_virtual_processor_in_use_is_an_instance(pool: SmallPool) -> None:
     assert {v["EnabledState"] for v in found} == {2}
 
 
-def test_a_halted_machine_shows_the_processors_it_will_start_with(pool: SmallPool) -> None:
-    pool.set("web", power_state="Halted")
+def test_a_suspended_machine_shows_the_processors_it_will_be_resumed_with(pool: SmallPool) -> None:
+    pool.set("web", power_state="Suspended")
     found = [r.values for r in pool.renditions("Xen_Processor", "web")]
     assert [v["EnabledState"] for v in found] == [3, 3]
 
@@ -85,6 +85,7 @@ def test_a_disk_shows_its_name_size_access_and_whether_it_is_plugged(pool: Small
     assert found["BlockSize"] * found["NumberOfBlocks"] == 8 * GIB
     assert (found["Name"], found["NameFormat"], found["NameNamespace"]) == ("xvda", 12, 8)
     assert (found["EnabledState"], found["OperationalStatus"], found["Access"]) == (2, (2,), 3)
+    pool.set("web", power_state="Suspended")
     pool.set("disk", currently_attached=False, mode="RO")
     found = pool.values("Xen_LogicalDisk", "disk")
     assert (found["EnabledState"], found["OperationalStatus"], found["Access"]) == (3, (10,), 1)

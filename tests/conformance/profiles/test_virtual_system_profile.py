@@ -9,7 +9,8 @@ from cim_pool import NULL, SmallPool, graph
 
 from cim_provider.mapping.check import fits
 from cim_provider.mapping.view import VIEWS
-from cim_provider.profiles.computer_system import REPEATABLE, STATES, TRANSITIONS
+from cim_provider.profiles.computer_system import STATES, TRANSITIONS
+from cim_provider.profiles.state_change import REPEATABLE
 from xenapi_core.model.enums import VM_OPERATIONS, VM_POWER_STATE
 from xenapi_core.model.lifecycle import REQUESTED_STATE
 
@@ -103,14 +104,31 @@ def test_times_of_a_machine_come_from_its_metrics(pool: SmallPool) -> None:
     assert found["InstallDate"] == "20260101000001.000000+000"
 
 
-@pytest.mark.parametrize("flag", ["is_a_template", "is_a_snapshot", "is_control_domain"])
-def test_what_is_no_virtual_machine_has_no_instances_of_any_class(pool: SmallPool, flag: str) -> None:
+SETTING_CLASSES = {
+    "Xen_VirtualSystemSettingData",
+    "Xen_ProcessorSettingData",
+    "Xen_MemorySettingData",
+    "Xen_DiskSettingData",
+    "Xen_NetworkPortSettingData",
+}
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [("is_a_template", SETTING_CLASSES), ("is_a_snapshot", SETTING_CLASSES), ("is_control_domain", set())],
+)
+def test_what_is_no_virtual_machine_has_a_defined_configuration_at_most(
+    pool: SmallPool, flag: str, expected: set[str]
+) -> None:
+    pool.set("web", power_state="Running")
     pool.disk("disk", "web")
     pool.nic("nic", "web")
-    shown = [v for v in VIEWS.values() if v.of in ("VM", "VBD", "VIF")]
-    assert all(list(pool.provider.extent(view)) for view in shown if view.cim != "Xen_CDROMDrive")
+    shown = [pool.provider.extent(v) for v in VIEWS.values() if v.of in ("VM", "VBD", "VIF")]
+    before = {extent.view.cim for extent in shown if list(extent)}
+    assert before >= SETTING_CLASSES | {"Xen_ComputerSystem", "Xen_Processor", "Xen_Memory", "Xen_LogicalDisk"}
     pool.set("web", **{flag: True})
-    assert [view.cim for view in shown if list(pool.provider.extent(view))] == []
+    assert {extent.view.cim for extent in shown if list(extent)} == expected
+    assert {one.item for extent in shown for one in extent} <= {None}
 
 
 # fmt: off

@@ -26,7 +26,7 @@ from server_client import basic
 
 FAILED, ACCESS, NAMESPACE, PARAMETER, CLASS, NOT_FOUND, NOT_SUPPORTED = 1, 2, 3, 4, 5, 6, 7
 NO_PROPERTY, LANGUAGE, METHOD_NOT_AVAILABLE, METHOD_NOT_FOUND = 12, 14, 16, 17
-CONTEXT, TIMEOUT, CONTINUATION, FILTER = 21, 22, 26, 25
+CONTEXT, TIMEOUT, CONTINUATION, QUERY, FEATURE = 21, 22, 26, 15, 29
 NOBODY = "00000000-0000-4000-8000-000000000000"
 VM = machine_name(NOBODY)
 MACHINES = class_named("Xen_ComputerSystem")
@@ -68,8 +68,20 @@ MISTAKES: dict[str, tuple[str, str, str, int]] = {
         "ExecQuery", text("QueryLanguage", "SQL") + text("Query", "SELECT"), "root/cimv2", LANGUAGE),
     "changing a machine that is not there": ("DeleteInstance", named("InstanceName", VM), "root/cimv2", NOT_FOUND),
     "deleting a class that is not there": ("DeleteClass", class_named("CIM_None"), "root/cimv2", NOT_SUPPORTED),
-    "filter query": ("OpenEnumerateInstances", MACHINES + text("FilterQueryLanguage", "DMTF:FQL")
-        + text("FilterQuery", "Name='x'"), "root/cimv2", FILTER),
+    "query that cannot be read": (
+        "ExecQuery", text("QueryLanguage", "WQL") + text("Query", "SELECT"), "root/cimv2", QUERY),
+    "query over a class that does not exist": ("ExecQuery", text("QueryLanguage", "DMTF:CQL")
+        + text("Query", "SELECT * FROM CIM_None"), "root/cimv2", CLASS),
+    "query with what the server does not have": ("ExecQuery", text("QueryLanguage", "DMTF:CQL")
+        + text("Query", "SELECT DISTINCT Name FROM CIM_System"), "root/cimv2", FEATURE),
+    "opened query in a language of filters": ("OpenQueryInstances", text("FilterQueryLanguage", "DMTF:FQL")
+        + text("FilterQuery", "Name='x'"), "root/cimv2", LANGUAGE),
+    "filter in a language of queries": ("OpenEnumerateInstances", MACHINES + text("FilterQueryLanguage", "DMTF:CQL")
+        + text("FilterQuery", "Name='x'"), "root/cimv2", LANGUAGE),
+    "filter that cannot be read": ("OpenEnumerateInstances", MACHINES + text("FilterQueryLanguage", "DMTF:FQL")
+        + text("FilterQuery", "Name"), "root/cimv2", QUERY),
+    "filter without a language": (
+        "OpenEnumerateInstances", MACHINES + text("FilterQuery", "Name='x'"), "root/cimv2", PARAMETER),
     "continuation on error": (
         "OpenEnumerateInstances", MACHINES + text("ContinueOnError", "true"), "root/cimv2", CONTINUATION),
     "timeout too long": ("OpenEnumerateInstances", MACHINES + text("OperationTimeout", 4294967295), "root/cimv2",

@@ -32,11 +32,18 @@ class Pool:
         return None if ref == NULL else self.records[cls][ref][field]
 
     def machines(self) -> list[dict[str, Any]]:
-        return [
-            vm
-            for vm in self.records["VM"].values()
-            if not (vm["is_a_template"] or vm["is_a_snapshot"] or vm["is_control_domain"])
-        ]
+        return [vm for vm in self.configured() if not (vm["is_a_template"] or vm["is_a_snapshot"])]
+
+    def configured(self) -> list[dict[str, Any]]:
+        """Machines, templates and snapshots: what has a Defined configuration."""
+        return [vm for vm in self.records["VM"].values() if not vm["is_control_domain"]]
+
+    def has_device(self, record: dict[str, Any]) -> bool:
+        """Whether a VBD or VIF is a device now: plugged, or of a machine that is suspended."""
+        vm = self.records["VM"][record["VM"]]
+        if vm not in self.machines() or vm["power_state"] == "Halted":
+            return False
+        return bool(record["currently_attached"]) or vm["power_state"] == "Suspended"
 
 
 def moment(text: Any) -> datetime.datetime | None:
@@ -173,7 +180,8 @@ def compare(found: pywbem.CIMInstance, rows: dict[str, Row], pool: Pool, record:
 
 
 def by_key(wbem: pywbem.WBEMConnection, classname: str, key: str) -> dict[str, pywbem.CIMInstance]:
-    return {one[key]: one for one in wbem.EnumerateInstances(classname)}
+    """All instances by key; of setting data, those of Defined configurations."""
+    return {one[key]: one for one in wbem.EnumerateInstances(classname) if "/State" not in one[key]}
 
 
 @pytest.mark.parametrize(
@@ -189,7 +197,8 @@ def test_instances_of_machines_agree_with_their_records(
     wbem: pywbem.WBEMConnection, pool: Pool, classname: str, key: str, suffix: str, rows: dict[str, Row]
 ) -> None:
     found = by_key(wbem, classname, key)
-    machines = {suffix.format(vm["uuid"]): vm for vm in pool.machines()}
+    shown = pool.machines() if classname == "Xen_ComputerSystem" else pool.configured()
+    machines = {suffix.format(vm["uuid"]): vm for vm in shown}
     assert found.keys() == machines.keys()
     for name, vm in machines.items():
         compare(found[name], rows, pool, vm)
@@ -208,11 +217,12 @@ def test_instances_of_machines_agree_with_their_records(
 def test_instances_of_devices_agree_with_their_records(
     wbem: pywbem.WBEMConnection, pool: Pool, classname: str, cls: str, kind: str | None, rows: dict[str, Row]
 ) -> None:
-    owners = {vm["uuid"] for vm in pool.machines()}
+    owners = {vm["uuid"] for vm in pool.configured()}
     records = {}
     for record in pool.records[cls].values():
         owner = pool.get("VM", record["VM"], "uuid")
-        if owner in owners and kind in (None, record.get("type")):
+        there = owner in owners if "Setting" in classname else pool.has_device(record)
+        if there and kind in (None, record.get("type")):
             records[f"Xen:{owner}/{record['uuid']}" if "Setting" in classname else record["uuid"]] = record
     found = by_key(wbem, classname, "InstanceID" if "Setting" in classname else "DeviceID")
     assert records
@@ -224,8 +234,10 @@ def test_instances_of_devices_agree_with_their_records(
 def test_processors_and_memory_of_each_machine_agree_with_its_metrics(wbem: pywbem.WBEMConnection, pool: Pool) -> None:
     processors = wbem.EnumerateInstances("Xen_Processor")
     memory = {one["SystemName"]: one for one in wbem.EnumerateInstances("Xen_Memory")}
-    assert memory.keys() == {vm["uuid"] for vm in pool.machines()}
-    for vm in pool.machines():
+    active = [vm for vm in pool.machines() if vm["power_state"] != "Halted"]
+    assert memory.keys() == {vm["uuid"] for vm in active}
+    assert {one["SystemName"] for one in processors} == memory.keys()
+    for vm in active:
         metrics = pool.records["VM_metrics"][vm["metrics"]]
         on = vm["power_state"] in ("Running", "Paused")
         mine = [one for one in processors if one["SystemName"] == vm["uuid"]]
@@ -249,7 +261,7 @@ def test_the_host_of_each_machine_is_where_it_is_resident(wbem: pywbem.WBEMConne
         assert found["Name"] == host, vm["name_label"]
         hosted.setdefault(host, set()).add(vm["uuid"])
     for path in wbem.EnumerateInstanceNames("Xen_HostComputerSystem"):
-        guests = wbem.AssociatorNames(path, AssocClass="CIM_HostedDependency", ResultRole="Dependent")
+        guests = wbem.AssociatorNames(path, AssocClass="CIM_HostedDependency", ResultClass="Xen_ComputerSystem")
         assert {guest["Name"] for guest in guests} == hosted.get(path["Name"], set())
 
 

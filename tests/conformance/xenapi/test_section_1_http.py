@@ -40,13 +40,27 @@ def test_options_echoes_the_headers_a_browser_asks_for(client, path):
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
-    [("/no-such-page", 404), ("/../etc/passwd", 403), ("/%2e%2e/etc/passwd", 403), ("/a/../../b", 403)],
+    ("door", "path", "status"),
+    [
+        ("xenapi_tls", "/no-such-page", 404),
+        ("socket", "/no-such-page", 404),
+        ("xenapi", "/../etc/passwd", 403),
+        ("xenapi_tls", "/../etc/passwd", 403),
+        ("xenapi", "/%2e%2e/etc/passwd", 403),
+        ("xenapi", "/a/../../b", 403),
+    ],
 )
-def test_get_outside_what_is_served_is_a_page(client, path, status):
-    reply = client.ask(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+def test_get_outside_what_is_served_is_a_page(server, door, path, status):
+    with Wire(server, door) as wire:
+        reply = wire.ask(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert (reply.status, reply.headers["content-type"][:9]) == (status, "text/html")
     assert reply.body.startswith(b"<html>")
+
+
+def test_get_on_the_plain_port_is_sent_to_the_one_with_tls(server, client):
+    reply = client.ask(b"GET /no-such-page?a=b HTTP/1.1\r\nHost: xen.example\r\n\r\n")
+    port = server.ready["xenapi_tls"].rpartition(":")[2]
+    assert (reply.status, reply.headers["location"]) == (301, f"https://xen.example:{port}/no-such-page?a=b")
 
 
 @pytest.mark.parametrize(

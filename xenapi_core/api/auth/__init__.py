@@ -21,6 +21,9 @@ class Authenticator(Protocol):
     async def verify(self, user: str, password: str) -> Identity | None:
         """Who that is, or None for wrong credentials."""
 
+    async def certified(self, subject: str) -> Identity | None:
+        """Whose client certificate has this subject (RFC 4514 text), or None. The TLS layer has verified it."""
+
     async def set_password(self, user: str, password: str) -> bool:
         """Change a password. False if this authenticator cannot, or has no such user."""
 

@@ -1,4 +1,5 @@
-"""Sessions for requests that carry user and password each time (HTTP Basic: WBEM, import and export handlers).
+"""Sessions for requests that carry a proof each time: user and password (HTTP Basic: WBEM, import and export handlers),
+or the client certificate of their connection.
 
 Rule 1: a pair that was proven is remembered for a few minutes as a keyed hash, never as text; then it is proven again.
 Rule 2: one session serves all requests of one pair and originator, so a polling client does not fill the session table.
@@ -12,6 +13,7 @@ import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from xenapi_core.api.auth import Identity
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.engine.caller import Caller
 from xenapi_core.errors import ApiError
@@ -56,12 +58,24 @@ class BasicAuth:
 
     async def authenticate(self, user: str, password: str, *, originator: str, address: str = "") -> Caller | None:
         """The caller of a pair, or None after the delay for wrong credentials."""
-        sessions = self.sessions
         try:
-            identity = await sessions.identify(user, password)
+            identity = await self.sessions.identify(user, password)
         except ApiError:
             return None
-        digest, stale = self._digest(user, password), []
+        return self._caller(self._digest(user, password), identity, originator, address)
+
+    async def certified(self, subject: str, *, originator: str, address: str = "") -> Caller | None:
+        """The caller whose verified client certificate has this subject, or None after the delay for nobody."""
+        try:
+            identity = await self.sessions.identify_certificate(subject)
+        except ApiError:
+            return None
+        digest = hmac.new(self._key, f"certificate:{subject}".encode(), hashlib.sha256).digest()
+        return self._caller(digest, identity, originator, address)
+
+    def _caller(self, digest: bytes, identity: Identity, originator: str, address: str) -> Caller:
+        """The caller of a proof: in the session it has (Rule 2), or in a new one."""
+        sessions, stale = self.sessions, []
         old = self._proofs.pop(digest, None)
         if old is not None and sessions.alive(old.session):
             caller = sessions.check(old.session)

@@ -82,6 +82,10 @@ class PamAuthenticator:
         except TimeoutError:
             return False
 
+    async def certified(self, subject: str) -> Identity | None:
+        """None: these accounts have no certificates."""
+        return None
+
     async def set_password(self, user: str, password: str) -> bool:
         """False: passwords of the operating system are changed there."""
         return False

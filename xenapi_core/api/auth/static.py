@@ -30,6 +30,10 @@ class StaticAuthenticator:
         same = hmac.compare_digest((expected or "").encode(), password.encode(errors="surrogatepass"))
         return self._identities[user] if same and expected else None
 
+    async def certified(self, subject: str) -> Identity | None:
+        """None: these accounts have no certificates."""
+        return None
+
     async def set_password(self, user: str, password: str) -> bool:
         if user not in self._passwords or not password:
             return False

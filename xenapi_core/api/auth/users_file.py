@@ -42,6 +42,7 @@ class Account:
     roles: tuple[str, ...]
     salt: bytes
     hash: bytes
+    certificate: str = ""  # subject of the client certificate that proves the user without a password; "" for none
 
 
 # What an unknown user's password is compared with, so that it costs as much as a known one's.
@@ -70,6 +71,8 @@ def load(path: Path) -> dict[str, Account]:
             name, account = _parse(path, number, line)
             if name in accounts:
                 raise UsersFileError(f"{path}:{number}: {name} is there twice")
+            if account.certificate and any(account.certificate == other.certificate for other in accounts.values()):
+                raise UsersFileError(f"{path}:{number}: another user has the same certificate")
             accounts[name] = account
     return accounts
 
@@ -78,10 +81,11 @@ def _parse(path: Path, number: int, line: str) -> tuple[str, Account]:
     try:
         entry = json.loads(line)
         name, roles = entry["user"], tuple(entry["roles"])
-        account = Account(roles, bytes.fromhex(entry["salt"]), bytes.fromhex(entry["hash"]))
+        certificate = entry.get("certificate", "")
+        account = Account(roles, bytes.fromhex(entry["salt"]), bytes.fromhex(entry["hash"]), certificate)
     except (ValueError, KeyError, TypeError):
         raise UsersFileError(f"{path}:{number}: this line is no account") from None
-    if not isinstance(name, str) or not set(roles) <= set(ROLES):
+    if not isinstance(name, str) or not isinstance(certificate, str) or not set(roles) <= set(ROLES):
         raise UsersFileError(f"{path}:{number}: this line has no name or unknown roles")
     if len(account.hash) != HASH_BYTES or len(account.salt) < 16:
         raise UsersFileError(f"{path}:{number}: the hash or salt has the wrong length")
@@ -90,7 +94,10 @@ def _parse(path: Path, number: int, line: str) -> tuple[str, Account]:
 
 def _save(path: Path, accounts: Mapping[str, Account]) -> None:
     lines = [
-        json.dumps({"user": name, "roles": list(a.roles), "salt": a.salt.hex(), "hash": a.hash.hex()})
+        json.dumps(
+            {"user": name, "roles": list(a.roles), "salt": a.salt.hex(), "hash": a.hash.hex()}
+            | ({"certificate": a.certificate} if a.certificate else {})
+        )
         for name, a in accounts.items()
     ]
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made 0600
@@ -105,16 +112,24 @@ def _save(path: Path, accounts: Mapping[str, Account]) -> None:
         raise
 
 
-def add_user(path: Path, user: str, password: str, roles: Iterable[str]) -> None:
-    """Add an account, or give it a new password and roles; makes the file if there is none. UsersFileError."""
+def add_user(path: Path, user: str, password: str, roles: Iterable[str], certificate: str = "") -> None:
+    """Add an account, or give it a new password and roles; makes the file if there is none. UsersFileError.
+
+    `certificate` is the subject of the user's client certificate (RFC 4514 text); with one, `password` may be empty:
+    then no password is right.
+    """
     granted = tuple(roles)
-    if not user or not password or "\0" in user + password:
-        raise UsersFileError("a user needs a name and a password, without NUL characters")
+    if not user or not (password or certificate) or "\0" in user + password:
+        raise UsersFileError("a user needs a name and a password or a certificate, without NUL characters")
     if not granted or not set(granted) <= set(ROLES):
         raise UsersFileError(f"roles are {', '.join(ROLES)}")
     accounts = load(path) if path.exists() else {}
     salt = secrets.token_bytes(SALT_BYTES)
-    accounts[user] = Account(granted, salt, hash_password(password, salt))
+    others = {account.certificate for name, account in accounts.items() if name != user}
+    if certificate and certificate in others:
+        raise UsersFileError("another user has the same certificate")
+    digest = hash_password(password, salt) if password else secrets.token_bytes(HASH_BYTES)
+    accounts[user] = Account(granted, salt, digest, certificate)
     _save(path, accounts)
 
 
@@ -125,6 +140,10 @@ def remove_user(path: Path, user: str) -> None:
         raise UsersFileError(f"{path} has no user {user}")
     del accounts[user]
     _save(path, accounts)
+
+
+def _identity(user: str, account: Account) -> Identity:
+    return Identity(user, frozenset(account.roles), superuser=user == "root" and POOL_ADMIN in account.roles)
 
 
 class UsersFileAuthenticator:
@@ -156,12 +175,21 @@ class UsersFileAuthenticator:
             log.warning("the accounts read before are kept: %s", error)
         account = self._accounts.get(user, NOBODY)
         same = hmac.compare_digest(hash_password(password, account.salt), account.hash)
-        if not same or account is NOBODY:
-            return None
-        return Identity(user, frozenset(account.roles), superuser=user == "root" and POOL_ADMIN in account.roles)
+        return _identity(user, account) if same and account is not NOBODY else None
 
     async def verify(self, user: str, password: str) -> Identity | None:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._check, user, password)
+
+    def _owner(self, subject: str) -> Identity | None:
+        try:
+            self._stamp, self._accounts = self._fresh()
+        except UsersFileError as error:
+            log.warning("the accounts read before are kept: %s", error)
+        owners = ((name, account) for name, account in self._accounts.items() if account.certificate == subject)
+        return next((_identity(name, account) for name, account in owners), None) if subject else None
+
+    async def certified(self, subject: str) -> Identity | None:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._owner, subject)
 
     def _known(self, user: str) -> bool:
         try:
@@ -176,7 +204,7 @@ class UsersFileAuthenticator:
         accounts = load(self.path)
         if user not in accounts or not password:
             return False
-        add_user(self.path, user, password, accounts[user].roles)
+        add_user(self.path, user, password, accounts[user].roles, accounts[user].certificate)
         return True
 
     async def set_password(self, user: str, password: str) -> bool:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.drivers.api import HostUsage
+from xenapi_core.drivers.api import HostUsage, MachineUsage
 from xenapi_core.engine.failures import MACHINE, About, told_as
 from xenapi_core.errors import E
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.model.power import PAUSED, RUNNING
+from xenapi_core.store.api import Version
 
 ANSWER_WITHIN: Final = 60.0  # seconds of real time a driver has to tell what is used
 
@@ -49,9 +50,8 @@ async def _usage(call: CallContext, host: str) -> HostUsage:
             raise E.HOST_OFFLINE(host) from error
 
 
-@handles("host.get_data_sources")
-async def of_host(call: CallContext, ref: str) -> tuple[Source, ...]:
-    usage = await _usage(call, ref)
+def host_sources(usage: HostUsage) -> tuple[Source, ...]:
+    """What is measured on a host."""
     average = sum(usage.cpus) / len(usage.cpus) if usage.cpus else 0.0
     total = usage.memory_total / 1024
     return (
@@ -62,6 +62,21 @@ async def of_host(call: CallContext, ref: str) -> tuple[Source, ...]:
     )
 
 
+@handles("host.get_data_sources")
+async def of_host(call: CallContext, ref: str) -> tuple[Source, ...]:
+    return host_sources(await _usage(call, ref))
+
+
+def vm_sources(vm: Version, machine: MachineUsage) -> tuple[Source, ...]:
+    """What is measured on a VM."""
+    highest = float(vm["memory_static_max"])
+    return (
+        *_processors(machine.cpus),
+        _source("memory", "Memory the machine has", "B", float(machine.memory), highest),
+        _source("memory_target", "Memory the balloon shall reach", "B", float(vm["memory_dynamic_max"]), highest),
+    )
+
+
 @handles("VM.get_data_sources")
 async def of_vm(call: CallContext, ref: str) -> tuple[Source, ...]:
     """None while the VM has no domain."""
@@ -69,14 +84,7 @@ async def of_vm(call: CallContext, ref: str) -> tuple[Source, ...]:
     if vm["power_state"] not in (RUNNING, PAUSED):
         return ()
     machine = (await _usage(call, vm["resident_on"])).machines.get(vm["uuid"])
-    if machine is None:
-        return ()
-    highest = float(vm["memory_static_max"])
-    return (
-        *_processors(machine.cpus),
-        _source("memory", "Memory the machine has", "B", float(machine.memory), highest),
-        _source("memory_target", "Memory the balloon shall reach", "B", float(vm["memory_dynamic_max"]), highest),
-    )
+    return () if machine is None else vm_sources(vm, machine)
 
 
 @handles("host.query_data_source")

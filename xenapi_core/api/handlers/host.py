@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from xenapi_core.api.handlers.pool_roles import coordinator_lost
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.placement import memory_free, memory_promised
 from xenapi_core.engine.plans.host_evacuate import moves_away
@@ -143,9 +144,9 @@ def get_server_localtime(call: CallContext, ref: str) -> int:
 
 
 @handles("host.is_in_emergency_mode")
-def is_in_emergency_mode(call: CallContext) -> bool:
-    """False: a server that answers calls about the pool has its coordinator, which is itself."""
-    return False
+async def is_in_emergency_mode(call: CallContext) -> bool:
+    """Whether the host has lost its coordinator: that is down, or does not answer."""
+    return await coordinator_lost(call)
 
 
 @handles("host.get_uncooperative_resident_VMs")

@@ -13,10 +13,11 @@ from xenapi_core.engine.plans.network_rules import check_mac
 from xenapi_core.engine.specs import device_position
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null
-from xenapi_core.model.power import HALTED, PAUSED, RUNNING
+from xenapi_core.model.power import HALTED, PAUSED, RUNNING, SUSPENDED
 from xenapi_core.store.api import Version
 
 POSITIONS = {"VBD": 255, "VIF": 7}  # as many as VBD.create and VIF.create give out
+SAVED_AS = "saved_as"  # key of VM.other_config: the file name that a client of API 1.0 gave its saved memory
 SMALLEST_MTU, LARGEST_MTU = 68, 65535  # RFC 791; the Ethernet driver's limit
 
 
@@ -53,6 +54,48 @@ async def migrate(call: CallContext, ref: str, dest: str, live: bool, options: d
     if len(hosts) != 1:
         raise E.VALUE_NOT_SUPPORTED("dest", dest, "not one host of this pool has that address or name")
     await _later(call, "VM.pool_migrate", ref, hosts[0], {"live": "true" if live else "false"})
+
+
+@handles("VM.save")
+async def save(call: CallContext, ref: str, dest: str, checkpoint: bool) -> None:
+    """Suspend the VM under the name `dest`, by which VM.restore finds it; its memory goes to a VDI and to no file.
+
+    `checkpoint`: a checkpoint of that name instead, and the VM runs on. INVALID_VALUE for an empty name or one in use.
+    """
+    if not dest or _saved_as(call, dest) is not None:
+        raise E.INVALID_VALUE("dest", dest)
+    if checkpoint:
+        saved = await _later(call, "VM.checkpoint", ref, dest)
+    else:
+        await _later(call, "VM.suspend", ref)
+        saved = ref
+    call.update(saved, other_config={**call.get(saved, "VM")["other_config"], SAVED_AS: dest})
+
+
+@handles("VM.restore")
+async def restore(call: CallContext, src: str, paused: bool) -> None:
+    """Resume the VM that was saved under that name; a checkpoint is gone back to first, and stays.
+
+    INVALID_VALUE for a name under which nothing is saved.
+    """
+    saved = _saved_as(call, src)
+    if saved is None:
+        raise E.INVALID_VALUE("src", src)
+    vm = saved.ref
+    if saved["is_a_snapshot"]:
+        vm = saved["snapshot_of"]
+        await _later(call, "VM.revert", saved.ref)
+    await _later(call, "VM.resume", vm, paused, False)
+    kept = {key: value for key, value in call.get(vm, "VM")["other_config"].items() if key != SAVED_AS}
+    call.update(vm, other_config=kept)
+
+
+def _saved_as(call: CallContext, name: str) -> Version | None:
+    """The Suspended VM, or the checkpoint, that was saved under that name."""
+    for vm in call.store.all("VM").values():
+        if vm["other_config"].get(SAVED_AS) == name and vm["power_state"] == SUSPENDED:
+            return vm
+    return None
 
 
 # Memory

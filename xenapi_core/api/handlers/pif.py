@@ -177,11 +177,12 @@ def management_reconfigure(call: CallContext, ref: str) -> None:
     if rules.ha_enabled(call.store):
         raise E.HA_IS_ENABLED()
     pif = call.get(ref, "PIF")
-    _check_management(call, pif)
+    check_management(call, pif)
     call.commit(lambda txn: records.manage_through(txn, ref))
 
 
-def _check_management(call: CallContext, pif: Version) -> None:
+def check_management(call: CallContext, pif: Version) -> None:
+    """Raise why the host cannot be managed through the interface; see host.management_reconfigure."""
     rules.check_manageable(call.store, pif)
     for other in map(call.get, call.store.related(pif["host"], "PIFs")):
         if other["management"] and other["primary_address_type"] != pif["primary_address_type"]:
@@ -205,7 +206,7 @@ def pool_management_reconfigure(call: CallContext, network: str) -> None:
     for pif in chosen:
         if pif["primary_address_type"] != chosen[0]["primary_address_type"]:
             raise E.PIF_INCOMPATIBLE_PRIMARY_ADDRESS_TYPE(pif.ref)
-        _check_management(call, pif)
+        check_management(call, pif)
 
     def write(txn: Txn) -> None:
         for pif in chosen:

@@ -24,6 +24,17 @@ async def slave_local_login_with_password(call: CallContext, uname: str, pwd: st
     return await call.services.sessions.local_login(uname, pwd, address=call.address, trusted=trusted)
 
 
+@handles("session.slave_login")
+async def slave_login(call: CallContext, host: str, psecret: str) -> str:
+    """A session of the member `host`. SESSION_AUTHENTICATION_FAILED after a delay for a wrong pool secret."""
+    return await call.services.sessions.pool_login(psecret, address=call.address)
+
+
+@handles("session.slave_local_login")
+async def slave_local_login(call: CallContext, psecret: str) -> str:
+    return await call.services.sessions.pool_local_login(psecret, address=call.address)
+
+
 @handles("session.logout", "session.local_logout")
 def logout(call: CallContext) -> None:
     """End the caller's session; event calls that wait in its name end with SESSION_INVALID."""

@@ -118,6 +118,19 @@ def assert_holds_pool_data(call: CallContext, ref: str) -> None:
     check_sr_operation(call.store, sr, "vdi_generate_config")
 
 
+@handles("SR.enable_database_replication")
+def enable_database_replication(call: CallContext, ref: str) -> None:
+    """What SR.assert_supports_database_replication raises; NOT_IMPLEMENTED should a back end support it."""
+    assert_holds_pool_data(call, ref)
+    raise E.NOT_IMPLEMENTED(call.wire_name)
+
+
+@handles("SR.disable_database_replication")
+def disable_database_replication(call: CallContext, ref: str) -> None:
+    """Nothing is replicated anywhere, so there is nothing to stop."""
+    call.get(ref, "SR")
+
+
 async def _measured(call: CallContext, sr: Version) -> dict[str, tuple[float, str, str]]:
     """Data source -> (value, units, description): what went through all disks of the SR together."""
     check_sr_operation(call.store, sr, "scan")

@@ -9,15 +9,6 @@ from xenapi_core.errors import E
 from xenapi_core.model.lifecycle import check_vdi_operation
 
 
-@handles("VDI.set_on_boot")
-def set_on_boot(call: CallContext, ref: str, value: str) -> None:
-    """VDI_IN_USE while a VM has it attached; SR_OPERATION_NOT_SUPPORTED where the storage has no such thing."""
-    vdi = call.get(ref, "VDI")
-    if vdi["on_boot"] != value:
-        check_vdi_operation(call.store, vdi, "set_on_boot")
-        call.update(ref, on_boot=value)
-
-
 @handles("VDI.get_nbd_info")
 def get_nbd_info(call: CallContext, ref: str) -> tuple[dict[str, Any], ...]:
     """Nothing: no host serves NBD. VDI_INCOMPATIBLE_TYPE for a disk that holds no data of its own."""

@@ -12,7 +12,8 @@ from xenapi_core.engine.specs import device_position, domain_type
 from xenapi_core.engine.transition import new_metrics
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, is_null
-from xenapi_core.model.lifecycle import check_vm_operation
+from xenapi_core.model.lifecycle import bad_power_state, check_vm_operation
+from xenapi_core.model.power import HALTED, RUNNING
 from xenapi_core.store.api import Txn, Version
 
 VBD_DEVICES = 255  # positions 0..254 (API reference, VBD.userdevice)
@@ -133,6 +134,42 @@ def assert_agile(call: CallContext, ref: str) -> None:
 def atomic_set_resident_on(call: CallContext, ref: str, host: str) -> None:
     """For the pool's own use: the VM is on `host`, and on its way nowhere."""
     call.update(ref, resident_on=host, scheduled_to_be_resident_on=NULL_REF)
+
+
+@handles("VM.call_host_plugin")
+def call_host_plugin(call: CallContext, ref: str, plugin: str, function: str, args: dict[str, str]) -> str:
+    """VM_BAD_POWER_STATE unless Running; XENAPI_MISSING_PLUGIN, because hosts have no plug-ins."""
+    vm = call.get(ref, "VM")
+    if vm["power_state"] != RUNNING:
+        raise bad_power_state(vm, (RUNNING,))
+    raise E.XENAPI_MISSING_PLUGIN(plugin)
+
+
+@handles("VM.sysprep")
+def sysprep(call: CallContext, ref: str, unattend: str, timeout: float) -> None:
+    """SYSPREP [vm, message] for a guest that is known not to be Windows; what VM.assert_operation_valid raises.
+
+    NOT_IMPLEMENTED for a guest that may be: no driver can run it there.
+    """
+    vm = call.get(ref, "VM")
+    check_vm_operation(call.store, vm, "sysprep")
+    guest = call.store.find(vm["guest_metrics"])
+    system = guest["os_version"].get("distro", "") if guest is not None else ""
+    if system and system != "windows":
+        raise E.SYSPREP(ref, f"the guest runs {system}, not Windows")
+    raise E.NOT_IMPLEMENTED(call.wire_name)
+
+
+@handles("VM.update_snapshot_metadata")
+def update_snapshot_metadata(call: CallContext, ref: str, source: str, time: int, transportable_id: str) -> None:
+    """Record that a VM is a snapshot of another one. VM_BAD_POWER_STATE unless Halted."""
+    vm = call.get(ref, "VM")
+    if vm["power_state"] != HALTED:
+        raise bad_power_state(vm, (HALTED,))
+    call.update(
+        ref, is_a_snapshot=True, is_a_template=True, snapshot_of=source, snapshot_time=time,
+        transportable_snapshot_id=transportable_id,
+    )  # fmt: skip
 
 
 @handles("VM.call_plugin")

@@ -178,6 +178,12 @@ def remove_from_nvram(call: CallContext, ref: str, key: str) -> None:
     call.update(ref, NVRAM={k: v for k, v in old.items() if k != key})
 
 
+@handles("VM.set_NVRAM_EFI_variables")
+def set_nvram_efi_variables(call: CallContext, ref: str, value: str, update: str) -> None:
+    """What the firmware of a running guest has written: no rule holds for it but that the host itself says so."""
+    call.update(ref, NVRAM={**call.get(ref, "VM")["NVRAM"], "EFI-variables": value})
+
+
 # Start order and high availability
 
 

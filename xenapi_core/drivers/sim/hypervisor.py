@@ -34,6 +34,7 @@ from xenapi_core.drivers.api import (
     PowerState,
     Progress,
 )
+from xenapi_core.drivers.sim.host_settings import HostSettings
 from xenapi_core.drivers.sim.state import Image, Machine, device_name, volumes_of, what_the_agent_says
 
 if TYPE_CHECKING:
@@ -70,15 +71,15 @@ class _Events:
         return event
 
 
-class SimHypervisor:
+class SimHypervisor(HostSettings):
     """See drivers.api.Hypervisor. Made by SimWorld.add_host."""
 
     def __init__(
         self, world: SimWorld, uuid: str, hostname: str, address: str, memory: int, cpus: int, reserved: int
     ) -> None:
+        super().__init__(world.clock, hostname)
         self.world = world
         self.uuid = uuid
-        self.hostname = hostname
         self.address = address
         self.memory = memory
         self.cpus = cpus
@@ -89,7 +90,6 @@ class SimHypervisor:
         self._next_domid = 1
         self._readers: set[asyncio.Queue[Event | None]] = set()
         self._closed = False
-        self.up = True
 
     @property
     def memory_free(self) -> int:
@@ -279,6 +279,14 @@ class SimHypervisor:
         elif trigger == "power" and not machine.ignores_shutdown:
             self.end(machine, Gone.SHUTDOWN)
 
+    async def set_scheduling(self, uuid: str, parameters: Mapping[str, str]) -> None:
+        self._require(self._get(uuid), PowerState.RUNNING)
+        self.machines[uuid].scheduling.update(parameters)
+
+    async def set_shadow(self, uuid: str, multiplier: float) -> None:
+        self._require(self._get(uuid), PowerState.RUNNING)
+        self.machines[uuid].shadow = multiplier
+
     async def usage(self) -> HostUsage:
         self._require_up()
         machines = {uuid: machine.usage() for uuid, machine in self.machines.items()}
@@ -325,10 +333,6 @@ class SimHypervisor:
                 self._publish(HostEvent(up=True))
 
         self.world.own(asyncio.get_running_loop().create_task(boot()))
-
-    def _require_up(self) -> None:
-        if not self.up:
-            raise DriverError("offline", f"{self.hostname} is down")
 
     # Devices.
 
@@ -496,7 +500,7 @@ class SimHypervisor:
             volume = self.world.find_volume(disk.volume) if disk.volume else None
             if volume is not None and not disk.read_only and disk.kind == "Disk":
                 try:
-                    self.world.repository_of(volume.uuid).write(volume, BOOT_WRITES)
+                    self.world.repository_of(volume.uuid).fill(volume, BOOT_WRITES)
                 except DriverError:
                     break  # the repository is full: the guest lives on with a full disk
                 break
@@ -575,5 +579,6 @@ class SimHypervisor:
         self._publish(DomainEvent(machine.spec.uuid, machine.state()))
 
     def _publish(self, event: Event) -> None:
+        self.record(event)
         for reader in self._readers:
             reader.put_nowait(event)

@@ -86,6 +86,12 @@ class Machine:
     vcpus: int = 0  # plugged in; 0: as it was built
     load: float = 0.02  # how busy its processors are, 0..1
     pressed: list[str] = field(default_factory=list)  # keys and triggers the guest was sent
+    scheduling: dict[str, str] = field(default_factory=dict)  # what the scheduler was told
+    shadow: float = 0.0  # factor on the memory of shadow page tables; 0: as it was built
+
+    def __post_init__(self) -> None:
+        self.scheduling = self.scheduling or dict(self.spec.scheduling)
+        self.shadow = self.shadow or self.spec.shadow
 
     def usage(self) -> MachineUsage:
         """What it uses now: a paused machine computes nothing."""

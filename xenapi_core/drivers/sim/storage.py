@@ -89,6 +89,7 @@ class SimStorage:
         if self.world.users(uuid):
             raise DriverError("in_use", f"volume {uuid} is attached")
         del self.contents[uuid]
+        self.world.contents.erase(uuid)
 
     async def clone(self, uuid: str, source: str) -> VolumeState:
         await self.world.clock.sleep(SECONDS_PER_CALL)
@@ -103,7 +104,9 @@ class SimStorage:
         origin = self._get(source)
         self._offers(feature)
         branch = Volume(uuid, origin.size, 0, origin.image, origin.name, False, snapshot_of, origin.contents)
-        return self._add(branch)
+        state = self._add(branch)
+        self.world.contents.copy(uuid, source)
+        return state
 
     async def revert(self, uuid: str, snapshot: str) -> VolumeState:
         await self.world.clock.sleep(SECONDS_PER_CALL)
@@ -112,6 +115,7 @@ class SimStorage:
         if self.world.users(uuid):
             raise DriverError("in_use", f"volume {uuid} is attached")
         volume.size, volume.used, volume.image, volume.contents = saved.size, 0, saved.image, saved.contents
+        self.world.contents.copy(uuid, snapshot)
         return volume.state(self.uuid)
 
     async def copy(self, uuid: str, source: str, repository: str, progress: Progress) -> VolumeState:
@@ -119,6 +123,7 @@ class SimStorage:
         origin = await self._read(source, repository, progress, "VDI_COPY")
         copied = Volume(uuid, origin.size, origin.used, origin.image, origin.name, contents=origin.contents)
         state = self._add(copied)
+        self.world.contents.copy(uuid, source)
         origin.bytes_read += origin.used
         copied.bytes_written += origin.used
         progress(1.0)
@@ -177,7 +182,35 @@ class SimStorage:
     async def traffic(self, uuid: str) -> VolumeTraffic:
         return self._get(uuid).traffic()
 
-    def write(self, volume: Volume, size: int) -> None:
+    async def read(self, uuid: str, offset: int, size: int) -> bytes:
+        self._readable(uuid, offset, size)
+        return self.world.contents.read(uuid, offset, size)
+
+    async def write(self, uuid: str, offset: int, data: bytes) -> None:
+        volume = self._readable(uuid, offset, len(data))
+        self._offers("VDI_CREATE")
+        contents = self.world.contents
+        if len(data) > self.size - self.used and in_blocks(contents.written(uuid) + len(data)) > volume.used:
+            raise DriverError("no_space", f"repository {self.uuid} is full")
+        contents.write(uuid, offset, data)
+        volume.used = max(volume.used, min(in_blocks(contents.written(uuid)), volume.size))
+        volume.bytes_written += len(data)
+        volume.contents = f"{volume.uuid}@{volume.bytes_written}"
+
+    async def extents(self, uuid: str) -> list[tuple[int, int]]:
+        volume = self._readable(uuid, 0, 0)
+        found = self.world.contents.extents(uuid)
+        return [(offset, min(size, volume.size - offset)) for offset, size in found if offset < volume.size]
+
+    def _readable(self, uuid: str, offset: int, size: int) -> Volume:
+        """The volume, if it has those bytes. not_found, unsupported, failed."""
+        volume = self._get(uuid)
+        self._offers("VDI_COPY")
+        if offset < 0 or offset + size > volume.size:
+            raise DriverError("failed", f"volume {uuid} ends at byte {volume.size}")
+        return volume
+
+    def fill(self, volume: Volume, size: int) -> None:
         """A guest fills `size` more bytes of `volume`. no_space."""
         size = min(in_blocks(size), volume.size - volume.used)
         if size > self.size - self.used:

@@ -64,6 +64,8 @@ class SimBackend:
             raise DriverError("in_use", f"repository {uuid} is attached")
         del self.world.repositories[uuid]
         storage.exists = False
+        for volume in storage.contents:
+            self.world.contents.erase(volume)
         storage.contents.clear()
 
     async def probe(self, host: str, config: Mapping[str, str]) -> list[Found]:

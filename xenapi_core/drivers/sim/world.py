@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 
 from xenapi_core.clock import Clock
 from xenapi_core.drivers.api import DomainSpec, DriverError, Gone
+from xenapi_core.drivers.sim.contents import Contents
 from xenapi_core.drivers.sim.hypervisor import SimHypervisor
 from xenapi_core.drivers.sim.state import Image, Machine, Volume, volumes_of
 from xenapi_core.drivers.sim.storage import SimStorage
@@ -26,7 +28,7 @@ class SimWorld:
     boot_time: from create to a booted guest; agent_time: until its agent speaks; shutdown_time: how long a guest takes
     to end when asked; migrate_time: a live migration; balloon_time: until a guest has given memory back or taken it;
     host_boot_time: from switching a host on until it answers. `seed` makes domids and small variations of times
-    reproducible.
+    reproducible. `disks`: a file that keeps what is written on volumes; without it that goes with the world.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class SimWorld:
         migrate_time: float = 4.0,
         balloon_time: float = 1.0,
         host_boot_time: float = 60.0,
+        disks: Path | None = None,
     ) -> None:
         self.clock = clock
         self.random = random.Random(seed)  # noqa: S311 - variation, not secrets
@@ -52,6 +55,7 @@ class SimWorld:
         self.host_boot_time = host_boot_time
         self.hosts: dict[str, SimHypervisor] = {}
         self.repositories: dict[str, SimStorage] = {}
+        self.contents = Contents(disks)
         self.machines: dict[str, Machine] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -96,6 +100,7 @@ class SimWorld:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.contents.close()
 
     # What the views share.
 
@@ -182,4 +187,4 @@ class SimGuest:
         found = self.world.find_volume(volume)
         if found is None:
             raise DriverError("not_found", f"no volume {volume}")
-        self.world.repository_of(volume).write(found, size)
+        self.world.repository_of(volume).fill(found, size)

@@ -4,9 +4,11 @@ from xenapi_core.engine.plans import (
     appliance_power,
     host_evacuate,
     host_power,
+    host_settings,
     network_bond,
     network_scan,
     pbd_connect,
+    reset_disks,
     sr_life,
     sr_scan,
     vbd,
@@ -18,6 +20,7 @@ from xenapi_core.engine.plans import (
     vm_destroy,
     vm_live,
     vm_migrate,
+    vm_migrate_send,
     vm_power,
     vm_provision,
     vm_revert,
@@ -26,7 +29,7 @@ from xenapi_core.engine.plans import (
 )
 
 __all__ = [
-    "appliance_power", "host_evacuate", "host_power", "network_bond", "network_scan", "pbd_connect", "sr_life",
-    "sr_scan", "vbd", "vdi", "vdi_contents", "vdi_move", "vif", "vm_copy", "vm_destroy", "vm_live", "vm_migrate",
-    "vm_power", "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
+    "appliance_power", "host_evacuate", "host_power", "host_settings", "network_bond", "network_scan", "pbd_connect",
+    "reset_disks", "sr_life", "sr_scan", "vbd", "vdi", "vdi_contents", "vdi_move", "vif", "vm_copy", "vm_destroy",
+    "vm_live", "vm_migrate", "vm_migrate_send", "vm_power", "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
 ]  # fmt: skip

@@ -150,7 +150,7 @@ def plan_insert(world: World, vbd: str, vdi: str) -> Plan:
     medium = world.store.get(vdi, "VDI")
     if medium["type"] not in ATTACHABLE:
         raise E.VDI_INCOMPATIBLE_TYPE(vdi, medium["type"])
-    error = disk_use_error(world.store, _with_medium(record, vdi), "insert")
+    error = disk_use_error(world.store, _with_medium(record, vdi))
     if error is not None:
         raise error
     return _change_medium(world, record, vm, "insert", vdi)

@@ -7,6 +7,7 @@ from typing import Any
 
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
+from xenapi_core.engine.plans.reset_disks import base_of, drop_base
 from xenapi_core.engine.plans.vm_copy import check_target
 from xenapi_core.engine.plans.vm_records import copied_vdi
 from xenapi_core.engine.plans.volumes import (
@@ -55,11 +56,15 @@ def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
 def plan_destroy(world: World, vdi: str) -> Plan:
     """Destroy a disk and its contents; unattached VBDs go with it."""
     record = _checked(world, vdi, "destroy")
-    return Plan(
-        steps=(destroy_step(record),),
-        claims=(Claim(vdi, "destroy"),),
-        finish=lambda run, txn: forget_volume(run, txn, vdi),
-    )
+    base = base_of(world, record)
+
+    def finish(run: Run, txn: Txn) -> None:
+        forget_volume(run, txn, vdi)
+        if base is not None and ("dropped", base.ref) in run.results:
+            forget_volume(run, txn, base.ref)
+
+    steps = (destroy_step(record), *(() if base is None else (drop_base(base),)))
+    return Plan(steps=steps, claims=(Claim(vdi, "destroy"),), finish=finish)
 
 
 @plans("VDI.clone")

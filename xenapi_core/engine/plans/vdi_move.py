@@ -35,43 +35,66 @@ def plan_pool_migrate(world: World, vdi: str, sr: str, options: Mapping[str, str
     pbds = map(world.store.get, world.store.related(sr, "PBDs"))
     if not any(pbd["host"] == vm["resident_on"] and pbd["currently_attached"] for pbd in pbds):
         raise E.VM_REQUIRES_SR(vm.ref, sr)
+    return Plan(
+        steps=(move_step(world, record, sr), count_step(record, (source.ref, sr))),
+        claims=(Claim(vdi, "mirror"),),
+        result=lambda run: vdi,
+        finish=lambda run, txn: record_move(run, txn, record, sr),
+    )
+
+
+def check_mirror(world: World, record: Version, sr: str) -> None:
+    """Raise what keeps a disk from moving to `sr`: the SRs, their types, and what is done with the disk now."""
+    check_vdi_operation(world.store, record, "mirror")
+    check_target(world, sr)
+    if not offers(world.store.get(sr, "SR")["type"], "vdi_mirror"):
+        raise E.SR_DOES_NOT_SUPPORT_MIGRATION(sr, "VDI_MIRROR")
+
+
+def move_step(world: World, record: Version, sr: str) -> Step:
+    """Take the disk's volume over into `sr`, and back."""
     uuid = record["uuid"]
-    size = record["virtual_size"]
-    about = About(sr=sr, vdi=vdi, operation="mirror", size=size, available=target["physical_size"])
+    source, target = world.store.get(record["SR"], "SR"), world.store.get(sr, "SR")
+    about = About(
+        sr=sr, vdi=record.ref, operation="mirror", size=record["virtual_size"], available=target["physical_size"]
+    )
 
     async def move(run: Run) -> None:
         storage = run.storage(sr)
         with told_as(STORAGE, about):
-            run.results["volume"] = await storage.move(uuid, source["uuid"], run.progress)
+            run.results["moved", uuid] = await storage.move(uuid, source["uuid"], run.progress)
 
     async def move_back(run: Run) -> None:
         await run.storage(source.ref).move(uuid, target["uuid"], lambda fraction: None)
 
+    return Step("move volume", move, move_back, weight=10)
+
+
+def count_step(record: Version, srs: tuple[str, ...]) -> Step:
+    """Leave the sizes of repositories for the finish."""
+
     async def count(run: Run) -> None:
-        for repository in (source.ref, sr):
-            with told_as(STORAGE, about):
+        for repository in srs:
+            with told_as(STORAGE, About(sr=repository, vdi=record.ref, operation="mirror")):
                 run.results["usage", repository] = await run.storage(repository).usage()
 
-    def finish(run: Run, txn: Txn) -> None:
-        volume: VolumeState = run.results["volume"]
-        location = {"location": volume.location, **without_location(txn.get(vdi)["other_config"])}
-        txn.update(
-            vdi,
-            SR=sr,
-            location=volume.location,
-            physical_utilisation=volume.physical_utilisation,
-            virtual_size=volume.virtual_size,
-            other_config=location,
-        )
-        count_volumes(run, txn, source.ref, -size)
-        count_volumes(run, txn, sr, volume.virtual_size)
+    return Step("read sizes", count)
 
-    return Plan(
-        steps=(Step("move volume", move, move_back, weight=10), Step("read sizes", count)),
-        claims=(Claim(vdi, "mirror"),),
-        result=lambda run: vdi,
-        finish=finish,
+
+def record_move(run: Run, txn: Txn, record: Version, sr: str) -> None:
+    """The disk's record after move_step, and its SRs' sizes."""
+    volume: VolumeState = run.results["moved", record["uuid"]]
+    location = {"location": volume.location, **without_location(txn.get(record.ref)["other_config"])}
+    txn.update(
+        record.ref,
+        SR=sr,
+        location=volume.location,
+        physical_utilisation=volume.physical_utilisation,
+        virtual_size=volume.virtual_size,
+        other_config=location,
     )
+    count_volumes(run, txn, record["SR"], -record["virtual_size"])
+    count_volumes(run, txn, sr, volume.virtual_size)
 
 
 def _user(world: World, vdi: Version) -> Version:

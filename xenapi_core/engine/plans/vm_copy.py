@@ -31,7 +31,7 @@ def plan_clone(world: World, vm: str, new_name: str) -> Plan:
     record = world.store.get(vm, "VM")
     check_vm_operation(world.store, record, "clone")
     disks = new_disks(world, record, "clone", lambda vdi, uuid: clone_step(vdi, uuid, "clone"))
-    return _copy(world, record, new_name, "clone", disks)
+    return copy_of(world, record, new_name, "clone", disks)
 
 
 @plans("VM.copy")
@@ -45,7 +45,7 @@ def plan_copy(world: World, vm: str, new_name: str, sr: str) -> Plan:
     disks = new_disks(
         world, record, "copy", lambda vdi, uuid: copy_step(world, vdi, uuid, target or vdi["SR"]), sr=target
     )
-    return _copy(world, record, new_name, "copy", disks)
+    return copy_of(world, record, new_name, "copy", disks)
 
 
 def check_target(world: World, sr: str) -> None:
@@ -54,7 +54,8 @@ def check_target(world: World, sr: str) -> None:
         raise E.OPERATION_NOT_ALLOWED("Cannot copy a disk to an ISO library")
 
 
-def _copy(world: World, source: Version, name: str, operation: str, disks: list[NewDisk]) -> Plan:
+def copy_of(world: World, source: Version, name: str, operation: str, disks: list[NewDisk]) -> Plan:
+    """The plan of a new VM like `source`, with these disks."""
     ref, mac_seed = world.ids.ref(), world.ids.uuid()
 
     def finish(run: Run, txn: Txn) -> None:

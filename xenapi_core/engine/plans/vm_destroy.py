@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from xenapi_core.engine.plan import Claim, Plan, Run, World, plans
+from xenapi_core.engine.vtpm_records import delete_vtpm
 from xenapi_core.errors import E
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.store.api import Txn
 
-_DEVICES = ("VBDs", "VIFs", "VGPUs", "VUSBs", "VTPMs", "consoles", "crash_dumps")
+_DEVICES = ("VBDs", "VIFs", "VGPUs", "VUSBs", "consoles", "crash_dumps")
 
 
 @plans("VM.destroy")
@@ -26,6 +27,8 @@ def plan_destroy(world: World, vm: str) -> Plan:
         for field in _DEVICES:
             for device in txn.related(vm, field):
                 txn.delete(device)
+        for vtpm in txn.related(vm, "VTPMs"):
+            delete_vtpm(txn, vtpm)
         for owned in (record["metrics"], record["guest_metrics"], *record["blobs"].values()):
             txn.delete(owned)
         txn.delete(vm)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from xenapi_core.drivers.api import Hypervisor
+from xenapi_core.drivers.api import SCHEDULING, Hypervisor
 from xenapi_core.engine.failures import MACHINE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.transition import enter_halted, note_memory, note_vcpus
@@ -15,6 +16,7 @@ from xenapi_core.model.power import RUNNING
 from xenapi_core.store.api import Txn, Version
 
 MEMORY_FIELDS: Final = ("memory_static_min", "memory_dynamic_min", "memory_dynamic_max", "memory_static_max")
+HEAVIEST: Final = 65535  # weight of the credit scheduler
 TRIGGERS: Final = ("nmi", "init", "reset", "power", "sleep")
 
 Ask = Callable[[Hypervisor], Awaitable[Any]]
@@ -107,6 +109,46 @@ def plan_vcpus(world: World, ref: str, count: int) -> Plan:
         steps=(Step("plug processors", do),),
         claims=(Claim(ref, "changing_VCPUs_live"),),
         finish=lambda run, txn: note_vcpus(world, txn, ref, count),
+    )
+
+
+@plans("VM.add_to_VCPUs_params_live")
+def plan_scheduling(world: World, ref: str, key: str, value: str) -> Plan:
+    """Tell the scheduler weight (1 to 65535), cap (0: none) or mask (numbers of processors). INVALID_VALUE."""
+    vm = world.store.get(ref, "VM")
+    check_vm_operation(world.store, vm, "changing_VCPUs_live")
+    numbers = value.split(",")
+    fits = all(number.isascii() and number.isdigit() and len(number) <= 5 for number in numbers)
+    if key not in SCHEDULING or not fits or (key != "mask" and len(numbers) > 1):
+        raise E.INVALID_VALUE(key, value)
+    if key == "weight" and not 1 <= int(value) <= HEAVIEST:
+        raise E.INVALID_VALUE(key, value)
+
+    async def do(run: Run) -> None:
+        await _ask(run, vm, "changing_VCPUs_live", lambda host: host.set_scheduling(vm["uuid"], {key: value}))
+
+    return Plan(
+        steps=(Step("tell scheduler", do),),
+        claims=(Claim(ref, "changing_VCPUs_live"),),
+        finish=lambda run, txn: txn.update(ref, VCPUs_params={**vm["VCPUs_params"], key: value}),
+    )
+
+
+@plans("VM.set_shadow_multiplier_live")
+def plan_shadow(world: World, ref: str, multiplier: float) -> Plan:
+    """INVALID_VALUE unless at least 1."""
+    vm = world.store.get(ref, "VM")
+    check_vm_operation(world.store, vm, "changing_shadow_memory_live")
+    if not 1.0 <= multiplier < math.inf:
+        raise E.INVALID_VALUE("multiplier", f"{multiplier:g}")
+
+    async def do(run: Run) -> None:
+        await _ask(run, vm, "changing_shadow_memory_live", lambda host: host.set_shadow(vm["uuid"], multiplier))
+
+    return Plan(
+        steps=(Step("change shadow memory", do),),
+        claims=(Claim(ref, "changing_shadow_memory_live"),),
+        finish=lambda run, txn: txn.update(ref, HVM_shadow_multiplier=multiplier),
     )
 
 

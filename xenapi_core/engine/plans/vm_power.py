@@ -10,6 +10,7 @@ from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import check_host, check_receiving, choose_host, memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.images import discard_image, forget_image
+from xenapi_core.engine.plans.reset_disks import resets
 from xenapi_core.engine.specs import domain_spec, has_disk
 from xenapi_core.engine.transition import enter_halted, enter_live, switch
 from xenapi_core.errors import E
@@ -42,6 +43,7 @@ def _boot(world: World, vm: Version, operation: str, host: str, paused: bool) ->
     check_disks(world, vm)
     spec = domain_spec(world.store, vm)
     about = About(vm=vm.ref, host=host, operation=operation, size=memory_needed(vm))
+    disks = resets(world, vm)
 
     async def boot(run: Run) -> None:
         with told_as(MACHINE, about):
@@ -52,10 +54,12 @@ def _boot(world: World, vm: Version, operation: str, host: str, paused: bool) ->
 
     def finish(run: Run, txn: Txn) -> None:
         enter_live(world, txn, vm.ref, host, run.results["domain"])
+        for disk in disks:
+            disk.finish(run, txn)
         post_vm(world, txn, "VM_STARTED", vm.values)
 
     return Plan(
-        steps=(reserve(world, vm, host), Step("boot", boot, unboot)),
+        steps=(reserve(world, vm, host), *(disk.step for disk in disks), Step("boot", boot, unboot)),
         claims=(Claim(vm.ref, operation), Claim(host, "vm_start")),
         finish=finish,
     )
@@ -64,7 +68,7 @@ def _boot(world: World, vm: Version, operation: str, host: str, paused: bool) ->
 def check_disks(world: World, vm: Version) -> None:
     """The first reason why a disk of `vm` cannot be attached to it now."""
     for vbd in map(world.store.get, world.store.related(vm.ref, "VBDs")):
-        error = disk_use_error(world.store, vbd, "attach") if has_disk(vbd) else None
+        error = disk_use_error(world.store, vbd) if has_disk(vbd) else None
         if error is not None:
             raise error
 
@@ -188,6 +192,12 @@ async def _ask_then_pull(run: Run, vm: Version) -> None:
 def plan_clean_reboot(world: World, vm: str) -> Plan:
     """Ask the guest to reboot; the next boot uses the VM's present settings."""
     return _reboot(world, vm, "clean_reboot")
+
+
+@plans("VM.hard_reboot_internal")
+def plan_hard_reboot_internal(world: World, vm: str) -> Plan:
+    """What members of a pool once said to each other for VM.hard_reboot."""
+    return _reboot(world, vm, "hard_reboot")
 
 
 @plans("VM.hard_reboot")

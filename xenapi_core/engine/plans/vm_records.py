@@ -13,6 +13,7 @@ from xenapi_core.engine.plan import Claim, Run, Step, World
 from xenapi_core.engine.plans.volumes import record_volume, without_location
 from xenapi_core.engine.specs import has_disk
 from xenapi_core.engine.transition import new_metrics
+from xenapi_core.engine.vtpm_records import copy_vtpms
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.device_lifecycle import check_vdi_operation
 from xenapi_core.model.power import HALTED
@@ -108,7 +109,7 @@ def record_disks(world: World, run: Run, txn: Txn, disks: list[NewDisk], snapsho
 
 
 def record_vm(world: World, txn: Txn, source: Version, ref: str, **changes: Any) -> str:
-    """A VM record like `source`, with metrics of its own. Returns its uuid."""
+    """A VM record like `source`, with metrics and trusted platform modules of its own. Returns its uuid."""
     uuid = world.ids.uuid()
     metrics = world.store.find(source["metrics"])
     installed = metrics["install_time"] if metrics is not None else EPOCH
@@ -121,6 +122,7 @@ def record_vm(world: World, txn: Txn, source: Version, ref: str, **changes: Any)
         **changes,
     }
     txn.create("VM", ref, values)
+    copy_vtpms(world, txn, source.ref, ref)
     return uuid
 
 

@@ -24,6 +24,7 @@ from xenapi_core.engine.plans.vm_records import (
 from xenapi_core.engine.plans.vm_snapshot import OWN_IDENTITY
 from xenapi_core.engine.plans.volumes import clone_step, forget_volume, record_volume
 from xenapi_core.engine.transition import enter_halted
+from xenapi_core.engine.vtpm_records import copy_vtpms, delete_vtpm
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.lifecycle import check_vm_operation, other_operation, spelled
@@ -67,6 +68,8 @@ def plan_revert(world: World, snapshot: str) -> Plan:
         enter_halted(world, txn, vm.ref)
         for device in (*txn.related(vm.ref, "VBDs"), *txn.related(vm.ref, "VIFs")):
             txn.delete(device)
+        for vtpm in txn.related(vm.ref, "VTPMs"):
+            delete_vtpm(txn, vtpm)
         gone = run.results["gone"]
         copies = record_disks(world, run, txn, disks, snapshot=False)
         for vdi in old:
@@ -86,6 +89,7 @@ def plan_revert(world: World, snapshot: str) -> Plan:
         txn.update(vm.ref, parent=snapshot, **changes)
         record_vbds(world, txn, record, vm.ref, copies, owner=False, drop=frozenset())
         record_vifs(world, txn, record, vm.ref, None)
+        copy_vtpms(world, txn, snapshot, vm.ref)
         post_vm(world, txn, "VM_SNAPSHOT_REVERTED", vm.values)
 
     return Plan(

@@ -1,0 +1,122 @@
+"""`xencim cim invoke`: a method with arguments as words, typed by the class's declaration."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pywbem
+
+from cim_provider.cli.connect import FAILED, MISSING, USAGE, Failure, Target, to_server
+from cim_provider.cli.output import JSON, plain, readable, value_names
+from cim_provider.cli.read import list_option
+from cim_provider.cli.select import one_path, short
+
+DONE, STARTED = 0, 4096  # return values that are no failure: completed, and a job goes on
+
+
+def argument(declared: pywbem.CIMParameter, texts: list[str], connection: pywbem.WBEMConnection) -> pywbem.CIMParameter:
+    """A parameter with the value that `texts` (one for each time it was given) say. Failure (usage) if they cannot be
+    a value of its type."""
+    name = declared.name
+    if len(texts) > 1 and not declared.is_array:
+        raise Failure(f"{name} is given {len(texts)} times, but is no array", exit_code=USAGE)
+    values = [_value(declared, text, connection) for text in texts]
+    embedded = "EmbeddedInstance" in declared.qualifiers or "EmbeddedObject" in declared.qualifiers
+    return pywbem.CIMParameter(
+        name,
+        declared.type,
+        value=values if declared.is_array else values[0],
+        is_array=declared.is_array,
+        reference_class=declared.reference_class,
+        embedded_object=None if not embedded or isinstance(values[0], str) else "instance",
+    )
+
+
+def _value(declared: pywbem.CIMParameter, text: str, connection: pywbem.WBEMConnection) -> Any:
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Failure(f"cannot read the value of {declared.name}: {error}", exit_code=USAGE) from None
+    if declared.type == "reference":
+        return one_path(connection, text)
+    names = {name.lower(): value for value, name in value_names(declared).items()}
+    text = names.get(text.lower(), text) if declared.type != "string" else text
+    if declared.type == "boolean":
+        if text.lower() not in ("true", "false"):
+            raise Failure(f"{declared.name} must be true or false, not {text!r}", exit_code=USAGE)
+        return text.lower() == "true"
+    try:
+        return pywbem.cimvalue(text, declared.type)
+    except (ValueError, TypeError):
+        said = f", or one of {', '.join(sorted(names))}" if names else ""
+        raise Failure(f"{declared.name} must be a {declared.type}{said}; {text!r} is none", exit_code=USAGE) from None
+
+
+def method_of(declared: pywbem.CIMClass, name: str) -> pywbem.CIMMethod:
+    """The method of a class. Failure with the methods there are."""
+    found = declared.methods.get(name)
+    if found is None:
+        there = ", ".join(sorted(declared.methods)) or "none"
+        raise Failure(f"{declared.classname} has no method {name}", f"its methods: {there}", MISSING)
+    return found
+
+
+def arguments(
+    method: pywbem.CIMMethod, words: tuple[str, ...], connection: pywbem.WBEMConnection
+) -> list[pywbem.CIMParameter]:
+    """The words NAME=VALUE as parameters. Failure (usage) with the parameters there are."""
+    given: dict[str, list[str]] = {}
+    inputs = {n: p for n, p in method.parameters.items() if _is_input(p)}
+    for word in words:
+        name, equals, text = word.partition("=")
+        declared = method.parameters.get(name)
+        if not equals or declared is None or declared.name not in inputs:
+            there = ", ".join(f"{n} ({p.type}{'[]' if p.is_array else ''})" for n, p in inputs.items()) or "none"
+            what = f"{method.name} takes no parameter {name}" if equals else f"{word!r} is not NAME=VALUE"
+            raise Failure(what, f"its parameters: {there}", USAGE)
+        given.setdefault(declared.name, []).append(text)
+    return [argument(method.parameters[name], texts, connection) for name, texts in given.items()]
+
+
+def _is_input(parameter: pywbem.CIMParameter) -> bool:
+    qualifier = parameter.qualifiers.get("In")
+    return qualifier is None or bool(qualifier.value)
+
+
+@click.command()
+@click.argument("word", metavar="INSTANCE")
+@click.argument("method")
+@click.argument("words", metavar="[NAME=VALUE]...", nargs=-1)
+@list_option
+@to_server
+def invoke(target: Target, word: str, method: str, words: tuple[str, ...], output: str) -> None:
+    """Invoke a method.
+
+    Values are numbers, text, names the schema has for a number, instances for references, or @FILE. Give an array's
+    name once for each element. Exits with 6 if the method tells that it failed.
+
+    \b
+      xencim cim invoke web-0 RequestStateChange RequestedState=Disabled
+      xencim cim invoke web-0 RequestStateChange RequestedState=3
+    """
+    with target.connected() as connection:
+        path = one_path(connection, word)
+        declared = method_of(connection.GetClass(path.classname, path.namespace, LocalOnly=False), method)
+        given = arguments(declared, words, connection)
+        value, out = connection.InvokeMethod(declared.name, path, Params=given)
+    name = value_names(declared).get(str(value))
+    if output == JSON:
+        told = {name: plain(found) for name, found in out.items()}
+        click.echo(json.dumps({"returns": plain(value), "meaning": name, "out": told}, indent=2))
+    else:
+        click.echo(f"{declared.name} returned {value}" + (f" ({name})" if name else ""))
+        for key, found in out.items():
+            text = short(found) if isinstance(found, pywbem.CIMInstanceName) else readable(plain(found))
+            click.echo(f"  {key}  {text}")
+    if declared.return_type != "string" and value not in (DONE, STARTED, None):
+        sys.exit(FAILED)

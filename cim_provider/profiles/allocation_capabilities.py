@@ -1,0 +1,336 @@
+"""DSP1043 Allocation Capabilities: what can be asked of each pool, and the default and limits of one request.
+
+Rule 1: every pool has capabilities, and they are defined by four settings: Default, Minimum, Maximum and Increment.
+Rule 2: the defaults are what a machine gets that is defined without saying more.
+Rule 3: limits of a primordial pool are those that hold for every host; NULL where each host or SR has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from cim_provider.mapping.association import Association, Extents, Pairs, Relation, SameRecord, Where
+from cim_provider.mapping.extent import Rendition
+from cim_provider.mapping.rule import Rule, computed, const, field, item_text, xen_id
+from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.view import View
+from cim_provider.profiles.configuration import PRIMORDIAL
+from cim_provider.profiles.resource_pool import (
+    KINDS,
+    MEMORY,
+    NETWORK,
+    PROCESSORS,
+    STORAGE,
+    MemoryPool,
+    NetworkPool,
+    PrimordialPool,
+    ProcessorPool,
+    StoragePool,
+    kind_name,
+    kind_of,
+    kind_other_type,
+    kind_type,
+    kind_units,
+    kinds,
+    memory_capacity,
+    memory_name,
+    processor_name,
+    storage_resource_type,
+)
+from cim_provider.profiles.system_virtualization import ElementCapabilities
+
+DEFAULT, MINIMUM, MAXIMUM, INCREMENT = ROLES = ("Default", "Minimum", "Maximum", "Increment")
+
+MIB = 1 << 20
+
+# SupportedAddStates and SupportedRemoveStates: EnabledState of the machines.
+ANY_STATE = (2, 3, 6, 9)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """VirtualQuantity of the four settings of a kind; None: no limit, or one that depends on the pool."""
+
+    default: int
+    minimum: int
+    maximum: int | None
+    increment: int
+
+    def __getitem__(self, role: str) -> int | None:
+        found: int | None = getattr(self, role.lower())
+        return found
+
+
+# fmt: off
+LIMITS = {
+    PROCESSORS: Limits(1, 1, None, 1),
+    MEMORY:     Limits(512 * MIB, 16 * MIB, None, 1),
+    STORAGE:    Limits(8 << 30, MIB, None, 1),
+    NETWORK:    Limits(1, 1, 1, 1),
+}
+# fmt: on
+ONE = Limits(1, 1, 1, 1)  # of devices that are counted and of which a request asks for one
+
+
+def roles(subject: Subject) -> Iterable[str]:
+    return ROLES
+
+
+def limits_id(kind: str) -> Rule:
+    """InstanceID of a setting that defines the capabilities of a pool: Xen:<kind>/<uuid>/<role>."""
+    return xen_id(kind, field("uuid"), item_text("{}"))
+
+
+class Capabilities(View):
+    """The lines all capabilities share. Requests are general: for an amount, not for a certain part of a pool."""
+
+    RequestTypesSupported = const(3)
+    SharingMode = const(3)
+    SupportedAddStates = const(ANY_STATE)
+    SupportedRemoveStates = const(ANY_STATE)
+
+
+def no_states(subject: Subject) -> tuple[int, ...]:
+    return ()
+
+
+class ProcessorAllocationCapabilities(Capabilities, cim="Xen_ProcessorAllocationCapabilities", of="host"):
+    """Processors of a host. A machine has one setting of them, which is modified and neither added nor removed."""
+
+    InstanceID = xen_id(PROCESSORS, field("uuid"))
+    ElementName = computed(processor_name)
+    ResourceType = const(3)
+    SupportedAddStates = computed(no_states)
+    SupportedRemoveStates = computed(no_states)
+
+
+class MemoryAllocationCapabilities(Capabilities, cim="Xen_MemoryAllocationCapabilities", of="host"):
+    """Memory of a host: what one machine has no other has. As with processors, it is modified only."""
+
+    InstanceID = xen_id(MEMORY, field("uuid"))
+    ElementName = computed(memory_name)
+    ResourceType = const(4)
+    SharingMode = const(2)
+    SupportedAddStates = computed(no_states)
+    SupportedRemoveStates = computed(no_states)
+
+
+class StorageAllocationCapabilities(Capabilities, cim="Xen_StorageAllocationCapabilities", of="SR"):
+    """Disks in an SR: new ones of a size, or those that are there."""
+
+    InstanceID = xen_id(STORAGE, field("uuid"))
+    ElementName = field("name_label")
+    ResourceType = computed(storage_resource_type)
+    RequestTypesSupported = const(4)
+
+
+class NetworkAllocationCapabilities(Capabilities, cim="Xen_NetworkAllocationCapabilities", of="network"):
+    """Interfaces to a network."""
+
+    InstanceID = xen_id(NETWORK, field("uuid"))
+    ElementName = field("name_label")
+    ResourceType = const(10)
+
+
+def primordial_capabilities_id(subject: Subject) -> str:
+    return f"Xen:{subject.item}/{PRIMORDIAL}"
+
+
+def primordial_sharing(subject: Subject) -> int:
+    """2 Dedicated or 3 Shared."""
+    return 3 if subject.item in (PROCESSORS, STORAGE, NETWORK) else 2
+
+
+def primordial_states(subject: Subject) -> tuple[int, ...]:
+    """Processors and memory are modified only; other things come and go."""
+    return () if subject.item in (PROCESSORS, MEMORY) else ANY_STATE
+
+
+class PrimordialAllocationCapabilities(Capabilities, cim="Xen_PrimordialAllocationCapabilities", items=kinds):
+    """What there is of a kind in the pool of hosts."""
+
+    InstanceID = computed(primordial_capabilities_id)
+    ElementName = computed(kind_name)
+    ResourceType = computed(kind_type)
+    OtherResourceType = computed(kind_other_type)
+    SharingMode = computed(primordial_sharing)
+    SupportedAddStates = computed(primordial_states)
+    SupportedRemoveStates = computed(primordial_states)
+
+
+class LimitSetting(View):
+    """The lines shared by the settings that define capabilities; the item is the role."""
+
+    ElementName = item_text("{}")
+    PoolID = field("uuid")
+    ConsumerVisibility = const(3)
+
+
+def most_processors(host: Subject) -> int | None:
+    """Hosts start no machine with more processors than they have."""
+    count = host["cpu_info"].get("cpu_count", "")
+    return int(count) if count.isdecimal() and len(count) < 6 else None
+
+
+def processor_quantity(host: Subject) -> int | None:
+    return most_processors(host) if host.item == MAXIMUM else LIMITS[PROCESSORS][host.item]
+
+
+class ProcessorLimit(LimitSetting, cim="Xen_ProcessorCapabilitiesSettingData", of="host", items=roles):
+    """How many processors a machine may ask for."""
+
+    InstanceID = limits_id(PROCESSORS)
+    ResourceType = const(3)
+    AllocationUnits = const("percent")
+    VirtualQuantity = computed(processor_quantity)
+    VirtualQuantityUnits = const("count")
+
+
+def memory_quantity(host: Subject) -> int | None:
+    """Bytes; the most is what the host has."""
+    return memory_capacity(host) if host.item == MAXIMUM else LIMITS[MEMORY][host.item]
+
+
+class MemoryLimit(LimitSetting, cim="Xen_MemoryCapabilitiesSettingData", of="host", items=roles):
+    """How much memory a machine may ask for."""
+
+    InstanceID = limits_id(MEMORY)
+    ResourceType = const(4)
+    AllocationUnits = const("byte")
+    VirtualQuantity = computed(memory_quantity)
+    VirtualQuantityUnits = const("byte")
+
+
+def storage_quantity(sr: Subject) -> int | None:
+    """Bytes; the most is what is free. NULL if the size of the SR is not known."""
+    if sr.item != MAXIMUM:
+        return LIMITS[STORAGE][sr.item]
+    return max(0, sr["physical_size"] - sr["physical_utilisation"]) if sr["physical_size"] >= 0 else None
+
+
+class StorageLimit(LimitSetting, cim="Xen_StorageCapabilitiesSettingData", of="SR", items=roles):
+    """How large a new disk may be."""
+
+    InstanceID = limits_id(STORAGE)
+    ResourceType = computed(storage_resource_type)
+    AllocationUnits = const("byte")
+    VirtualQuantity = computed(storage_quantity)
+    VirtualQuantityUnits = const("byte")
+    VirtualResourceBlockSize = const(1)
+    Access = const(3)
+
+
+class NetworkLimit(LimitSetting, cim="Xen_NetworkCapabilitiesSettingData", of="network", items=roles):
+    """An interface to a network: always one."""
+
+    InstanceID = limits_id(NETWORK)
+    ResourceType = const(10)
+    AllocationUnits = const("count")
+    VirtualQuantity = const(1)
+    VirtualQuantityUnits = const("count")
+
+
+def kinds_and_roles(subject: Subject) -> Iterable[str]:
+    return (f"{kind}/{role}" for kind in KINDS for role in ROLES)
+
+
+def primordial_limit_id(subject: Subject) -> str:
+    kind, _, role = str(subject.item).partition("/")
+    return f"Xen:{kind}/{PRIMORDIAL}/{role}"
+
+
+def role_of(subject: Subject) -> str:
+    return str(subject.item).partition("/")[2]
+
+
+def primordial_quantity(subject: Subject) -> int | None:
+    kind, _, role = str(subject.item).partition("/")
+    return LIMITS.get(kind, ONE)[role]
+
+
+def quantity_units(subject: Subject) -> str:
+    return "byte" if kind_of(subject).units == "byte" else "count"
+
+
+class PrimordialLimit(View, cim="Xen_PrimordialCapabilitiesSettingData", items=kinds_and_roles):
+    """What a machine may ask for wherever it will run; the item is <kind>/<role>."""
+
+    InstanceID = computed(primordial_limit_id)
+    ElementName = computed(role_of)
+    PoolID = const(PRIMORDIAL)
+    ConsumerVisibility = const(3)
+    ResourceType = computed(kind_type)
+    OtherResourceType = computed(kind_other_type)
+    AllocationUnits = computed(kind_units)
+    VirtualQuantity = computed(primordial_quantity)
+
+
+CAPABILITIES: tuple[type[View], ...] = (
+    ProcessorAllocationCapabilities,
+    MemoryAllocationCapabilities,
+    StorageAllocationCapabilities,
+    NetworkAllocationCapabilities,
+    PrimordialAllocationCapabilities,
+)
+
+
+def same_kind(left: type[View], right: type[View]) -> Pairs:
+    """Two primordial views of one kind."""
+
+    def kind(one: Rendition) -> str:
+        return str(one.item).partition("/")[0]
+
+    def forward(extents: Extents, one: Rendition) -> Iterator[Rendition]:
+        return (other for other in extents.extent(right) if kind(other) == kind(one))
+
+    def backward(extents: Extents, one: Rendition) -> Iterator[Rendition]:
+        return (other for other in extents.extent(left) if kind(other) == kind(one))
+
+    return Pairs(left, right, forward, backward)
+
+
+DEFINED_BY: tuple[Relation, ...] = (
+    SameRecord(ProcessorAllocationCapabilities, ProcessorLimit),
+    SameRecord(MemoryAllocationCapabilities, MemoryLimit),
+    SameRecord(StorageAllocationCapabilities, StorageLimit),
+    SameRecord(NetworkAllocationCapabilities, NetworkLimit),
+    same_kind(PrimordialAllocationCapabilities, PrimordialLimit),
+)
+
+# Role -> PropertyPolicy (0 Independent), ValueRole (0 Default, 3 Supported), ValueRange (0 Point, 1 Minimums,
+# 2 Maximums, 3 Increments).
+MEANING = {
+    DEFAULT: {"PropertyPolicy": 0, "ValueRole": 0, "ValueRange": 0},
+    MINIMUM: {"PropertyPolicy": 0, "ValueRole": 3, "ValueRange": 1},
+    MAXIMUM: {"PropertyPolicy": 0, "ValueRole": 3, "ValueRange": 2},
+    INCREMENT: {"PropertyPolicy": 0, "ValueRole": 3, "ValueRange": 3},
+}
+
+
+def in_role(role: str) -> Callable[[Rendition, Rendition], bool]:
+    """Whether the setting at the right end has a role."""
+
+    def holds(left: Rendition, right: Rendition) -> bool:
+        return str(right.item).rpartition("/")[2] == role
+
+    return holds
+
+
+class SettingsDefineCapabilities(
+    Association, cim="Xen_SettingsDefineCapabilities", left="GroupComponent", right="PartComponent"
+):
+    """Four settings say what capabilities mean."""
+
+    relations = tuple(
+        Where(relation, in_role(role), properties) for relation in DEFINED_BY for role, properties in MEANING.items()
+    )
+
+
+ElementCapabilities.also(
+    SameRecord(ProcessorPool, ProcessorAllocationCapabilities),
+    SameRecord(MemoryPool, MemoryAllocationCapabilities),
+    SameRecord(StoragePool, StorageAllocationCapabilities),
+    SameRecord(NetworkPool, NetworkAllocationCapabilities),
+    same_kind(PrimordialPool, PrimordialAllocationCapabilities),
+)

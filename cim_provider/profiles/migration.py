@@ -1,0 +1,234 @@
+"""DSP1081 Virtual System Migration within the pool: live, by way of the disk (Resume), or with a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cim_provider import jobs
+from cim_provider.jobs import Work
+from cim_provider.mapping.association import Association, SameRecord
+from cim_provider.mapping.method import Call, Result, method
+from cim_provider.mapping.refusal import Kind, RefusedError, invalid
+from cim_provider.mapping.rule import const, field, xen_id
+from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.view import View
+from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
+from cim_provider.profiles.host_service import (
+    HostedService,
+    HostService,
+    ServiceAffectsElement,
+    as_jobs,
+    at_once,
+    machines_of,
+)
+from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
+from cim_provider.profiles.system_virtualization import ElementCapabilities
+from cim_provider.schema.objects import Instance, Path
+from xenapi_core.errors import ApiError
+
+# MigrationType.
+LIVE, RESUME, RESTART = 2, 3, 4
+# Which power state each type starts from; the machine is in the same state afterwards.
+STARTS_FROM = {LIVE: "Running", RESUME: "Running", RESTART: "Running"}
+
+# What MigrationSettingData may say besides, because it is so anyway. BandwidthUnit says nothing without a Bandwidth.
+_USUAL: Mapping[str, tuple[Any, ...]] = {"Priority": (0,), "Bandwidth": (0,), "TransportType": (0,)}
+_ONLY_SHOWN = frozenset({"InstanceID", "ElementName", "Caption", "Description", "BandwidthUnit"})
+
+
+def migration_type(settings: Instance | None) -> int:
+    """The MigrationType asked for; live without one. RefusedError."""
+    given = {} if settings is None else {k: v for k, v in settings.values.items() if v is not None}
+    kind = given.pop("MigrationType", LIVE)
+    for name, value in given.items():
+        if name not in _ONLY_SHOWN and value not in _USUAL.get(name, ()):
+            raise RefusedError(Kind.NOT_SUPPORTED, f"{name} {value} is not supported")
+    if kind not in STARTS_FROM:
+        raise RefusedError(Kind.NOT_SUPPORTED, f"MigrationType {kind} is not supported")
+    return int(kind)
+
+
+def _unchanged(system: Instance | None, resources: tuple[Instance, ...] | None) -> None:
+    """A machine arrives as it was: RefusedError for settings that shall change on the way."""
+    if system is not None or resources:
+        raise RefusedError(Kind.NOT_SUPPORTED, "settings do not change during a migration")
+
+
+def _host_named(call: Call, name: str | None) -> Subject:
+    """The host of a DestinationHost: its host name, address, name or uuid, with or without a port or scheme."""
+    if not name:
+        raise invalid("DestinationHost is missing")
+    plain = name.rpartition("://")[2].partition("/")[0].strip("[]").lower()
+    for ref, host in call.source.all("host").items():
+        names = (host.values[key].lower() for key in ("hostname", "address", "name_label", "uuid"))
+        if plain in names:
+            found = call.source.find(ref)
+            if found is not None:
+                return Subject(call.source, found)
+    raise invalid(f"there is no host {name} in the pool")
+
+
+async def _check(call: Call, vm: Subject, host: Subject, kind: int) -> None:
+    """RefusedError or ApiError for a migration that cannot be."""
+    if vm["power_state"] != STARTS_FROM[kind]:
+        raise RefusedError(Kind.INVALID_STATE, f"the machine is {vm['power_state']}")
+    if vm["resident_on"] == host.ref:
+        raise RefusedError(Kind.INVALID_STATE, "the machine is on that host already")
+    await call.source.call(call.principal, "VM.assert_can_boot_here", vm.ref, host.ref)
+    operation = {LIVE: "pool_migrate", RESUME: "suspend", RESTART: "clean_shutdown"}[kind]
+    await call.source.call(call.principal, "VM.assert_operation_valid", vm.ref, operation)
+
+
+async def _migratable(call: Call, vm: Subject, host: Subject, settings: Instance | None) -> Result:
+    """CheckVirtualSystemIsMigratable...: 0 and the answer; what the pool says against it makes it false."""
+    try:
+        await _check(call, vm, host, migration_type(settings))
+    except RefusedError as refused:
+        if refused.kind is Kind.INVALID_PARAMETER:
+            raise
+        return Result(jobs.DONE, {"IsMigratable": False})
+    except ApiError as error:
+        if error.code == "RBAC_PERMISSION_DENIED":
+            raise
+        return Result(jobs.DONE, {"IsMigratable": False})
+    return Result(jobs.DONE, {"IsMigratable": True})
+
+
+async def _migrate(call: Call, vm: Subject, host: Subject, settings: Instance | None, label: str) -> Result:
+    kind = migration_type(settings)
+    needed = {LIVE: ("VM.pool_migrate",), RESUME: ("VM.suspend", "VM.resume_on"),
+              RESTART: ("VM.clean_shutdown", "VM.start_on")}[kind]  # fmt: skip
+    jobs.require(call, *needed)
+    await _check(call, vm, host, kind)
+    origin = vm["resident_on"]
+
+    async def body(work: Work) -> Mapping[str, Any]:
+        if kind == LIVE:
+            await work.run("VM.pool_migrate", vm.ref, host.ref, {"live": "true"})
+        elif kind == RESUME:
+            work.expected = 2
+            await work.run("VM.suspend", vm.ref)
+            work.undo("VM.resume_on", vm.ref, origin, False, False)
+            await work.run("VM.resume_on", vm.ref, host.ref, False, False)
+        else:
+            work.expected = 2
+            await work.run("VM.clean_shutdown", vm.ref)
+            work.undo("VM.start_on", vm.ref, origin, False, False)
+            await work.run("VM.start_on", vm.ref, host.ref, False, False)
+        return {"NewComputerSystem": call.path_of(ComputerSystem.cim, vm.ref)}
+
+    return await call.jobs.several(call, jobs.SYSTEMS, label, body, about=vm["uuid"])
+
+
+@jobs.answers(jobs.SYSTEMS)
+async def check_to_host(
+    call: Call,
+    computer_system: Path | None,
+    destination_host: str | None,
+    migration_setting_data: Instance | None,
+    new_system_setting_data: Instance | None,
+    new_resource_setting_data: tuple[Instance, ...] | None,
+) -> Result:
+    """CIM_VirtualSystemMigrationService.CheckVirtualSystemIsMigratableToHost."""
+    _unchanged(new_system_setting_data, new_resource_setting_data)
+    vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
+    return await _migratable(call, vm, _host_named(call, destination_host), migration_setting_data)
+
+
+@jobs.answers(jobs.SYSTEMS)
+async def check_to_system(
+    call: Call,
+    computer_system: Path | None,
+    destination_system: Path | None,
+    migration_setting_data: Instance | None,
+    new_system_setting_data: Instance | None,
+    new_resource_setting_data: tuple[Instance, ...] | None,
+) -> Result:
+    """CIM_VirtualSystemMigrationService.CheckVirtualSystemIsMigratableToSystem."""
+    _unchanged(new_system_setting_data, new_resource_setting_data)
+    vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
+    host = call.target(destination_system, "DestinationSystem", HostComputerSystem.cim)
+    return await _migratable(call, vm, host, migration_setting_data)
+
+
+@jobs.answers(jobs.SYSTEMS)
+async def migrate_to_host(
+    call: Call,
+    computer_system: Path | None,
+    destination_host: str | None,
+    migration_setting_data: Instance | None,
+    new_system_setting_data: Instance | None,
+    new_resource_setting_data: tuple[Instance, ...] | None,
+) -> Result:
+    """CIM_VirtualSystemMigrationService.MigrateVirtualSystemToHost."""
+    _unchanged(new_system_setting_data, new_resource_setting_data)
+    vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
+    host = _host_named(call, destination_host)
+    found = await _migrate(call, vm, host, migration_setting_data, "CIM.MigrateVirtualSystemToHost")
+    return Result(found.value, {name: value for name, value in found.out.items() if name == "Job"})
+
+
+@jobs.answers(jobs.SYSTEMS)
+async def migrate_to_system(
+    call: Call,
+    computer_system: Path | None,
+    destination_system: Path | None,
+    migration_setting_data: Instance | None,
+    new_system_setting_data: Instance | None,
+    new_resource_setting_data: tuple[Instance, ...] | None,
+) -> Result:
+    """CIM_VirtualSystemMigrationService.MigrateVirtualSystemToSystem. NewComputerSystem is the machine, as before."""
+    _unchanged(new_system_setting_data, new_resource_setting_data)
+    vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
+    host = call.target(destination_system, "DestinationSystem", HostComputerSystem.cim)
+    return await _migrate(call, vm, host, migration_setting_data, "CIM.MigrateVirtualSystemToSystem")
+
+
+class VirtualSystemMigrationService(HostService, cim="Xen_VirtualSystemMigrationService", of="host"):
+    """What moves machines between the hosts of the pool."""
+
+    ElementName = const("Virtual system migration")
+
+    CheckVirtualSystemIsMigratableToHost = method(check_to_host, out=("IsMigratable",))
+    CheckVirtualSystemIsMigratableToSystem = method(check_to_system, out=("IsMigratable",))
+    MigrateVirtualSystemToHost = method(migrate_to_host, out=("Job",))
+    MigrateVirtualSystemToSystem = method(migrate_to_system, out=("NewComputerSystem", "Job"))
+
+
+# MigrateToHost, MigrateToSystem; and the checks, which answer at once in any case.
+MIGRATE, CHECK = (2, 3), (4, 5)
+
+
+class VirtualSystemMigrationCapabilities(View, cim="Xen_VirtualSystemMigrationCapabilities", of="host"):
+    """What the migration service of a host supports."""
+
+    InstanceID = xen_id(field("uuid"), "VirtualSystemMigrationCapabilities")
+    ElementName = const("Virtual system migration")
+    SynchronousMethodsSupported = at_once(*MIGRATE, always=CHECK)
+    AsynchronousMethodsSupported = as_jobs(*MIGRATE)
+    DestinationHostFormatsSupported = const((2, 3, 4))
+
+
+class VirtualSystemMigrationSettingData(View, cim="Xen_VirtualSystemMigrationSettingData", of="host"):
+    """How a machine is moved when nothing else is said."""
+
+    InstanceID = xen_id(field("uuid"), "MigrationSettingData")
+    ElementName = const("Default migration settings")
+    MigrationType = const(LIVE)
+    Priority = const(0)
+
+
+class SettingsDefineMigration(
+    Association, cim="Xen_SettingsDefineMigrationCapabilities", left="GroupComponent", right="PartComponent"
+):
+    """The default settings of a migration service."""
+
+    relations = (SameRecord(VirtualSystemMigrationCapabilities, VirtualSystemMigrationSettingData),)
+    properties = {"PropertyPolicy": 0, "ValueRole": 0, "ValueRange": 0}
+
+
+HostedService.also(SameRecord(HostComputerSystem, VirtualSystemMigrationService))
+ElementCapabilities.also(SameRecord(VirtualSystemMigrationService, VirtualSystemMigrationCapabilities))
+ServiceAffectsElement.also(machines_of(VirtualSystemMigrationService))
+OwningJobElement.also(jobs_of(VirtualSystemMigrationService))

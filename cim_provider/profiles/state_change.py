@@ -1,0 +1,162 @@
+"""RequestStateChange of machines (DSP1057 clause 8) and hosts (DSP1042): which Xen-API messages lead to a state.
+
+The power management service (power_management.py) asks for the same transitions in words of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cim_provider import jobs
+from cim_provider.jobs import Work
+from cim_provider.mapping.method import Call, Result
+from cim_provider.mapping.refusal import Kind, RefusedError, invalid
+from cim_provider.mapping.subject import Subject
+from xenapi_core.model.infrastructure_lifecycle import refuse_host_operation
+from xenapi_core.model.lifecycle import REQUESTED_STATE, conflicts
+
+ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT = 2, 3, 4, 6, 10
+
+# fmt: off
+# RequestedState values that a machine may be asked for again once it is there; DSP1057's table forbids it for others.
+REPEATABLE = {ENABLED: "Running", DISABLED: "Halted"}
+
+# Values of RequestedState that exist (CIM_EnabledLogicalElement) but have no meaning for a machine, or for a host.
+NEVER_SUPPORTED = (7, 8)
+NEVER_FOR_HOSTS = (7, 8, 9, 11)
+
+# Arguments of the Xen-API method of an operation, after the machine itself.
+ARGUMENTS = {"start": (False, False), "resume": (False, False)}
+
+HOST_STATES = (ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT)
+# fmt: on
+
+_GOAL = {name: goal for goal, by_state in REQUESTED_STATE.items() for name in by_state.values()}
+
+
+def goal(vm: Subject) -> int | None:
+    """The RequestedState of the operation in progress, if there is one that changes the state."""
+    return next((_GOAL[name] for name in vm["current_operations"].values() if name in _GOAL), None)
+
+
+def asked(requested_state: int | None, known: tuple[int, ...], never: tuple[int, ...]) -> int:
+    """The state asked for. RefusedError NOT_SUPPORTED for values that are never supported, INVALID_PARAMETER for
+    values that are none and for NULL."""
+    if requested_state in never:
+        raise RefusedError(Kind.NOT_SUPPORTED, f"state {requested_state} is not supported")
+    if requested_state is None or requested_state not in known:
+        raise invalid(f"{requested_state} is no state")
+    return requested_state
+
+
+@jobs.answers(jobs.STATE_CHANGE)
+async def of_machine(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
+    """CIM_EnabledLogicalElement.RequestStateChange of a machine: start the operation that leads there.
+
+    4096 and the job of its task; 0 if it runs or is off already and was asked to; 1 for states no machine has, 5 for
+    values that are none; 4097 if the present state forbids it; 4098 if a timeout was asked for; 4099 if an operation in
+    progress does.
+    """
+    state = asked(requested_state, tuple(REQUESTED_STATE), NEVER_SUPPORTED)
+    if not jobs.no_timeout(timeout_period):
+        return Result(jobs.TIMEOUT_NOT_SUPPORTED)
+    return await change_machine(call, call.subject, state)
+
+
+async def change_machine(call: Call, vm: Subject, state: int) -> Result:
+    """Bring `vm` to a RequestedState. RefusedError INVALID_STATE, BUSY."""
+    operation = REQUESTED_STATE[state].get(vm["power_state"])
+    if operation is None:
+        if REPEATABLE.get(state) == vm["power_state"] and goal(vm) is None:
+            return Result(jobs.DONE)
+        raise RefusedError(Kind.INVALID_STATE, f"not while {vm['power_state']}")
+    if conflicts(operation, vm["current_operations"]):
+        raise RefusedError(Kind.BUSY, "another operation is in progress")
+    arguments = ARGUMENTS.get(operation, ())
+    return await call.jobs.one(call, jobs.STATE_CHANGE, f"VM.{operation}", vm.ref, *arguments, about=vm["uuid"])
+
+
+@jobs.answers(jobs.STATE_CHANGE)
+async def of_host(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
+    """RequestStateChange of a host.
+
+    2 Enabled: take machines again, or switch it on if it is down. 6 Offline: take no new machines. 3 Disabled: that,
+    and move the machines away. 4 Shut Down and 10 Reboot: switch off, or restart, an empty host. Return values as for
+    machines; 0 if the host is there already.
+    """
+    state = asked(requested_state, HOST_STATES, NEVER_FOR_HOSTS)
+    if not jobs.no_timeout(timeout_period):
+        return Result(jobs.TIMEOUT_NOT_SUPPORTED)
+    return await change_host(call, call.subject, state)
+
+
+async def change_host(call: Call, host: Subject, state: int) -> Result:
+    """Bring `host` to a RequestedState. RefusedError, and ApiError for what the pool forbids now."""
+    metrics = host.follow("metrics")
+    live = metrics is None or metrics["live"]
+    if not live and state == SHUT_DOWN:
+        return Result(jobs.DONE)
+    if not live and state != ENABLED:
+        raise RefusedError(Kind.INVALID_STATE, "the host is down")
+    if state == ENABLED:
+        if not live:
+            jobs.require(call, "host.power_on")
+            _check(call, host, "power_on")
+            return await call.jobs.one(call, jobs.STATE_CHANGE, "host.power_on", host.ref)
+        if host["enabled"]:
+            return Result(jobs.DONE)
+        jobs.require(call, "host.enable")
+        return await call.jobs.one(call, jobs.STATE_CHANGE, "host.enable", host.ref)
+    if state == OFFLINE:
+        if not host["enabled"]:
+            return Result(jobs.DONE)
+        jobs.require(call, "host.disable")
+        return await call.jobs.one(call, jobs.STATE_CHANGE, "host.disable", host.ref, False)
+    jobs.require(call, "host.disable", "host.enable")
+    if state == DISABLED:
+        jobs.require(call, "host.evacuate")
+        return await call.jobs.several(call, jobs.STATE_CHANGE, "CIM.RequestStateChange", _emptying(host))
+    operation = "reboot" if state == REBOOT else "shutdown"
+    jobs.require(call, f"host.{operation}")
+    _check_empty(host)
+    return await call.jobs.several(call, jobs.STATE_CHANGE, "CIM.RequestStateChange", _down(host, operation))
+
+
+def _check(call: Call, host: Subject, operation: str) -> None:
+    refusal = refuse_host_operation(call.source, host.version, operation)
+    if refusal is not None:
+        raise refusal
+
+
+def _check_empty(host: Subject) -> None:
+    """RefusedError INVALID_STATE while machines are on the host."""
+    if any(not vm["is_control_domain"] for vm in host.each("resident_VMs")):
+        raise RefusedError(Kind.INVALID_STATE, "machines are on the host")
+
+
+async def _disable(work: Work, host: Subject, until_boot: bool) -> None:
+    """Take no new machines: until the host boots again, or until it is enabled."""
+    if host["enabled"]:
+        await work.call("host.disable", host.ref, until_boot)
+        work.undo("host.enable", host.ref)
+
+
+def _emptying(host: Subject) -> jobs.Body:
+    async def body(work: Work) -> Mapping[str, Any]:
+        work.expected = 2
+        await _disable(work, host, until_boot=False)
+        await work.run("host.evacuate", host.ref)
+        return {}
+
+    return body
+
+
+def _down(host: Subject, operation: str) -> jobs.Body:
+    async def body(work: Work) -> Mapping[str, Any]:
+        work.expected = 2
+        await _disable(work, host, until_boot=True)
+        await work.run(f"host.{operation}", host.ref)
+        return {}
+
+    return body

@@ -1,0 +1,45 @@
+"""DSP1026 System Memory: the memory of a host."""
+
+from __future__ import annotations
+
+from cim_provider.mapping.association import SameRecord
+from cim_provider.mapping.rule import OWN_CLASS, computed, const, field, xen_id
+from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.view import View
+from cim_provider.profiles.computer_system import HostComputerSystem
+from cim_provider.profiles.memory import BLOCK_SIZE
+from cim_provider.profiles.virtual_system import SystemDevice
+
+
+def number_of_blocks(host: Subject) -> int:
+    metrics = host.follow("metrics")
+    return 0 if metrics is None else max(0, metrics["memory_total"]) // BLOCK_SIZE
+
+
+def consumable_blocks(host: Subject) -> int:
+    """What is free for machines."""
+    metrics = host.follow("metrics")
+    return 0 if metrics is None else max(0, metrics["memory_free"]) // BLOCK_SIZE
+
+
+class HostMemory(View, cim="Xen_HostMemory", of="host"):
+    """All memory of a host."""
+
+    SystemCreationClassName = const(HostComputerSystem.cim)
+    SystemName = field("uuid")
+    CreationClassName = OWN_CLASS
+    DeviceID = xen_id(field("uuid"), "memory")
+    ElementName = const("System memory")
+    EnabledState = const(2)
+    RequestedState = const(12)
+    OperationalStatus = const((2,))
+    HealthState = const(5)
+    Volatile = const(True)
+    Access = const(3)
+    BlockSize = const(BLOCK_SIZE)
+    NumberOfBlocks = computed(number_of_blocks)
+    ConsumableBlocks = computed(consumable_blocks)
+    Primordial = const(True)
+
+
+SystemDevice.also(SameRecord(HostComputerSystem, HostMemory))

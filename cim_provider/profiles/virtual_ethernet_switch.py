@@ -1,0 +1,237 @@
+"""DSP1097 Virtual Ethernet Switch: a network as a switch, with a port for each plugged interface and each uplink.
+
+Rule 1: a switch is one network, whichever hosts it spans; its ports are plugged VIFs and PIFs. What is not plugged is
+        part of no configuration of a switch, so each switch has one configuration: it is the current and the next one.
+Rule 2: an interface and the port it is plugged into are views of the same record; so are their endpoints, and the
+        connection between them exists as long as the port does.
+"""
+
+from __future__ import annotations
+
+from cim_provider.mapping.association import Association, Owned, Pointing, SameRecord, Where
+from cim_provider.mapping.rule import OWN_CLASS, computed, const, field, via, xen_id
+from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.view import View
+from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
+from cim_provider.profiles.configuration import is_plugged
+from cim_provider.profiles.ethernet import NetworkPort, mac_address, network_addresses
+from cim_provider.profiles.ethernet_port import HostNetworkPort
+from cim_provider.profiles.kvm_redirection import HostedAccessPoint
+from cim_provider.profiles.resource_allocation import hosts_of_network
+from cim_provider.profiles.resource_pool import NETWORK, NetworkPool
+from cim_provider.profiles.system_virtualization import HostedDependency
+from cim_provider.profiles.virtual_system import (
+    ElementSettingData,
+    SettingDataComponent,
+    SettingsDefineState,
+    SystemDevice,
+)
+
+SYSTEM_TYPE = "DMTF:Virtual Ethernet Switch"
+
+# What Xen's back end of every interface has as its address.
+BACK_END_MAC = "FEFFFFFFFFFF"
+
+
+class VirtualSwitch(View, cim="Xen_VirtualSwitch", of="network"):
+    """A network as a switch; 38: Ethernet Switch."""
+
+    CreationClassName = OWN_CLASS
+    Name = field("uuid")
+    NameFormat = const("Other")
+    Caption = const("Virtual Ethernet switch")
+    ElementName = field("name_label")
+    Description = field("name_description")
+    Dedicated = const((38,))
+    EnabledState = const(2)
+    EnabledDefault = const(2)
+    RequestedState = const(12)
+    OperationalStatus = const((2,))
+    HealthState = const(5)
+
+
+def vlan_connection(network: Subject) -> tuple[str, ...]:
+    """The tags under which hosts connect it to the network outside."""
+    return tuple(sorted({str(pif["VLAN"]) for pif in network.each("PIFs") if pif["VLAN"] >= 0}))
+
+
+def associated_resource_pool(network: Subject) -> tuple[str, ...]:
+    """The path of the pool of its interfaces (DSP0207 names of instances)."""
+    return (f'root/cimv2:{NetworkPool.cim}.InstanceID="Xen:{NETWORK}/{network["uuid"]}"',)
+
+
+class VirtualSwitchSettingData(View, cim="Xen_VirtualSwitchSettingData", of="network"):
+    """The configuration of a switch; 2: VEB."""
+
+    InstanceID = xen_id(field("uuid"))
+    ElementName = field("name_label")
+    Description = field("name_description")
+    VirtualSystemIdentifier = field("uuid")
+    VirtualSystemType = const(SYSTEM_TYPE)
+    VLANConnection = computed(vlan_connection)
+    AssociatedResourcePool = computed(associated_resource_pool)
+    EVBMode = const(2)
+    Bridge = field("bridge")
+
+
+def is_uplink(pif: Subject) -> bool:
+    return bool(pif["currently_attached"]) and pif.follow("network") is not None
+
+
+def port_name(vif: Subject) -> str:
+    vm = vif.follow("VM")
+    return f"Port of {vm['name_label']}, eth{vif['device']}" if vm is not None else "Port"
+
+
+def uplink_name(pif: Subject) -> str:
+    host = pif.follow("host")
+    return f"Uplink {pif['device']} of {host['name_label']}" if host is not None else "Uplink"
+
+
+class Port(View):
+    """The lines shared by ports of a switch."""
+
+    SystemCreationClassName = const(VirtualSwitch.cim)
+    SystemName = via("network", field("uuid"))
+    CreationClassName = OWN_CLASS
+    DeviceID = field("uuid")
+    EnabledState = const(2)
+    RequestedState = const(12)
+    OperationalStatus = const((2,))
+    HealthState = const(5)
+    LinkTechnology = const(2)
+
+
+class SwitchPort(Port, cim="Xen_SwitchPort", of="VIF", where=is_plugged):
+    """The port a machine's interface is plugged into."""
+
+    ElementName = computed(port_name)
+    PermanentAddress = const(BACK_END_MAC)
+    NetworkAddresses = const((BACK_END_MAC,))
+
+
+class UplinkPort(Port, cim="Xen_SwitchUplinkPort", of="PIF", where=is_uplink):
+    """The port that leads to a network interface of a host."""
+
+    ElementName = computed(uplink_name)
+    PermanentAddress = computed(mac_address)
+    NetworkAddresses = computed(network_addresses)
+
+
+class Endpoint(View):
+    """The lines shared by LAN endpoints; 6: Ethernet CSMA/CD."""
+
+    CreationClassName = OWN_CLASS
+    Name = field("uuid")
+    ElementName = const("LAN endpoint")
+    EnabledState = const(2)
+    RequestedState = const(12)
+    OperationalStatus = const((2,))
+    HealthState = const(5)
+    ProtocolIFType = const(6)
+    MACAddress = computed(mac_address)
+
+
+class LANEndpoint(Endpoint, cim="Xen_LANEndpoint", of="VIF", where=is_plugged):
+    """Where a machine's interface meets the network."""
+
+    SystemCreationClassName = const(ComputerSystem.cim)
+    SystemName = via("VM", field("uuid"))
+
+
+class SwitchEndpoint(Endpoint, cim="Xen_SwitchLANEndpoint", of="VIF", where=is_plugged):
+    """Where the port of a machine's interface meets it."""
+
+    SystemCreationClassName = const(VirtualSwitch.cim)
+    SystemName = via("network", field("uuid"))
+    MACAddress = const(BACK_END_MAC)
+
+
+class UplinkEndpoint(Endpoint, cim="Xen_SwitchUplinkLANEndpoint", of="PIF", where=is_uplink):
+    """Where an uplink of a switch meets the interface of a host."""
+
+    SystemCreationClassName = const(VirtualSwitch.cim)
+    SystemName = via("network", field("uuid"))
+
+
+class HostEndpoint(Endpoint, cim="Xen_HostLANEndpoint", of="PIF", where=is_uplink):
+    """Where the interface of a host meets the uplink of a switch."""
+
+    SystemCreationClassName = const(HostComputerSystem.cim)
+    SystemName = via("host", field("uuid"))
+
+
+class PortSetting(View):
+    """The lines shared by settings of the ports of a switch; 30: Ethernet Switch Port."""
+
+    InstanceID = xen_id(via("network", field("uuid")), field("uuid"))
+    ResourceType = const(30)
+    PoolID = via("network", field("uuid"))
+    AllocationUnits = const("count")
+    VirtualQuantity = const(1)
+    VirtualQuantityUnits = const("count")
+    ConsumerVisibility = const(3)
+
+
+class PortSettingData(PortSetting, cim="Xen_SwitchPortSettingData", of="VIF", where=is_plugged):
+    """The port of a machine's interface as a part of the switch's configuration."""
+
+    ElementName = computed(port_name)
+    Address = const(BACK_END_MAC)
+
+
+def vlan(pif: Subject) -> int | None:
+    """The VLAN's tag; NULL for an interface without one."""
+    return pif["VLAN"] if pif["VLAN"] >= 0 else None
+
+
+class UplinkSettingData(PortSetting, cim="Xen_SwitchUplinkPortSettingData", of="PIF", where=is_uplink):
+    """An uplink as a part of the switch's configuration."""
+
+    ElementName = computed(uplink_name)
+    Address = computed(mac_address)
+    DefaultPortVID = computed(vlan)
+
+
+class DeviceSAPImplementation(Association, cim="Xen_DeviceSAPImplementation", left="Antecedent", right="Dependent"):
+    """A port implements its endpoint."""
+
+    relations = (
+        SameRecord(NetworkPort, LANEndpoint),
+        SameRecord(SwitchPort, SwitchEndpoint),
+        SameRecord(UplinkPort, UplinkEndpoint),
+        SameRecord(HostNetworkPort, HostEndpoint),
+    )
+
+
+class ActiveConnection(Association, cim="Xen_ActiveConnection", left="Antecedent", right="Dependent"):
+    """Two endpoints are connected."""
+
+    relations = (SameRecord(SwitchEndpoint, LANEndpoint), SameRecord(HostEndpoint, UplinkEndpoint))
+
+
+SystemDevice.also(
+    Pointing(VirtualSwitch, SwitchPort, "VIF.network"), Pointing(VirtualSwitch, UplinkPort, "PIF.network")
+)
+HostedAccessPoint.also(
+    Pointing(ComputerSystem, LANEndpoint, "VIF.VM"),
+    Pointing(VirtualSwitch, SwitchEndpoint, "VIF.network"),
+    Pointing(VirtualSwitch, UplinkEndpoint, "PIF.network"),
+    Pointing(HostComputerSystem, HostEndpoint, "PIF.host"),
+)
+HostedDependency.also(Owned(HostComputerSystem, VirtualSwitch, hosts_of_network, reads=("PIF", "pool")))
+SettingsDefineState.also(
+    SameRecord(VirtualSwitch, VirtualSwitchSettingData),
+    SameRecord(SwitchPort, PortSettingData),
+    SameRecord(UplinkPort, UplinkSettingData),
+)
+SettingDataComponent.also(
+    Pointing(VirtualSwitchSettingData, PortSettingData, "VIF.network"),
+    Pointing(VirtualSwitchSettingData, UplinkSettingData, "PIF.network"),
+)
+ElementSettingData.also(
+    Where(
+        SameRecord(VirtualSwitchSettingData, VirtualSwitchSettingData),
+        properties={"IsDefault": 1, "IsCurrent": 1, "IsNext": 1},
+    )
+)

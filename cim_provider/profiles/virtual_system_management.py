@@ -1,0 +1,429 @@
+"""DSP1042 virtual system management: defining, changing and destroying machines through their setting data.
+
+Rule 1: what is asked is read, and refused if it cannot be, before there is a job; the calls are in define_system.py.
+Rule 2: the InstanceID of settings says which configuration is meant: the Defined one is the record, the State one what
+        the running machine has now. What the Xen-API has only one value for changes in both.
+Rule 3: a new machine gets its uuid from the pool; a VirtualSystemIdentifier that a client proposes is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cim_provider import jobs
+from cim_provider.jobs import Work
+from cim_provider.mapping.association import SameRecord
+from cim_provider.mapping.method import Call, Result, method
+from cim_provider.mapping.refusal import Kind, RefusedError, invalid
+from cim_provider.mapping.rule import const
+from cim_provider.mapping.subject import Subject
+from cim_provider.profiles import define_system as plan
+from cim_provider.profiles.computer_system import HostComputerSystem
+from cim_provider.profiles.host_service import HostedService, HostService, ServiceAffectsElement, machines_of
+from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
+from cim_provider.profiles.setting_input import (
+    Asked,
+    Disk,
+    Memory,
+    Nic,
+    Processors,
+    SettingId,
+    System,
+    read_resource,
+    read_system,
+)
+from cim_provider.profiles.system_virtualization import ElementCapabilities, VirtualSystemManagementCapabilities
+from cim_provider.schema.objects import CIMV2, NOT_FOUND, CimError, Instance, Path
+
+if TYPE_CHECKING:
+    from xenapi_core.store.api import Version
+
+VSSD = "Xen_VirtualSystemSettingData"
+RESOURCES = ("Xen_ProcessorSettingData", "Xen_MemorySettingData", "Xen_DiskSettingData", "Xen_NetworkPortSettingData")
+SHOWN_AS = {"VBD": "Xen_DiskSettingData", "VIF": "Xen_NetworkPortSettingData"}
+WORDS = {"Processor": "Xen_ProcessorSettingData", "Memory": "Xen_MemorySettingData"}
+
+
+# What references and InstanceIDs name
+
+
+def _settings_at(call: Call, instance_id: Any, *classes: str) -> Mapping[str, Any] | None:
+    """What is shown of the setting data of that InstanceID; None if there is none."""
+    for name in classes:
+        found = call.find(Path.of(name, {"InstanceID": instance_id}, CIMV2))
+        if found is not None:
+            return found.values
+    return None
+
+
+def _machine(call: Call, found: SettingId) -> Version:
+    """The VM that setting data belongs to. CimError NOT_FOUND."""
+    vm = call.source.by_uuid("VM", found.vm)
+    if vm is None:
+        raise CimError(NOT_FOUND, f"there is no machine {found.vm}")
+    return vm
+
+
+def _configuration(call: Call, path: Path | None, name: str) -> tuple[SettingId, Version]:
+    """The configuration a reference names, and its VM. RefusedError, CimError NOT_FOUND."""
+    subject = call.target(path, name, VSSD)
+    found = SettingId.of(str(path.key("InstanceID"))) if path is not None else None
+    if found is None:
+        raise invalid(f"{name} is no configuration")
+    return found, subject.version
+
+
+def _device(call: Call, found: SettingId) -> Version | None:
+    """The VBD or VIF whose settings an InstanceID names; None for settings of what is part of the VM record."""
+    if found.part in WORDS:
+        return None
+    device = call.source.by_uuid("VBD", found.part) or call.source.by_uuid("VIF", found.part)
+    if device is None or device.values["VM"] != _machine(call, found).ref:
+        raise CimError(NOT_FOUND, f"there are no settings {found.part} of machine {found.vm}")
+    return device
+
+
+# DefineSystem
+
+
+@jobs.answers(jobs.DEFINITIONS)
+async def define_system(
+    call: Call,
+    system_settings: Instance | None,
+    resource_settings: tuple[Instance, ...] | None,
+    reference_configuration: Path | None,
+) -> Result:
+    """CIM_VirtualSystemManagementService.DefineSystem.
+
+    With a ReferenceConfiguration (of a template, a snapshot or a halted machine) the new machine is a clone of it in
+    which the given settings count; resource settings with an InstanceID of the reference change that resource, others
+    add one. Without, what no setting says is as in define_system.NEW_MACHINE.
+    """
+    reference: Version | None = None
+    now: Mapping[str, Any] = {}
+    if reference_configuration is not None:
+        found, reference = _configuration(call, reference_configuration, "ReferenceConfiguration")
+        now = _settings_at(call, f"Xen:{found.vm}", VSSD) or {}
+    jobs.require(call, *(("VM.clone", "VM.provision") if reference is not None else ("VM.create",)))
+    system = read_system(_of_class(system_settings, "SystemSettings"), now, True) if system_settings else System()
+    asked = [_read_new(call, each, reference) for each in resource_settings or ()]
+    _check_single(asked)
+    if reference is None:
+        record = plan.new_record(system, asked)
+    else:
+        _check_on_reference(reference, asked)
+
+    async def body(work: Work) -> Mapping[str, Any]:
+        work.expected = 2 + len(system.fields) + 2 * len(asked)
+        if reference is None:
+            vm = await plan.create_machine(work, record)
+        else:
+            name = system.fields.get("name_label", reference.values["name_label"])
+            vm = await plan.clone_machine(work, reference, name)
+            await plan.change_system(work, _present(work, vm), system)
+        for each in asked:
+            await _define_resource(work, vm, reference, each)
+        return {"ResultingSystem": call.path_of("Xen_ComputerSystem", vm)}
+
+    return await call.jobs.several(call, jobs.DEFINITIONS, "CIM.DefineSystem", body)
+
+
+def _of_class(instance: Instance, name: str) -> Instance:
+    """RefusedError unless it is setting data of a machine as a whole."""
+    if instance.classname not in (VSSD, "CIM_VirtualSystemSettingData"):
+        raise invalid(f"{name} is a {instance.classname}")
+    return instance
+
+
+def _present(work: Work, ref: str) -> Version:
+    """A record that this job is working on. TASK_CANCELLED's job would find it gone: HANDLE_INVALID."""
+    version = work.source.find(ref)
+    if version is None:
+        raise jobs.gone(ref)
+    return version
+
+
+def _read_new(call: Call, instance: Instance, reference: Version | None) -> Asked:
+    """One of DefineSystem's ResourceSettings. Only an InstanceID of the reference says which resource is meant."""
+    found = SettingId.of(str(instance.values.get("InstanceID") or ""))
+    same = reference is not None and found is not None and found.vm == reference.values["uuid"] and found.part
+    now = _settings_at(call, instance.values["InstanceID"], *RESOURCES) if same else None
+    if now is None:
+        asked = Asked(read_resource(instance, {}, call.source, new=True))
+        plan.check_new(call.source, asked)
+        return asked
+    return Asked(read_resource(instance, now, call.source, new=False), found)
+
+
+def _check_single(asked: Iterable[Asked]) -> None:
+    """RefusedError for settings that are there twice: a machine has one set of processors, and one of memory."""
+    for kind in (Processors, Memory):
+        if sum(isinstance(each.resource, kind) for each in asked) > 1:
+            raise invalid(f"there are several settings of {kind.__name__.lower()}")
+
+
+def _check_on_reference(reference: Version, asked: list[Asked]) -> None:
+    """RefusedError for what a clone of the reference cannot be."""
+    plan.affinity_field(asked)
+    for each in asked:
+        new = each.id is None
+        if isinstance(each.resource, Processors):
+            plan.processor_fields(reference.values, each.resource, new)
+        elif isinstance(each.resource, Memory):
+            plan.memory_fields(reference.values, each.resource, new)
+
+
+async def _define_resource(work: Work, vm: str, reference: Version | None, asked: Asked) -> None:
+    resource, record = asked.resource, _present(work, vm)
+    if isinstance(resource, Processors | Memory):
+        if reference is not None:
+            await _set_built_in(work, record, resource, live=False, new=asked.id is None)
+        return
+    if asked.id is None:
+        await plan.add(work, record, resource, plug=False)
+        return
+    await _change_device(work, record, _counterpart(work, vm, asked.id), resource)
+
+
+async def _set_built_in(work: Work, vm: Version, resource: Processors | Memory, live: bool, new: bool = False) -> None:
+    """`new`: what is not said follows from what is, as for a new machine."""
+    if isinstance(resource, Processors):
+        if new:
+            fields = plan.processor_fields(vm.values, resource, new=True)
+            resource = replace(resource, most=fields.get("VCPUs_max"), at_startup=fields.get("VCPUs_at_startup"))
+        await plan.set_processors(work, vm, resource, live)
+    else:
+        if new:
+            static_min, top, low, high = plan.memory_fields(vm.values, resource, new=True).values()
+            resource = Memory(top, low, high, static_min, resource.host)
+        await plan.set_memory(work, vm, resource, live)
+
+
+def _counterpart(work: Work, vm: str, found: SettingId) -> Version:
+    """The device of a clone that is at the place of the reference's device."""
+    source = work.source
+    original = source.by_uuid("VBD", found.part) or source.by_uuid("VIF", found.part)
+    if original is not None:
+        inverse, place = ("VBDs", "userdevice") if original.cls == "VBD" else ("VIFs", "device")
+        for device in map(source.find, source.related(vm, inverse)):
+            if device is not None and device.values[place] == original.values[place]:
+                return device
+    raise jobs.gone(found.part)
+
+
+# DestroySystem
+
+
+@jobs.answers(jobs.SYSTEMS)
+async def destroy_system(call: Call, affected_system: Path | None) -> Result:
+    """CIM_VirtualSystemManagementService.DestroySystem: a machine that is not Halted is switched off first; the disks
+    that go with it (define_system.py, rule 3) and are used by no other machine are destroyed too."""
+    vm = call.target(affected_system, "AffectedSystem", "Xen_ComputerSystem")
+    jobs.require(call, "VM.destroy", "VM.hard_shutdown", "VDI.destroy")
+    blocked = [name for name in ("destroy", "hard_shutdown") if name in vm["blocked_operations"]]
+    if blocked:
+        raise RefusedError(Kind.INVALID_STATE, f"{blocked[0]} is blocked for this machine")
+
+    async def body(work: Work) -> Mapping[str, Any]:
+        disks = plan.own_disks(work.source, vm.ref)
+        work.expected = 2 + len(disks)
+        if _present(work, vm.ref).values["power_state"] != "Halted":
+            await work.run("VM.hard_shutdown", vm.ref)
+        await work.run("VM.destroy", vm.ref)
+        for disk in disks:
+            await work.run("VDI.destroy", disk)
+        return {}
+
+    return await call.jobs.several(call, jobs.SYSTEMS, "CIM.DestroySystem", body, about=vm["uuid"])
+
+
+# Changes
+
+
+@jobs.answers(jobs.SYSTEMS)
+async def modify_system_settings(call: Call, system_settings: Instance | None) -> Result:
+    """CIM_VirtualSystemManagementService.ModifySystemSettings: NULL, and what is as it is, stays."""
+    if system_settings is None:
+        raise invalid("SystemSettings is missing")
+    given = _of_class(system_settings, "SystemSettings")
+    found = SettingId.of(str(given.values.get("InstanceID") or ""))
+    now = _settings_at(call, given.values["InstanceID"], VSSD) if found is not None and not found.part else None
+    if found is None or now is None:
+        raise invalid("SystemSettings has no InstanceID of a configuration")
+    vm = _machine(call, found)
+    system = read_system(given, now, new=False)
+    jobs.require(call, *(f"VM.set_{name}" for name in system.fields))
+    if system.other_config:
+        jobs.require(call, "VM.add_to_other_config")
+
+    async def body(work: Work) -> Mapping[str, Any]:
+        work.expected = len(system.fields) + len(system.other_config)
+        await plan.change_system(work, _present(work, vm.ref), system)
+        return {}
+
+    return await call.jobs.several(
+        call, jobs.SYSTEMS, "CIM.ModifySystemSettings", body, about=vm.values["uuid"]
+    )  # fmt: skip
+
+
+@jobs.answers(jobs.DEFINITIONS)
+async def add_resource_settings(
+    call: Call, affected_configuration: Path | None, resource_settings: tuple[Instance, ...] | None
+) -> Result:
+    """CIM_VirtualSystemManagementService.AddResourceSettings.
+
+    To the State configuration: the running machine has them at once, and the definition too. To the Defined one: the
+    machine has them when it next starts. Processors and memory add to what there is.
+    """
+    found, vm = _configuration(call, affected_configuration, "AffectedConfiguration")
+    if not resource_settings:
+        raise invalid("ResourceSettings is missing")
+    jobs.require(call, "VBD.create", "VIF.create", "VDI.create")
+    asked = [Asked(read_resource(each, {}, call.source, new=True)) for each in resource_settings]
+    _check_single(asked)
+    for each in asked:
+        plan.check_new(call.source, each)
+    plug = _is_live(found, vm)
+
+    async def body(work: Work) -> Mapping[str, Any]:
+        work.expected = 3 * len(asked)
+        made = [await plan.add(work, _present(work, vm.ref), each.resource, plug) for each in asked]
+        paths = [_path_of(call, ref, each.resource) for ref, each in zip(made, asked, strict=True)]
+        return {"ResultingResourceSettings": tuple(path for path in paths if path is not None)}
+
+    return await call.jobs.several(
+        call, jobs.DEFINITIONS, "CIM.AddResourceSettings", body, about=vm.values["uuid"]
+    )  # fmt: skip
+
+
+def _is_live(found: SettingId, vm: Version) -> bool:
+    """Whether a configuration is that of a machine that runs. RefusedError INVALID_STATE for the State of one that
+    is off: there is nothing to change."""
+    if not found.state:
+        return False
+    if vm.values["power_state"] != "Running":
+        raise RefusedError(Kind.INVALID_STATE, f"the machine is {vm.values['power_state']}")
+    return True
+
+
+def _path_of(call: Call, ref: str, resource: object) -> Path | None:
+    version = call.source.find(ref)
+    if version is None:
+        return None
+    built_in = WORDS["Processor" if isinstance(resource, Processors) else "Memory"]
+    return call.path_of(SHOWN_AS.get(version.cls, built_in), ref)
+
+
+@jobs.answers(jobs.SYSTEMS)
+async def modify_resource_settings(call: Call, resource_settings: tuple[Instance, ...] | None) -> Result:
+    """CIM_VirtualSystemManagementService.ModifyResourceSettings: which settings are meant is said by their InstanceID.
+
+    A new hardware address or position makes another interface, whose settings have another InstanceID: see the result.
+    """
+    if not resource_settings:
+        raise invalid("ResourceSettings is missing")
+    jobs.require(call, "VBD.create", "VIF.create", "VDI.resize", "VM.set_VCPUs_max")
+    changes = [_read_change(call, each) for each in resource_settings]
+
+    async def body(work: Work) -> Mapping[str, Any]:
+        work.expected = 2 * len(changes)
+        made = [await _change(work, vm, device, asked) for vm, device, asked in changes]
+        for _, device, asked in changes:  # define_system.py, rule 1
+            if isinstance(asked.resource, Disk) and asked.resource.size is not None and device is not None:
+                await plan.grow_disk(work, device, asked.resource.size)
+        paths = [_path_of(call, ref, asked.resource) for ref, (_, _, asked) in zip(made, changes, strict=True)]
+        return {"ResultingResourceSettings": tuple(path for path in paths if path is not None)}
+
+    (uuids,) = ({vm.values["uuid"] for vm, _, _ in changes},)
+    about = uuids.pop() if len(uuids) == 1 else ""
+    return await call.jobs.several(call, jobs.SYSTEMS, "CIM.ModifyResourceSettings", body, about=about)
+
+
+Change = tuple["Version", "Version | None", Asked]
+
+
+def _read_change(call: Call, instance: Instance) -> Change:
+    """The VM, the device (None for processors and memory) and what is asked. RefusedError, CimError NOT_FOUND."""
+    text = instance.values.get("InstanceID")
+    found = SettingId.of(str(text or ""))
+    if found is None or not found.part:
+        raise invalid("ResourceSettings without an InstanceID of settings there are")
+    vm, now = _machine(call, found), _settings_at(call, text, *RESOURCES)
+    if now is None:
+        raise CimError(NOT_FOUND, f"there are no settings {text}")
+    asked = Asked(read_resource(instance, now, call.source, new=False), found)
+    device = _device(call, found)
+    live = found.state and _is_live(found, vm)
+    if isinstance(asked.resource, Disk) and device is not None:
+        plan.check_disk_change(call.source, device, asked.resource)
+    elif isinstance(asked.resource, Processors) and not live:
+        plan.processor_fields(vm.values, asked.resource, new=False)
+    elif isinstance(asked.resource, Memory) and not live:
+        plan.memory_fields(vm.values, asked.resource, new=False)
+    return vm, device, asked
+
+
+async def _change(work: Work, vm: Version, device: Version | None, asked: Asked) -> str:
+    """Make one change; the reference of the record whose settings were changed."""
+    record = _present(work, vm.ref)
+    if device is not None:
+        return await _change_device(work, record, _present(work, device.ref), asked.resource)
+    if isinstance(asked.resource, Processors | Memory):
+        await _set_built_in(work, record, asked.resource, live=asked.id is not None and asked.id.state)
+    return vm.ref
+
+
+async def _change_device(work: Work, vm: Version, device: Version, resource: object) -> str:
+    if isinstance(resource, Disk):
+        await plan.change_disk(work, vm, device, resource)
+        return device.ref
+    if isinstance(resource, Nic):
+        return await plan.change_nic(work, vm, device, resource)
+    raise invalid("settings of another kind of resource")
+
+
+@jobs.answers(jobs.SYSTEMS)
+async def remove_resource_settings(call: Call, resource_settings: tuple[Path, ...] | None) -> Result:
+    """CIM_VirtualSystemManagementService.RemoveResourceSettings: State settings are unplugged and stay defined; Defined
+    ones are removed, from a running machine too. The disk of a removed device stays; 1 for processors and memory."""
+    if not resource_settings:
+        raise invalid("ResourceSettings is missing")
+    jobs.require(call, "VBD.destroy", "VIF.destroy", "VBD.unplug", "VIF.unplug")
+    chosen: list[tuple[Subject, bool]] = []
+    for path in resource_settings:
+        subject = call.target(path, "ResourceSettings", *RESOURCES)
+        found = SettingId.of(str(path.key("InstanceID")))
+        if subject.version.cls not in SHOWN_AS or found is None:
+            raise RefusedError(Kind.NOT_SUPPORTED, "a machine keeps its processors and memory")
+        chosen.append((subject, found.state))
+
+    async def body(work: Work) -> Mapping[str, Any]:
+        work.expected = 2 * len(chosen)
+        for subject, state in chosen:
+            await plan.remove_device(work, _present(work, subject.ref), destroy=not state)
+        return {}
+
+    owners = {str(machine["uuid"]) for subject, _ in chosen if (machine := subject.follow("VM")) is not None}
+    about = owners.pop() if len(owners) == 1 else ""
+    return await call.jobs.several(call, jobs.SYSTEMS, "CIM.RemoveResourceSettings", body, about=about)
+
+
+class VirtualSystemManagementService(HostService, cim="Xen_VirtualSystemManagementService", of="host"):
+    """What defines and changes machines."""
+
+    ElementName = const("Virtual system management")
+
+    DefineSystem = method(define_system, out=("ResultingSystem", "Job"))
+    DestroySystem = method(destroy_system, out=("Job",))
+    ModifySystemSettings = method(modify_system_settings, out=("Job",))
+    AddResourceSettings = method(add_resource_settings, out=("ResultingResourceSettings", "Job"))
+    ModifyResourceSettings = method(modify_resource_settings, out=("ResultingResourceSettings", "Job"))
+    RemoveResourceSettings = method(remove_resource_settings, out=("Job",))
+
+
+HostedService.also(SameRecord(HostComputerSystem, VirtualSystemManagementService))
+ElementCapabilities.also(SameRecord(VirtualSystemManagementService, VirtualSystemManagementCapabilities))
+ServiceAffectsElement.also(machines_of(VirtualSystemManagementService))
+OwningJobElement.also(jobs_of(VirtualSystemManagementService))

@@ -1,0 +1,163 @@
+"""Instances of classes that have no provider: created by clients or from MOF, found without a search.
+
+Theory of operation
+1. An instance is known by its path: canonical namespace, the schema's spelling, no host. Its values are never changed
+   in place; a change makes a new Stored, so answers on their way keep a consistent picture.
+2. Two indexes, path and reference value, are kept with each change: GetInstance costs one step, and a walk along
+   associations costs what it finds, however many instances there are. `looked` counts instances that were handed out.
+3. The listing of a class is kept until an instance of it changes.
+4. With a disk, a change is queued there before it is made here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from cim_provider.mapping.extent import Listing, Shown
+from cim_provider.repository.disk import Disk
+from cim_provider.repository.json_values import dumps, loads, path_key
+from cim_provider.schema.graph import CimClass, ClassGraph
+from cim_provider.schema.objects import SERVER_LIMITS_EXCEEDED, CimError, Path
+
+log = logging.getLogger("xencim.wbem")
+
+KIND = "instance"  # of the rows on disk
+MAX_INSTANCES = 1_000_000
+
+
+class Space(Protocol):
+    """A namespace: its name, and its graph of the moment."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def graph(self) -> ClassGraph: ...
+
+
+class Stored(Shown):
+    """One instance in `space`."""
+
+    __slots__ = ("space",)
+
+    def __init__(self, path: Path, values: dict[str, Any], space: Space) -> None:
+        super().__init__(path, values)
+        self.space = space
+
+    @property
+    def cls(self) -> CimClass:
+        return self.space.graph.classes[self.path.classname.lower()]
+
+    def references(self) -> Iterator[tuple[str, Path]]:
+        """The references of an association: role and what it refers to. One that is NULL refers to nothing."""
+        for prop in self.cls.properties.values():
+            value = self.values.get(prop.name)
+            if prop.type == "reference" and isinstance(value, Path):
+                yield prop.name, value
+
+
+class StaticInstances:
+    """See the module's theory of operation."""
+
+    def __init__(self) -> None:
+        self._classes: dict[tuple[str, str], dict[Path, Stored]] = {}  # by namespace and class
+        self._referring: dict[Path, dict[Path, Stored]] = {}  # what is referred to -> associations
+        self._listings: dict[tuple[str, str], Listing] = {}
+        self._count = 0
+        self._disk: Disk | None = None
+        self.looked = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def any(self, namespace: str, classname: str) -> bool:
+        """Whether there are instances of exactly this class."""
+        return bool(self._classes.get((namespace, classname)))
+
+    def find(self, path: Path) -> Stored | None:
+        found = self._classes.get((path.namespace, path.classname), {}).get(path)
+        self.looked += found is not None
+        return found
+
+    def listings(self, namespace: str, graph: ClassGraph, classname: str) -> Iterator[Listing]:
+        """The instances of a class and its subclasses; `graph` is the namespace's."""
+        for (space, name), instances in self._classes.items():
+            if space != namespace or not instances or not graph.is_a(name, classname):
+                continue
+            kept = self._listings.get((space, name))
+            if kept is None:
+                kept = self._listings[space, name] = Listing(tuple(instances.values()), None)
+                self.looked += len(instances)
+            yield kept
+
+    def referring(self, path: Path, namespace: str) -> Iterator[Stored]:
+        """The associations in a namespace that refer to `path`."""
+        for association in tuple(self._referring.get(path, {}).values()):
+            self.looked += 1
+            if association.path.namespace == namespace:
+                yield association
+
+    def put(self, path: Path, values: Mapping[str, Any], space: Space) -> Stored:
+        """Create an instance, or replace the one that is there. CimError SERVER_LIMITS_EXCEEDED; FAILED (disk)."""
+        if path not in self._classes.get((path.namespace, path.classname), {}) and self._count >= MAX_INSTANCES:
+            raise CimError(SERVER_LIMITS_EXCEEDED, f"there are {MAX_INSTANCES} instances already")
+        if self._disk is not None:
+            self._disk.put(KIND, path_key(path), dumps(dict(values)))
+        return self._place(Stored(path, dict(values), space))
+
+    def _place(self, made: Stored) -> Stored:
+        key = (made.path.namespace, made.path.classname)
+        instances = self._classes.setdefault(key, {})
+        old = instances.get(made.path)
+        if old is None:
+            self._count += 1
+        else:
+            self._unrefer(old)
+        instances[made.path] = made
+        self._listings.pop(key, None)
+        for _, target in made.references():
+            self._referring.setdefault(target, {})[made.path] = made
+        return made
+
+    def remove(self, path: Path) -> None:
+        """The end of an instance that is there. CimError FAILED (disk)."""
+        if self._disk is not None:
+            self._disk.drop(KIND, path_key(path))
+        key = (path.namespace, path.classname)
+        self._unrefer(self._classes[key].pop(path))
+        self._listings.pop(key, None)
+        self._count -= 1
+
+    def _unrefer(self, old: Stored) -> None:
+        for _, target in old.references():
+            referring = self._referring.get(target, {})
+            referring.pop(old.path, None)
+            if not referring:
+                self._referring.pop(target, None)
+
+    def renew(self, space: Space, classname: str) -> None:
+        """The class of some instances was modified: what was encoded of them is no longer right."""
+        for old in tuple(self._classes.get((space.name, classname), {}).values()):
+            self._place(Stored(old.path, old.values, space))
+
+    def attach(self, disk: Disk, space_of: Callable[[str], Space | None]) -> None:
+        """Restore what `disk` holds, and keep all changes there; `space_of` finds namespaces.
+
+        What has lost its class is told in the log and left on disk.
+        """
+        lost = 0
+        for key, row in disk.rows(KIND):
+            try:
+                path, values = loads(key.encode()), loads(row)
+                space = space_of(path.namespace)
+            except (ValueError, LookupError, TypeError, AttributeError):
+                space = None
+            if space is None or space.graph.find(path.classname) is None:
+                lost += 1
+            else:
+                self._place(Stored(path, values, space))
+        if lost:
+            log.warning("%s: %d instances cannot be restored: they have no class", disk.path, lost)
+        self._disk = disk

@@ -1,0 +1,265 @@
+"""Each profile as a client finds it: from its registration to the central instances, and from there along every
+mandatory association to every mandatory property, in both directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from cim_pool import SmallPool, elements, graph, instance_values, path_in
+
+from cim_provider.profiles.profile_registration import PROFILES
+from cim_provider.schema.objects import CIMV2, INTEROP, Path
+
+# Mandatory properties that several classes of the profiles share.
+STATE = ("EnabledState", "RequestedState", "OperationalStatus", "HealthState", "ElementName")
+SYSTEM = ("CreationClassName", "Name", *STATE)
+DEVICE = ("SystemCreationClassName", "SystemName", "CreationClassName", "DeviceID", *STATE)
+SERVICE = ("SystemCreationClassName", "SystemName", "CreationClassName", "Name")
+POOL = ("InstanceID", "ElementName", "PoolID", "Primordial", "ResourceType")
+RASD = ("InstanceID", "ResourceType")
+VSSD = ("InstanceID", "ElementName", "VirtualSystemIdentifier", "VirtualSystemType")
+LIMITS = (
+    "InstanceID", "ResourceType", "RequestTypesSupported", "SharingMode", "SupportedAddStates", "SupportedRemoveStates",
+)  # fmt: skip
+BLOCKS = ("BlockSize", "NumberOfBlocks", "ConsumableBlocks")
+PORT = (*DEVICE, "PermanentAddress", "NetworkAddresses", "LinkTechnology")
+ENDPOINT = (*SERVICE, "MACAddress", "ProtocolIFType")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a profile's table: the class reached from the central instances over `hops`, each an association, the
+    role of where one stands, and the class at the other end; and its mandatory properties. Without hops: the central
+    class."""
+
+    profile: str
+    properties: tuple[str, ...]
+    hops: tuple[str, ...] = ()
+
+
+CS_STATE = "CIM_SettingsDefineState ManagedElement CIM_VirtualSystemSettingData"
+CS_DEFINED = "CIM_ElementSettingData ManagedElement CIM_VirtualSystemSettingData"
+PARTS = "CIM_VirtualSystemSettingDataComponent GroupComponent CIM_ResourceAllocationSettingData"
+TO_HOST = "CIM_HostedResourcePool PartComponent CIM_System"
+CAN = "CIM_ElementCapabilities ManagedElement CIM_AllocationCapabilities"
+LIMIT = "CIM_SettingsDefineCapabilities GroupComponent CIM_ResourceAllocationSettingData"
+
+
+def allocated(device: str) -> str:
+    return f"CIM_ElementAllocatedFromPool Antecedent {device}"
+
+
+def asked(setting: str) -> str:
+    return f"CIM_ResourceAllocationFromPool Antecedent {setting}"
+
+
+def virtualized(
+    name: str, pool: tuple[str, ...], device: str, of_device: tuple[str, ...], setting: str, of_setting: tuple[str, ...]
+) -> tuple[Row, ...]:
+    """The rows that every profile of a resource has."""
+    return (
+        Row(name, (*POOL, *pool)),
+        Row(name, SYSTEM, (TO_HOST,)),
+        Row(name, LIMITS, (CAN,)),
+        Row(name, of_device, (allocated(device),)),
+        Row(name, (*RASD, *of_setting), (asked(setting),)),
+        Row(name, (*RASD, *of_setting), (allocated(device), f"CIM_SettingsDefineState ManagedElement {setting}")),
+        Row(name, SYSTEM, (allocated(device), "CIM_SystemDevice PartComponent CIM_ComputerSystem")),
+    )
+
+
+# fmt: off
+ROWS = (
+    Row("System Virtualization", SYSTEM),
+    Row("System Virtualization", SYSTEM, ("CIM_HostedDependency Antecedent CIM_ComputerSystem",)),
+    Row("System Virtualization",
+        ("InstanceID", "ElementName", "VirtualSystemTypesSupported", "SynchronousMethodsSupported",
+         "AsynchronousMethodsSupported", "IndicationsSupported"),
+        ("CIM_ElementCapabilities ManagedElement CIM_VirtualSystemManagementCapabilities",)),
+    Row("System Virtualization", SERVICE, ("CIM_HostedService Antecedent CIM_VirtualSystemManagementService",)),
+    Row("Virtual System", SYSTEM),
+    Row("Virtual System", VSSD, (CS_STATE,)),
+    Row("Virtual System", VSSD, (CS_STATE, CS_DEFINED)),
+    Row("Virtual System", RASD, (CS_STATE, PARTS)),
+    Row("Virtual System", RASD, (CS_STATE, CS_DEFINED, PARTS)),
+    Row("Virtual System", RASD,
+        (CS_STATE, PARTS, "CIM_ElementSettingData ManagedElement CIM_ResourceAllocationSettingData")),
+    Row("Virtual System", DEVICE, (CS_STATE, PARTS, "CIM_SettingsDefineState SettingData CIM_LogicalDevice")),
+    Row("Virtual System", DEVICE, ("CIM_SystemDevice GroupComponent CIM_LogicalDevice",)),
+    Row("Virtual System", ("InstanceID", "RequestedStatesSupported", "ElementNameEditSupported"),
+        ("CIM_ElementCapabilities ManagedElement CIM_EnabledLogicalElementCapabilities",)),
+    Row("Computer System", SYSTEM),
+    Row("CPU", (*DEVICE, "CPUStatus", "Family", "OtherFamilyDescription", "MaxClockSpeed", "CurrentClockSpeed")),
+    Row("CPU", SYSTEM, ("CIM_SystemDevice PartComponent CIM_ComputerSystem",)),
+    Row("System Memory", (*DEVICE, *BLOCKS, "Volatile", "Access")),
+    Row("System Memory", SYSTEM, ("CIM_SystemDevice PartComponent CIM_ComputerSystem",)),
+    Row("Resource Allocation", POOL),
+    Row("Resource Allocation", SYSTEM, (TO_HOST,)),
+    Row("Resource Allocation", RASD, (asked("CIM_ResourceAllocationSettingData"),)),
+    Row("Resource Allocation", POOL, (allocated("CIM_ResourcePool"),)),
+    Row("Resource Allocation", DEVICE, ("CIM_ConcreteComponent GroupComponent CIM_LogicalDevice",)),
+    Row("Allocation Capabilities", LIMITS),
+    Row("Allocation Capabilities", POOL, ("CIM_ElementCapabilities Capabilities CIM_ResourcePool",)),
+    Row("Allocation Capabilities", RASD, (LIMIT,)),
+    *virtualized("Processor Resource Virtualization", ("AllocationUnits", "Capacity"), "CIM_Processor", DEVICE,
+                 "CIM_ProcessorAllocationSettingData", ("AllocationUnits", "VirtualQuantity", "VirtualQuantityUnits")),
+    Row("Processor Resource Virtualization", DEVICE, ("CIM_ConcreteComponent GroupComponent CIM_Processor",)),
+    *virtualized("Memory Resource Virtualization", ("AllocationUnits", "Capacity", "Reserved"),
+                 "CIM_Memory", (*DEVICE, *BLOCKS),
+                 "CIM_MemoryAllocationSettingData", ("AllocationUnits", "VirtualQuantity", "VirtualQuantityUnits")),
+    *virtualized("Storage Resource Virtualization", ("AllocationUnits", "Capacity", "Reserved"),
+                 "CIM_LogicalDisk", (*DEVICE, *BLOCKS, "Name", "NameFormat", "NameNamespace"),
+                 "CIM_StorageAllocationSettingData",
+                 ("PoolID", "AllocationUnits", "VirtualQuantity", "VirtualQuantityUnits", "VirtualResourceBlockSize",
+                  "Access")),
+    Row("Storage Resource Virtualization", (*DEVICE, *BLOCKS), (allocated("CIM_StorageVolume"),)),
+    Row("Storage Resource Virtualization", (*DEVICE, *BLOCKS),
+        (allocated("CIM_StorageVolume"), "CIM_HostedDependency Antecedent CIM_LogicalDisk")),
+    Row("Storage Resource Virtualization", DEVICE,
+        (allocated("CIM_StorageVolume"), "CIM_MediaPresent Dependent CIM_CDROMDrive")),
+    *virtualized("Ethernet Port Resource Virtualization", (), "CIM_EthernetPort", PORT,
+                 "CIM_EthernetPortAllocationSettingData", ("Address", "VirtualQuantity", "VirtualQuantityUnits")),
+    Row("Ethernet Port Resource Virtualization", ENDPOINT,
+        (allocated("CIM_EthernetPort"), "CIM_DeviceSAPImplementation Antecedent CIM_LANEndpoint")),
+    Row("Ethernet Port Resource Virtualization", ENDPOINT,
+        (allocated("CIM_EthernetPort"), "CIM_DeviceSAPImplementation Antecedent CIM_LANEndpoint",
+         "CIM_ActiveConnection Dependent CIM_LANEndpoint")),
+    *virtualized("Generic Device Resource Virtualization", (), "CIM_LogicalDevice", DEVICE,
+                 "CIM_ResourceAllocationSettingData", ()),
+    Row("KVM Redirection", (*SERVICE, *STATE, "KVMProtocol")),
+    Row("KVM Redirection", SYSTEM, ("CIM_HostedAccessPoint Dependent CIM_ComputerSystem",)),
+    Row("KVM Redirection", SYSTEM, ("CIM_SAPAvailableForElement AvailableSAP CIM_ComputerSystem",)),
+    Row("KVM Redirection",
+        (*SERVICE, "RedirectionServiceType", "SharingMode", "MaxCurrentEnabledSAPs", "EnabledState", "RequestedState"),
+        ("CIM_ServiceAccessBySAP Dependent CIM_RedirectionService",)),
+    Row("KVM Redirection", ("InstanceID", "SharingModeSupported"),
+        ("CIM_ServiceAccessBySAP Dependent CIM_RedirectionService",
+         "CIM_ElementCapabilities ManagedElement CIM_RedirectionServiceCapabilities")),
+    Row("KVM Redirection", SYSTEM,
+        ("CIM_ServiceAccessBySAP Dependent CIM_RedirectionService",
+         "CIM_HostedService Dependent CIM_ComputerSystem")),
+    Row("KVM Redirection", SYSTEM,
+        ("CIM_ServiceAccessBySAP Dependent CIM_RedirectionService",
+         "CIM_ServiceAffectsElement AffectingElement CIM_ComputerSystem")),
+    Row("KVM Redirection", ("AccessInfo", "InfoFormat"),
+        ("CIM_SAPSAPDependency Dependent CIM_RemoteServiceAccessPoint",)),
+    Row("Virtual Ethernet Switch", (*SYSTEM, "Dedicated")),
+    Row("Virtual Ethernet Switch", (*VSSD, "AssociatedResourcePool"),
+        ("CIM_SettingsDefineState ManagedElement CIM_VirtualEthernetSwitchSettingData",)),
+    Row("Virtual Ethernet Switch", SYSTEM, ("CIM_HostedDependency Dependent CIM_ComputerSystem",)),
+    Row("Virtual Ethernet Switch", PORT, ("CIM_SystemDevice GroupComponent CIM_EthernetPort",)),
+    Row("Virtual Ethernet Switch", ENDPOINT,
+        ("CIM_SystemDevice GroupComponent CIM_EthernetPort",
+         "CIM_DeviceSAPImplementation Antecedent CIM_LANEndpoint")),
+    Row("Virtual Ethernet Switch", ENDPOINT,
+        ("CIM_SystemDevice GroupComponent CIM_EthernetPort",
+         "CIM_DeviceSAPImplementation Antecedent CIM_LANEndpoint",
+         "CIM_ActiveConnection Antecedent CIM_LANEndpoint")),
+    Row("Virtual Ethernet Switch", RASD,
+        ("CIM_SettingsDefineState ManagedElement CIM_VirtualEthernetSwitchSettingData",
+         "CIM_VirtualSystemSettingDataComponent GroupComponent CIM_EthernetPortAllocationSettingData")),
+)
+# fmt: on
+
+
+@pytest.fixture(scope="module")
+def pool() -> SmallPool:
+    pool = SmallPool()
+    pool.set("host-0", cpu_info={"cpu_count": "8"})
+    pool.set("host-1", cpu_info={"cpu_count": "8"})
+    pool.set("sr", physical_size=1 << 40, physical_utilisation=1 << 30)
+    pool.vm(
+        "web",
+        power_state="Running",
+        resident_on=pool.refs["host-0"],
+        affinity=pool.refs["host-1"],
+        metrics={"VCPUs_number": 2, "memory_actual": 1 << 30},
+    )
+    pool.vm("db")
+    pool.vm("template", is_a_template=True)
+    pool.disk("disk", "web")
+    pool.disk("cd", "web", type="CD", mode="RO", userdevice="3")
+    pool.nic("nic", "web")
+    pool.disk("db-disk", "db")
+    pool.equip("web")
+    return pool
+
+
+def found(pool: SmallPool, path: Path, hop: str) -> dict[Path, dict[str, Any]]:
+    """What one hop leads to. Every hop back must lead to where it came from."""
+    association, role, cls = hop.split()
+    reply = pool.run("Associators", path.namespace, ObjectName=path, AssocClass=association, Role=role, ResultClass=cls)
+    result = {path_in(one): instance_values(one.find("INSTANCE")) for one in elements(reply.values)}
+    for other in result:
+        back = pool.run("AssociatorNames", other.namespace, ObjectName=other, AssocClass=association, ResultRole=role)
+        assert path in [path_in(one) for one in elements(back.values)], f"{other} does not lead back to {path}"
+    return result
+
+
+def central(pool: SmallPool, name: str) -> dict[Path, dict[str, Any]]:
+    """The central instances of a registered profile."""
+    registered = [
+        one
+        for one in elements(pool.run("EnumerateInstances", INTEROP, ClassName="CIM_RegisteredProfile").values)
+        if instance_values(one)["RegisteredName"] == name
+    ]
+    (profile,) = registered
+    path = Path.of("Xen_RegisteredProfile", {"InstanceID": instance_values(profile)["InstanceID"]}, INTEROP)
+    return found(pool, path, "CIM_ElementConformsToProfile ConformantStandard CIM_ManagedElement")
+
+
+def test_every_registered_profile_has_rows_or_a_test_of_its_own() -> None:
+    elsewhere = {
+        "Indications", "Profile Registration", "Job Control", "Power State Management", "Virtual System Migration",
+    }  # fmt: skip
+    assert {row.profile for row in ROWS} | elsewhere == {profile.name for profile in PROFILES}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: " > ".join((row.profile, *(h.split()[2] for h in row.hops))))
+def test_mandatory_classes_are_reached_and_say_what_they_must(pool: SmallPool, row: Row) -> None:
+    here = central(pool, row.profile)
+    for hop in row.hops:
+        here = {path: values for start in here for path, values in found(pool, start, hop).items()}
+        assert here, f"nothing at the end of {hop}"
+    for path, values in here.items():
+        cls = hop.split()[2] if row.hops else path.classname
+        assert graph().is_a(path.classname, cls)
+        missing = [name for name in row.properties if values[name] is None]
+        assert missing == [], path
+
+
+def test_pool_ids_of_settings_name_the_pool_they_are_taken_from(pool: SmallPool) -> None:
+    seen = 0
+    for path, shown in central(pool, "Resource Allocation").items():
+        for values in found(pool, path, asked("CIM_ResourceAllocationSettingData")).values():
+            assert values["PoolID"] == shown["PoolID"]
+            seen += 1
+    assert seen > 10
+
+
+def test_what_is_now_comes_from_the_host_it_is_on_and_what_is_defined_from_the_preferred_one(pool: SmallPool) -> None:
+    hosts = {name: pool.uuid(name) for name in ("host-0", "host-1")}
+    for classname in ("Xen_ProcessorSettingData", "Xen_MemorySettingData"):
+        assert pool.state_values(classname, "web")["PoolID"] == hosts["host-0"]
+        assert pool.values(classname, "web")["PoolID"] == hosts["host-1"]
+        assert pool.values(classname, "db")["PoolID"] == "Primordial"
+
+
+def test_each_capability_has_a_default_and_limits(pool: SmallPool) -> None:
+    for view in ("Processor", "Memory", "Storage", "Network", "Primordial"):
+        for one in elements(pool.run("EnumerateInstanceNames", ClassName=f"Xen_{view}AllocationCapabilities").values):
+            path = Path.of(path_in(one).classname, {"InstanceID": path_in(one).key("InstanceID")}, CIMV2)
+            links = elements(
+                pool.run("References", ObjectName=path, ResultClass="CIM_SettingsDefineCapabilities").values
+            )
+            meaning = {(v["ValueRole"], v["ValueRange"]) for v in map(instance_values, links)}
+            assert meaning == {("0", "0"), ("3", "1"), ("3", "2"), ("3", "3")}
+            quantities = {
+                values["ElementName"]: int(values["VirtualQuantity"])
+                for values in found(pool, path, LIMIT).values()
+                if values["VirtualQuantity"] is not None
+            }
+            most = quantities.get("Maximum", quantities["Default"])
+            assert quantities["Minimum"] <= quantities["Default"] <= most

@@ -1,0 +1,64 @@
+"""docs/wbem.md: its example works as it stands, and its table says what the running dispatch table does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import pywbem
+from cim_repository import RepositoryWorld, status
+from server_process import start_server
+
+from cim_provider.operations import pull  # noqa: F401 - registers its operations
+from cim_provider.operations.api import OPERATIONS
+from cim_provider.wire.parameters import OPERATIONS as DECLARED
+
+PAGE = (Path(__file__).parents[2] / "docs" / "wbem.md").read_text("utf-8")
+ROWS = [tuple(cell.strip() for cell in row) for row in re.findall(r"^\| ([A-Z]\w+) \|(.*)\|(.*)\|(.*)\|$", PAGE, re.M)]
+
+
+def block(language: str) -> str:
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.M | re.S)
+    return str(found)
+
+
+def test_the_table_has_every_operation_with_every_parameter() -> None:
+    told = {name: parameters for name, parameters, *_ in ROWS}
+    assert told == {
+        name: ", ".join(spec.name for spec in specs.values()) or "none" for name, specs in DECLARED.values()
+    }
+
+
+def test_what_the_table_says_is_supported_is_dispatched() -> None:
+    supported = {name for name, _, answer, _ in ROWS if answer == "yes"}
+    assert {answer for _, _, answer, _ in ROWS} <= {"yes", "no"}
+    assert supported == set(OPERATIONS) - {"EnumerationCount"}
+
+
+def test_what_the_table_says_is_not_supported_is_refused_so() -> None:
+    client = RepositoryWorld().client()
+    context = client.OpenEnumerateInstancePaths("Xen_HostComputerSystem", MaxObjectCount=1).context
+    with pytest.raises(pywbem.CIMError) as error:
+        client._imethodcall("EnumerationCount", namespace="root/cimv2", EnumerationContext=context[0])
+    assert status(error.value) == "NOT_SUPPORTED"
+
+
+def test_the_example_works_as_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "shelf.mof").write_text(block("mof"))
+    command = shlex.split(block("sh"))
+    assert command[:3] == ["xencim", "serve", "--demo"]
+    options = [str(tmp_path / word) if word.endswith(".mof") else word for word in command[3:]]
+    server = start_server(tmp_path / "run", "--hosts", "1", "--vms", "0", *options)
+    try:
+        program = block("python").replace("http://127.0.0.1:5988", server.ready["wbem"])
+        found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+        assert found.returncode == 0, found.stderr
+        *books, namespaces = found.stdout.splitlines()
+        assert books == ["one ['two']", "two ['one']"]
+        assert "'lab/other'" in namespaces
+    finally:
+        server.kill()

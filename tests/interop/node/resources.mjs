@@ -1,0 +1,54 @@
+// Moves disks and VMs with npm's xen-api and prints what it saw as JSON.
+// usage: node resources.mjs URL USER PASSWORD
+import { createClient } from 'xen-api'
+import { Readable } from 'node:stream'
+
+const [url, user, password] = process.argv.slice(2)
+const xapi = createClient({ url, auth: { user, password }, allowUnauthorized: true, watchEvents: true })
+const told = {}
+const fail = error => {
+  console.error(error)
+  process.exit(1)
+}
+setTimeout(() => fail(new Error('no answer within 80 s')), 80e3).unref()
+
+const read = async response => {
+  const parts = []
+  for await (const part of response.body ?? response) parts.push(part)
+  return Buffer.concat(parts)
+}
+
+try {
+  await xapi.connect()
+  await xapi.objectsFetched
+  const sr = Object.values(xapi.objects.all).find(o => o.$type === 'SR' && o.content_type !== 'iso')
+  const disk = await xapi.call('VDI.create', {
+    name_label: 'from node', SR: sr.$ref, virtual_size: 4 << 20, type: 'user', sharable: false, read_only: false,
+    other_config: {},
+  })
+  const data = Buffer.alloc(3 << 20, 'node')
+  const stream = Readable.from([data.subarray(0, 1 << 20), data.subarray(1 << 20)])
+  stream.length = data.length
+  await xapi.putResource(stream, '/import_raw_vdi', {
+    query: { vdi: disk, format: 'raw' }, task: await xapi.call('task.create', 'import from node', ''),
+  })
+  const back = await read(await xapi.getResource('/export_raw_vdi', { query: { vdi: disk, format: 'raw' } }))
+  told.length = back.length
+  told.same = back.subarray(0, data.length).equals(data)
+
+  const vm = Object.values(xapi.objects.all).find(
+    o => o.$type === 'VM' && o.power_state === 'Halted' && !o.is_a_template && !o.is_a_snapshot
+  )
+  const archive = await read(await xapi.getResource('/export', { query: { ref: vm.$ref }, task: true }))
+  const result = await xapi.putResource(archive, '/import', { task: true })
+  told.result = result
+  told.name = vm.name_label
+  told.refused = await xapi
+    .putResource(archive.subarray(0, archive.length >> 1), '/import', { task: true })
+    .then(() => [], error => [error.response?.statusCode])
+  await xapi.disconnect()
+  console.log(JSON.stringify(told))
+  process.exit(0)
+} catch (error) {
+  fail(error)
+}

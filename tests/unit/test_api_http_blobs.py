@@ -1,0 +1,94 @@
+"""Blobs: made by calls, filled and fetched over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from action_server import Site, on_site
+from sim_api import refused
+
+from xenapi_core.server.actions.blob_data import InDirectory, InMemory
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_is_put_is_fetched_and_counted(durable: bool, tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        blob = await site.call("blob.create", "text/plain", False)
+        record = site.pool.store.get(blob)
+        assert (record["size"], record["mime_type"], record["last_updated"]) == (0, "text/plain", 0)
+        assert (await site.root("GET", f"/blob?ref={blob}")).body == b""
+        for data in (b"first", bytes(range(256)) * 1000):
+            assert (await site.root("PUT", f"/blob?ref={blob}", data)).status == 200
+            reply = await site.root("GET", f"/blob?uuid={record['uuid']}")
+            assert (reply.status, reply.body, reply.headers["content-type"]) == (200, data, "text/plain")
+            assert site.pool.store.get(blob)["size"] == len(data)
+        assert site.pool.store.get(blob)["last_updated"] > 0
+
+    on_site(scene, state=tmp_path if durable else None)
+
+
+def test_objects_keep_blobs_by_name() -> None:
+    async def scene(site: Site) -> None:
+        pool = site.pool
+        vm = pool.add_vm()
+        keepers = {"VM": vm, "host": pool.hosts[0], "SR": pool.sr, "network": pool.network, "pool": pool.pool}
+        for cls, ref in keepers.items():
+            blob = await site.call(f"{cls}.create_new_blob", ref, "icon", "", True)
+            assert pool.store.get(ref)["blobs"] == {"icon": blob}
+            assert pool.store.get(blob)["name_label"] == "icon"
+            refusal = await refused(pool, f"{cls}.create_new_blob", ref, "icon", "", True)
+            assert refusal == ["MAP_DUPLICATE_KEY", cls, "blobs", pool.store.get(ref)["uuid"], "icon"]
+            await site.call("blob.destroy", blob)
+            assert (pool.store.get(ref)["blobs"], pool.store.find(blob)) == ({}, None)
+
+    on_site(scene)
+
+
+def test_public_blobs_are_read_by_everybody_and_written_by_few() -> None:
+    async def scene(site: Site) -> None:
+        public = await site.call("blob.create", "text/plain", True)
+        private = await site.call("blob.create", "text/plain", False)
+        for blob in (public, private):
+            await site.root("PUT", f"/blob?ref={blob}", b"data")
+        assert (await site.ask("GET", f"/blob?ref={public}")).body == b"data"
+        assert (await site.ask("GET", f"/blob?ref={private}")).status == 401
+        assert (await site.ask("PUT", f"/blob?ref={public}", b"x")).status == 401
+        session = await site.login("vm-admin")
+        assert (await site.ask("PUT", f"/blob?ref={public}&session_id={session}", b"x")).status == 403
+        assert (await site.ask("GET", f"/blob?ref={public}")).body == b"data"
+        assert (await site.root("GET", "/blob?ref=OpaqueRef:none")).status == 404
+
+    on_site(scene)
+
+
+def test_a_blob_that_is_too_large_keeps_what_it_had() -> None:
+    async def scene(site: Site) -> None:
+        blob, task = await site.call("blob.create", "", False), site.task()
+        await site.root("PUT", f"/blob?ref={blob}", b"before")
+        reply = await site.root("PUT", f"/blob?ref={blob}&task_id={task}", bytes((16 << 20) + 1))
+        assert reply.status == 500
+        assert site.told(task)[1][0] == "IMPORT_ERROR"
+        assert (await site.root("GET", f"/blob?ref={blob}")).body == b"before"
+
+    on_site(scene)
+
+
+def test_a_type_that_would_break_a_header_is_not_sent() -> None:
+    async def scene(site: Site) -> None:
+        blob = await site.call("blob.create", "text/plain\r\nX-Evil: 1", True)
+        reply = await site.ask("GET", f"/blob?ref={blob}")
+        assert reply.headers["content-type"] == "application/octet-stream"
+        assert "x-evil" not in reply.headers
+
+    on_site(scene)
+
+
+@pytest.mark.parametrize("kind", ["memory", "directory"])
+def test_data_without_a_record_goes(kind: str, tmp_path: Path) -> None:
+    place = InMemory() if kind == "memory" else InDirectory(tmp_path / "blobs")
+    assert place.get("a") is None
+    place.put("a", b"1")
+    place.put("b", b"2")
+    place.keep(frozenset({"b"}))
+    assert (place.get("a"), place.get("b")) == (None, b"2")

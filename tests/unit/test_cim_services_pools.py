@@ -1,0 +1,158 @@
+"""Resource pools: SRs and networks made, filled and removed through the configuration service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cim_pool import path_in
+from cim_services import DISKS, GIB, NICS, POOLS, Instance, Path, Site, in_time, site
+
+from cim_provider.schema.objects import CIMV2, NOT_FOUND, CimError
+
+RASD = "CIM_ResourceAllocationSettingData"
+
+
+def pool(at: Site, ref: str) -> Path:
+    kind = {"SR": "Storage", "network": "Network", "host": "Memory"}[at.store.get(ref).cls]
+    return Path.of(f"Xen_{kind}Pool", {"InstanceID": f"Xen:{kind}Pool/{at.uuid(ref)}"}, CIMV2)
+
+
+async def create(at: Site, name: str | None = "new", parent: Path | None = None, **values: Any) -> Any:
+    settings = (Instance(values.pop("cls", RASD), values),)
+    parents = None if parent is None else (parent,)
+    return await at.ask(POOLS, "CreateChildResourcePool", ElementName=name, Settings=settings, ParentPool=parents)
+
+
+def test_a_storage_pool_is_made_and_forgotten() -> None:
+    async def work() -> None:
+        async with site() as at:
+            before = at.sim.picture()["records"]
+            value, out = await create(
+                at, ResourceType=17, ResourceSubType="nfs", HostResource=("server=192.0.2.9", "serverpath=/vms"),
+                VirtualQuantity=10, VirtualQuantityUnits="byte*2^30",
+            )  # fmt: skip
+            assert value == 0
+            sr = at.store.get(at.made(out, "Pool", "SR"))
+            assert (sr["name_label"], sr["type"], sr["shared"]) == ("new", "nfs", True)
+            (pbd,) = (at.store.get(ref) for ref in at.store.related(sr.ref, "PBDs"))
+            assert pbd["device_config"] == {"server": "192.0.2.9", "serverpath": "/vms"}
+            assert at.shown(path_in(out["Pool"]))["ResourceType"] == 17
+            assert await at.ask(POOLS, "DeleteResourcePool", Pool=path_in(out["Pool"])) == (0, {})
+            assert at.sim.picture()["records"] == before
+
+    in_time(work())
+
+
+def test_a_network_is_made_with_and_without_a_vlan_and_destroyed() -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            before = at.sim.picture()["records"]
+            value, plain = await at.ask(POOLS, "CreateResourcePool", ElementName="plain", ResourceType="10")
+            assert value == 0
+            assert at.store.get(at.made(plain, "Pool", "network"))["name_label"] == "plain"
+            value, tagged = await create(
+                at, "vlan", pool(at, at.sim.network), cls=NICS, ResourceType=33, DefaultPortVID=12
+            )  # fmt: skip
+            assert value == 0
+            network = at.made(tagged, "Pool", "network")
+            pifs = [at.store.get(ref) for ref in at.store.related(network, "PIFs")]
+            assert [pif["VLAN"] for pif in pifs] == [12, 12]
+            for out in (plain, tagged):
+                assert await at.ask(POOLS, "DeleteResourcePool", Pool=path_in(out["Pool"])) == (0, {})
+            assert at.sim.picture()["records"] == before
+
+    in_time(work())
+
+
+def test_volumes_are_made_and_destroyed_in_a_pool() -> None:
+    async def work() -> None:
+        async with site() as at:
+            before = at.sim.picture()["volumes"]
+            where = pool(at, at.sim.sr)
+            settings = Instance(DISKS, {"VirtualQuantity": GIB, "ElementName": "data"})
+            value, out = await at.ask(POOLS, "CreateResourceInPool", Settings=settings, Pool=where)
+            assert value == 0
+            volume = path_in(out["Resource"])
+            vdi = at.store.by_uuid("VDI", str(volume.key("DeviceID")))
+            assert vdi is not None
+            assert (vdi["virtual_size"], vdi["name_label"], vdi["SR"]) == (GIB, "data", at.sim.sr)
+            other = pool(at, at.sim.iso)
+            assert await at.ask(POOLS, "DeleteResourceInPool", Resource=volume, Pool=other) == (5, {})
+            assert await at.ask(POOLS, "DeleteResourceInPool", Resource=volume, Pool=where) == (0, {})
+            assert at.sim.picture()["volumes"] == before
+
+    in_time(work())
+
+
+def test_what_is_used_is_not_removed() -> None:
+    async def work() -> None:
+        async with site() as at:
+            vm = at.sim.add_vm()
+            before = at.sim.picture()
+            for ref in (at.sim.sr, at.sim.network):
+                assert await at.ask(POOLS, "DeleteResourcePool", Pool=pool(at, ref)) == (6, {})
+            (vbd,) = (at.store.get(ref) for ref in at.store.related(vm, "VBDs"))
+            image = at.uuid(vbd["VDI"])
+            volume = next(p for p in at.pool.provider.extents(CIMV2, "Xen_StorageVolume"))
+            path = next(one.path for one in volume if one.values["DeviceID"] == image)
+            assert await at.ask(
+                POOLS, "DeleteResourceInPool", Resource=path, Pool=pool(at, at.sim.sr)
+            ) == (6, {})  # fmt: skip
+            assert at.sim.picture() == before
+
+    in_time(work())
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ({"ResourceType": 3}, 1),
+        ({"ResourceType": 4}, 1),
+        ({}, 1),
+        ({"ResourceType": 17}, 5),
+        ({"ResourceType": 17, "ResourceSubType": "no such type"}, 5),
+        ({"ResourceType": 17, "ResourceSubType": "nfs", "HostResource": ("nonsense",)}, 5),
+        ({"ResourceType": 17, "ResourceSubType": "nfs", "VirtualQuantity": 1, "VirtualQuantityUnits": "hertz"}, 5),
+        ({"ResourceType": 17, "ResourceSubType": "nfs", "Weight": 1}, 5),
+        ({"ResourceType": 10, "Weight": 1}, 5),
+        ({"cls": NICS, "ResourceType": 33, "DefaultPortVID": 12}, 5),
+    ],
+)
+def test_pools_that_cannot_be_made_are_refused(values: dict[str, Any], code: int) -> None:
+    async def work() -> None:
+        async with site() as at:
+            before = at.sim.picture()
+            assert await create(at, **values) == (code, {})
+            assert at.sim.picture() == before
+
+    in_time(work())
+
+
+def test_a_parent_of_another_kind_is_the_wrong_type() -> None:
+    async def work() -> None:
+        async with site() as at:
+            parent = Path.of("Xen_PrimordialPool", {"InstanceID": "Xen:MemoryPool/Primordial"}, CIMV2)
+            assert await create(at, parent=parent, ResourceType=17, ResourceSubType="nfs") == (7, {})
+            right = Path.of("Xen_PrimordialPool", {"InstanceID": "Xen:NetworkPool/Primordial"}, CIMV2)
+            value, _ = await create(at, parent=right, ResourceType=10)
+            assert value == 0
+
+    in_time(work())
+
+
+def test_pools_of_hosts_stay_as_they_are() -> None:
+    async def work() -> None:
+        async with site() as at:
+            memory = pool(at, at.sim.hosts[0])
+            assert await at.ask(POOLS, "DeleteResourcePool", Pool=memory) == (1, {})
+            for method in ("AddResourcesToResourcePool", "RemoveResourcesFromResourcePool"):
+                assert await at.ask(POOLS, method, HostResources=(), Pool=memory) == (1, {})
+            assert await at.ask(POOLS, "ChangeParentResourcePool", ChildPool=memory) == (1, {})
+            assert await at.ask(POOLS, "DeleteResourcePool") == (5, {})
+            gone = Path.of("Xen_StoragePool", {"InstanceID": "Xen:StoragePool/gone"}, CIMV2)
+            with pytest.raises(CimError) as error:
+                await at.ask(POOLS, "DeleteResourcePool", Pool=gone)
+            assert error.value.status == NOT_FOUND
+
+    in_time(work())

@@ -1,0 +1,67 @@
+"""blob: binary objects, alone or kept with another object. Their bytes come and go over HTTP (server/actions/blobs.py).
+
+Rule 1: an object's field `blobs` names the blobs kept with it; a blob that is destroyed is taken out of every such map.
+Rule 2: a blob that was made and not yet written has size 0 and no data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.errors import E
+from xenapi_core.store.api import Store, Txn, Version
+
+KEEPERS: Final = ("VM", "host", "SR", "network", "pool")
+DEFAULT_TYPE: Final = "application/octet-stream"
+
+
+def _record(call: CallContext, txn: Txn, name: str, mime_type: str, public: bool) -> str:
+    ids = call.services.ids
+    values = {"uuid": ids.uuid(), "name_label": name, "mime_type": mime_type or DEFAULT_TYPE, "public": public}
+    return txn.create("blob", ids.ref(), {**values, "size": 0, "last_updated": 0})
+
+
+@handles("blob.create")
+def create(call: CallContext, mime_type: str, public: bool) -> str:
+    """An empty blob that nothing keeps."""
+    made: list[str] = []
+    call.commit(lambda txn: made.append(_record(call, txn, "", mime_type, public)))
+    return made[0]
+
+
+@handles(*(f"{cls}.create_new_blob" for cls in KEEPERS))
+def create_new_blob(call: CallContext, ref: str, name: str, mime_type: str, public: bool) -> str:
+    """An empty blob that the object keeps under `name`. MAP_DUPLICATE_KEY if it keeps another of that name."""
+    keeper = call.get(ref)
+    if name in keeper["blobs"]:
+        raise E.MAP_DUPLICATE_KEY(keeper.cls, "blobs", keeper["uuid"], name)
+    made: list[str] = []
+
+    def write(txn: Txn) -> None:
+        made.append(_record(call, txn, name, mime_type, public))
+        txn.update(ref, blobs={**txn.get(ref)["blobs"], name: made[0]})
+
+    call.commit(write)
+    return made[0]
+
+
+@handles("blob.destroy")
+def destroy(call: CallContext, ref: str) -> None:
+    """Its data goes with it."""
+    call.get(ref, "blob")
+
+    def write(txn: Txn) -> None:
+        for keeper in _keepers(call.store, ref):
+            kept = {name: blob for name, blob in keeper["blobs"].items() if blob != ref}
+            txn.update(keeper.ref, blobs=kept)
+        txn.delete(ref)
+
+    call.commit(write)
+
+
+def _keepers(store: Store, blob: str) -> Iterator[Version]:
+    """Objects that keep the blob."""
+    for cls in KEEPERS:
+        yield from (keeper for keeper in store.all(cls).values() if blob in keeper["blobs"].values())

@@ -1,0 +1,50 @@
+"""host: the management interface, as the host itself is told to use it.
+
+Rule 1: these calls name no host: they mean the one whose endpoint was called, or the coordinator where one endpoint
+        serves the whole pool.
+Rule 2: where every host has an endpoint of its own, it listens while the host has a management interface, at the
+        host's address (server/endpoints.py). A server with one endpoint for all hosts goes on listening: it is no host.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from xenapi_core.api.handlers.pif import check_management
+from xenapi_core.api.handlers.pool_roles import the_pool
+from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.engine import network_records as records
+from xenapi_core.engine.plans import network_rules as rules
+from xenapi_core.errors import E
+from xenapi_core.store.api import Txn
+
+
+def _here(call: CallContext) -> str:
+    return call.host or str(the_pool(call)["master"])
+
+
+@handles("host.management_disable")
+def management_disable(call: CallContext) -> None:
+    """No interface of the host carries its management any more. HA_IS_ENABLED."""
+    if rules.ha_enabled(call.store):
+        raise E.HA_IS_ENABLED()
+
+    def write(txn: Txn) -> None:
+        for pif in txn.related(_here(call), "PIFs"):
+            txn.update(pif, management=False)
+
+    call.commit(write)
+
+
+@handles("host.local_management_reconfigure")
+def local_management_reconfigure(call: CallContext, interface: str) -> None:
+    """Manage the host through its interface of that name. INVALID_VALUE for a name it does not have; HA_IS_ENABLED, and
+    what else host.management_reconfigure raises."""
+    if rules.ha_enabled(call.store):
+        raise E.HA_IS_ENABLED()
+    for pif in map(call.get, call.store.related(_here(call), "PIFs")):
+        if interface in (pif["device"], pif["device_name"]) and pif["VLAN"] < 0:
+            check_management(call, pif)
+            call.commit(partial(records.manage_through, pif=pif.ref))
+            return
+    raise E.INVALID_VALUE("interface", interface)

@@ -1,0 +1,295 @@
+"""pool: joining the pool of another server, and leaving it.
+
+Theory of operation
+1. The server that is to join is the coordinator of its own pool of one. It logs in at the other coordinator as a
+   person would, and refuses to go on in the order of the API reference.
+2. It stops answering as a coordinator before it hands its records over, so that nothing of what it handed over can
+   change any more. If the other side does not take them, it is a coordinator again.
+3. The coordinator takes the records in one transaction (server/joining.py). From then on it runs the host's machines;
+   the server that joined only says where the coordinator is.
+4. A host that is ejected is told so with the pool secret. If it does not answer it stays a member without a pool,
+   until pool.emergency_transition_to_master is called there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from xenapi_core.api import pool_transfer
+from xenapi_core.api.handlers.host import drop_host
+from xenapi_core.api.handlers.pool_roles import JOINED_FROM, the_pool
+from xenapi_core.api.membership import Membership, Remote, new_secret
+from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.api.roles import may
+from xenapi_core.errors import ApiError, E
+from xenapi_core.model.infrastructure_lifecycle import check_pool_operation
+from xenapi_core.model.power import other_operation
+from xenapi_core.model.schema import POOL_ADMIN
+from xenapi_core.store.api import Txn, Version
+
+log = logging.getLogger(__name__)
+
+MEMBERS: Final = "/pool/members"  # where a coordinator takes the records of a host that joins
+_SAME_RELEASE: Final = ("product_brand", "product_version", "platform_name", "platform_version")
+ADMINS: Final = frozenset({POOL_ADMIN})
+_SIZE_RESTRICTED: Final = 3  # hosts, where the licence restricts the size of pools
+
+Record = Mapping[str, Any]
+
+
+@handles("pool.join")
+async def join(call: CallContext, address: str, user: str, password: str) -> None:
+    """See `_join`; and HOSTS_NOT_HOMOGENEOUS for processors of another make."""
+    await _join(call, address, user, password, force=False)
+
+
+@handles("pool.join_force")
+async def join_force(call: CallContext, address: str, user: str, password: str) -> None:
+    """See `_join`: processors are not compared."""
+    await _join(call, address, user, password, force=True)
+
+
+async def _join(call: CallContext, address: str, user: str, password: str, force: bool) -> None:
+    """JOINING_HOST_CONNECTION_FAILED; what logging in there raises; see `_check_state` and `_check_fit`.
+
+    NOT_IMPLEMENTED for a process that reaches no other server.
+    """
+    membership = call.services.sessions.membership
+    if membership.connect is None:
+        raise E.NOT_IMPLEMENTED(call.wire_name)
+    if membership.joining:
+        raise other_operation("pool", the_pool(call).ref, {call.caller.session: "join"})
+    membership.joining = True
+    try:
+        remote = _reach(membership.connect, address)
+        session = await remote.call("session.login_with_password", user, password, "2.21", "xencim pool.join")
+        try:
+            there = await _look(remote, session)
+            _check_state(call, there)
+            _check_fit(call, there, force)
+            secret = await remote.call("pool.initial_auth", session)
+            await _hand_over(call, membership, remote, address, secret)
+        finally:
+            with contextlib.suppress(OSError, ApiError):
+                await remote.call("session.logout", session)
+    except OSError:
+        raise E.JOINING_HOST_CONNECTION_FAILED() from None
+    finally:
+        membership.joining = False
+
+
+def _reach(connect: Callable[[str], Remote], address: str) -> Remote:
+    try:
+        return connect(address)
+    except ValueError:
+        raise ConnectionError("no address") from None
+
+
+async def _look(remote: Remote, session: str) -> Pool:
+    """The pool on the other side; ConnectionError if what answers there is none."""
+    pools = await remote.call("pool.get_all_records", session)
+    hosts = await remote.call("host.get_all_records", session)
+    pifs = await remote.call("PIF.get_all_records", session)
+    try:
+        return Pool(next(iter(pools.values()), {}), hosts, pifs)
+    except (AttributeError, TypeError, LookupError):
+        raise ConnectionError("no pool answers there") from None
+
+
+async def _hand_over(call: CallContext, membership: Membership, remote: Remote, address: str, secret: str) -> None:
+    """Become a member, give the coordinator all records, and forget them (theory 2)."""
+    host = the_pool(call)["master"]
+    _note_origin(call, host, membership.address)
+    own = membership.secret
+    membership.follow(address, secret)
+    try:
+        document = pool_transfer.write(call.services.schema, call.store, host)
+        await remote.post(MEMBERS, document, f"pool_secret={secret}")
+    except BaseException:
+        membership.follow("", own)
+        raise
+    _forget_what_moved(call, host)
+
+
+def _note_origin(call: CallContext, host: str, address: str) -> None:
+    """The host's record says, wherever it goes, which server to tell when it is ejected."""
+    others = {k: v for k, v in call.get(host)["other_config"].items() if k != JOINED_FROM}
+    call.update(host, other_config=others | {JOINED_FROM: address})
+
+
+def _forget_what_moved(call: CallContext, host: str) -> None:
+    """Keep the host alone, with its interfaces and what every pool has; drop VMs and storage."""
+    engine = call.services.engine
+    srs = [sr for sr, record in call.store.all("SR").items() if not record["is_tools_sr"]]
+    moved = list(pool_transfer.belongings(call.store, host))
+    kept = ("host", "host_metrics", "host_cpu", "cpu_pool", "network", "PIF", "PIF_metrics", "VLAN")
+    dom0 = {call.get(host)["control_domain"]}
+    dom0 |= {version["metrics"] for version in moved if version.ref in dom0}
+    others = {k: v for k, v in call.get(host)["other_config"].items() if k != JOINED_FROM}
+
+    def write(txn: Txn) -> None:
+        for version in moved:
+            if version.cls not in kept and version.ref not in dom0:
+                txn.delete(version.ref)
+        txn.update(host, other_config=others)
+        pool = the_pool(call)
+        gone = dict.fromkeys(("default_SR", "suspend_image_SR", "crash_dump_SR"), "OpaqueRef:NULL")
+        txn.update(pool.ref, **{name: value for name, value in gone.items() if pool[name] in srs})
+
+    call.commit(write)
+    if engine is not None:
+        for sr in srs:
+            engine.drop_storage(sr)
+
+
+class Pool:
+    """What a host that wants to join has to know of the other pool: records as XML-RPC gives them."""
+
+    def __init__(self, pool: Record, hosts: Mapping[str, Record], pifs: Mapping[str, Record]) -> None:
+        self.pool = pool
+        self.hosts = hosts
+        self.master = hosts[pool["master"]]
+        managing = (p for p in pifs.values() if p["host"] == pool["master"] and p["management"])
+        self.management: Record | None = next(managing, None)
+
+
+def _check_state(call: CallContext, there: Pool) -> None:
+    """LICENCE_RESTRICTION, HOST_STILL_BOOTING, HA_IS_ENABLED, CLUSTERING_ENABLED, OPERATION_NOT_ALLOWED for joining
+    itself, JOINING_HOST_CANNOT_BE_MASTER_OF_OTHER_HOSTS, .._HAVE_RUNNING_VMS, .._HAVE_VMS_WITH_CURRENT_OPERATIONS;
+    OPERATION_NOT_ALLOWED for pending guidance. What the host is and does, whatever the other pool is like."""
+    store, pool = call.store, the_pool(call)
+    restricted = there.master["license_params"].get("restrict_pool_size") == "true"
+    if restricted and len(there.hosts) >= _SIZE_RESTRICTED:
+        raise E.LICENCE_RESTRICTION("restrict_pool_size")
+    if _management(call) is None:
+        raise E.HOST_STILL_BOOTING()
+    if pool["ha_enabled"]:
+        raise E.HA_IS_ENABLED()
+    for member in store.all("Cluster_host"):
+        raise E.CLUSTERING_ENABLED(member)
+    if there.pool["ha_enabled"]:
+        raise E.HA_IS_ENABLED()
+    hosts = store.all("host")
+    if {host["uuid"] for host in hosts.values()} & {host["uuid"] for host in there.hosts.values()}:
+        raise E.OPERATION_NOT_ALLOWED("A host cannot join the pool it is in.")
+    if len(hosts) > 1:
+        raise E.JOINING_HOST_CANNOT_BE_MASTER_OF_OTHER_HOSTS()
+    if any(guests(call, host) for host in hosts):
+        raise E.JOINING_HOST_CANNOT_HAVE_RUNNING_VMS()
+    if any(vm["current_operations"] for vm in store.all("VM").values()):
+        raise E.JOINING_HOST_CANNOT_HAVE_VMS_WITH_CURRENT_OPERATIONS()
+    if any(host["pending_guidances"] for host in hosts.values()):
+        raise E.OPERATION_NOT_ALLOWED("The host has to be restarted first: its updates ask for that.")
+
+
+def _check_fit(call: CallContext, there: Pool, force: bool) -> None:
+    """HOSTS_NOT_COMPATIBLE, HOSTS_NOT_HOMOGENEOUS [reason], JOINING_HOST_CANNOT_CONTAIN_SHARED_SRS,
+    POOL_JOINING_HOST_HAS_BONDS, .._HAS_TUNNELS, .._HAS_NETWORK_SRIOVS, .._HAS_NON_MANAGEMENT_VLANS,
+    .._MANAGEMENT_VLAN_DOES_NOT_MATCH, POOL_JOINING_EXTERNAL_AUTH_MISMATCH, LICENSE_DOES_NOT_SUPPORT_POOLING,
+    .._MUST_HAVE_SAME_API_VERSION, .._MUST_HAVE_SAME_DB_SCHEMA, NOT_SUPPORTED_DURING_UPGRADE."""
+    store, mine, master = call.store, call.get(the_pool(call)["master"]), there.master
+    versions = mine["software_version"], master["software_version"]
+    if any(versions[0].get(key) != versions[1].get(key) for key in _SAME_RELEASE):
+        raise E.HOSTS_NOT_COMPATIBLE()
+    if not force and mine["cpu_info"].get("vendor") != master["cpu_info"].get("vendor"):
+        raise E.HOSTS_NOT_HOMOGENEOUS("The processors are of different makes.")
+    if any(sr["shared"] and not sr["is_tools_sr"] for sr in store.all("SR").values()):
+        raise E.JOINING_HOST_CANNOT_CONTAIN_SHARED_SRS()
+    if store.all("Bond"):
+        raise E.POOL_JOINING_HOST_HAS_BONDS()
+    if store.all("tunnel"):
+        raise E.POOL_JOINING_HOST_HAS_TUNNELS()
+    if store.all("network_sriov"):
+        raise E.POOL_JOINING_HOST_HAS_NETWORK_SRIOVS()
+    if any(pif["VLAN"] >= 0 and not pif["management"] for pif in store.all("PIF").values()):
+        raise E.POOL_JOINING_HOST_HAS_NON_MANAGEMENT_VLANS()
+    management = _management(call)
+    tags = (str(pif["VLAN"]) if pif is not None else "-1" for pif in (management, there.management))
+    local, remote = tags
+    if local != remote:
+        raise E.POOL_JOINING_HOST_MANAGEMENT_VLAN_DOES_NOT_MATCH(local, remote)
+    if any(mine[key] != master[key] for key in ("external_auth_type", "external_auth_service_name")):
+        raise E.POOL_JOINING_EXTERNAL_AUTH_MISMATCH()
+    if mine["license_params"].get("restrict_pooling") == "true":
+        raise E.LICENSE_DOES_NOT_SUPPORT_POOLING()
+    apis = [f"{host['API_version_major']}.{host['API_version_minor']}" for host in (mine, master)]
+    if apis[0] != apis[1]:
+        raise E.POOL_JOINING_HOST_MUST_HAVE_SAME_API_VERSION(*apis)
+    schemas = [version.get("db_schema", "") for version in versions]
+    if schemas[0] != schemas[1]:
+        raise E.POOL_JOINING_HOST_MUST_HAVE_SAME_DB_SCHEMA(*schemas)
+    if there.pool["other_config"].get("rolling_upgrade_in_progress") == "true":
+        raise E.NOT_SUPPORTED_DURING_UPGRADE()
+
+
+def _management(call: CallContext) -> Version | None:
+    """The interface this host is managed through."""
+    return next((pif for pif in call.store.all("PIF").values() if pif["management"]), None)
+
+
+def guests(call: CallContext, host: str) -> list[Version]:
+    """VMs on the host, but not its control domain."""
+    vms = map(call.get, call.store.related(host, "resident_VMs"))
+    return [vm for vm in vms if not vm["is_control_domain"]]
+
+
+@handles("pool.initial_auth")
+def initial_auth(call: CallContext) -> str:
+    """The pool secret, for the server of a host that is about to join.
+
+    OPERATION_NOT_ALLOWED for pool operators, though the reference gives it to them: whoever has the secret may do
+    everything.
+    """
+    if not may(call.caller, ADMINS):
+        raise E.OPERATION_NOT_ALLOWED("Only a pool admin is given the pool secret.")
+    return call.services.sessions.membership.secret
+
+
+@handles("pool.rotate_secret")
+def rotate_secret(call: CallContext) -> None:
+    """A new secret for all members; sessions that were made with the old one go on.
+
+    HA_IS_ENABLED; OPERATION_NOT_ALLOWED while a host is a member that joined from another server.
+    """
+    if the_pool(call)["ha_enabled"]:
+        raise E.HA_IS_ENABLED()
+    if any(JOINED_FROM in host["other_config"] for host in call.store.all("host").values()):
+        raise E.OPERATION_NOT_ALLOWED("The server of a host that joined cannot be given another secret.")
+    membership = call.services.sessions.membership
+    membership.follow(membership.coordinator, new_secret())
+
+
+@handles("pool.eject")
+async def eject(call: CallContext, host: str) -> None:
+    """Remove a member with its own storage; nothing may run or be at work there.
+
+    HA_IS_ENABLED; INTERNAL_ERROR for the coordinator; OPERATION_NOT_ALLOWED with guests; OTHER_OPERATION_IN_PROGRESS.
+    """
+    pool = the_pool(call)
+    check_pool_operation(call.store, pool, "eject")
+    if pool["master"] == host:
+        raise E.INTERNAL_ERROR("Cannot_eject_master")
+    if guests(call, host):
+        raise E.OPERATION_NOT_ALLOWED("VM resident on host")
+    record = call.get(host, "host")
+    if current := record["current_operations"]:
+        raise other_operation("host", host, current)
+    drop_host(call, host)
+    origin = record["other_config"].get(JOINED_FROM)
+    if origin:
+        await _release(call.services.sessions.membership, origin)
+
+
+async def _release(membership: Membership, origin: str) -> None:
+    """Tell the server of an ejected host that it is on its own again (theory 4)."""
+    if membership.connect is None:
+        return
+    try:
+        remote = membership.connect(origin)
+        session = await remote.call("session.slave_local_login", membership.secret)
+        await remote.call("pool.emergency_transition_to_master", session)
+    except (OSError, ValueError, ApiError) as error:
+        log.warning("the server of an ejected host did not take note of it: %s", type(error).__name__)

@@ -1,0 +1,105 @@
+"""pool: who is the coordinator, in peace and in an emergency.
+
+Rule 1: hosts that this process simulates have one database, so any of them can become the coordinator at once.
+Rule 2: a host that joined from another server has no copy of the database: its server answers for it, and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from xenapi_core.api.membership import new_secret
+from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.errors import ApiError, E
+from xenapi_core.model.infrastructure_lifecycle import check_pool_operation
+from xenapi_core.store.api import Version
+
+# In host.other_config of a host that joined from another server: the address of that server.
+JOINED_FROM: Final = "joined_from"
+
+
+def the_pool(call: CallContext) -> Version:
+    return next(iter(call.store.all("pool").values()))
+
+
+def is_live(call: CallContext, host: Version) -> bool:
+    metrics = call.store.find(host["metrics"])
+    return metrics is None or bool(metrics["live"])
+
+
+async def coordinator_lost(call: CallContext) -> bool:
+    """Whether the coordinator of the host that was called is down, or does not answer."""
+    membership = call.services.sessions.membership
+    if not membership.coordinator:
+        master = call.store.find(the_pool(call)["master"])
+        return bool(call.host) and (master is None or not is_live(call, master))
+    if membership.connect is None:
+        return True
+    try:
+        await membership.connect(membership.coordinator).call("system.isAlive:member", "")
+    except (OSError, ApiError):
+        return True
+    return False
+
+
+@handles("pool.designate_new_master")
+def designate_new_master(call: CallContext, host: str) -> None:
+    """HA_IS_ENABLED, OTHER_OPERATION_IN_PROGRESS, HOST_OFFLINE. The present coordinator stays it without a word.
+
+    OPERATION_NOT_ALLOWED for a host that joined from another server (rule 2).
+    """
+    pool = the_pool(call)
+    check_pool_operation(call.store, pool, "designate_new_master")
+    record = call.get(host, "host")
+    if not is_live(call, record):
+        raise E.HOST_OFFLINE(host)
+    _check_database(record)
+    call.update(pool.ref, master=host)
+
+
+def _check_database(host: Version) -> None:
+    if JOINED_FROM in host["other_config"]:
+        raise E.OPERATION_NOT_ALLOWED("The server of this host keeps no copy of the pool's database.")
+
+
+@handles("pool.emergency_transition_to_master")
+def emergency_transition_to_master(call: CallContext) -> None:
+    """The host that was called becomes the coordinator; one that is it already stays so without a word.
+
+    A server that joined another pool is the coordinator of its own host alone again, with a new pool secret.
+    """
+    membership = call.services.sessions.membership
+    if membership.coordinator:
+        membership.follow("", new_secret())
+    elif call.host:
+        call.update(the_pool(call).ref, master=call.host)
+
+
+@handles("pool.emergency_reset_master")
+def emergency_reset_master(call: CallContext, master_address: str) -> None:
+    """The host that was called follows the coordinator at `master_address`.
+
+    OPERATION_NOT_ALLOWED where the database of this process says otherwise: its hosts follow pool.master.
+    """
+    membership = call.services.sessions.membership
+    if membership.coordinator:
+        membership.follow(master_address)
+        return
+    master = call.store.find(the_pool(call)["master"])
+    if master is None or master["address"] != master_address:
+        raise E.OPERATION_NOT_ALLOWED("The hosts of this server follow the coordinator that pool.master names.")
+
+
+@handles("pool.recover_slaves")
+def recover_slaves(call: CallContext) -> tuple[str, ...]:
+    """The members that answer: they follow pool.master without being told."""
+    master = the_pool(call)["master"]
+    return tuple(ref for ref, host in call.store.all("host").items() if ref != master and is_live(call, host))
+
+
+@handles("pool.is_slave")
+def is_slave(call: CallContext, host: str) -> bool:
+    """Whether `host` follows another host as coordinator."""
+    if call.services.sessions.membership.coordinator:
+        return True
+    return all(pool["master"] != host for pool in call.store.all("pool").values())

@@ -1,0 +1,148 @@
+"""What this server is in a pool: its coordinator or a member, the secret the members share, and what a member answers.
+
+Theory of operation
+1. A server is the coordinator of the pool in its store, until it joins the pool of another server: then `coordinator`
+   is that server's address, and the store keeps the host alone. Who changes that saves it (`save`) before answering.
+2. With one endpoint per host, the endpoint of every host but the coordinator's answers as a member does. Which host
+   that is says pool.master, so the roles change with the record and with nothing else.
+3. A member answers HOST_IS_SLAVE to what only the coordinator can know. It answers itself what its own host is asked
+   when the coordinator is lost (EMERGENCY), and calls of other members: those in sessions made with the pool secret.
+4. The secret is compared in constant time, and is never in a record, a log or an error.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from xenapi_core.errors import ApiError, E
+from xenapi_core.store.api import Store
+from xenapi_core.wire.api import Call, Codec
+
+if TYPE_CHECKING:
+    from xenapi_core.api.sessions import Sessions
+
+# What a member answers itself, also without a coordinator (API reference, emergency calls).
+EMERGENCY: Final = frozenset({
+    "host.abort_new_master", "host.commit_new_master", "host.emergency_clear_mandatory_guidance",
+    "host.emergency_disable_tls_verification", "host.emergency_ha_disable",
+    "host.emergency_reenable_tls_verification", "host.emergency_reset_server_certificate",
+    "host.get_system_status_capabilities", "host.ha_xapi_healthcheck", "host.is_in_emergency_mode",
+    "host.local_assert_healthy", "host.local_management_reconfigure", "host.management_disable",
+    "host.propose_new_master", "host.shutdown_agent", "host.signal_networking_change",
+    "host.update_firewalld_service_status", "pool.emergency_reset_master", "pool.emergency_transition_to_master",
+    "pool.is_slave", "session.local_logout", "session.slave_local_login", "session.slave_local_login_with_password",
+})  # fmt: skip
+
+
+def place_of(address: str) -> tuple[str, str, int | None]:
+    """Scheme ("" if none is named), host and port of a server, given as host, host:port or URL. ValueError."""
+    parts = urlsplit(
+        address
+        if "://" in address
+        else f"//{f'[{address}]' if address.count(':') > 1 and '[' not in address else address}"
+    )
+    if not parts.hostname or parts.path not in ("", "/") or parts.scheme not in ("", "http", "https"):
+        raise ValueError(f"{address!r} is no address of a server")
+    return parts.scheme, parts.hostname, parts.port
+
+
+class Remote(Protocol):
+    """The Xen-API of another server (bridge/client.py)."""
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """The value of a call, as decoded from XML. Raises ApiError for a failure, OSError if nobody answers."""
+
+    async def post(self, path: str, body: bytes, cookie: str) -> Any:
+        """The value an HTTP handler of the server answers. Raises ApiError for a failure, OSError if nobody answers."""
+
+    async def relay(self, path: str, body: bytes, content_type: str) -> bytes:
+        """The body of the reply to a POST, as it came. Raises OSError if nobody answers within a day."""
+
+
+def answered_by_members(name: str) -> bool:
+    """Whether a member answers calls of that name itself."""
+    return name in EMERGENCY or name.replace("_", ".", 1) in EMERGENCY or name.startswith("system.")
+
+
+def new_secret() -> str:
+    """A pool secret: 256 random bits in characters that a cookie may hold."""
+    return secrets.token_urlsafe(32)
+
+
+@dataclass
+class Membership:
+    """See the theory of operation. `connect` opens the way to another server by its address (host or host:port).
+
+    `secret` "" lets nobody in. `address` is where other servers reach this one; "" if they do not. `joining`: this
+    server is about to become a member.
+    """
+
+    secret: str = field(default="", repr=False)
+    coordinator: str = ""
+    address: str = ""
+    joining: bool = False
+    connect: Callable[[str], Remote] | None = None
+    save: Callable[[Membership], None] = field(default=lambda membership: None)
+
+    def knows(self, secret: str) -> bool:
+        """Whether that is the pool's secret."""
+        return bool(self.secret) and hmac.compare_digest(
+            secret.encode("utf-8", "surrogatepass"), self.secret.encode("utf-8")
+        )
+
+    def follow(self, coordinator: str, secret: str = "") -> None:
+        """Be a member from now on (`coordinator` not ""), or the coordinator. The secret changes if one is given."""
+        self.save(replace(self, coordinator=coordinator, secret=secret or self.secret))
+        self.coordinator = coordinator
+        self.secret = secret or self.secret
+
+
+class Handles(Protocol):
+    """Who answers calls (api.dispatcher.Dispatcher)."""
+
+    def handle(self, call: Call, codec: Codec, peer: Any) -> bytes | Awaitable[bytes]: ...
+
+
+class Door:
+    """The Xen-API as one host gives it: the whole of it where the coordinator is, else what a member answers.
+
+    `host` None: the endpoint of the server as a whole, which is the coordinator's unless the server joined a pool.
+    """
+
+    def __init__(self, dispatcher: Handles, store: Store, sessions: Sessions, host: str | None = None) -> None:
+        self._dispatcher = dispatcher
+        self._store = store
+        self._sessions = sessions
+        self.host = host
+
+    def coordinator(self) -> str | None:
+        """The address of the coordinator if that is somewhere else; None if it is here."""
+        if self._sessions.membership.coordinator:
+            return place_of(self._sessions.membership.coordinator)[1]
+        if self.host is None:
+            return None
+        for pool in self._store.all("pool").values():
+            if pool["master"] != self.host:
+                master = self._store.find(pool["master"])
+                return str(master["address"]) if master is not None else ""
+        return None
+
+    def handle(self, call: Call, codec: Codec, peer: Any) -> bytes | Awaitable[bytes]:
+        """See api.dispatcher.Dispatcher.handle. HOST_IS_SLAVE [address of the coordinator]."""
+        elsewhere = self.coordinator()
+        if elsewhere is not None and not self._answers(call):
+            return codec.failure(call, E.HOST_IS_SLAVE(elsewhere).description)
+        return self._dispatcher.handle(call, codec, peer if self.host is None else replace(peer, host=self.host))
+
+    def _answers(self, call: Call) -> bool:
+        if answered_by_members(call.method):
+            return True
+        try:
+            return bool(call.params) and self._sessions.check(call.params[0]).of_pool
+        except ApiError:
+            return False

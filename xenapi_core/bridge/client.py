@@ -1,0 +1,73 @@
+"""The Xen-API of another server over HTTP, as a client of it: one request per connection, each with a deadline.
+
+Rule 1: whatever keeps an answer from coming is an OSError; a Failure that came is an ApiError, its code as it was sent.
+Rule 2: certificates are not verified: servers have self-signed ones, and hosts that join a pool do not know each other
+        yet. TLS keeps listeners out; who answers is decided by the address that a person gave.
+Rule 3: nothing that is sent or received is logged: it may be a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from xenapi_core.api.membership import place_of
+from xenapi_core.wire.api import WireError
+from xenapi_core.wire.limits import Limits
+from xenapi_core.wire.xmlrpc import decode_reply, encode_call
+
+_CONNECT_SECONDS: Final = 15.0
+_SECONDS: Final = 60.0
+_DAY: Final = 86_400.0  # waiting for events takes as long as the client wants
+_LIMITS: Final = Limits(max_body=64 * 1024 * 1024, max_elements=4_000_000)
+
+
+class RemoteXenApi:
+    """See api.membership.Remote. `address` as a person gives it; `port` is meant where it names none."""
+
+    def __init__(self, address: str, port: int) -> None:
+        """ValueError for what is no address."""
+        scheme, self._host, given = place_of(address)
+        self._scheme = scheme or "https"
+        self._port = given or port
+
+    async def call(self, method: str, *params: Any) -> Any:
+        return await self._ask("/", encode_call(method, params), {})
+
+    async def post(self, path: str, body: bytes, cookie: str) -> Any:
+        return await self._ask(path, body, {"Cookie": cookie})
+
+    async def relay(self, path: str, body: bytes, content_type: str) -> bytes:
+        return await self._fetch(path, body, {"Content-Type": content_type}, _DAY)
+
+    async def _ask(self, path: str, body: bytes, headers: Mapping[str, str]) -> Any:
+        """The value of the reply to a POST (rule 1)."""
+        reply = await self._fetch(path, body, {**headers, "Content-Type": "text/xml"}, _SECONDS)
+        try:
+            return decode_reply(reply, _LIMITS)
+        except WireError:
+            raise ConnectionError("the reply is none of the Xen-API") from None
+
+    async def _fetch(self, path: str, body: bytes, headers: Mapping[str, str], seconds: float) -> bytes:
+        """The body of the reply to a POST (rule 1)."""
+        import aiohttp  # a fifth of a second at start, for what most servers never do
+
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        url = f"{self._scheme}://{shown}:{self._port}{path}"
+        limits = aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_SECONDS)
+        connector = aiohttp.TCPConnector(ssl=False, force_close=True)  # rule 2
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http,
+                http.post(url, data=body, headers=headers, timeout=limits, allow_redirects=False) as reply,
+            ):
+                if reply.status != 200:
+                    raise ConnectionError(f"the other server answered HTTP {reply.status}")
+                content = await reply.content.read(_LIMITS.max_body + 1)
+                while not reply.content.at_eof() and len(content) <= _LIMITS.max_body:
+                    content += await reply.content.read(_LIMITS.max_body + 1 - len(content))
+        except (aiohttp.ClientError, ValueError) as error:
+            raise ConnectionError(f"no HTTP reply came: {type(error).__name__}") from None
+        if len(content) > _LIMITS.max_body:
+            raise ConnectionError("the reply is too long")
+        return content

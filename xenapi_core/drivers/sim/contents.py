@@ -1,0 +1,175 @@
+"""What is written on simulated volumes: their bytes, sparse, shared between copies, and outside our memory.
+
+Theory of operation
+1. Bytes are kept in blocks of SIZE in an SQLite file: a private temporary one, or one that stays. A block that was
+   never written, or holds only zeros, takes no room.
+2. Copies share blocks: a copy is a copy of the table of contents, and writing makes a new block for the writer alone.
+   A block nobody refers to any more is removed with its last reference.
+3. A call does a bounded amount of work (`read` and `write` refuse more than LARGEST bytes), so it does not hold up the
+   event loop for long; a copy costs one row for each block.
+4. The file outlives the process, also when it is killed; it is not synchronised with the disk at every write.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+SIZE: Final = 64 << 10
+LARGEST: Final = 4 << 20
+_ZEROS: Final = bytes(SIZE)
+_SCHEMA: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS block (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS place (
+    volume TEXT NOT NULL, number INTEGER NOT NULL, block INTEGER NOT NULL, PRIMARY KEY (volume, number)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS place_block ON place (block);
+"""
+
+
+class Contents:
+    """The bytes of all volumes of a simulated site, by volume uuid. `path`: where they stay; None: for this run."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+
+    @property
+    def _database(self) -> sqlite3.Connection:
+        """Opened when something is first written or looked for."""
+        if self._connection is None:
+            self._connection = sqlite3.connect(self.path or "", isolation_level=None)
+            self._connection.executescript(_SCHEMA)
+        return self._connection
+
+    @property
+    def _untouched(self) -> bool:
+        return self._connection is None and (self.path is None or not self.path.exists())
+
+    def read(self, volume: str, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset` on; zeros where nothing was written."""
+        _bounded(size)
+        if self._untouched or not size:
+            return bytes(size)
+        first, last = offset // SIZE, (offset + size - 1) // SIZE
+        found = dict(
+            self._database.execute(
+                "SELECT number, data FROM place JOIN block ON block = id WHERE volume = ? AND number BETWEEN ? AND ?",
+                (volume, first, last),
+            )
+        )
+        joined = b"".join(found.get(number, _ZEROS) for number in range(first, last + 1))
+        return joined[offset - first * SIZE :][:size]
+
+    def write(self, volume: str, offset: int, data: bytes) -> None:
+        """Put `data` at `offset`: all of it or nothing."""
+        _bounded(len(data))
+        if self._untouched and not any(data):
+            return
+        with self._transaction() as database:
+            for number, start, piece in _pieces(offset, data):
+                if len(piece) < SIZE:
+                    old = self.read(volume, number * SIZE, SIZE)
+                    piece = old[:start] + piece + old[start + len(piece) :]
+                self._replace(database, volume, number, piece)
+
+    def copy(self, volume: str, source: str) -> None:
+        """Give `volume` the bytes of `source` instead of its own."""
+        if self._untouched or volume == source:
+            return
+        with self._transaction() as database:
+            self._erase(database, volume)
+            database.execute("INSERT INTO place SELECT ?, number, block FROM place WHERE volume = ?", (volume, source))
+
+    def erase(self, volume: str) -> None:
+        """Forget what is written on `volume`."""
+        if not self._untouched:
+            with self._transaction() as database:
+                self._erase(database, volume)
+
+    def keep(self, volumes: Iterable[str]) -> None:
+        """Forget what is written on any other volume: those were destroyed while nobody looked."""
+        if self._untouched:
+            return
+        known = set(volumes)
+        for (volume,) in self._database.execute("SELECT DISTINCT volume FROM place").fetchall():
+            if volume not in known:
+                self.erase(volume)
+
+    def written(self, volume: str) -> int:
+        """Bytes of the blocks that hold something."""
+        if self._untouched:
+            return 0
+        (count,) = self._database.execute("SELECT COUNT(*) FROM place WHERE volume = ?", (volume,)).fetchone()
+        return int(count) * SIZE
+
+    def extents(self, volume: str) -> list[tuple[int, int]]:
+        """(offset, size) of the stretches that hold something, in order."""
+        if self._untouched:
+            return []
+        found: list[tuple[int, int]] = []
+        for (number,) in self._database.execute("SELECT number FROM place WHERE volume = ? ORDER BY number", (volume,)):
+            if found and sum(found[-1]) == number * SIZE:
+                found[-1] = (found[-1][0], found[-1][1] + SIZE)
+            else:
+                found.append((number * SIZE, SIZE))
+        return found
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything or nothing."""
+        database = self._database
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            yield database
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+
+    @staticmethod
+    def _replace(database: sqlite3.Connection, volume: str, number: int, data: bytes) -> None:
+        old = database.execute("SELECT block FROM place WHERE volume = ? AND number = ?", (volume, number)).fetchone()
+        if data == _ZEROS:
+            database.execute("DELETE FROM place WHERE volume = ? AND number = ?", (volume, number))
+        else:
+            made = database.execute("INSERT INTO block (data) VALUES (?)", (data,)).lastrowid
+            database.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?)", (volume, number, made))
+        if old is not None:
+            database.execute(
+                "DELETE FROM block WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM place WHERE block = ?1)", old
+            )
+
+    @staticmethod
+    def _erase(database: sqlite3.Connection, volume: str) -> None:
+        database.execute(
+            "DELETE FROM block WHERE id IN (SELECT block FROM place AS mine WHERE volume = ?1 AND NOT EXISTS"
+            " (SELECT 1 FROM place WHERE block = mine.block AND volume <> ?1))",
+            (volume,),
+        )
+        database.execute("DELETE FROM place WHERE volume = ?", (volume,))
+
+
+def _bounded(size: int) -> None:
+    if size > LARGEST:
+        raise ValueError(f"{size} bytes at once; at most {LARGEST}")
+
+
+def _pieces(offset: int, data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The blocks that `data` touches: (number, where in the block, what)."""
+    done = 0
+    while done < len(data):
+        number, start = divmod(offset + done, SIZE)
+        piece = data[done : done + SIZE - start]
+        yield number, start, piece
+        done += len(piece)

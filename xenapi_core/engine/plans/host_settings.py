@@ -1,0 +1,310 @@
+"""Settings that a host itself must know: each is told to its driver, then recorded; a pool's are told to all its hosts.
+
+Rule 1: the record follows the host: a setting that a host refuses is not recorded. Where several hosts are told, those
+        that were told already are told their old values when one refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from zoneinfo import available_timezones
+
+from xenapi_core.drivers.api import Hypervisor
+from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.plan import Plan, Run, Step, World, plans
+from xenapi_core.errors import ApiError, E
+from xenapi_core.store.api import Txn
+
+LONGEST_SERVER: Final = 253  # characters of a DNS name
+_IQN: Final = re.compile(r"(iqn\.[0-9]{4}-[0-9]{2}\.[a-z0-9.-]+(:\S+)?|eui\.[0-9A-Fa-f]{16}|naa\.[0-9A-Fa-f]{16,32})\Z")
+_CSTATE: Final = re.compile(r"(?:[0-9]{1,2}(?:,[0-9]{1,2})?)?\Z")
+_SERVER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]*[A-Za-z0-9])?\Z")
+
+Finish = Callable[[Run, Txn], None]
+
+
+def _word(value: Any) -> str:
+    """A value as HOST_SETTINGS spells it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def tell(host: str, values: Mapping[str, str], name: str = "tell host") -> Step:
+    """Change settings of one host; undone by what it had before. HOST_OFFLINE, OPERATION_NOT_ALLOWED."""
+    key = ("settings before", host)
+
+    async def do(run: Run) -> None:
+        with told_as(REFUSED, About(host=host, operation=name)):
+            driver = run.hypervisor(host)
+            before = await driver.settings()
+            run.results[key] = {setting: before.get(setting) for setting in values}
+            await driver.configure(values)
+
+    async def undo(run: Run) -> None:
+        await run.hypervisor(host).configure(run.results[key])
+
+    return Step(name, do, undo)
+
+
+REFUSED: Final = {**MACHINE, "unsupported": lambda a, e: E.OPERATION_NOT_ALLOWED(e.text)}
+
+
+def _set(host: str, setting: str, value: Any, **fields: Any) -> Plan:
+    return Plan(
+        steps=(tell(host, {setting: _word(value)}),),
+        finish=lambda run, txn: txn.update(host, **fields),
+    )
+
+
+@plans("host.set_iscsi_iqn")
+def plan_iscsi_iqn(world: World, host: str, value: str) -> Plan:
+    """INVALID_VALUE unless it is a name of RFC 3720: iqn., eui. or naa."""
+    if not _IQN.match(value):
+        raise E.INVALID_VALUE("iscsi_iqn", value)
+    other_config = {**world.store.get(host, "host")["other_config"], "iscsi_iqn": value}  # where older clients look
+    return _set(host, "iscsi_iqn", value, iscsi_iqn=value, other_config=other_config)
+
+
+@plans("host.set_multipathing")
+def plan_multipathing(world: World, host: str, value: bool) -> Plan:
+    other_config = {**world.store.get(host, "host")["other_config"], "multipathing": _word(value)}
+    return _set(host, "multipathing", value, multipathing=value, other_config=other_config)
+
+
+@plans("host.set_timezone")
+def plan_timezone(world: World, host: str, value: str) -> Plan:
+    """INVALID_VALUE for a zone that the tz database does not have."""
+    if value not in available_timezones():
+        raise E.INVALID_VALUE("timezone", value)
+    return _set(host, "timezone", value, timezone=value)
+
+
+@plans("host.set_ntp_mode")
+def plan_ntp_mode(world: World, host: str, value: str) -> Plan:
+    """INVALID_NTP_CONFIG for mode Custom without a server."""
+    if value == "Custom" and not world.store.get(host, "host")["ntp_custom_servers"]:
+        raise E.INVALID_NTP_CONFIG("Mode Custom needs ntp_custom_servers")
+    return _set(host, "ntp_mode", value, ntp_mode=value)
+
+
+@plans("host.set_ntp_custom_servers")
+def plan_ntp_servers(world: World, host: str, value: tuple[str, ...]) -> Plan:
+    """INVALID_NTP_CONFIG for what is no name or address, and for none at all in mode Custom."""
+    for server in value:
+        if len(server) > LONGEST_SERVER or not _SERVER.match(server):
+            raise E.INVALID_NTP_CONFIG(f"{server!r} is no name or address of a server")
+    if not value and world.store.get(host, "host")["ntp_mode"] == "Custom":
+        raise E.INVALID_NTP_CONFIG("Mode Custom needs ntp_custom_servers")
+    return _set(host, "ntp_custom_servers", value, ntp_custom_servers=value)
+
+
+@plans("host.set_max_cstate")
+def plan_max_cstate(world: World, host: str, value: str) -> Plan:
+    """INVALID_VALUE unless empty, "C" or "C,sub-state", in numbers."""
+    if not _CSTATE.match(value):
+        raise E.INVALID_VALUE("max_cstate", value)
+    return _set(host, "max_cstate", value, max_cstate=value)
+
+
+@plans("host.set_numa_affinity_policy")
+def plan_numa_policy(world: World, host: str, value: str) -> Plan:
+    return _set(host, "numa_affinity_policy", value, numa_affinity_policy=value)
+
+
+@plans("host.set_sched_gran")
+def plan_sched_gran(world: World, host: str, value: str) -> Plan:
+    """The host keeps it; no record has it."""
+    return Plan(steps=(tell(host, {"sched_gran": value}),))
+
+
+@plans("host.get_sched_gran")
+def plan_read_sched_gran(world: World, host: str) -> Plan:
+    """ "cpu" until somebody chooses."""
+
+    async def read(run: Run) -> None:
+        with told_as(REFUSED, About(host=host, operation="get_sched_gran")):
+            run.results["settings"] = await run.hypervisor(host).settings()
+
+    return Plan(
+        steps=(Step("read settings", read),), result=lambda run: run.results["settings"].get("sched_gran", "cpu")
+    )
+
+
+@plans("host.syslog_reconfigure")
+def plan_syslog(world: World, host: str) -> Plan:
+    """Log to where host.logging says from now on."""
+    destination = world.store.get(host, "host")["logging"].get("syslog_destination", "")
+    return Plan(steps=(tell(host, {"syslog_destination": destination}),))
+
+
+# The screen: what was chosen takes place when the host boots (engine.transition.note_power).
+
+
+def _display(world: World, host: str, now: Mapping[str, str], later: str) -> Plan:
+    display = world.store.get(host, "host")["display"]
+    state = now.get(display, display)
+    return Plan(
+        steps=(tell(host, {"display": later}),),
+        finish=lambda run, txn: txn.update(host, display=state),
+        result=lambda run: state,
+    )
+
+
+@plans("host.enable_display")
+def plan_enable_display(world: World, host: str) -> Plan:
+    return _display(world, host, {"disabled": "enable_on_reboot", "disable_on_reboot": "enabled"}, "enabled")
+
+
+@plans("host.disable_display")
+def plan_disable_display(world: World, host: str) -> Plan:
+    return _display(world, host, {"enabled": "disable_on_reboot", "enable_on_reboot": "disabled"}, "disabled")
+
+
+# Logins at the host itself
+
+
+def _ssh(world: World, hosts: tuple[str, ...], on: bool) -> Plan:
+    def finish(run: Run, txn: Txn) -> None:
+        for host in hosts:
+            txn.update(host, ssh_enabled=on)
+
+    return Plan(steps=tuple(tell(host, {"ssh": _word(on)}) for host in hosts), finish=finish)
+
+
+@plans("host.enable_ssh")
+def plan_enable_ssh(world: World, host: str) -> Plan:
+    return _ssh(world, (host,), True)
+
+
+@plans("host.disable_ssh")
+def plan_disable_ssh(world: World, host: str) -> Plan:
+    return _ssh(world, (host,), False)
+
+
+def _idle(world: World, hosts: tuple[str, ...], seconds: int) -> Plan:
+    """INVALID_VALUE if negative; 0 is never."""
+    if seconds < 0:
+        raise E.INVALID_VALUE("console_idle_timeout", str(seconds))
+
+    def finish(run: Run, txn: Txn) -> None:
+        for host in hosts:
+            txn.update(host, console_idle_timeout=seconds)
+
+    return Plan(steps=tuple(tell(host, {"console_idle_timeout": str(seconds)}) for host in hosts), finish=finish)
+
+
+@plans("host.set_console_idle_timeout")
+def plan_idle(world: World, host: str, value: int) -> Plan:
+    """In seconds. INVALID_VALUE if negative; 0 is never."""
+    return _idle(world, (host,), value)
+
+
+@plans("pool.set_console_idle_timeout")
+def plan_pool_idle(world: World, pool: str, value: int) -> Plan:
+    """host.set_console_idle_timeout on all hosts, or on none."""
+    return _idle(world, tuple(world.store.all("host")), value)
+
+
+# All hosts
+
+
+def _all_hosts(
+    world: World, values: Mapping[str, str], failure: Callable[[list[str]], ApiError], finish: Finish
+) -> Plan:
+    """Tell every host; `failure(hosts)` names the first that could not be told, and no host keeps the new values."""
+
+    def named(host: str, step: Step) -> Step:
+        async def do(run: Run) -> None:
+            try:
+                await step.do(run)
+            except ApiError as error:
+                raise failure([host]) from error
+
+        return Step(step.name, do, step.undo)
+
+    return Plan(steps=tuple(named(host, tell(host, values)) for host in world.store.all("host")), finish=finish)
+
+
+@plans("pool.enable_ssh")
+def plan_pool_enable_ssh(world: World, pool: str) -> Plan:
+    """ENABLE_SSH_PARTIALLY_FAILED [hosts]; then no host has changed."""
+    return _pool_ssh(world, True, lambda hosts: E.ENABLE_SSH_PARTIALLY_FAILED(_listed(hosts)))
+
+
+@plans("pool.disable_ssh")
+def plan_pool_disable_ssh(world: World, pool: str) -> Plan:
+    """DISABLE_SSH_PARTIALLY_FAILED [hosts]; then no host has changed."""
+    return _pool_ssh(world, False, lambda hosts: E.DISABLE_SSH_PARTIALLY_FAILED(_listed(hosts)))
+
+
+def _listed(hosts: list[str]) -> str:
+    return ";".join(hosts)
+
+
+def _pool_ssh(world: World, on: bool, failure: Callable[[list[str]], ApiError]) -> Plan:
+    hosts = tuple(world.store.all("host"))
+
+    def finish(run: Run, txn: Txn) -> None:
+        for host in hosts:
+            txn.update(host, ssh_enabled=on)
+
+    return _all_hosts(world, {"ssh": _word(on)}, failure, finish)
+
+
+@plans("pool.set_igmp_snooping_enabled")
+def plan_igmp_snooping(world: World, pool: str, value: bool) -> Plan:
+    """COULD_NOT_UPDATE_IGMP_SNOOPING_EVERYWHERE if a host cannot be told; then none has changed."""
+    status = "enabled" if value else "disabled"
+
+    def finish(run: Run, txn: Txn) -> None:
+        txn.update(pool, igmp_snooping_enabled=value)
+        for pif in world.store.all("PIF").values():
+            if pif["managed"] and pif["currently_attached"]:
+                txn.update(pif.ref, igmp_snooping_status=status)
+
+    failure = E.COULD_NOT_UPDATE_IGMP_SNOOPING_EVERYWHERE
+    return _all_hosts(world, {"igmp_snooping": _word(value)}, lambda hosts: failure(), finish)
+
+
+# What a host tells of itself
+
+Read = Callable[[Hypervisor], Awaitable[str]]
+
+
+def _read(host: str, operation: str, read: Read) -> Plan:
+    async def do(run: Run) -> None:
+        with told_as(REFUSED, About(host=host, operation=operation)):
+            run.results["text"] = await read(run.hypervisor(host))
+
+    return Plan(steps=(Step(operation, do),), result=lambda run: run.results["text"])
+
+
+@plans("host.dmesg")
+def plan_dmesg(world: World, host: str) -> Plan:
+    return _read(host, "dmesg", lambda driver: driver.messages(clear=False))
+
+
+@plans("host.dmesg_clear")
+def plan_dmesg_clear(world: World, host: str) -> Plan:
+    return _read(host, "dmesg_clear", lambda driver: driver.messages(clear=True))
+
+
+@plans("host.get_log")
+def plan_log(world: World, host: str) -> Plan:
+    return _read(host, "get_log", lambda driver: driver.log())
+
+
+@plans("host.send_debug_keys")
+def plan_debug_keys(world: World, host: str, keys: str) -> Plan:
+    """INVALID_VALUE unless `keys` are letters, digits and signs of ASCII."""
+    if not keys or not all(key.isascii() and key.isprintable() and key != " " for key in keys):
+        raise E.INVALID_VALUE("keys", keys)
+
+    async def press(run: Run) -> None:
+        with told_as(REFUSED, About(host=host, operation="send_debug_keys")):
+            await run.hypervisor(host).send_debug_keys(keys)
+
+    return Plan(steps=(Step("press keys", press),))

@@ -1,0 +1,60 @@
+"""What a server keeps of its membership: the pool secret, and whose member it is.
+
+Rule 1: the file is readable for its owner only, from its first moment, and complete or not there at all.
+Rule 2: without durable state the secret lives as long as the process.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from xenapi_core.api.membership import Membership, new_secret
+
+FILE: Final = "membership.json"
+
+
+class MembershipFileError(Exception):
+    """The file cannot be used: one sentence for the user, with its name."""
+
+
+def open_membership(directory: Path | None) -> Membership:
+    """The membership kept in `directory`, made with a fresh secret if there is none; None: kept in memory.
+
+    Raises MembershipFileError.
+    """
+    if directory is None:
+        return Membership(new_secret())
+    path = directory / FILE
+    try:
+        found = orjson.loads(path.read_bytes())
+        return Membership(str(found["secret"]), str(found["coordinator"]), save=lambda now: _write(path, now))
+    except FileNotFoundError:
+        made = Membership(new_secret(), save=lambda now: _write(path, now))
+        made.save(made)
+        return made
+    except OSError as error:
+        raise MembershipFileError(f"Cannot read {path}: {error.strerror}.") from None
+    except (ValueError, TypeError, KeyError):
+        raise MembershipFileError(f"{path} is damaged; without it this server does not know its pool.") from None
+
+
+def _write(path: Path, membership: Membership) -> None:
+    """Replace the file (rule 1). Raises MembershipFileError."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    content = orjson.dumps({"secret": membership.secret, "coordinator": membership.coordinator})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise MembershipFileError(f"Cannot write {path}: {error.strerror}.") from None
