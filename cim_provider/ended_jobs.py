@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from xenapi_core.errors import ApiError
 
 if TYPE_CHECKING:
-    from xenapi_core.bridge.source import Source
+    from xenapi_core.bridge.source import Samples, Source
     from xenapi_core.model.schema import Schema
     from xenapi_core.store.api import Version
 
@@ -41,6 +41,10 @@ class EndedJobs:
     @property
     def schema(self) -> Schema:
         return self._source.schema
+
+    @property
+    def samples(self) -> Samples | None:
+        return self._source.samples
 
     def find(self, ref: str) -> Version | None:
         return self._source.find(ref) or self._present().get(ref)

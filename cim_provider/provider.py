@@ -20,6 +20,7 @@ from cim_provider.jobs import Jobs
 from cim_provider.mapping.association import ASSOCIATIONS, Association, Link
 from cim_provider.mapping.check import check
 from cim_provider.mapping.extent import Extent, Listing, Rendition, Shown, Stamp, Tally, stamped
+from cim_provider.mapping.samples import SampleExtent, SampleView
 from cim_provider.mapping.subject import Pool
 from cim_provider.mapping.view import VIEWS, View
 from cim_provider.operations import associators, extrinsic, intrinsic, schema_ops
@@ -94,6 +95,8 @@ class CimProvider:
         cls = self._graph.classes[view.cim.lower()]
         if issubclass(view, StoredView):
             return StoredExtent(view, cls, self.source, self.tally, self.repository)
+        if issubclass(view, SampleView):
+            return SampleExtent(view, cls, self.source, self.tally)
         if issubclass(view, NamespaceView):
             return NamespaceExtent(view, cls, self.source, self.tally, self.spaces.names)
         return Extent(view, cls, self.jobs.ended if view is ConcreteJob else self.source, self.tally)

@@ -29,7 +29,7 @@ from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.records import Records
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.bridge.local import LocalSource
-from xenapi_core.bridge.source import Principal, Source
+from xenapi_core.bridge.source import NO_SAMPLES, Principal, Samples, Source
 from xenapi_core.clock import VirtualClock
 from xenapi_core.ids import NULL_REF, Ids
 from xenapi_core.model.catalog import SCHEMA
@@ -62,6 +62,7 @@ class StoreSource:
         self.class_revision = store.class_revision
         self.value = Records(SCHEMA, store).value
         self.rescans: list[str] = []
+        self.round: Samples | None = NO_SAMPLES
 
     @property
     def revision(self) -> int:
@@ -79,6 +80,10 @@ class StoreSource:
 
     def now(self) -> int:
         return self._clock.now()
+
+    @property
+    def samples(self) -> Samples | None:
+        return self.round
 
     async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -17,9 +18,15 @@ from xenapi_core.testing.pool import TEST_CALLER, SimPool
 from xenapi_core.testing.virtual_time import drive
 
 
+# A dispatcher looks at every message once, which takes longer than most calls: a pool keeps the one it has.
+_dispatchers: WeakKeyDictionary[SimPool, Dispatcher] = WeakKeyDictionary()
+
+
 def dispatcher(pool: SimPool) -> Dispatcher:
-    sessions = Sessions(pool.store, pool.ids, pool.clock, StaticAuthenticator({}))
-    return Dispatcher(SCHEMA, pool.store, pool.engine, sessions, pool.clock, pool.ids)
+    if pool not in _dispatchers:
+        sessions = Sessions(pool.store, pool.ids, pool.clock, StaticAuthenticator({}))
+        _dispatchers[pool] = Dispatcher(SCHEMA, pool.store, pool.engine, sessions, pool.clock, pool.ids)
+    return _dispatchers[pool]
 
 
 async def ask(pool: SimPool, wire_name: str, *args: Any, caller: Caller = TEST_CALLER) -> Any:

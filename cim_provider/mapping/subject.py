@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from xenapi_core.model.schema import Schema
 
 if TYPE_CHECKING:
+    from xenapi_core.bridge.source import Samples
     from xenapi_core.store.api import Version
 
 NULL_REF = "OpaqueRef:NULL"
@@ -40,6 +41,9 @@ class Pool(Protocol):
     def class_revision(self, cls: str) -> int: ...
 
     def now(self) -> int: ...
+
+    @property
+    def samples(self) -> Samples | None: ...
 
 
 class Seen:

@@ -17,6 +17,7 @@ from cim_provider.profiles.host_pool import HostPool
 from cim_provider.profiles.indications import IndicationService
 from cim_provider.profiles.job_control import ConcreteJob
 from cim_provider.profiles.kvm_redirection import KVMRedirectionSAP
+from cim_provider.profiles.metrics import MetricDefinition
 from cim_provider.profiles.migration import VirtualSystemMigrationService
 from cim_provider.profiles.power_management import PowerManagementService
 from cim_provider.profiles.resource_pool import (
@@ -86,7 +87,8 @@ class RegisteredProfile(View, cim="Xen_RegisteredProfile", items=profiles, names
 # What a host offers machines, and what each of those profiles is about (DSP1042).
 RESOURCES = ("DSP1041", "DSP1043")
 VIRTUALIZATION = (
-    "DSP1057", *RESOURCES, "DSP1044", "DSP1045", "DSP1047", "DSP1050", "DSP1059", "DSP1081", "DSP1097", "DSP1103",
+    "DSP1057", *RESOURCES, "DSP1044", "DSP1045", "DSP1047", "DSP1050", "DSP1053", "DSP1059", "DSP1081", "DSP1097",
+    "DSP1103",
 )  # fmt: skip
 
 # fmt: off
@@ -108,6 +110,7 @@ PROFILES = (
     Profile("DSP1081", "Virtual System Migration", "1.0.0", VirtualSystemMigrationService, ("DSP1103",)),
     Profile("DSP1097", "Virtual Ethernet Switch", "1.1.0", VirtualSwitch, ("DSP1050",)),
     Profile("DSP1103", "Job Control", "1.0.0", ConcreteJob),
+    Profile("DSP1053", "Base Metrics", "1.0.1", MetricDefinition),
     Profile("DSP1054", "Indications", "1.2.0", IndicationService),
     Profile("DSP1033", "Profile Registration", "1.0.0", RegisteredProfile),
 )

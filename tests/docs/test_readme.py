@@ -32,9 +32,10 @@ def tour():
         assert time.monotonic() < deadline, page.decode()
         time.sleep(0.05)
     yield page.decode()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
-    process.stdout.close()
+    with process.stdout:
+        process.send_signal(signal.SIGTERM)
+        ended = process.wait(30)
+        assert ended == 0, (process.stdout.read() or b"").decode()
 
 
 def run(command: str) -> str:

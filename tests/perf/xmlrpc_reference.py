@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from socketserver import ThreadingMixIn
+from typing import Any
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 
 class Server(ThreadingMixIn, SimpleXMLRPCServer):
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that go when the measurement ends."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class KeepAlive(SimpleXMLRPCRequestHandler):

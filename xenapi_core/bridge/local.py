@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cryptography import x509
@@ -11,7 +11,7 @@ from cryptography import x509
 from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.sessions import Sessions
-from xenapi_core.bridge.source import Principal
+from xenapi_core.bridge.source import NO_SAMPLES, Principal, Samples
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
 from xenapi_core.model.schema import Schema
@@ -25,11 +25,20 @@ def _principal(caller: Caller) -> Principal:
 class LocalSource:
     """See bridge.source.Source."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, sessions: Sessions, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        dispatcher: Dispatcher,
+        sessions: Sessions,
+        clock: Clock,
+        newest: Callable[[], Samples] = lambda: NO_SAMPLES,
+    ) -> None:
+        """`newest`: the newest round of samples."""
         self._store = store
         self._dispatcher = dispatcher
         self._sessions = sessions
         self._clock = clock
+        self._newest = newest
         self._basic = BasicAuth(sessions)
         # Reads of the store are the store's own: no layer in between on the path of every rendered instance.
         self.find = store.find
@@ -55,6 +64,10 @@ class LocalSource:
 
     def now(self) -> int:
         return self._clock.now()
+
+    @property
+    def samples(self) -> Samples:
+        return self._newest()
 
     def known(self, user: str, password: str) -> Principal | None:
         caller = self._basic.known(user, password)

@@ -104,6 +104,11 @@ class RemoteSource:
     def now(self) -> int:
         return self._clock.now() + self._ahead
 
+    @property
+    def samples(self) -> None:
+        """None: data sources are read from the pool by nobody yet."""
+        return None
+
     def known(self, user: str, password: str) -> Principal | None:
         proof = self._proofs.get(self._digest(user, password))
         if proof is None or self._clock.monotonic() - proof.proven > LIFETIME:

@@ -24,6 +24,18 @@ class Principal:
     session: str = ""  # reference of the Xen-API session used for calls
 
 
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """One round of samples of the data sources: the instant (seconds since the epoch) it was taken at, and by uuid of a
+    VM or host the values by the names of its data sources. A new round is a new object, and no change of the pool."""
+
+    at: int
+    values: Mapping[str, Mapping[str, float]]
+
+
+NO_SAMPLES = Samples(0, {})
+
+
 class Source(Protocol):
     """A pool as a reader and caller sees it."""
 
@@ -52,6 +64,10 @@ class Source(Protocol):
 
     def now(self) -> int:
         """The pool's clock, seconds since the epoch."""
+
+    @property
+    def samples(self) -> Samples | None:
+        """The newest round (NO_SAMPLES before the first one); None if nobody measures this pool for us."""
 
     async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
         """None for wrong credentials. Slow by design on the first call; see `known`."""

@@ -192,8 +192,8 @@ def _suggest(summary: Summary) -> None:
     commands = []
     if url := summary.endpoints.get("xenapi"):
         login = f"import XenAPI; s = XenAPI.Session('{url}'); s.login_with_password('{user}', '{password}'); "
-        vms = "[v for v in s.xenapi.VM.get_all_records().values() if not v['is_a_template']]"
-        commands.append(f"python -c \"{login}print([v['name_label'] + ' ' + v['power_state'] for v in {vms}])\"")
+        vms = "for v in s.xenapi.VM.get_all_records().values() if not v['is_a_template']"
+        commands.append(f"python -c \"{login}print([v['name_label'] + ' ' + v['power_state'] {vms}])\"")
         halted = next((vm.name for vm in summary.vms if vm.state == "Halted"), None)
         if halted:
             start = f"s.xenapi.VM.start(s.xenapi.VM.get_by_name_label('{halted}')[0], False, False); "

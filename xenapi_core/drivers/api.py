@@ -153,21 +153,34 @@ class HostEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes a second that one device takes in (reads, receives) and gives out (writes, sends), as its owner sees it."""
+
+    inward: float
+    outward: float
+
+
+@dataclass(frozen=True, slots=True)
 class MachineUsage:
-    """What one machine uses now: the busy part of each virtual processor (0..1), and memory in bytes."""
+    """What one machine uses now: the busy part of each virtual processor (0..1), memory in bytes, and the traffic of
+    its disks and NICs by position."""
 
     cpus: tuple[float, ...]
     memory: int
+    disks: Mapping[str, Traffic] = field(default_factory=dict)
+    nics: Mapping[str, Traffic] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class HostUsage:
-    """What a host and its machines (by uuid) use now: the busy part of each processor (0..1), and memory in bytes."""
+    """What a host and its machines (by uuid) use now: the busy part of each processor (0..1), memory in bytes, and the
+    traffic of its interfaces by name."""
 
     cpus: tuple[float, ...]
     memory_total: int
     memory_free: int
     machines: Mapping[str, MachineUsage]
+    nics: Mapping[str, Traffic] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

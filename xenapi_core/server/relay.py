@@ -33,7 +33,7 @@ def relay_to_coordinator(sessions: Sessions, headers: Callable[[Codec], tuple[tu
     membership = sessions.membership
 
     def relay(request: Request, call: Call, codec: Codec) -> Awaitable[Response] | None:
-        if request.peer.transport != "unix" or not membership.coordinator or membership.connect is None:
+        if not membership.coordinator or membership.connect is None:
             return None
         if answered_by_members(call.method) or call.method in _OF_MEMBERS:
             return None

@@ -71,7 +71,7 @@ def xenapi_app(
     """The endpoint for `dispatcher`. `extra` routes (GET /about, import and export ...) win by their longer prefix.
 
     `tls_port`: the port of the same endpoint with TLS, where a GET on the plain port is sent; None while there is none.
-    `relay` may answer a call instead of `dispatcher`: what another server is to answer.
+    `relay` may answer a call at the Unix socket instead of `dispatcher`: what another server is to answer.
     """
     xml, json = XmlRpc(limits), JsonRpc(limits)
     routes = (
@@ -109,11 +109,12 @@ def _rpc(
             return page(500, str(error))
         except ApiError as error:
             return Response(200, headers, codec.failure(None, error.description))
-        if notes := _notes(request.headers):
-            call = replace(call, notes=notes)
-        elsewhere = relay(request, call, codec)
-        if elsewhere is not None:
-            return elsewhere
+        if call.method.startswith("Async."):  # what has a task; all others need not search the headers
+            call = replace(call, notes=_notes(request.headers))
+        if request.peer.transport == "unix":
+            elsewhere = relay(request, call, codec)
+            if elsewhere is not None:
+                return elsewhere
         reply = dispatcher.handle(call, codec, request.peer)
         return Response(200, headers, reply) if isinstance(reply, bytes) else later(reply)
 

@@ -382,6 +382,10 @@ async def usage_is_told_for_every_machine(t: Trial) -> None:
     machine = usage.machines[state.uuid]
     assert (len(machine.cpus), machine.memory) == (state.vcpus, state.memory_actual)
     assert all(0 <= busy <= 1 for busy in (*usage.cpus, *machine.cpus))
+    assert set(machine.disks) == {disk.position for disk in state.disks}
+    assert set(machine.nics) == {nic.position for nic in state.nics}
+    moved = (*machine.disks.values(), *machine.nics.values(), *usage.nics.values())
+    assert all(one.inward >= 0 and one.outward >= 0 for one in moved)
 
 
 async def keys_and_triggers_reach_running_machines_only(t: Trial) -> None:

@@ -1,4 +1,4 @@
-"""What can be measured on hosts and VMs: processors and memory, asked of the hypervisor at every call.
+"""What can be measured on hosts and VMs: processors, memory and traffic, asked of the hypervisor at every call.
 
 Rule 1: nothing is kept, so there is no history to begin or to forget: those messages answer NOT_IMPLEMENTED.
 """
@@ -6,18 +6,21 @@ Rule 1: nothing is kept, so there is no history to begin or to forget: those mes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.drivers.api import HostUsage, MachineUsage
+from xenapi_core.drivers.api import HostUsage, MachineUsage, Traffic
 from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.specs import device_name
 from xenapi_core.errors import E
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.model.power import PAUSED, RUNNING
 from xenapi_core.store.api import Version
 
 ANSWER_WITHIN: Final = 60.0  # seconds of real time a driver has to tell what is used
+UNBOUNDED: Final = sys.float_info.max  # as the largest value: JSON knows no infinity
 
 Source = dict[str, Any]
 
@@ -33,6 +36,23 @@ def _source(name: str, description: str, units: str, value: float, highest: floa
 def _processors(cpus: Sequence[float]) -> Iterator[Source]:
     for number, busy in enumerate(cpus):
         yield _source(f"cpu{number}", f"Part of processor {number} that is busy", "(fraction)", busy, 1.0)
+
+
+def _traffic(device: str, words: tuple[str, str], what: str, moved: Traffic) -> Iterator[Source]:
+    """The two directions of a disk or an interface: `words` are the ends of the names."""
+    for word, value in zip(words, (moved.inward, moved.outward), strict=True):
+        yield _source(f"{device}_{word}", f"Bytes a second: {word} of {what}", "B/s", value, UNBOUNDED)
+
+
+def _of_nics(prefix: str, nics: Mapping[str, Traffic]) -> Iterator[Source]:
+    for name in sorted(nics):
+        yield from _traffic(f"{prefix}_{name}", ("rx", "tx"), f"interface {name}", nics[name])
+
+
+def _of_disks(disks: Mapping[str, Traffic]) -> Iterator[Source]:
+    for position in sorted(disks):
+        name = device_name(position)
+        yield from _traffic(f"vbd_{name}", ("read", "write"), f"disk {name}", disks[position])
 
 
 async def _usage(call: CallContext, host: str) -> HostUsage:
@@ -59,6 +79,7 @@ def host_sources(usage: HostUsage) -> tuple[Source, ...]:
         _source("cpu_avg", "Part of all processors that is busy", "(fraction)", average, 1.0),
         _source("memory_total_kib", "Memory of the host", "KiB", total, total),
         _source("memory_free_kib", "Memory of the host that no machine has", "KiB", usage.memory_free / 1024, total),
+        *_of_nics("pif", usage.nics),
     )
 
 
@@ -74,6 +95,8 @@ def vm_sources(vm: Version, machine: MachineUsage) -> tuple[Source, ...]:
         *_processors(machine.cpus),
         _source("memory", "Memory the machine has", "B", float(machine.memory), highest),
         _source("memory_target", "Memory the balloon shall reach", "B", float(vm["memory_dynamic_max"]), highest),
+        *_of_disks(machine.disks),
+        *_of_nics("vif", machine.nics),
     )
 
 

@@ -33,6 +33,7 @@ from xenapi_core.drivers.api import (
     NicSpec,
     PowerState,
     Progress,
+    Traffic,
 )
 from xenapi_core.drivers.sim.host_settings import HostSettings
 from xenapi_core.drivers.sim.state import Image, Machine, device_name, volumes_of, what_the_agent_says
@@ -291,7 +292,12 @@ class SimHypervisor(HostSettings):
         self._require_up()
         machines = {uuid: machine.usage() for uuid, machine in self.machines.items()}
         busy = sum(sum(usage.cpus) for usage in machines.values()) / max(1, self.cpus)
-        return HostUsage((min(1.0, busy),) * self.cpus, self.memory, max(0, self.memory_free), machines)
+        linked = [port.name for port in self.ports.values() if port.carrier]
+        moved = [traffic for usage in machines.values() for traffic in usage.nics.values()]
+        ways = max(1, len(linked))
+        share = Traffic(sum(one.inward for one in moved) / ways, sum(one.outward for one in moved) / ways)
+        nics = {name: share if name in linked else Traffic(0.0, 0.0) for name in self.ports}
+        return HostUsage((min(1.0, busy),) * self.cpus, self.memory, max(0, self.memory_free), machines, nics)
 
     # The host's own power.
 

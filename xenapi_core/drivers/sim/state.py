@@ -15,10 +15,12 @@ from xenapi_core.drivers.api import (
     MachineUsage,
     NicSpec,
     PowerState,
+    Traffic,
 )
 from xenapi_core.drivers.storage import VolumeState, VolumeTraffic
 
 BLOCK: Final = 2 << 20  # storage is given out in blocks of 2 MiB
+FLOW: Final = 64 << 20  # bytes a second that a guest whose processors are all busy moves through each of its devices
 
 
 def in_blocks(size: int) -> int:
@@ -97,7 +99,13 @@ class Machine:
         """What it uses now: a paused machine computes nothing."""
         load = self.load if self.power_state is PowerState.RUNNING else 0.0
         state = self.state()
-        return MachineUsage((load,) * state.vcpus, state.memory_actual)
+        flow = load * FLOW
+        return MachineUsage(
+            (load,) * state.vcpus,
+            state.memory_actual,
+            {disk.position: _traffic_of_disk(disk, flow) for disk in state.disks},
+            {nic.position: Traffic(flow / 4, flow / 8) for nic in state.nics},
+        )
 
     @property
     def memory(self) -> int:
@@ -115,6 +123,13 @@ class Machine:
             nics=tuple(self.nics.values()),
             guest=self.guest,
         )
+
+
+def _traffic_of_disk(disk: DiskSpec, flow: float) -> Traffic:
+    """An empty drive moves nothing, and what cannot be written to is read only."""
+    if disk.volume is None:
+        return Traffic(0.0, 0.0)
+    return Traffic(flow / 2, 0.0 if disk.read_only else flow / 4)
 
 
 def device_name(position: str) -> str:

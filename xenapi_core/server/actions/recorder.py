@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from xenapi_core.bridge.source import NO_SAMPLES, Samples
+
 STEP: Final = 5
 ARCHIVES: Final = ((1, 120), (12, 120), (720, 168), (17280, 366))  # (samples in a row, rows)
 FUNCTIONS: Final = ("AVERAGE", "MIN", "MAX")
@@ -85,6 +87,7 @@ class Recorder:
     def __init__(self) -> None:
         self.last = 0  # instant of the newest sample
         self.values: dict[Series, float] = {}  # the newest samples
+        self.newest: Samples = NO_SAMPLES  # the same, by object
         self._archives: dict[Series, tuple[_Archive, ...]] = {}
         self._seen: dict[Series, int] = {}
 
@@ -92,6 +95,10 @@ class Recorder:
         """One sample of each series."""
         self.last = now - now % STEP
         self.values = dict(values)
+        by_object: dict[str, dict[str, float]] = {}
+        for series, value in values.items():
+            by_object.setdefault(series.uuid, {})[series.name] = value
+        self.newest = Samples(now, by_object)
         for series, value in values.items():
             archives = self._archives.get(series)
             if archives is None:

@@ -1,0 +1,198 @@
+"""Views of samples: instances whose values are the newest samples of the pool's data sources.
+
+    class MetricValue(SampleView, cim="Xen_MetricValue", meaning=meaning_of):
+        InstanceID = computed(instance_id)
+
+Theory of operation
+1. Samples are no change of the pool: they have no revision, no event and no memo on a record's version. What is made of
+   them is kept for one round (bridge.source.Samples), by the uuid of what was measured, and made when somebody asks.
+2. An instance is of the time of its sample: the name of what was measured is the name it had then, or later.
+3. Paths and links depend on what is measured, not on the value: they go from a rendition to its successor in the next
+   round, so a new round costs the values alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from cim_provider.mapping.association import Extents
+from cim_provider.mapping.extent import Extent, Listing, Rendition, Tally
+from cim_provider.mapping.subject import Pool, Subject
+from cim_provider.mapping.view import View
+from cim_provider.schema.graph import CimClass
+from cim_provider.schema.objects import Path
+from xenapi_core.bridge.source import NO_SAMPLES, Samples
+from xenapi_core.clock import Steps
+
+if TYPE_CHECKING:
+    from xenapi_core.store.api import Version
+
+MEASURED = ("VM", "host")  # Xen-API classes that have data sources
+ATTEMPTS = 3  # rounds that a listing in steps begins with, before it is made of one at once
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample, as rules find it in `subject.item`: what was measured, the data source's name, what the view says it
+    means, the value in the data source's units, and the instant (seconds since the epoch)."""
+
+    record: Version
+    source: str
+    meaning: Any
+    value: float
+    at: int
+
+
+Meaning = Callable[[str], Any]
+
+
+def _nothing_by_itself(subject: Subject) -> Iterable[Any]:
+    return ()
+
+
+class SampleView(View):
+    """Base of views of samples. `meaning(name)` says what a data source of that name means; None: it is not shown."""
+
+    meaning: ClassVar[Meaning]
+
+    def __init_subclass__(cls, cim: str = "", meaning: Meaning = lambda name: None, **more: Any) -> None:
+        super().__init_subclass__(cim=cim, items=_nothing_by_itself, **more)
+        cls.meaning = staticmethod(meaning)
+
+
+class SampleExtent(Extent):
+    """The instances of a SampleView. Its listings are of their round, so nobody else may keep them (stamp None)."""
+
+    def __init__(self, view: type[SampleView], cls: CimClass, pool: Pool, tally: Tally) -> None:
+        super().__init__(view, cls, pool, tally)
+        self._meaning = view.meaning
+        self._round: Samples = NO_SAMPLES
+        self._made: dict[str, tuple[Rendition, ...]] = {}
+        self._before: dict[str, tuple[Rendition, ...]] = {}
+
+    def _current(self) -> Samples:
+        """The newest round; what was made of another one is put behind (rule 3)."""
+        newest = self.pool.samples or NO_SAMPLES
+        if newest is not self._round:
+            self._round, self._before, self._made, self._listing = newest, self._made, {}, None
+        return newest
+
+    def measured(self, uuid: str) -> tuple[Rendition, ...]:
+        """The instances about the VM or host with that uuid."""
+        samples = self._current()
+        found = self._made.get(uuid)
+        if found is None:
+            record = next(filter(None, (self.pool.by_uuid(cls, uuid) for cls in MEASURED)), None)
+            found = () if record is None else tuple(self._renditions_of(record, samples))
+            if record is not None:
+                self._made[uuid] = found
+        return found
+
+    def _renditions_of(self, record: Version, samples: Samples) -> Iterator[Rendition]:
+        values = samples.values.get(record.values["uuid"])
+        if not values:
+            return
+        self.tally.made += 1
+        subject = Subject(self.pool, record)
+        earlier = {one.item.source: one for one in self._before.get(record.values["uuid"], ())}
+        for source, value in values.items():
+            meaning = self._meaning(source)
+            if meaning is None:
+                continue
+            item = Sample(record, source, meaning, value, samples.at)
+            one = subject.at(item)
+            shown = {name: read(one) for name, read in self._rules}
+            old = earlier.get(source)
+            path = Path.of(self.view.cim, {key: shown[key] for key in self.cls.keys}, self.view.namespace)
+            made = Rendition(self.view, None, item, path if old is None else old.path, shown)
+            if old is not None:
+                made.links = old.links
+            yield made
+
+    def of(self, version: Version) -> tuple[Rendition, ...]:
+        return self.measured(version.values["uuid"]) if version.cls in MEASURED else ()
+
+    def listed(self) -> Steps[Listing]:
+        """All of the newest round; a step for each object whose samples had not been asked for."""
+        for _ in range(ATTEMPTS):
+            samples = self._current()
+            for uuid in samples.values:
+                if uuid not in self._made:
+                    self.measured(uuid)
+                    yield
+                if self._current() is not samples:  # what is made now would be half of each round
+                    break
+            else:
+                break
+        return self.listing()
+
+    def listing(self) -> Listing:
+        samples = self._current()
+        if self._listing is None:
+            self._listing = Listing(tuple(one for uuid in samples.values for one in self.measured(uuid)), None)
+        return self._listing
+
+    def __iter__(self) -> Iterator[Rendition]:
+        return iter(cast("tuple[Rendition, ...]", self.listing().shown))
+
+    def find(self, path: Path) -> Rendition | None:
+        uuid_of = self.view.rules[self.locator].uuid_of if self.locator is not None else None
+        uuid = uuid_of(path.key(self.locator or "")) if uuid_of is not None else None
+        candidates = tuple(self) if uuid is None else self.measured(uuid)
+        return next((one for one in candidates if one.path.keys == path.keys), None)
+
+
+Part = Callable[["Version | None", Any], "str | None"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measured object, or a device of one (left), and the samples about it (right).
+
+    owner    the field of the left view's records that points at what is measured; "" if it is measured itself.
+    about    whether a meaning is one of the left view's.
+    part     which part of the owner an instance is, given its record and item: it has the samples whose `part_of` is
+             the same; None: it has them all.
+    """
+
+    left: type[View]
+    right: type[SampleView]
+    owner: str
+    about: Callable[[Any], bool]
+    part: Part | None = None
+    part_of: Callable[[Any], str] = str
+
+    def _fits(self, left: Rendition, right: Rendition) -> bool:
+        meaning = right.item.meaning
+        return self.about(meaning) and (
+            self.part is None or self.part(left.version, left.item) == self.part_of(meaning)
+        )
+
+    def forward(self, extents: Extents, left: Rendition) -> Iterator[Rendition]:
+        version = left.version
+        if version is not None and self.owner:
+            version = extents.pool.find(version.values[self.owner])
+        if version is not None:
+            yield from (one for one in extents.extent(self.right).of(version) if self._fits(left, one))
+
+    def backward(self, extents: Extents, right: Rendition) -> Iterator[Rendition]:
+        pool, left = extents.pool, extents.extent(self.left)
+        owner = pool.find(right.item.record.ref)
+        if owner is None:
+            return
+        for version in self._parts(pool, owner):
+            yield from (one for one in left.of(version) if self._fits(one, right))
+
+    def _parts(self, pool: Pool, owner: Version) -> Iterator[Version]:
+        """The records of the left view that may be what was measured, or a part of it."""
+        if not self.owner:
+            if owner.cls == self.left.of:
+                yield owner
+            return
+        owners, inverse = pool.schema.relations[self.left.of or "", self.owner]
+        for ref in pool.related(owner.ref, inverse) if owner.cls == owners else ():
+            version = pool.find(ref)
+            if version is not None and version.cls == self.left.of:
+                yield version
