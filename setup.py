@@ -30,6 +30,7 @@ setup(
         "rich>=13.7",
         "uvloop>=0.19",
         "XenAPI>=2.14",
+        "xxhash>=3.4",
     ],
     extras_require={
         "test": [

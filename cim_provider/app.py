@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cim_provider.compat.modes import mode_named
 from cim_provider.indications.connection import Trust
 from cim_provider.indications.service import Indications
 from cim_provider.provider import CimProvider
@@ -25,7 +26,7 @@ def app(source: Source, hosting: Hosting) -> App:
         raise EndpointError(f"{hosting.listener_ca} holds no usable certificate authorities in PEM form") from None
     try:
         disk = None if hosting.state is None else Disk(hosting.state)
-        provider = CimProvider(source, disk=disk)
+        provider = CimProvider(source, disk=disk, mode=mode_named(hosting.ways.get("wbem", ""), source))
     except DiskError as error:
         raise EndpointError(str(error)) from None
     try:
@@ -40,6 +41,7 @@ def app(source: Source, hosting: Hosting) -> App:
     indications = Indications(provider, RealClock(), trust)
 
     async def start() -> None:
+        await provider.jobs.recover()
         provider.jobs.start()
         await indications.start()
 

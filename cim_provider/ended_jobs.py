@@ -5,11 +5,14 @@ Theory of operation
    task is remembered while the task is there (`follow`), and kept for KEEP seconds after its end if it goes before.
 2. EndedJobs is the pool that the view of jobs reads: tasks that are there, and those that are kept. Its class revision
    changes whenever a task is kept or let go, so no listing outlives what it shows.
-3. The steps of a job of several calls (jobs.Work) are no jobs of their own when they are done: they are not kept.
+3. Who tells of jobs that go (indications) asks `catch_up` before it looks, and `let_go` for those whose time is over,
+   the first of which ends at `next_end`.
+4. The steps of a job of several calls (jobs.Work) are no jobs of their own when they are done: they are not kept.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +38,8 @@ class EndedJobs:
         self._ended: dict[str, Version] = {}
         self._kept: dict[str, Version] = {}
         self._turns = 0
+        self._since: int | None = None  # None: nobody follows
+        self._gone: deque[str] = deque(maxlen=MOST)
         self.steps: set[str] = set()
         self.related, self.value, self.now = source.related, source.value, source.now
 
@@ -72,22 +77,46 @@ class EndedJobs:
     async def follow(self) -> None:
         """Remember ended tasks, and keep those that go. Never returns; cancel it."""
         source = self._source
-        since = source.revision
+        self._since = source.revision
         self._learn(source.all(TASK).values())
         while True:
-            await source.wait(since, LOOK_AGAIN)
-            since, before = source.revision, since
-            try:
-                changes = source.changes(before, (TASK,))
-            except ApiError:  # EVENTS_LOST: another pool was slow to tell; what is there counts from now on
-                self._ended.clear()
-                self._learn(source.all(TASK).values())
-                continue
-            for change in changes:
-                if change.version is not None:
-                    self._learn((change.version,))
-                else:
-                    self._keep(change.ref)
+            await source.wait(self._since, LOOK_AGAIN)
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Know of all changes there are, if somebody follows."""
+        source = self._source
+        if self._since is None:
+            return
+        self._since, before = source.revision, self._since
+        try:
+            changes = source.changes(before, (TASK,))
+        except ApiError:  # EVENTS_LOST: another pool was slow to tell; what is there counts from now on
+            self._ended.clear()
+            self._learn(source.all(TASK).values())
+            return
+        for change in changes:
+            if change.version is not None:
+                self._learn((change.version,))
+            else:
+                self._keep(change.ref)
+
+    def next_end(self) -> int | None:
+        """When the next job goes that is kept, seconds since the epoch; None if none is."""
+        first = next(iter(self._kept.values()), None)
+        return None if first is None else int(first.values["finished"]) + KEEP
+
+    def is_due(self) -> bool:
+        """Whether `let_go` has something to tell."""
+        self._present()
+        return bool(self._gone)
+
+    def let_go(self) -> list[str]:
+        """References of the tasks of jobs that went since the last call, although their tasks had gone before."""
+        self._present()
+        found = list(self._gone)
+        self._gone.clear()
+        return found
 
     def _learn(self, versions: Any) -> None:
         for version in versions:
@@ -102,7 +131,12 @@ class EndedJobs:
             self._kept[ref] = version
             self._turns += 1
             if len(self._kept) > MOST:
-                del self._kept[next(iter(self._kept))]
+                self._drop(next(iter(self._kept)))
+
+    def _drop(self, ref: str) -> None:
+        del self._kept[ref]
+        self._gone.append(ref)
+        self._turns += 1
 
     def _is_over(self, version: Version) -> bool:
         return bool(self._source.now() - version.values["finished"] >= KEEP)
@@ -113,6 +147,5 @@ class EndedJobs:
             ref = next(iter(self._kept))
             if not self._is_over(self._kept[ref]):
                 break
-            del self._kept[ref]
-            self._turns += 1
+            self._drop(ref)
         return self._kept

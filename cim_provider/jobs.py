@@ -7,7 +7,7 @@ Theory of operation
 2. What a method refuses is refused before there is a job, with the return code of its class (`Codes`).
 3. Work leaves an undo for each call that changed something. When a call fails, when the task is cancelled
    (task.cancel), and when the server ends, what was done is undone in reverse; an undo that fails is logged, and the
-   others go on. Then the task ends.
+   others go on. Then the task ends. The undos outlive a server that is killed (undo_log.py).
 4. Jobs keeps the asyncio tasks of its work until they end; `close` makes them stop and undo, and awaits them.
 5. The pool says whether methods wait for their jobs: other_config["cim-jobs"] "never" makes them answer when the work
    is done, anything else makes them answer 4096 at once. There is a job either way.
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import functools
 import logging
 import re
@@ -32,6 +33,7 @@ from cim_provider.ended_jobs import ENDED, EndedJobs
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.refusal import Kind, RefusedError
 from cim_provider.schema.objects import ACCESS_DENIED, NOT_FOUND, CimError, Instance
+from cim_provider.undo_log import KIND, MADE_BY, Rows, UndoLog, undo_what_was_left
 from xenapi_core.bridge.source import Principal, Source
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.schema import ROLES, roles_above
@@ -129,9 +131,6 @@ _ERROR_TYPE = {
 # fmt: on
 
 LOOK_AGAIN = 60.0  # seconds of the loop's time after which a wait looks whether its task is still there
-UNDO_WITHIN = 3600.0  # seconds of the loop's time for one call of an undo
-
-_REFERENCE = re.compile(r"OpaqueRef:[0-9A-Za-z-]+")
 
 
 def cim_status(error: ApiError) -> int:
@@ -168,9 +167,9 @@ def answers(codes: Codes) -> Callable[[Method], Method]:
                 return await function(call, *args, **named)
             except RefusedError as refused:
                 log.info("%s: %s", function.__name__, refused)
-                return Result(codes[refused.kind])
+                return Result(codes[refused.kind], why=str(refused))
             except ApiError as error:
-                return Result(return_code(error, codes))
+                return Result(return_code(error, codes), why=str(error))
 
         return answer
 
@@ -185,6 +184,9 @@ def require(call: Call, *methods: str) -> None:
         if call.principal.roles.isdisjoint(allowed):
             having = ", ".join(role for role in ROLES if role in allowed)
             raise E.RBAC_PERMISSION_DENIED(name.lower(), f"No permission. (Roles with this permission: {having})")
+
+
+_REFERENCE = re.compile(r"OpaqueRef:[0-9A-Za-z-]+")
 
 
 def result_of(task: Version) -> str:
@@ -226,20 +228,30 @@ class Work:
     principal: Principal
     task: str
     steps: set[str] = field(default_factory=set)
+    disk: Rows | None = None
     expected: int = 1
     _count: int = 0
-    _undo: list[tuple[str, Callable[[], Awaitable[Any]]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.log = UndoLog(self.source, self.principal, self.task, self.disk)
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """What the other_config of a machine or disk says that this job makes (undo_log.py, rule 3)."""
+        return {MADE_BY: self.task}
 
     async def call(self, method: str, *args: Any) -> Any:
         """A message that is answered at once; its value. ApiError; TASK_CANCELLED if the job shall stop."""
         self.check()
+        await self._next()
         value = await self.source.call(self.principal, method, *args)
-        await self._step()
+        self._count += 1
         return value
 
     async def run(self, method: str, *args: Any) -> str:
         """A message that takes time, as a task of its own that is cancelled with the job; the reference it gives."""
         self.check()
+        await self._next()
         source = self.source
         task = await source.call(self.principal, f"Async.{method}", *args)
         asked = False
@@ -260,16 +272,12 @@ class Work:
             await source.call(self.principal, "task.destroy", task)
         if error is not None:
             raise E.TASK_CANCELLED(self.task) if error.code == "TASK_CANCELLED" else error
-        await self._step()
+        self._count += 1
         return result_of(version)
 
-    def undo(self, method: str, *args: Any) -> None:
-        """What takes the last call back."""
-        self._undo.append((method, functools.partial(self.source.call, self.principal, method, *args)))
-
-    def undo_by(self, name: str, function: Callable[[], Awaitable[Any]]) -> None:
-        """What takes the last call back, if that is more than a message."""
-        self._undo.append((name, function))
+    async def undo(self, name: str, *args: Any) -> None:
+        """What takes the last call back: a message, or the name of a function (`undoes`), and its arguments."""
+        await self.log.add(name, *args)
 
     async def made(self, ref: str) -> None:
         """Tell at once what the job is making: the result of its task, which AffectedJobElement shows."""
@@ -280,20 +288,12 @@ class Work:
         if is_cancelled(self.source.find(self.task)):
             raise E.TASK_CANCELLED(self.task)
 
-    async def unwind(self) -> None:
-        """Undo what was done, in reverse."""
-        while self._undo:
-            name, function = self._undo.pop()
-            try:
-                async with asyncio.timeout(UNDO_WITHIN):
-                    await function()
-            except (ApiError, TimeoutError) as error:
-                log.warning("job %s: %s, which undoes a step, failed: %s", self.task, name, error)
-
-    async def _step(self) -> None:
-        self._count += 1
-        share = min(self._count / max(self.expected, 1), 0.99)
-        await self.source.call(self.principal, "task.set_progress", self.task, share)
+    async def _next(self) -> None:
+        """Between two steps: tell how far the job has come. Here, so that nothing is between a step and its undo."""
+        await self.log.begin()
+        if self._count:
+            share = min(self._count / max(self.expected, 1), 0.99)
+            await self.source.call(self.principal, "task.set_progress", self.task, share)
 
 
 Body = Callable[[Work], Awaitable[Mapping[str, Any]]]
@@ -302,14 +302,26 @@ Body = Callable[[Work], Awaitable[Mapping[str, Any]]]
 class Jobs:
     """See the module's theory of operation. Made for one source."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, disk: Rows | None = None) -> None:
+        """`disk`: where undos are kept; without one they end with the server. Blocks."""
         self._source = source
+        self._disk = disk
+        self._left = disk.rows(KIND) if disk is not None else []
         self._running: set[asyncio.Task[Any]] = set()
+        self._told: bool | None = None
         self.ended = EndedJobs(source)
 
     def waits(self) -> bool:
         """Whether methods answer when their work is done (rule 5)."""
-        return methods_wait(self._source)
+        return methods_wait(self._source) if self._told is None else self._told
+
+    def answering(self, wait: bool | None) -> Jobs:
+        """The same jobs for a method that is told whether it waits, whatever the pool says; None: as the pool says."""
+        if wait is None:
+            return self
+        found = copy.copy(self)
+        found._told = wait
+        return found
 
     async def one(self, call: Call, codes: Codes, method: str, ref: str, *args: Any, about: str = "") -> Result:
         """Start one Xen-API message on `ref` as a job. `about` is the uuid of the VM it is about.
@@ -326,7 +338,7 @@ class Jobs:
                     raise error
                 return Result(DONE)
         except ApiError as error:
-            return Result(return_code(error, codes))
+            return Result(return_code(error, codes), why=str(error))
         return self._started(call, task)
 
     async def several(self, call: Call, codes: Codes, label: str, body: Body, about: str = "") -> Result:
@@ -338,7 +350,7 @@ class Jobs:
             task: str = await call.source.call(call.principal, "task.create", label, "")
             if about:
                 await self._mark(call, task, about)
-            work = Work(call.source, call.principal, task, self.ended.steps)
+            work = Work(call.source, call.principal, task, self.ended.steps, self._disk)
             running = self._own(self._perform(work, body))
             if not self.waits():
                 return self._started(call, task)
@@ -347,7 +359,12 @@ class Jobs:
                 raise error
             return Result(DONE, out)
         except ApiError as error:
-            return Result(return_code(error, codes))
+            return Result(return_code(error, codes), why=str(error))
+
+    async def recover(self) -> None:
+        """Take back what jobs of a server that was killed have left. For the start, before anybody asks."""
+        rows, self._left = self._left, []
+        await undo_what_was_left(self._source, self._disk, rows)
 
     def start(self) -> None:
         """Begin to keep jobs whose tasks go (ended_jobs.py)."""
@@ -373,6 +390,10 @@ class Jobs:
             out = await body(work)
         except ApiError as failure:
             error = failure
+        except RefusedError as failure:  # what was not foreseen before there was a job
+            text = str(failure)
+            invalid = failure.kind is Kind.INVALID_PARAMETER
+            error = E.INVALID_VALUE("Settings", text) if invalid else E.OPERATION_NOT_ALLOWED(text)
         except asyncio.CancelledError:
             _uncancel()  # what follows must not be cut short
             error = E.TASK_CANCELLED(work.task)
@@ -380,8 +401,7 @@ class Jobs:
             incident = secrets.token_hex(4)
             log.exception("internal error %s in job %s", incident, work.task)
             error = E.INTERNAL_ERROR(f"{type(failure).__name__} (log id {incident})")
-        if error is not None:
-            await work.unwind()
+        await (work.log.end() if error is None else work.log.unwind())
         with contextlib.suppress(ApiError):  # the record may be gone: then nobody asks for it
             await self._end(work, error)
         return error, out

@@ -7,19 +7,24 @@ Theory of operation
 2. The provider holds no state of the pool: extents read the Source at each call and keep only what they can prove
    current. What it does hold are the open enumerations (operations/pull.py).
    Long reads take the loop's time in slices, all from one (clock.py, rule 3).
-3. Declarations are checked once, at construction; a provider with a mistake in a profile does not start.
+3. What is shown are the declared views and associations, or what the mode makes of them (compat/mode.py). They are
+   known by the declared ones; methods find declared instances.
+4. Declarations are checked once, at construction; a provider with a mistake in a profile does not start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from cim_provider import profiles
+from cim_provider.compat.mode import PLAIN, Mode
 from cim_provider.jobs import Jobs
 from cim_provider.mapping.association import ASSOCIATIONS, Association, Link
 from cim_provider.mapping.check import check
 from cim_provider.mapping.extent import Extent, Listing, Rendition, Shown, Stamp, Tally, stamped
+from cim_provider.mapping.face import related_by, variant
 from cim_provider.mapping.samples import SampleExtent, SampleView
 from cim_provider.mapping.subject import Pool
 from cim_provider.mapping.view import VIEWS, View
@@ -62,18 +67,35 @@ class MappingError(Exception):
 class CimProvider:
     """See the module's theory of operation. Serves operations/api.Provider and mapping/association.Extents."""
 
-    def __init__(self, source: Source, graph: ClassGraph | None = None, disk: Disk | None = None) -> None:
+    def __init__(
+        self, source: Source, graph: ClassGraph | None = None, disk: Disk | None = None, mode: Mode = PLAIN
+    ) -> None:
         self.source = source
+        self.mode = mode
         self.contexts = Contexts()
-        self.jobs = Jobs(source)
+        self.jobs = Jobs(source, disk)
         self.slices = Slices()
         self.tally = Tally()
         self._graph = (
             graph
             if graph is not None
-            else load_graph([mof_root() / "dmtf" / "xencim_dmtf.mof", mof_root() / "xen" / "xencim.mof"])
+            else load_graph(
+                [mof_root() / "dmtf" / "xencim_dmtf.mof", mof_root() / "xen" / "xencim.mof"],
+                amending=[mof_root() / "xen" / name for name in mode.mof],
+            )
         )
-        mistakes = check(self._graph, source.schema, VIEWS.values(), ASSOCIATIONS.values())
+        if mode.spaces:
+            self._graph = replace(self._graph, spaces=mode.spaces)
+        shown = {view: self._shown(view) for view in VIEWS.values()}
+        self._views: dict[str, tuple[type[View], ...]] = {}
+        for view, face in shown.items():
+            self._views[face.cim] = (*self._views.get(face.cim, ()), view)
+        self._associations = {
+            name: related_by(found, mode.relations[found]) if found in mode.relations else found
+            for name, found in ASSOCIATIONS.items()
+        }
+        mistakes = check(self._graph, source.schema, VIEWS.values(), self._associations.values())
+        mistakes += check(self._graph, source.schema, (face for view, face in shown.items() if face is not view), ())
         if mistakes:
             raise MappingError("\n".join(mistakes))
         self.disk = disk
@@ -86,10 +108,18 @@ class CimProvider:
             self.repository.attach(disk)
             self.spaces.attach(disk)
             self.static.attach(disk, self.spaces.find)
-        self._extents = {view: self._make_extent(view) for view in VIEWS.values()}
+        self._extents = {view: self._make_extent(face) for view, face in shown.items()}
+        self._declared = {
+            view: self._extents[view] if face is view else self._make_extent(view) for view, face in shown.items()
+        }
         self._links: dict[tuple[type[Association], str], Listing] = {}
         self._indexes: dict[Callable[[Pool], Any], tuple[Stamp, Any]] = {}
         self._below: dict[tuple[str, str], tuple[Extent, ...]] = {}
+
+    def _shown(self, view: type[View]) -> type[View]:
+        """A declared view, or the variant of it that the mode shows instead."""
+        face = self.mode.faces.get(view)
+        return view if face is None else variant(view, face, self.mode.name)
 
     def _make_extent(self, view: type[View]) -> Extent:
         cls = self._graph.classes[view.cim.lower()]
@@ -98,8 +128,13 @@ class CimProvider:
         if issubclass(view, SampleView):
             return SampleExtent(view, cls, self.source, self.tally)
         if issubclass(view, NamespaceView):
-            return NamespaceExtent(view, cls, self.source, self.tally, self.spaces.names)
-        return Extent(view, cls, self.jobs.ended if view is ConcreteJob else self.source, self.tally)
+            return NamespaceExtent(view, cls, self.source, self.tally, self._written_names)
+        return Extent(view, cls, self.jobs.ended if view.declared is ConcreteJob else self.source, self.tally)
+
+    def _written_names(self) -> tuple[str, ...]:
+        """The names under which clients reach the namespaces: as replies write them, and the canonical ones."""
+        names = self.spaces.names()
+        return tuple(dict.fromkeys((*(self.mode.spaces.get(name, name) for name in names), *names)))
 
     @property
     def pool(self) -> Source:
@@ -137,16 +172,22 @@ class CimProvider:
         if found is None:
             found = self._below[key] = tuple(
                 extent
-                for view, extent in self._extents.items()
-                if view.namespace == namespace and self._graph.is_a(view.cim, classname)
+                for extent in self._extents.values()
+                if self.sees(namespace, extent.view.namespace) and self._graph.is_a(extent.view.cim, classname)
             )
         return found
 
     def associations(self, namespace: str, classname: str | None = None) -> Iterator[type[Association]]:
         """The associations of a namespace that are of a class (or of any)."""
-        for name, association in ASSOCIATIONS.items():
-            if namespace in association.namespaces and (classname is None or self._graph.is_a(name, classname)):
+        for name, association in self._associations.items():
+            if not any(self.sees(namespace, home) for home in association.namespaces):
+                continue
+            if classname is None or self._graph.is_a(name, classname):
                 yield association
+
+    def sees(self, namespace: str, home: str) -> bool:
+        """Whether what lives in the namespace `home` is seen in a namespace."""
+        return home == namespace or home in self.mode.also.get(namespace, ())
 
     def index(self, make: Callable[[Pool], T], classes: tuple[str, ...]) -> T:
         """See mapping/association.Extents."""
@@ -189,15 +230,35 @@ class CimProvider:
 
     def find(self, path: Path, namespace: str) -> Rendition | None:
         """The instance of a view that `path` names; its own namespace counts before `namespace`."""
+        space = canonical_namespace(path.namespace or namespace)
+        for view in self._views.get(path.classname, ()):
+            found = self._extents[view].find(path) if self.sees(space, view.namespace) else None
+            if found is not None:
+                return found
+        return None
+
+    def find_declared(self, path: Path) -> Rendition | None:
+        """The instance that `path` names as the profiles declare it, whatever the mode shows."""
         view = VIEWS.get(path.classname)
-        if view is None or view.namespace != canonical_namespace(path.namespace or namespace):
+        if view is None or view.namespace != canonical_namespace(path.namespace or view.namespace):
             return None
-        return self._extents[view].find(path)
+        return self._declared[view].find(path)
+
+    def declared(self, shown: Rendition, item: Any = None) -> Rendition | None:
+        """See compat/mode.Shows."""
+        extent = self._declared[shown.view]
+        wanted = shown.item if item is None else item
+        candidates = tuple(extent) if shown.version is None else extent.of(shown.version)
+        return next((one for one in candidates if one.item == wanted), None)
+
+    def views_of(self, classname: str) -> tuple[type[View], ...]:
+        """See compat/mode.Shows."""
+        return self._views.get(classname, ())
 
     def find_link(self, path: Path, namespace: str) -> Link | None:
         """The instance of an association that `path` names."""
-        association = ASSOCIATIONS.get(path.classname)
-        if association is None or namespace not in association.namespaces:
+        association = self._associations.get(path.classname)
+        if association is None or not any(self.sees(namespace, home) for home in association.namespaces):
             return None
         ends = [path.key(association.left), path.key(association.right)]
         if len(path.keys or ()) != 2 or not all(isinstance(end, Path) for end in ends):

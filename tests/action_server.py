@@ -21,6 +21,7 @@ from xenapi_core.model.schema import ROLES
 from xenapi_core.server.actions.action import parts_of
 from xenapi_core.server.actions.recorder import Recorder
 from xenapi_core.server.actions.table import action_routes
+from xenapi_core.server.exchange import PoolExchange
 from xenapi_core.server.listener import Listener
 from xenapi_core.server.xenapi_app import page, xenapi_app
 from xenapi_core.testing.pool import SimPool, sim_pool
@@ -81,7 +82,9 @@ async def action_server(state: Path | None = None, **options: Any) -> AsyncItera
         dispatcher = Dispatcher(SCHEMA, pool.store, pool.engine, sessions, pool.clock, pool.ids)
         recorder = Recorder()
         extra = action_routes(dispatcher.services, BasicAuth(sessions), page, parts_of(state, recorder))
+        pool.engine.exchange = PoolExchange(dispatcher.services)
         async with serving(xenapi_app(dispatcher, extra=extra)) as listener:
+            pool.engine.be_reached(lambda address: f"http://127.0.0.1:{listener.port}")
             yield Site(pool, sessions, listener, recorder)
 
 

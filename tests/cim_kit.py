@@ -7,6 +7,7 @@ import base64
 import functools
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path as File
 from types import SimpleNamespace
 from typing import Any
@@ -172,14 +173,17 @@ class World:
         self.app: App = wbem_app(self.provider, self.instances.operations(), self.instances.invoke)
 
     def send(self, request: Request) -> Response:
-        """What the HTTP layer does: routes by method, awaits if the handler says so."""
+        """What the HTTP layer does: routes by method, awaits if the handler says so, and reads a reply to its end."""
         route = next((r for r in self.app.routes if r.method == request.method), None)
         found = (route.handler if route else self.app.fallback)(request)
 
-        async def wait() -> Response:
-            return await found  # type: ignore[misc]
+        async def whole() -> Response:
+            reply = found if isinstance(found, Response) else await found
+            if reply.stream is None:
+                return reply
+            return replace(reply, body=b"".join([part async for part in reply.stream]), stream=None)
 
-        return found if isinstance(found, Response) else asyncio.run(wait())
+        return found if isinstance(found, Response) and found.stream is None else asyncio.run(whole())
 
     def connect(self, namespace: str = "root/cimv2") -> pywbem.WBEMConnection:
         connection = pywbem.WBEMConnection("http://localhost", (USER, PASSWORD), default_namespace=namespace)

@@ -170,6 +170,10 @@ class SmallPool:
         self.add("VTPM", "vtpm", VM=machine)
         self.add("VUSB", "vusb", VM=machine, currently_attached=True)
         self.add("VGPU", "vgpu", VM=machine, device="0", currently_attached=True)
+        measured = {"cpu0": 0.25, "memory": float(GIB), "vbd_xvda_read": 1e6, "vif_0_rx": 2e6}
+        self.source.round = Samples(
+            1_800_000_000, {self.uuid(vm): measured, self.uuid("host-0"): {"cpu0": 0.5, "pif_eth0_rx": 2e6}}
+        )
 
     def set(self, name: str, **values: Any) -> None:
         txn = self.store.begin()

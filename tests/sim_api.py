@@ -17,7 +17,6 @@ from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.testing.pool import TEST_CALLER, SimPool
 from xenapi_core.testing.virtual_time import drive
 
-
 # A dispatcher looks at every message once, which takes longer than most calls: a pool keeps the one it has.
 _dispatchers: WeakKeyDictionary[SimPool, Dispatcher] = WeakKeyDictionary()
 

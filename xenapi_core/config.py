@@ -80,6 +80,7 @@ class ServeConfig:
     allow_hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # listener ("": all of TCP) -> patterns
     state: Path | None = None
     cim_jobs: str | None = None  # "always" or "never": whether CIM methods answer with a job; None: as the pool says
+    cim_compat: str | None = None  # the predecessor whose ways the WBEM server follows; None: the DMTF's
     models: tuple[tuple[Path, str], ...] = ()  # MOF files and the namespaces they go to
     users: Path | None = None
     pam: str | None = None

@@ -1,9 +1,10 @@
-"""`xencim cim invoke`: a method with arguments as words, typed by the class's declaration."""
+"""`xencim cim invoke`: a method with arguments as words, typed by the class's declaration; and the job it starts."""
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from cim_provider.cli.read import list_option
 from cim_provider.cli.select import one_path, short
 
 DONE, STARTED = 0, 4096  # return values that are no failure: completed, and a job goes on
+COMPLETED = 7  # JobState of a job that did what it should; a higher one is of a job that ended otherwise
+POLL, PATIENCE = 0.25, 3600.0  # seconds between two looks at a job, and how long it is followed
 
 
 def argument(declared: pywbem.CIMParameter, texts: list[str], connection: pywbem.WBEMConnection) -> pywbem.CIMParameter:
@@ -88,35 +91,74 @@ def _is_input(parameter: pywbem.CIMParameter) -> bool:
     return qualifier is None or bool(qualifier.value)
 
 
+def followed(connection: pywbem.WBEMConnection, path: pywbem.CIMInstanceName) -> pywbem.CIMInstance:
+    """A job when it has ended. Failure if it is gone before, or goes on for longer than PATIENCE."""
+    pause = threading.Event()
+    for _ in range(int(PATIENCE / POLL)):
+        try:
+            job = connection.GetInstance(path)
+        except pywbem.CIMError as error:
+            if error.status_code != pywbem.CIM_ERR_NOT_FOUND:
+                raise
+            raise Failure("the job is gone: what became of it is not known", exit_code=MISSING) from None
+        if (job["JobState"] or 0) >= COMPLETED:
+            return job
+        pause.wait(POLL)
+    raise Failure("the job goes on", f"look at it with `xencim cim get '{short(path)}'`")
+
+
+def reason(connection: pywbem.WBEMConnection, job: pywbem.CIMInstance) -> str:
+    """Why a job failed, as its GetError method says; "" if it does not."""
+    try:
+        _, out = connection.InvokeMethod("GetError", job.path)
+    except pywbem.CIMError:
+        return ""
+    error = out.get("Error")
+    return str(error["Message"]) if isinstance(error, pywbem.CIMInstance) and error.get("Message") else ""
+
+
 @click.command()
 @click.argument("word", metavar="INSTANCE")
 @click.argument("method")
 @click.argument("words", metavar="[NAME=VALUE]...", nargs=-1)
+@click.option("--wait", is_flag=True, help="If the method starts a job, wait for its end.")
 @list_option
 @to_server
-def invoke(target: Target, word: str, method: str, words: tuple[str, ...], output: str) -> None:
+def invoke(target: Target, word: str, method: str, words: tuple[str, ...], wait: bool, output: str) -> None:
     """Invoke a method.
 
     Values are numbers, text, names the schema has for a number, instances for references, or @FILE. Give an array's
-    name once for each element. Exits with 6 if the method tells that it failed.
+    name once for each element. Exits with 6 if the method tells that it failed, or with --wait if its job did.
 
     \b
       xencim cim invoke web-0 RequestStateChange RequestedState=Disabled
-      xencim cim invoke web-0 RequestStateChange RequestedState=3
+      xencim cim invoke web-0 RequestStateChange RequestedState=3 --wait
     """
+    job, ended, why = None, "", ""
     with target.connected() as connection:
         path = one_path(connection, word)
         declared = method_of(connection.GetClass(path.classname, path.namespace, LocalOnly=False), method)
         given = arguments(declared, words, connection)
         value, out = connection.InvokeMethod(declared.name, path, Params=given)
+        if wait and value == STARTED and isinstance(out.get("Job"), pywbem.CIMInstanceName):
+            job = followed(connection, out["Job"])
+            states = connection.GetClass(job.classname, job.path.namespace, LocalOnly=False).properties["JobState"]
+            ended = value_names(states).get(str(job["JobState"]), str(job["JobState"]))
+            why = "" if job["JobState"] == COMPLETED else reason(connection, job)
     name = value_names(declared).get(str(value))
     if output == JSON:
-        told = {name: plain(found) for name, found in out.items()}
-        click.echo(json.dumps({"returns": plain(value), "meaning": name, "out": told}, indent=2))
+        told: dict[str, Any] = {"returns": plain(value), "meaning": name}
+        told["out"] = {name: plain(found) for name, found in out.items()}
+        if job is not None:
+            told["job"] = {"state": plain(job["JobState"]), "meaning": ended, "error": why or None}
+        click.echo(json.dumps(told, indent=2))
     else:
         click.echo(f"{declared.name} returned {value}" + (f" ({name})" if name else ""))
         for key, found in out.items():
             text = short(found) if isinstance(found, pywbem.CIMInstanceName) else readable(plain(found))
             click.echo(f"  {key}  {text}")
-    if declared.return_type != "string" and value not in (DONE, STARTED, None):
+        if job is not None:
+            click.echo(f"the job ended: {ended}" + (f": {why}" if why else ""))
+    failed = declared.return_type != "string" and value not in (DONE, STARTED, None)
+    if failed or (job is not None and job["JobState"] != COMPLETED):
         sys.exit(FAILED)

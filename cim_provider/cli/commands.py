@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cim_provider.cli.change import invoke
+from cim_provider.cli.check import check
 from cim_provider.cli.indications import listen, subscribe
 from cim_provider.cli.query import query
 from cim_provider.cli.read import assoc, class_, classes, get, instances, namespaces
@@ -23,5 +24,5 @@ def cim() -> None:
     """
 
 
-for command in (namespaces, classes, class_, instances, get, tree, assoc, query, invoke, subscribe, listen):
+for command in (namespaces, classes, class_, instances, get, tree, assoc, query, invoke, subscribe, listen, check):
     cim.add_command(command)

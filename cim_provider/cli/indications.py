@@ -212,17 +212,26 @@ def own_address(url: str) -> str:
         raise Failure(f"no way to {parts.hostname}", "is the server's name right?", CONNECT) from None
 
 
-def started(host: str, port: int, received: queue.Queue[pywbem.CIMInstance]) -> pywbem.WBEMListener:
-    """A listener that runs and puts what it gets into `received`. Port 0 is a free one. Failure if there is none."""
+def started(
+    host: str, port: int, received: queue.Queue[pywbem.CIMInstance], files: tuple[str, str] | None = None
+) -> pywbem.WBEMListener:
+    """A listener that runs and puts what it gets into `received`. Port 0 is a free one. With `files`, a certificate and
+    its key, it speaks HTTPS. Failure if there is no port, or the files are not good for that."""
     logging.getLogger("pywbem").addHandler(logging.NullHandler())
     for _ in range(PORT_TRIES):
-        listener = pywbem.WBEMListener(host, http_port=port or _free_port(host))
+        number = port or _free_port(host)
+        if files is None:
+            listener = pywbem.WBEMListener(host, http_port=number)
+        else:
+            listener = pywbem.WBEMListener(host, https_port=number, certfile=files[0], keyfile=files[1])
         listener.add_callback(lambda indication, sender: received.put(indication))
         try:
             listener.start()
         except pywbem.ListenerPortError:  # somebody else took it
             if port:
                 raise Failure(f"port {port} is in use", "--port 0 takes a free one", CONNECT) from None
+        except pywbem.ListenerCertificateError:
+            raise Failure("the certificate or its key cannot be used", "both are PEM files", USAGE) from None
         except (pywbem.ListenerError, OSError) as error:
             reason = str(error).rpartition("] ")[2]
             raise Failure(f"cannot listen at {host}: {reason}", "name an address of this machine", CONNECT) from None
@@ -273,6 +282,10 @@ def line(indication: pywbem.CIMInstance, names: ValueNames) -> str:
 @filter_option
 @click.option("--host", metavar="ADDRESS", help="Listen there. [the address the server sees]")
 @click.option("--port", default=0, metavar="NUMBER", help="Listen there; 0 takes a free port. [0]")
+@click.option("--certificate", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
+              help="Listen over HTTPS, with this certificate (PEM).")  # fmt: skip
+@click.option("--key", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
+              help="The certificate's key. [in the same file]")  # fmt: skip
 @click.option("--count", type=click.IntRange(1), metavar="NUMBER", help="End after so many indications.")
 @click.option(
     "--for", "seconds", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="End after this time."
@@ -282,7 +295,7 @@ def line(indication: pywbem.CIMInstance, names: ValueNames) -> str:
 @to_server
 def listen(
     target: Target, text: str | None, language: str, ready: str | None, host: str | None, port: int,
-    count: int | None, seconds: float | None, output: str,
+    certificate: str | None, key: str | None, count: int | None, seconds: float | None, output: str,
 ) -> None:  # fmt: skip
     """Show indications as they come, until Ctrl-C.
 
@@ -292,17 +305,20 @@ def listen(
       xencim cim listen -q "SELECT * FROM CIM_InstDeletion" --count 1 -o json
     """
     _one_filter(text, ready)
+    if key and not certificate:
+        raise Failure("--key needs --certificate", exit_code=USAGE)
+    files = (certificate, key or certificate) if certificate else None
     host = host or own_address(target.url)
     received: queue.Queue[pywbem.CIMInstance] = queue.Queue()
     made: list[pywbem.CIMInstanceName] = []
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as with Ctrl-C
     with target.connected() as connection:
         namespace = interop(connection)
-        listener = started(host, port, received)
+        listener = started(host, port, received, files)
         try:
             with undone(connection, made):
                 shown = f"[{host}]" if ":" in host else host
-                url = f"http://{shown}:{listener.http_port}"
+                url = f"https://{shown}:{listener.https_port}" if files else f"http://{shown}:{listener.http_port}"
                 name = f"listen-{secrets.token_hex(3)}"
                 subscribed(connection, namespace, name, url, (language, text or EVERYTHING), ready, made)
                 click.echo(f"listening at {url}; Ctrl-C ends", err=True)

@@ -16,10 +16,11 @@ from functools import cached_property
 
 from cim_provider.mapping.extent import Shown
 from cim_provider.profiles.indications import LIFECYCLE_CLASSES
+from cim_provider.repository.static import Stored
 from cim_provider.schema.graph import ClassGraph
 from cim_provider.schema.objects import CIMV2, Instance, Path
 from cim_provider.wire import text
-from cim_provider.wire.encode import Encoder
+from cim_provider.wire.encode import Encoder, encoder_of
 
 CREATION, MODIFICATION, DELETION = "CIM_InstCreation", "CIM_InstModification", "CIM_InstDeletion"
 ALERT = "CIM_AlertIndication"
@@ -82,7 +83,8 @@ class Event:
 
     def _properties(self, encoder: Encoder) -> Iterator[str]:
         def plain(shown: Shown) -> bytes:
-            return encoder.instance(shown.path.classname, shown.values)
+            own = encoder_of(shown.space.graph) if isinstance(shown, Stored) else encoder
+            return own.instance(shown.path.classname, shown.values)
 
         def escaped(shown: Shown) -> bytes:
             return text.content(shown.form("instance", plain).decode()).encode()
@@ -98,6 +100,17 @@ class Event:
             kind = "PROPERTY.ARRAY" if prop.array else "PROPERTY"
             written = encoder.value_writer(prop.type, prop.array)(value)
             yield f'<{kind} NAME="{name}" TYPE="{prop.type}">{written}</{kind}>'
+
+
+def written(before: Stored | None, after: Stored | None, at: str) -> Event | None:
+    """What a client's change of an instance without provider is; None if it changed no value."""
+    if after is None:
+        return None if before is None else Event(DELETION, at, (before,))
+    if before is None:
+        return Event(CREATION, at, (after,))
+    names = {**before.values, **after.values}
+    changed = tuple(name for name in names if before.values.get(name) != after.values.get(name))
+    return Event(MODIFICATION, at, (after, before), changed) if changed else None
 
 
 def _embedded(shown: Shown) -> Instance:

@@ -61,7 +61,7 @@ class Matcher:
         alerts = False
         for one in filters:
             source = one.query.source
-            if CIMV2 not in one.namespaces:  # what is watched lives there
+            if CIMV2 not in one.namespaces or graph.find(source) is None:  # what is watched lives there
                 continue
             alerts = alerts or graph.is_a(ALERT, source)
             if not (graph.is_a("CIM_InstIndication", source) or graph.is_a(source, "CIM_InstIndication")):
@@ -71,8 +71,12 @@ class Matcher:
                 for part in conjuncts(one.query.where)
                 if isinstance(part, IsA) and part.operand.steps[-1].name.lower() == "sourceinstance"
             ]
-            found |= {view for view in WATCHABLE if all(graph.is_a(view.cim, name) for name in needed)}
+            found |= {view for view in WATCHABLE if all(graph.is_a(self._shown_as(view), name) for name in needed)}
         return frozenset(found), alerts
+
+    def _shown_as(self, view: type[View]) -> str:
+        """The class of the instances of a view."""
+        return self.provider.extent(view).view.cim
 
     def watch(self, views: frozenset[type[View]], alerts: bool) -> Steps[None]:
         """Watch these views and no others from now on; the steps fill the new ones."""
@@ -98,8 +102,9 @@ class Matcher:
                     yield
             self._filling.discard(view)
 
-    def events(self, changes: Iterable[Change]) -> Steps[list[Event]]:
-        """What a batch of changes shows, in its order; a step for each record that is looked at."""
+    def events(self, changes: Iterable[Change], jobs: Iterable[str] = ()) -> Steps[list[Event]]:
+        """What a batch of changes shows, in its order; a step for each record that is looked at. `jobs`: tasks, by
+        reference, that are jobs no longer."""
         created: dict[Key, bool] = {}
         found: list[Event] = []
         for change in changes:
@@ -109,6 +114,8 @@ class Matcher:
                 created[view, change.ref] = created.get((view, change.ref), False) or change.operation == "add"
             for key in self._watchers.get(change.ref, ()):
                 created.setdefault(key, False)
+        for ref in jobs:
+            created.update({(view, ref): False for view in self._by_class.get("task", ())})
         for key, is_new in created.items():
             if key[0] in self.views:
                 found += self._difference(key, is_new)
@@ -130,7 +137,8 @@ class Matcher:
 
     def _difference(self, key: Key, is_new: bool) -> list[Event]:
         before = self._shown.get(key)
-        after = self._note(key, self.provider.source.find(key[1]))
+        jobs = self.provider.jobs.ended  # a job outlives its task
+        after = self._note(key, (jobs if key[0].of == "task" else self.provider.source).find(key[1]))
         if before is None:
             if key[0] in self._filling and not is_new:
                 return []

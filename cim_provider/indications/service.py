@@ -8,7 +8,9 @@ Theory of operation
    client that subscribes is answered when the present renditions are known, so whatever it does next is noticed.
 4. A listener that fails costs its subscriptions what their OnFatalErrorPolicy says, once the failures last for their
    FailureTriggerTimeInterval, and what the service's SubscriptionRemovalAction says after its interval.
-5. All tasks belong to the service (or its Delivery): `stop` cancels and awaits them.
+5. What clients write where there is no provider is told by the repository and goes through the filters at once; their
+   conditions are read with the classes of the namespace it happened in, as they are at that moment.
+6. All tasks belong to the service (or its Delivery): `stop` cancels and awaits them.
 """
 
 from __future__ import annotations
@@ -21,11 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 from cim_provider.indications.connection import TRUST_SYSTEM, Trust
 from cim_provider.indications.delivery import Delivery
-from cim_provider.indications.events import Event
+from cim_provider.indications.events import Event, written
 from cim_provider.indications.matcher import Matcher
 from cim_provider.indications.repeats import Repeats
-from cim_provider.indications.subscriptions import DISABLE, REMOVE, Subscription, Subscriptions
-from cim_provider.schema.objects import CIMV2, Path
+from cim_provider.indications.subscriptions import DISABLE, REMOVE, Filter, Subscription, Subscriptions, compiled
+from cim_provider.mapping.rule import timestamp
+from cim_provider.repository.static import Stored
+from cim_provider.schema.graph import ClassGraph
+from cim_provider.schema.objects import CIMV2, CimError, Path
 from cim_provider.wire.encode import encoder_of
 from xenapi_core.clock import Clock, Later, Steps
 from xenapi_core.errors import ApiError
@@ -52,6 +57,7 @@ class Indications:
         self.delivery = Delivery(clock, self.subscriptions.settings, self._failed, trust)
         self.repeats = Repeats()
         self._enabled: list[Subscription] = []
+        self._fitting: dict[tuple[str, ...], tuple[ClassGraph, Filter | None]] = {}  # by filter and namespace
         self._since = 0
         self._running = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -60,6 +66,7 @@ class Indications:
         self._wanted = asyncio.Event()
         provider.writers.update(self.subscriptions.writers())
         provider.repository.observe(self._follow)
+        provider.static.observe(self._stored)
 
     async def start(self) -> None:
         """Begin to watch and to deliver."""
@@ -90,6 +97,7 @@ class Indications:
         if not self._running:
             return
         self._enabled = self.subscriptions.enabled()
+        self._fitting.clear()
         self.repeats.keep({one.path for one in self._enabled})
         self.delivery.keep({one.destination: one.address for one in self._enabled})
         views, alerts = self.matcher.watched_by(f for one in self._enabled for f in one.filters)
@@ -127,7 +135,8 @@ class Indications:
         while True:
             await self._wanted.wait()
             try:
-                if await self.provider.source.wait(self._since, self._patience()):
+                jobs = self.provider.jobs.ended
+                if await self.provider.source.wait(self._since, self._patience()) or jobs.is_due():
                     await self._take()
                 self.subscriptions.expire()
             except Exception:
@@ -137,14 +146,15 @@ class Indications:
 
     def _patience(self) -> float:
         """How long to wait for changes, seconds."""
-        ends = self.subscriptions.next_end()
-        return IDLE_SECONDS if ends is None else max(1, min(IDLE_SECONDS, ends - self.provider.source.now()))
+        ends = [end for end in (self.subscriptions.next_end(), self.provider.jobs.ended.next_end()) if end is not None]
+        return max(1, min(IDLE_SECONDS, min(ends) - self.provider.source.now())) if ends else IDLE_SECONDS
 
     async def _take(self) -> None:
-        source = self.provider.source
+        source, jobs = self.provider.source, self.provider.jobs.ended
         upto = source.revision
+        jobs.catch_up()
         try:
-            steps = self.matcher.events(source.changes(self._since))
+            steps = self.matcher.events(source.changes(self._since), jobs.let_go())
         except ApiError:  # EVENTS_LOST: the pump was too slow, or the pool too fast
             steps = self.matcher.everything()
         self._since = upto
@@ -160,7 +170,7 @@ class Indications:
 
     def _route(self, event: Event) -> None:
         """Give an event to every destination once for each subscription that has a filter letting it through."""
-        graph = self.provider.graph(CIMV2)
+        graph = self.provider.spaces.whole(event.namespace)
         now = self.provider.source.now()
         for one in self._enabled:
             if one.ends is not None and one.ends <= now:
@@ -169,11 +179,33 @@ class Indications:
                 if event.namespace not in chosen.namespaces:
                     continue
                 classname = event.named(graph, chosen.query.source)
-                if classname is not None and chosen.test(event.instance):
+                fitting = None if classname is None else self._read_in(chosen, event, graph)
+                if classname is not None and fitting is not None and fitting.test(event.instance):
                     channel = self.delivery.channels.get(one.destination)
                     if channel is not None and self._wanted_again(one, event):
-                        channel.offer(classname, chosen.name, event.body(encoder_of(graph)))
+                        channel.offer(classname, chosen.name, event.body(encoder_of(self.provider.graph(CIMV2))))
                     break
+
+    def _stored(self, before: Stored | None, after: Stored | None) -> None:
+        """Rule 5."""
+        if self._running and self._enabled:
+            event = written(before, after, timestamp(self.provider.source.now()) or "")
+            if event is not None:
+                self._route(event)
+
+    def _read_in(self, chosen: Filter, event: Event, graph: ClassGraph) -> Filter | None:
+        """A filter as the classes of an event's namespace let it be read; None if they no longer do."""
+        if not event.sources or not isinstance(event.sources[0], Stored):
+            return chosen  # what the pool shows is of classes that never change
+        key = (event.namespace, chosen.name, chosen.language, chosen.text)
+        kept = self._fitting.get(key)
+        if kept is None or kept[0] is not graph:
+            try:
+                found = compiled(graph, chosen.name, chosen.language, chosen.text, chosen.namespaces)
+            except CimError:
+                found = None
+            kept = self._fitting[key] = (graph, found)
+        return kept[1]
 
     def _wanted_again(self, one: Subscription, event: Event) -> bool:
         """Whether the subscription's RepeatNotificationPolicy lets one more of these through."""

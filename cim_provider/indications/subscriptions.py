@@ -77,12 +77,14 @@ def invalid(text: str) -> CimError:
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A filter ready for use: `name` is its Name, `query` its query, `test` tells of an indication. It lets through
-    what happens in `namespaces`."""
+    what happens in `namespaces`. `language` and `text` are the query as it was written."""
 
     name: str
     query: Query
     test: Callable[[Instance], bool]
     namespaces: frozenset[str] = frozenset({CIMV2})
+    language: str = ""
+    text: str = ""
 
 
 @lru_cache(maxsize=2 * MAX_INSTANCES)
@@ -93,7 +95,7 @@ def compiled(
     query = languages.parse(language, text)
     if not graph.is_a(selected_class(query, graph).name, "CIM_Indication"):
         raise bad_query(f"{query.source} is no class of indications")
-    return Filter(name, query, predicate(query, graph), namespaces)
+    return Filter(name, query, predicate(query, graph), namespaces, language, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,8 @@ class Subscriptions:
         if stored is not None:
             v = stored.values
             spaces = frozenset(map(canonical_namespace, v["SourceNamespaces"]))
-            return (compiled(self.graph, v["Name"], v["QueryLanguage"], v["Query"], spaces),)
+            graph = provider.spaces.whole(CIMV2 if CIMV2 in spaces else min(spaces))
+            return (compiled(graph, v["Name"], v["QueryLanguage"], v["Query"], spaces),)
         offered = provider.extent(OfferedFilter).find(path) if path.classname == OfferedFilter.cim else None
         if offered is not None:
             v = offered.values
@@ -316,12 +319,13 @@ class FilterWriter:
         for name in ("Query", "QueryLanguage"):
             if not values.get(name):
                 raise invalid(f"a filter needs {name}")
-        compiled(self.all.graph, values["Name"], values["QueryLanguage"], values["Query"])
         old = values.get("SourceNamespace")
         spaces = values.get("SourceNamespaces") or ((old,) if old else (CIMV2,))
         for space in spaces:
             if space is None or canonical_namespace(space) not in self.all.provider.namespaces:
                 raise invalid(f"there is no namespace {space}")
+            graph = self.all.provider.spaces.whole(space)
+            compiled(graph, values["Name"], values["QueryLanguage"], values["Query"])
         values["SourceNamespaces"] = spaces
         return values
 

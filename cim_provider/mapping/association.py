@@ -276,8 +276,17 @@ class Association:
     relations: ClassVar[tuple[Relation, ...]] = ()
     properties: ClassVar[Mapping[str, Any]] = {}
 
-    def __init_subclass__(cls, cim: str, left: str, right: str, namespaces: tuple[str, ...] = (CIMV2,)) -> None:
+    def __init_subclass__(
+        cls,
+        cim: str = "",
+        left: str = "",
+        right: str = "",
+        namespaces: tuple[str, ...] = (CIMV2,),
+        variant: bool = False,
+    ) -> None:
         super().__init_subclass__()
+        if variant:  # face.py does the rest
+            return
         cls.cim, cls.left, cls.right, cls.namespaces = cim, left, right, namespaces
         if cim in ASSOCIATIONS:
             raise TypeError(f"{cim} is declared twice")

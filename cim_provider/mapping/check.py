@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from cim_provider.mapping.association import Association, Pointing, Reversed, Where
 from cim_provider.mapping.method import DeclaredMethod
 from cim_provider.mapping.rule import Kind, UnknownKindError
 from cim_provider.mapping.view import View
 from cim_provider.schema.graph import CimClass, ClassGraph, Parameter, Property
-from cim_provider.schema.objects import Instance
+from cim_provider.schema.objects import Instance, Path
 from xenapi_core.model.schema import Class, Schema, reference_class
 
 _KIND_OF_TYPE = {"string": "string", "char16": "string", "boolean": "boolean", "datetime": "datetime"} | {
@@ -69,7 +71,7 @@ def _check_view(graph: ClassGraph, schema: Schema, view: type[View]) -> Iterator
         if records is None:
             yield f"there is no Xen-API class {view.of}"
             return
-        if not any(key in view.rules and view.rules[key].uuid_of for key in cls.keys):
+        if not any(key in view.rules and view.rules[key].leads_back for key in cls.keys):
             yield "no key leads back to the record: GetInstance could not find it"
     for name, rule in view.rules.items():
         declared = cls.properties.get(name.lower())
@@ -113,6 +115,23 @@ def _check_method(cls: CimClass, method: str, mapped: DeclaredMethod) -> Iterato
         yield f"{method}: input parameter {declared.parameters[name].name} is not taken"
     for name in sorted(set(mapped.out) - outputs):
         yield f"{method}: no output parameter {name}"
+    hints = typing.get_type_hints(mapped.function)
+    for name in sorted(set(mapped.inputs) & inputs):
+        parameter = declared.parameters[name]
+        wanted = _annotation(parameter)
+        if hints.get(mapped.inputs[name]) not in (wanted, wanted | None):
+            shape = f"{parameter.embedded or parameter.type}{'[]' if parameter.array else ''}"
+            yield f"{method}: {parameter.name} is {shape}, the function takes something else"
+
+
+def _annotation(parameter: Parameter) -> Any:
+    """The Python type (schema/objects.py) of what a function is given for a parameter."""
+    if parameter.embedded:
+        item: Any = Instance
+    else:
+        kind = _KIND_OF_TYPE[parameter.type]
+        item = {"string": str, "integer": int, "real": float, "boolean": bool, "datetime": str, "reference": Path}[kind]
+    return tuple[item, ...] if parameter.array else item
 
 
 def _check_association(

@@ -74,6 +74,7 @@ class Shown:
 class Rendition(Shown):
     """An instance of a view: made from a record (`version`) or an item of it, or from an item alone.
 
+    `view` is the view as declared, also if a variant of it (face.py) made the instance.
     `links` keeps what was made of the associations it is the right end of; `key` tells it from all other instances.
     """
 
@@ -83,7 +84,7 @@ class Rendition(Shown):
         self, view: type[View], version: Version | None, item: Any, path: Path, values: dict[str, Any]
     ) -> None:
         super().__init__(path, values)
-        self.view = view
+        self.view = view.declared
         self.version = version
         self.item = item
         self.key: Any = path if version is None else (view.cim, version.ref, item)
@@ -142,11 +143,11 @@ class Extent:
         self.cls = cls
         self.pool = pool
         self.tally = tally
-        self.memo_name = "cim:" + view.cim
+        self.memo_name = view.memo
         self._rules = tuple((name, rule.read) for name, rule in view.rules.items())
         self._listing: Listing | None = None
         self._renditions: tuple[Rendition, ...] = ()
-        self.locator = next((key for key in cls.keys if key in view.rules and view.rules[key].uuid_of), None)
+        self.locator = next((key for key in cls.keys if key in view.rules and view.rules[key].leads_back), None)
 
     def of(self, version: Version) -> tuple[Rendition, ...]:
         """What the view makes of one record: nothing, one instance or several, in the order of its items."""
@@ -159,9 +160,10 @@ class Extent:
     def _kept(self, version: Version) -> tuple[Seen, tuple[Rendition, ...]] | None:
         """What was made of a version, if that is still right; a volatile one is kept for its Seen alone."""
         kept: tuple[Seen, tuple[Rendition, ...]] | None = version.memo.get(self.memo_name)
-        if kept is not None and (not kept[0].records or kept[0].current(self.pool.find)):
-            return kept
-        return None
+        if kept is None:
+            return None
+        seen = kept[0]
+        return kept if not (seen.records or seen.answers) or seen.current(self.pool.find) else None
 
     def _render_kept(self, version: Version) -> tuple[Seen, tuple[Rendition, ...]]:
         kept = self._kept(version)
@@ -244,7 +246,5 @@ class Extent:
         """The record a path is about, whether or not the view shows it."""
         if self.view.of is None or self.locator is None:
             return None
-        uuid_of = self.view.rules[self.locator].uuid_of
         value = path.key(self.locator)
-        uuid = uuid_of(value) if uuid_of is not None and value is not None else None
-        return None if uuid is None else self.pool.by_uuid(self.view.of, uuid)
+        return None if value is None else self.view.rules[self.locator].record(self.pool, self.view.of, value)

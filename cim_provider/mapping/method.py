@@ -60,10 +60,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Result:
-    """The return value, and the output parameters that are not NULL."""
+    """The return value, the output parameters that are not NULL, and in words why something was refused."""
 
     value: int
     out: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
 
 
 Function = Callable[..., Awaitable[Result]]

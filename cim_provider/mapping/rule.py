@@ -11,9 +11,9 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NewType
+from typing import TYPE_CHECKING, Any, NewType
 
-from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.subject import Pool, Subject
 from xenapi_core.model.schema import Class, Schema, reference_class
 from xenapi_core.model.types import (
     BoolType,
@@ -26,6 +26,9 @@ from xenapi_core.model.types import (
     StringType,
     Type,
 )
+
+if TYPE_CHECKING:
+    from xenapi_core.store.api import Version
 
 CimDateTime = NewType("CimDateTime", str)
 
@@ -50,11 +53,29 @@ class Rule:
 
     uuid_of  for key properties: the uuid of the view's record, given a value of the property; None for a value this
              rule can never give. This is what makes a path lead to its record without a search.
+    record_of  the same for values that do not hold the uuid: the record itself, found in the pool without a search.
+    constant   the value, if it is always the same.
+    source     for docs/cim-mapping.md: where the value comes from, in Markdown.
     """
 
     read: Read
     kind_of: Callable[[Schema, Class | None], Kind]
     uuid_of: Callable[[Any], str | None] | None = None
+    record_of: Callable[[Pool, Any], Version | None] | None = None
+    constant: Any = None
+    source: str = ""
+
+    @property
+    def leads_back(self) -> bool:
+        """Whether a value of the property leads to its record."""
+        return self.uuid_of is not None or self.record_of is not None
+
+    def record(self, pool: Pool, cls: str, value: Any) -> Version | None:
+        """The record of a class that a value of the property leads to."""
+        if self.record_of is not None:
+            return self.record_of(pool, value)
+        uuid = self.uuid_of(value) if self.uuid_of is not None else None
+        return None if uuid is None else pool.by_uuid(cls, uuid)
 
     def table(self, rows: Mapping[Any, Any], default: Any = None) -> Rule:
         """This rule's value looked up in `rows`."""
@@ -63,10 +84,12 @@ class Rule:
         def look_up(subject: Subject) -> Any:
             return rows.get(read(subject), default)
 
-        return Rule(look_up, lambda schema, cls: _kind_of_values((*rows.values(), default)))
+        source = f"{self.source}, by a table"
+        return Rule(look_up, lambda schema, cls: _kind_of_values((*rows.values(), default)), source=source)
 
 
-OWN_CLASS = Rule(lambda subject: None, lambda schema, cls: Kind("string"))  # the view puts its own class name here
+# The view puts its own class name here.
+OWN_CLASS = Rule(lambda subject: None, lambda schema, cls: Kind("string"), source="the name of the class")
 
 
 def field(name: str) -> Rule:
@@ -77,7 +100,7 @@ def field(name: str) -> Rule:
             raise UnknownKindError(f"{cls.name if cls else 'a view without record'} has no field {name}")
         return _kind_of_field(cls[name].type)
 
-    return Rule(lambda subject: subject[name], kind_of, _same if name == "uuid" else None)
+    return Rule(lambda subject: subject[name], kind_of, _same if name == "uuid" else None, source=f"`{name}`")
 
 
 def via(reference: str, rule: Rule) -> Rule:
@@ -93,12 +116,15 @@ def via(reference: str, rule: Rule) -> Rule:
             raise UnknownKindError(f"{cls.name if cls else 'a view without record'} has no field {reference}")
         return rule.kind_of(schema, schema[reference_class(cls[reference].type)])
 
-    return Rule(follow, kind_of)
+    inner = rule.source.removeprefix("`")
+    return Rule(follow, kind_of, source=f"`{reference}.{inner}" if inner != rule.source else f"`{reference}`: {inner}")
 
 
 def const(value: Any) -> Rule:
     """Always the same value."""
-    return Rule(lambda subject: value, lambda schema, cls: _kind_of_values((value,)))
+    return Rule(
+        lambda subject: value, lambda schema, cls: _kind_of_values((value,)), constant=value, source=_literal(value)
+    )
 
 
 def computed(function: Callable[[Subject], Any]) -> Rule:
@@ -110,18 +136,18 @@ def computed(function: Callable[[Subject], Any]) -> Rule:
             raise UnknownKindError(f"{function.__name__} has no return annotation")
         return _kind_of_hint(hints["return"])
 
-    return Rule(function, kind_of)
+    return Rule(function, kind_of, source=f"`{function.__name__}()`")
 
 
 def moment(name: str) -> Rule:
     """A date field as a CIM timestamp; NULL while it is the epoch, which the Xen-API uses for "never"."""
-    return Rule(lambda subject: timestamp(subject[name]), lambda schema, cls: Kind("datetime"))
+    return Rule(lambda subject: timestamp(subject[name]), lambda schema, cls: Kind("datetime"), source=f"`{name}`")
 
 
 def lasting(seconds: int) -> Rule:
     """Always the same interval."""
     text = interval(seconds)
-    return Rule(lambda subject: text, lambda schema, cls: Kind("datetime"))
+    return Rule(lambda subject: text, lambda schema, cls: Kind("datetime"), source=f"{seconds} seconds")
 
 
 def xen_id(*parts: Rule | str) -> Rule:
@@ -143,16 +169,19 @@ def xen_id(*parts: Rule | str) -> Rule:
         fits = place is not None and len(parts) - len(optional) <= len(words) <= len(parts)
         return words[place] if place is not None and fits else None
 
-    return Rule(read, lambda schema, cls: Kind("string"), None if own is None else uuid_of)
+    words = ("{" + part.source.strip("`") + "}" if isinstance(part, Rule) else part for part in parts)
+    source = f"`Xen:{'/'.join(words)}`"
+    return Rule(read, lambda schema, cls: Kind("string"), None if own is None else uuid_of, source=source)
 
 
 # The subject's item, a word or NULL: which of a record's configurations an instance is of.
-ITEM_WORD = Rule(lambda subject: subject.item, lambda schema, cls: Kind("string"))
+ITEM_WORD = Rule(lambda subject: subject.item, lambda schema, cls: Kind("string"), source="configuration")
 
 
 def item_text(template: str) -> Rule:
     """`template` with `{}` replaced by the subject's item (the number of a virtual processor)."""
-    return Rule(lambda subject: template.format(subject.item), lambda schema, cls: Kind("string"))
+    source = template.format("number")
+    return Rule(lambda subject: template.format(subject.item), lambda schema, cls: Kind("string"), source=source)
 
 
 def timestamp(instant: int) -> CimDateTime | None:
@@ -169,6 +198,15 @@ def interval(seconds: int) -> CimDateTime:
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
     return CimDateTime(f"{days:08d}{hour:02d}{minute:02d}{second:02d}.000000:000")
+
+
+def _literal(value: Any) -> str:
+    """A constant as docs/cim-mapping.md writes it."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _same(value: Any) -> str | None:

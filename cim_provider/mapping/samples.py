@@ -57,9 +57,10 @@ class SampleView(View):
 
     meaning: ClassVar[Meaning]
 
-    def __init_subclass__(cls, cim: str = "", meaning: Meaning = lambda name: None, **more: Any) -> None:
+    def __init_subclass__(cls, cim: str = "", meaning: Meaning | None = None, **more: Any) -> None:
         super().__init_subclass__(cim=cim, items=_nothing_by_itself, **more)
-        cls.meaning = staticmethod(meaning)
+        if meaning is not None:
+            cls.meaning = staticmethod(meaning)
 
 
 class SampleExtent(Extent):

@@ -11,13 +11,15 @@ Theory of operation
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from xenapi_core.model.schema import Schema
 
 if TYPE_CHECKING:
     from xenapi_core.bridge.source import Samples
     from xenapi_core.store.api import Version
+
+T = TypeVar("T")
 
 NULL_REF = "OpaqueRef:NULL"
 
@@ -47,20 +49,22 @@ class Pool(Protocol):
 
 
 class Seen:
-    """The notebook of one rendering: reference -> version looked at, and whether it can be kept at all."""
+    """The notebook of one rendering: reference -> version looked at, what else was asked of the pool (the question, and
+    the answer it got), and whether the rendering can be kept at all."""
 
-    __slots__ = ("records", "volatile")
+    __slots__ = ("answers", "records", "volatile")
 
     def __init__(self) -> None:
         self.records: dict[str, Version] = {}
+        self.answers: list[tuple[Callable[[], Any], Any]] = []
         self.volatile = False
 
     def current(self, find: Callable[[str], Version | None]) -> bool:
         """Whether everything looked at is still as it was."""
-        for ref, version in self.records.items():  # noqa: SIM110 - asked for every instance of a long answer
+        for ref, version in self.records.items():
             if find(ref) is not version:
                 return False
-        return True
+        return not self.answers or all(ask() == answer for ask, answer in self.answers)
 
 
 class Subject:
@@ -120,6 +124,15 @@ class Subject:
             return self.record(ref)
         self.seen.volatile = True
         return None
+
+    def asked(self, ask: Callable[[], T]) -> T:
+        """What a question about the pool as a whole is answered now; the rendering is valid while the answer stays.
+
+        It may depend only on records of classes of which this rendering looks at one.
+        """
+        answer = ask()
+        self.seen.answers.append((ask, answer))
+        return answer
 
     def now(self) -> int:
         """The pool's clock, seconds since the epoch; what reads it is rendered afresh each time."""

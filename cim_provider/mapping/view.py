@@ -39,6 +39,8 @@ class View:
     items      what one record becomes: one item per instance (virtual processors); for a view without records, all
                items there are. Rules find the item as `subject.item`.
     namespace  where the instances live.
+    declared   the view as a profile declares it; of a variant (face.py), the one it is a variant of.
+    memo       under what name renditions are kept; no other view or variant has it.
     """
 
     cim: ClassVar[str] = ""
@@ -48,6 +50,8 @@ class View:
     namespace: ClassVar[str] = CIMV2
     rules: ClassVar[dict[str, Rule]] = {}
     methods: ClassVar[dict[str, DeclaredMethod]] = {}
+    declared: ClassVar[type[View]]
+    memo: ClassVar[str] = ""
 
     def __init_subclass__(
         cls,
@@ -58,7 +62,12 @@ class View:
         namespace: str = CIMV2,
         **more: Any,
     ) -> None:
+        variant_of: type[View] | None = more.pop("variant_of", None)
         super().__init_subclass__(**more)
+        if variant_of is not None:  # face.py does the rest
+            cls.declared = variant_of
+            return
+        cls.declared, cls.memo = cls, "cim:" + cim
         cls.cim, cls.of, cls.namespace = cim, of, namespace
         cls.where, cls.items = staticmethod(where), staticmethod(items)
         cls.rules, cls.methods = {}, {}

@@ -12,7 +12,7 @@ from functools import partial
 
 from cim_provider.mapping.extent import Rendition, Shown
 from cim_provider.operations.api import Operation, Reply, operation
-from cim_provider.operations.intrinsic import get, instance_writer, listed_names, provider_of, required, written
+from cim_provider.operations.intrinsic import get, grown, instance_writer, listed_names, provider_of, required
 from cim_provider.schema.graph import CimClass, ClassGraph
 from cim_provider.schema.objects import INVALID_PARAMETER, Path
 from cim_provider.wire.classes import class_declaration
@@ -121,7 +121,7 @@ def _reply(op: Operation, walked: Walked) -> Reply | Later[Reply]:
     def write_whole(shown: Shown) -> bytes:
         return encoder.object_with_path(shown.path, shown.form("instance", write) if plain else write(shown))
 
-    return then(then(walked, lambda found: provider.slices.run(written(found, write_whole))), Reply)
+    return then(walked, lambda found: grown(provider, (write_whole(one) for one in found)))
 
 
 def _names(op: Operation, walked: Walked) -> Reply | Later[Reply]:
@@ -131,7 +131,7 @@ def _names(op: Operation, walked: Walked) -> Reply | Later[Reply]:
     def write(shown: Shown) -> bytes:
         return encoder.object_path(shown.path)
 
-    return then(then(walked, lambda found: provider.slices.run(written(found, write))), Reply)
+    return then(walked, lambda found: grown(provider, (write(one) for one in found)))
 
 
 def _class_names(op: Operation, classes: list[CimClass]) -> Reply:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from cim_provider import jobs
+from cim_provider.compat.mode import Request
 from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import VIEWS
 from cim_provider.operations.api import MethodCall, MethodReply
-from cim_provider.operations.intrinsic import not_there
 from cim_provider.operations.namespaces import SERVER_METHODS
-from cim_provider.schema.graph import Method
+from cim_provider.schema.graph import CimClass, Method
 from cim_provider.schema.objects import (
     INVALID_PARAMETER,
     METHOD_NOT_AVAILABLE,
@@ -42,29 +42,43 @@ async def invoke(call: MethodCall) -> MethodReply:
     unknown = [name for name in call.params if name.lower() not in declared.parameters]
     if unknown:
         raise CimError(INVALID_PARAMETER, f"{declared.name} has no parameter {unknown[0]}")
-    if call.path.keys is None:
+    if call.path.keys is None and not provider.mode.on_class:
         raise CimError(METHOD_NOT_AVAILABLE, f"{declared.name} is invoked on instances")
-    target = provider.find(call.path, call.namespace)
+    target = _of_coordinator(provider, cls) if call.path.keys is None else provider.find(call.path, call.namespace)
     if target is None:
         if provider.get(call.path, call.namespace) is not None:
             raise CimError(METHOD_NOT_AVAILABLE, f"{declared.name} of {cls.name} has no provider")
-        raise not_there(cls, call.path)
+        raise provider.mode.missing(cls, call.path)
     own = SERVER_METHODS.get((target.view.cim, declared.name))
     if own is not None:
         return _reply(provider, call.namespace, declared, await own(call))
     behaviour = target.view.methods.get(declared.name)
     if behaviour is None:
         raise CimError(METHOD_NOT_AVAILABLE, f"{declared.name} of {cls.name} is not implemented")
-    given = {name.lower(): param.value for name, param in call.params.items()}
+    request = Request(provider, call.namespace, call.principal, target, declared.name)
+    given = await provider.mode.inputs(request, {name.lower(): param.value for name, param in call.params.items()})
     arguments = {python: given.get(name) for name, python in behaviour.inputs.items()}
     try:
-        result = await behaviour.function(_context(provider, call, target), **arguments)
+        result = await behaviour.function(_context(provider, call, target, declared.name), **arguments)
     except ApiError as error:
         raise CimError(jobs.cim_status(error), str(error)) from error
+    refusal = provider.mode.refusal(request, result)
+    if refusal is not None:
+        raise refusal
     return _reply(provider, call.namespace, declared, result)
 
 
-def _context(provider: CimProvider, call: MethodCall, target: Rendition) -> Call:
+def _of_coordinator(provider: CimProvider, cls: CimClass) -> Rendition | None:
+    """The instance that a call on a class means: the coordinator's one, of those with a host."""
+    masters = [pool.values["master"] for pool in provider.source.all("pool").values()]
+    hosts = [version for version in map(provider.source.find, masters) if version is not None]
+    for view in provider.views_of(cls.name):
+        for host in hosts if view.of == "host" else ():
+            return next(iter(provider.extent(view).of(host)), None)
+    return None
+
+
+def _context(provider: CimProvider, call: MethodCall, target: Rendition, method: str) -> Call:
     def path_of(cim: str, ref: str) -> Path | None:
         version = provider.source.find(ref)
         shown = provider.extent(VIEWS[cim]).of(version) if version is not None else ()
@@ -75,9 +89,9 @@ def _context(provider: CimProvider, call: MethodCall, target: Rendition) -> Call
         subject,
         call.principal,
         provider.source,
-        provider.jobs,
+        provider.jobs.answering(provider.mode.waits(target.view.cim, method)),
         path_of,
-        lambda path: provider.find(path, call.namespace),
+        provider.find_declared,
     )
 
 

@@ -24,12 +24,10 @@ from cim_provider.schema.objects import (
     INTEROP,
     INVALID_PARAMETER,
     NO_SUCH_PROPERTY,
-    NOT_FOUND,
     NOT_SUPPORTED,
     CimError,
     Instance,
     Path,
-    canonical_namespace,
 )
 from cim_provider.wire.encode import Encoder, encoder_of
 from xenapi_core.clock import Later, Steps, then
@@ -63,20 +61,13 @@ def instance_path(op: Operation, name: str) -> Path:
 
 
 def get(op: Operation, path: Path) -> Shown:
-    """The instance of a path. CimError NOT_FOUND; INVALID_PARAMETER if the path lacks a key of its class."""
+    """The instance of a path. CimError NOT_FOUND; INVALID_PARAMETER if the path lacks a key of its class. A mode may
+    have other words and statuses for that."""
     provider = provider_of(op)
     found = provider.get(path, op.namespace)
     if found is not None:
         return found
-    raise not_there(provider.class_of(op.namespace, path.classname), path)
-
-
-def not_there(cls: CimClass, path: Path) -> CimError:
-    """Why a path leads to no instance of `cls`: INVALID_PARAMETER if it lacks a key or has too many, else NOT_FOUND."""
-    given = {name for name, _ in path.keys or ()}
-    if given and given != set(cls.keys):
-        return CimError(INVALID_PARAMETER, f"the keys of {cls.name} are {', '.join(cls.keys)}")
-    return CimError(NOT_FOUND, f"there is no such instance of {path.classname}")
+    raise provider.mode.missing(provider.class_of(op.namespace, path.classname), path)
 
 
 def listed_names(params: Mapping[str, Any]) -> frozenset[str] | None:
@@ -253,7 +244,7 @@ def writer_of(op: Operation, classname: str) -> InstanceWriter | None:
     provider = provider_of(op)
     if provider.spaces.get(op.namespace).written(classname):
         return StaticWriter(provider)
-    return provider.writers.get(classname) if canonical_namespace(op.namespace) == INTEROP else None
+    return provider.writers.get(classname) if provider.sees(op.namespace, INTEROP) else None
 
 
 @operation("CreateInstance")

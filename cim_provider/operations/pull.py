@@ -26,11 +26,11 @@ from cim_provider.operations.associators import associated, filter_class, referr
 from cim_provider.operations.intrinsic import (
     Write,
     enumeration_names,
+    grown,
     instance_writer,
     listed_names,
     provider_of,
     required,
-    written,
 )
 from cim_provider.operations.query_ops import Filter, opened_query
 from cim_provider.schema.objects import (
@@ -165,9 +165,7 @@ def _open(
     return then(shown, opened)
 
 
-def _answer(
-    op: Operation, context: Context, taken: Sequence[Shown], name: str, more: Sequence[bytes] = ()
-) -> Reply | Later[Reply]:
+def _answer(op: Operation, context: Context, taken: Sequence[Shown], name: str, more: Sequence[bytes] = ()) -> Reply:
     provider = provider_of(op)
     encoder = encoder_of(provider.graph(op.namespace))
     out = [
@@ -175,7 +173,8 @@ def _answer(
         encoder.param_value("EndOfSequence", "boolean", not name),
         *more,
     ]
-    return then(provider.slices.run(written(taken, context.write)), lambda values: Reply(values, out))
+    begun = grown(provider, (context.write(one) for one in taken))
+    return Reply(begun.values, out, begun.growing)
 
 
 def _instance_writer(op: Operation) -> Write:

@@ -1,7 +1,8 @@
 """Creating, changing and deleting instances of classes that clients wrote: what is checked before the repository is.
 
 Rule 1: a stored instance is valid: keys and Required properties have values, every value is of its property's type,
-        references and embedded instances are of the class that is declared (DSP0200 5.4.2.6 and 5.4.2.8).
+        references and embedded instances are of the class that is declared (DSP0200 5.4.2.6 and 5.4.2.8), and values
+        are within what the qualifiers of the property say (bounds.py).
 Rule 2: what a reference names need not exist, only its class: clients create associations and ends in any order.
 Rule 3: the qualifiers Read and Write are not heeded: whoever may write instances stands for the managed element, too.
 """
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cim_provider.mapping.check import fits
 from cim_provider.operations.api import Operation
+from cim_provider.operations.bounds import beyond
 from cim_provider.schema.graph import CimClass, ClassGraph, Property
 from cim_provider.schema.objects import (
     ACCESS_DENIED,
@@ -138,6 +140,8 @@ class StaticWriter:
                 raise values.invalid(f"{prop.name} has {prop.array_size} elements at most")
             for item in items:
                 self._check_class(graph, prop, item)
+                if why := beyond(prop, item):
+                    raise values.invalid(why)
         return found
 
     def _check_class(self, graph: ClassGraph, prop: Property, item: Any) -> None:

@@ -16,12 +16,16 @@ from cim_provider.mapping.rule import Rule, computed, const, field, item_text, x
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.configuration import PRIMORDIAL
+from cim_provider.profiles.define_system import NEW_DISK_SIZE, NEW_MACHINE
 from cim_provider.profiles.resource_pool import (
+    GPU,
     KINDS,
     MEMORY,
     NETWORK,
     PROCESSORS,
     STORAGE,
+    TPM,
+    USB,
     MemoryPool,
     NetworkPool,
     PrimordialPool,
@@ -44,7 +48,9 @@ DEFAULT, MINIMUM, MAXIMUM, INCREMENT = ROLES = ("Default", "Minimum", "Maximum",
 
 MIB = 1 << 20
 
-# SupportedAddStates and SupportedRemoveStates: EnabledState of the machines.
+# SupportedAddStates and SupportedRemoveStates: EnabledState of machines to which AddResourceSettings adds, and from
+# which RemoveResourceSettings removes. A running machine can have more processors and memory at once; none loses them.
+ENABLED, DISABLED = 2, 3
 ANY_STATE = (2, 3, 6, 9)
 
 
@@ -63,10 +69,14 @@ class Limits:
 
 
 # fmt: off
+ADD_STATES = {PROCESSORS: (ENABLED, DISABLED), MEMORY: (ENABLED, DISABLED), TPM: (DISABLED,), USB: (DISABLED,),
+              GPU: (DISABLED,)}
+REMOVE_STATES: dict[str, tuple[int, ...]] = {**ADD_STATES, PROCESSORS: (), MEMORY: ()}
+
 LIMITS = {
-    PROCESSORS: Limits(1, 1, None, 1),
-    MEMORY:     Limits(512 * MIB, 16 * MIB, None, 1),
-    STORAGE:    Limits(8 << 30, MIB, None, 1),
+    PROCESSORS: Limits(NEW_MACHINE["VCPUs_max"], 1, None, 1),
+    MEMORY:     Limits(NEW_MACHINE["memory_static_max"], 16 * MIB, None, 1),
+    STORAGE:    Limits(NEW_DISK_SIZE, MIB, None, 1),
     NETWORK:    Limits(1, 1, 1, 1),
 }
 # fmt: on
@@ -82,6 +92,11 @@ def limits_id(kind: str) -> Rule:
     return xen_id(kind, field("uuid"), item_text("{}"))
 
 
+def kept(subject: Subject) -> tuple[int, ...]:
+    """A machine never loses its processors and memory."""
+    return ()
+
+
 class Capabilities(View):
     """The lines all capabilities share. Requests are general: for an amount, not for a certain part of a pool."""
 
@@ -91,29 +106,25 @@ class Capabilities(View):
     SupportedRemoveStates = const(ANY_STATE)
 
 
-def no_states(subject: Subject) -> tuple[int, ...]:
-    return ()
-
-
 class ProcessorAllocationCapabilities(Capabilities, cim="Xen_ProcessorAllocationCapabilities", of="host"):
-    """Processors of a host. A machine has one setting of them, which is modified and neither added nor removed."""
+    """Processors of a host. A machine has one setting of them: what is added counts more, and nothing is removed."""
 
     InstanceID = xen_id(PROCESSORS, field("uuid"))
     ElementName = computed(processor_name)
     ResourceType = const(3)
-    SupportedAddStates = computed(no_states)
-    SupportedRemoveStates = computed(no_states)
+    SupportedAddStates = const(ADD_STATES[PROCESSORS])
+    SupportedRemoveStates = computed(kept)
 
 
 class MemoryAllocationCapabilities(Capabilities, cim="Xen_MemoryAllocationCapabilities", of="host"):
-    """Memory of a host: what one machine has no other has. As with processors, it is modified only."""
+    """Memory of a host: what one machine has no other has. As with processors, it is added and never removed."""
 
     InstanceID = xen_id(MEMORY, field("uuid"))
     ElementName = computed(memory_name)
     ResourceType = const(4)
     SharingMode = const(2)
-    SupportedAddStates = computed(no_states)
-    SupportedRemoveStates = computed(no_states)
+    SupportedAddStates = const(ADD_STATES[MEMORY])
+    SupportedRemoveStates = computed(kept)
 
 
 class StorageAllocationCapabilities(Capabilities, cim="Xen_StorageAllocationCapabilities", of="SR"):
@@ -142,9 +153,12 @@ def primordial_sharing(subject: Subject) -> int:
     return 3 if subject.item in (PROCESSORS, STORAGE, NETWORK) else 2
 
 
-def primordial_states(subject: Subject) -> tuple[int, ...]:
-    """Processors and memory are modified only; other things come and go."""
-    return () if subject.item in (PROCESSORS, MEMORY) else ANY_STATE
+def add_states(subject: Subject) -> tuple[int, ...]:
+    return ADD_STATES.get(str(subject.item), ANY_STATE)
+
+
+def remove_states(subject: Subject) -> tuple[int, ...]:
+    return REMOVE_STATES.get(str(subject.item), ANY_STATE)
 
 
 class PrimordialAllocationCapabilities(Capabilities, cim="Xen_PrimordialAllocationCapabilities", items=kinds):
@@ -155,8 +169,8 @@ class PrimordialAllocationCapabilities(Capabilities, cim="Xen_PrimordialAllocati
     ResourceType = computed(kind_type)
     OtherResourceType = computed(kind_other_type)
     SharingMode = computed(primordial_sharing)
-    SupportedAddStates = computed(primordial_states)
-    SupportedRemoveStates = computed(primordial_states)
+    SupportedAddStates = computed(add_states)
+    SupportedRemoveStates = computed(remove_states)
 
 
 class LimitSetting(View):

@@ -36,6 +36,7 @@ TRANSITIONS = {
 
 # fmt: on
 
+
 def is_guest(vm: Subject) -> bool:
     """Whether a VM record is a virtual machine in the sense of DSP1057."""
     return not (vm["is_a_template"] or vm["is_a_snapshot"] or vm["is_control_domain"])
@@ -69,8 +70,9 @@ def operating_status(vm: Subject) -> int:
 
 
 def requested_state(vm: Subject) -> int:
-    """12 Not Applicable while nothing is in progress: the pool does not remember earlier requests."""
-    return goal(vm) or 12
+    """What is being done, or was asked for last, by whichever face of the pool; 5 No Change since the machine left that
+    state by itself, 12 Not Applicable if nobody asked for anything yet."""
+    return goal(vm) or int(vm["requested_state"])
 
 
 def transitioning_to_state(vm: Subject) -> int:

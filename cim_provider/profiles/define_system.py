@@ -14,13 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 from cim_provider.jobs import Work
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
-from cim_provider.profiles.setting_input import NULL_REF, Asked, Disk, Memory, Nic, Processors, Resource, System
+from cim_provider.profiles import define_device
+from cim_provider.profiles.setting_input import (
+    NULL_REF,
+    Asked,
+    Device,
+    Disk,
+    Memory,
+    Nic,
+    Processors,
+    Resource,
+    System,
+)
+from cim_provider.undo_log import undoes
 from xenapi_core.bridge.source import Principal, Source
 
 if TYPE_CHECKING:
     from xenapi_core.store.api import Version
 
 OWNER = "owner"
+DESTROY_MACHINE, BRING_BACK = "machine and its disks", "device as it was"
 
 GIB = 1 << 30
 RATE, RATE_KEY = "ratelimit", "kbps"
@@ -36,6 +49,7 @@ NEW_MACHINE: Mapping[str, Any] = {
     "PV_legacy_args": "", "HVM_boot_policy": "BIOS order", "HVM_boot_params": {"order": "dc"}, "platform": {},
     "PCI_bus": "", "other_config": {}, "recommendations": "", "domain_type": "hvm",
 }
+NEW_DISK_SIZE = 8 * GIB
 # fmt: on
 
 
@@ -78,7 +92,7 @@ async def set_fields(work: Work, vm: Version, fields: Mapping[str, Any]) -> None
     for name in sorted(fields, key=lambda name: name == "domain_type"):
         if vm.values[name] != fields[name] or name == "domain_type":
             await work.call(f"VM.set_{name}", vm.ref, fields[name])
-            work.undo(f"VM.set_{name}", vm.ref, vm.values[name])
+            await work.undo(f"VM.set_{name}", vm.ref, vm.values[name])
 
 
 async def change_system(work: Work, vm: Version, system: System) -> None:
@@ -90,16 +104,16 @@ async def change_system(work: Work, vm: Version, system: System) -> None:
             continue
         if old is not None:
             await work.call("VM.remove_from_other_config", vm.ref, key)
-            work.undo("VM.add_to_other_config", vm.ref, key, old)
+            await work.undo("VM.add_to_other_config", vm.ref, key, old)
         if value is not None:
             await work.call("VM.add_to_other_config", vm.ref, key, value)
-            work.undo("VM.remove_from_other_config", vm.ref, key)
+            await work.undo("VM.remove_from_other_config", vm.ref, key)
 
 
 async def create_machine(work: Work, record: dict[str, Any]) -> str:
     """A new machine; the reference of it."""
-    vm: str = await work.call("VM.create", record)
-    work.undo_by("VM.destroy", lambda: destroy_machine(work.source, work.principal, vm))
+    vm: str = await work.call("VM.create", {**record, "other_config": {**record["other_config"], **work.mark}})
+    await work.undo(DESTROY_MACHINE, vm)
     await work.made(vm)
     return vm
 
@@ -107,7 +121,7 @@ async def create_machine(work: Work, record: dict[str, Any]) -> str:
 async def clone_machine(work: Work, reference: Version, name: str) -> str:
     """A new machine like a machine, template or snapshot; the reference of it."""
     vm = await work.run("VM.clone", reference.ref, name)
-    work.undo_by("VM.destroy", lambda: destroy_machine(work.source, work.principal, vm))
+    await work.undo(DESTROY_MACHINE, vm)
     await work.made(vm)
     copy = work.source.find(vm)
     if copy is not None and copy.values["is_a_template"]:
@@ -128,6 +142,7 @@ def own_disks(source: Source, vm: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+@undoes(DESTROY_MACHINE)
 async def destroy_machine(source: Source, principal: Principal, vm: str) -> None:
     """Remove a halted machine and the disks that go with it. Nothing happens if it is gone."""
     if source.find(vm) is None:
@@ -194,7 +209,7 @@ async def set_processors(work: Work, vm: Version, asked: Processors, live: bool)
         now = work.source.find(vm.values["metrics"])
         await work.call("VM.set_VCPUs_number_live", vm.ref, asked.most)
         if now is not None:
-            work.undo("VM.set_VCPUs_number_live", vm.ref, now.values["VCPUs_number"])
+            await work.undo("VM.set_VCPUs_number_live", vm.ref, now.values["VCPUs_number"])
         asked = Processors(weight=asked.weight, cap=asked.cap)
     fields = processor_fields(vm.values, asked, new=False)
     order = ["VCPUs_max", "VCPUs_at_startup", "VCPUs_params"]
@@ -203,7 +218,7 @@ async def set_processors(work: Work, vm: Version, asked: Processors, live: bool)
     for name in order:
         if name in fields and vm.values[name] != fields[name]:
             await work.call(f"VM.set_{name}", vm.ref, fields[name])
-            work.undo(f"VM.set_{name}", vm.ref, vm.values[name])
+            await work.undo(f"VM.set_{name}", vm.ref, vm.values[name])
 
 
 async def set_memory(work: Work, vm: Version, asked: Memory, live: bool) -> None:
@@ -220,7 +235,7 @@ async def set_memory(work: Work, vm: Version, asked: Memory, live: bool) -> None
     if all(vm.values[name] == fields[name] for name in ("memory_static_min", "memory_static_max")):
         names, method = ("memory_dynamic_min", "memory_dynamic_max"), "VM.set_memory_dynamic_range"
     await work.run(method, vm.ref, *(fields[name] for name in names))
-    work.undo(method, vm.ref, *(vm.values[name] for name in names))
+    await work.undo(method, vm.ref, *(vm.values[name] for name in names))
 
 
 # Devices
@@ -240,21 +255,21 @@ async def add_disk(work: Work, vm: str, asked: Disk, plug: bool) -> str:
         "qos_algorithm_type": "", "qos_algorithm_params": {},
     }  # fmt: skip
     vbd: str = await work.call("VBD.create", record)
-    work.undo("VBD.destroy", vbd)
+    await work.undo("VBD.destroy", vbd)
     if plug:
         await work.run("VBD.plug", vbd)
-        work.undo("VBD.unplug", vbd)
+        await work.undo("VBD.unplug", vbd)
     return vbd
 
 
 async def _create_image(work: Work, vm: str, asked: Disk) -> str:
     record = {
         "name_label": asked.name or "Disk", "name_description": "", "SR": asked.sr or default_sr(work.source),
-        "virtual_size": asked.size or 0, "type": "user", "sharable": False, "read_only": False, "other_config": {},
-        "xenstore_data": {}, "sm_config": {},
+        "virtual_size": asked.size or NEW_DISK_SIZE, "type": "user", "sharable": False, "read_only": False,
+        "other_config": work.mark, "xenstore_data": {}, "sm_config": {},
     }  # fmt: skip
     image = await work.run("VDI.create", record)
-    work.undo("VDI.destroy", image)
+    await work.undo("VDI.destroy", image)
     return image
 
 
@@ -275,10 +290,10 @@ async def add_nic(work: Work, vm: str, asked: Nic, plug: bool) -> str:
     if asked.locked:
         record["locking_mode"] = "locked"
     vif: str = await work.call("VIF.create", record)
-    work.undo("VIF.destroy", vif)
+    await work.undo("VIF.destroy", vif)
     if plug:
         await work.run("VIF.plug", vif)
-        work.undo("VIF.unplug", vif)
+        await work.undo("VIF.unplug", vif)
     return vif
 
 
@@ -293,12 +308,14 @@ def check_new(source: Source, asked: Asked) -> None:
     resource = asked.resource
     if isinstance(resource, Disk):
         if resource.kind == "Disk" and not resource.image:
-            if not resource.size:
-                raise invalid("a new disk needs a VirtualQuantity")
+            if resource.size == 0:
+                raise invalid("a disk is not empty")
             if resource.sr is None:
                 default_sr(source)
         if resource.kind == "CD" and resource.mode == "RW":
             raise invalid("a CD drive is read-only")
+    elif isinstance(resource, Device):
+        define_device.check(resource)
     elif isinstance(resource, Nic) and resource.network is None:
         raise invalid("a new interface needs a Connection or PoolID")
 
@@ -310,6 +327,8 @@ async def add(work: Work, vm: Version, resource: Resource, plug: bool) -> str:
         return await add_disk(work, vm.ref, resource, plug)
     if isinstance(resource, Nic):
         return await add_nic(work, vm.ref, resource, plug)
+    if isinstance(resource, Device):
+        return await define_device.add(work, vm.ref, resource)
     if isinstance(resource, Processors):
         await set_processors(work, vm, more_processors(work.source, vm, resource, plug), plug)
     else:
@@ -349,14 +368,14 @@ async def change_disk(work: Work, vm: Version, vbd: Version, asked: Disk) -> Non
     for name, value in (("mode", asked.mode), ("bootable", asked.bootable), ("userdevice", asked.position)):
         if value is not None and value != now[name]:
             await work.call(f"VBD.set_{name}", ref, value)
-            work.undo(f"VBD.set_{name}", ref, now[name])
+            await work.undo(f"VBD.set_{name}", ref, now[name])
     if asked.image is not None and asked.image != ("" if now["empty"] else now["VDI"]):
         if not now["empty"]:
             await work.run("VBD.eject", ref)
-            work.undo("VBD.insert", ref, now["VDI"])
+            await work.undo("VBD.insert", ref, now["VDI"])
         if asked.image:
             await work.run("VBD.insert", ref, asked.image)
-            work.undo("VBD.eject", ref)
+            await work.undo("VBD.eject", ref)
 
 
 async def grow_disk(work: Work, vbd: Version, size: int) -> None:
@@ -384,14 +403,14 @@ async def change_nic(work: Work, vm: Version, vif: Version, asked: Nic) -> str:
         return await _replace_nic(work, vif, asked)
     if asked.network is not None and asked.network != now["network"]:
         await work.run("VIF.move", ref, asked.network)
-        work.undo("VIF.move", ref, now["network"])
+        await work.undo("VIF.move", ref, now["network"])
     if asked.rate is not None:
         for name, value in _rate(asked.rate).items():
             await work.call(f"VIF.set_{name}", ref, value)
-            work.undo(f"VIF.set_{name}", ref, now[name])
+            await work.undo(f"VIF.set_{name}", ref, now[name])
     if asked.locked is not None:
         await work.call("VIF.set_locking_mode", ref, "locked" if asked.locked else "unlocked")
-        work.undo("VIF.set_locking_mode", ref, now["locking_mode"])
+        await work.undo("VIF.set_locking_mode", ref, now["locking_mode"])
     return ref
 
 
@@ -412,10 +431,10 @@ async def _replace_nic(work: Work, vif: Version, asked: Nic) -> str:
         after["locking_mode"] = "locked" if asked.locked else "unlocked"
     await remove_device(work, vif, destroy=True)
     new: str = await work.call("VIF.create", after)
-    work.undo("VIF.destroy", new)
+    await work.undo("VIF.destroy", new)
     if vif.values["currently_attached"]:
         await work.run("VIF.plug", new)
-        work.undo("VIF.unplug", new)
+        await work.undo("VIF.unplug", new)
     return new
 
 
@@ -423,19 +442,22 @@ async def remove_device(work: Work, device: Version, destroy: bool) -> None:
     """Detach a VBD or VIF from the running machine and, if it shall, remove it from the definition."""
     if device.values["currently_attached"]:
         await work.run(f"{device.cls}.unplug", device.ref)
-    work.undo_by(f"{device.cls}.create", lambda: _bring_back(work, device))
+    names = _VIF_FIELDS if device.cls == "VIF" else _VBD_FIELDS
+    fields = {name: device.values[name] for name in names}
+    await work.undo(BRING_BACK, device.ref, device.cls, fields, device.values["currently_attached"])
     if destroy:
         await work.call(f"{device.cls}.destroy", device.ref)
 
 
-async def _bring_back(work: Work, device: Version) -> None:
+@undoes(BRING_BACK)
+async def _bring_back(
+    source: Source, principal: Principal, ref: str, cls: str, fields: Mapping[str, Any], plugged: bool
+) -> None:
     """A removed VBD or VIF as it was, under another reference if its record is gone; plugged if it was."""
-    call, cls, ref = work.source.call, device.cls, device.ref
-    if work.source.find(ref) is None:
-        fields = _VIF_FIELDS if cls == "VIF" else _VBD_FIELDS
-        ref = await call(work.principal, f"{cls}.create", {name: device.values[name] for name in fields})
-    if device.values["currently_attached"]:
-        await call(work.principal, f"{cls}.plug", ref)
+    if source.find(ref) is None:
+        ref = await source.call(principal, f"{cls}.create", dict(fields))
+    if plugged:
+        await source.call(principal, f"{cls}.plug", ref)
 
 
 _VBD_FIELDS = (

@@ -179,10 +179,10 @@ def sampled_element(subject: Subject) -> str:
 
 
 def sampled_value(subject: Subject) -> str:
-    """In the metric's units, as text of its data type."""
+    """In the metric's units, as text of its data type; reals with six decimals at most."""
     sample = _sample(subject)
     value = sample.value * sample.meaning.metric.scale
-    return repr(value) if sample.meaning.metric.data_type == REAL64 else str(round(value))
+    return repr(round(value, 6)) if sample.meaning.metric.data_type == REAL64 else str(round(value))
 
 
 def sampled_at(subject: Subject) -> CimDateTime | None:
@@ -211,7 +211,7 @@ def _same(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-OWN_UUID = Rule(measured_uuid, computed(measured_uuid).kind_of, _same)
+OWN_UUID = Rule(measured_uuid, computed(measured_uuid).kind_of, _same, source="`uuid`")
 
 
 class MetricValue(SampleView, cim="Xen_MetricValue", meaning=meaning_of):

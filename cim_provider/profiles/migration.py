@@ -1,8 +1,14 @@
-"""DSP1081 Virtual System Migration within the pool: live, by way of the disk (Resume), or with a restart."""
+"""DSP1081 Virtual System Migration within the pool: live, by way of the disk (Resume), or with a restart.
+
+Settings change on the way as migration_settings.py says. A host of another pool is none of ours: nothing in these
+methods can say in whose name a machine should be received there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cim_provider import jobs
@@ -23,8 +29,10 @@ from cim_provider.profiles.host_service import (
     machines_of,
 )
 from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
+from cim_provider.profiles.migration_settings import Arrival, apply, maps, read
 from cim_provider.profiles.system_virtualization import ElementCapabilities
 from cim_provider.schema.objects import Instance, Path
+from xenapi_core.bridge.source import Principal, Source
 from xenapi_core.errors import ApiError
 
 # MigrationType.
@@ -49,12 +57,6 @@ def migration_type(settings: Instance | None) -> int:
     return int(kind)
 
 
-def _unchanged(system: Instance | None, resources: tuple[Instance, ...] | None) -> None:
-    """A machine arrives as it was: RefusedError for settings that shall change on the way."""
-    if system is not None or resources:
-        raise RefusedError(Kind.NOT_SUPPORTED, "settings do not change during a migration")
-
-
 def _host_named(call: Call, name: str | None) -> Subject:
     """The host of a DestinationHost: its host name, address, name or uuid, with or without a port or scheme."""
     if not name:
@@ -69,21 +71,45 @@ def _host_named(call: Call, name: str | None) -> Subject:
     raise invalid(f"there is no host {name} in the pool")
 
 
-async def _check(call: Call, vm: Subject, host: Subject, kind: int) -> None:
+async def _check(call: Call, vm: Subject, host: Subject, kind: int, arrival: Arrival) -> None:
     """RefusedError or ApiError for a migration that cannot be."""
+    if arrival.on_the_way and kind != LIVE:
+        raise RefusedError(Kind.NOT_SUPPORTED, "only a running machine changes its storage or networks on the way")
     if vm["power_state"] != STARTS_FROM[kind]:
         raise RefusedError(Kind.INVALID_STATE, f"the machine is {vm['power_state']}")
     if vm["resident_on"] == host.ref:
         raise RefusedError(Kind.INVALID_STATE, "the machine is on that host already")
+    if arrival.on_the_way:
+        await call.source.call(call.principal, "VM.assert_operation_valid", vm.ref, "migrate_send")
+        async with received(call.source, call.principal, host) as there:
+            await call.source.call(call.principal, "VM.assert_can_migrate", vm.ref, there, True, *maps(arrival))
+        return
     await call.source.call(call.principal, "VM.assert_can_boot_here", vm.ref, host.ref)
     operation = {LIVE: "pool_migrate", RESUME: "suspend", RESTART: "clean_shutdown"}[kind]
     await call.source.call(call.principal, "VM.assert_operation_valid", vm.ref, operation)
 
 
-async def _migratable(call: Call, vm: Subject, host: Subject, settings: Instance | None) -> Result:
+@contextlib.asynccontextmanager
+async def received(source: Source, principal: Principal, host: Subject) -> AsyncIterator[Mapping[str, str]]:
+    """Where VM.migrate_send sends a machine that `host` will take; the session that this opens is closed at the end.
+
+    RefusedError if the host has no management interface.
+    """
+    pif = next((pif for pif in host.each("PIFs") if pif["management"]), None)
+    if pif is None:
+        raise RefusedError(Kind.FAILED, "the host has no management interface")
+    there = await source.call(principal, "host.migrate_receive", host.ref, pif["network"], {})
+    try:
+        yield there
+    finally:
+        with contextlib.suppress(ApiError):
+            await source.call(replace(principal, session=there["session_id"]), "session.logout")
+
+
+async def _migratable(call: Call, vm: Subject, host: Subject, settings: Instance | None, arrival: Arrival) -> Result:
     """CheckVirtualSystemIsMigratable...: 0 and the answer; what the pool says against it makes it false."""
     try:
-        await _check(call, vm, host, migration_type(settings))
+        await _check(call, vm, host, migration_type(settings), arrival)
     except RefusedError as refused:
         if refused.kind is Kind.INVALID_PARAMETER:
             raise
@@ -95,26 +121,36 @@ async def _migratable(call: Call, vm: Subject, host: Subject, settings: Instance
     return Result(jobs.DONE, {"IsMigratable": True})
 
 
-async def _migrate(call: Call, vm: Subject, host: Subject, settings: Instance | None, label: str) -> Result:
+async def _migrate(
+    call: Call, vm: Subject, host: Subject, settings: Instance | None, arrival: Arrival, label: str
+) -> Result:
     kind = migration_type(settings)
     needed = {LIVE: ("VM.pool_migrate",), RESUME: ("VM.suspend", "VM.resume_on"),
               RESTART: ("VM.clean_shutdown", "VM.start_on")}[kind]  # fmt: skip
     jobs.require(call, *needed)
-    await _check(call, vm, host, kind)
+    if arrival.on_the_way:
+        jobs.require(call, "VM.migrate_send", "host.migrate_receive")
+    await _check(call, vm, host, kind, arrival)
     origin = vm["resident_on"]
 
     async def body(work: Work) -> Mapping[str, Any]:
-        if kind == LIVE:
+        if kind != RESTART:
+            await apply(work, vm.version, arrival)
+        if arrival.on_the_way:
+            async with received(work.source, work.principal, host) as there:
+                await work.run("VM.migrate_send", vm.ref, there, True, *maps(arrival))
+        elif kind == LIVE:
             await work.run("VM.pool_migrate", vm.ref, host.ref, {"live": "true"})
         elif kind == RESUME:
             work.expected = 2
             await work.run("VM.suspend", vm.ref)
-            work.undo("VM.resume_on", vm.ref, origin, False, False)
+            await work.undo("VM.resume_on", vm.ref, origin, False, False)
             await work.run("VM.resume_on", vm.ref, host.ref, False, False)
         else:
             work.expected = 2
             await work.run("VM.clean_shutdown", vm.ref)
-            work.undo("VM.start_on", vm.ref, origin, False, False)
+            await work.undo("VM.start_on", vm.ref, origin, False, False)
+            await apply(work, vm.version, arrival)
             await work.run("VM.start_on", vm.ref, host.ref, False, False)
         return {"NewComputerSystem": call.path_of(ComputerSystem.cim, vm.ref)}
 
@@ -131,9 +167,9 @@ async def check_to_host(
     new_resource_setting_data: tuple[Instance, ...] | None,
 ) -> Result:
     """CIM_VirtualSystemMigrationService.CheckVirtualSystemIsMigratableToHost."""
-    _unchanged(new_system_setting_data, new_resource_setting_data)
     vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
-    return await _migratable(call, vm, _host_named(call, destination_host), migration_setting_data)
+    arrival = read(call, vm, new_system_setting_data, new_resource_setting_data)
+    return await _migratable(call, vm, _host_named(call, destination_host), migration_setting_data, arrival)
 
 
 @jobs.answers(jobs.SYSTEMS)
@@ -146,10 +182,10 @@ async def check_to_system(
     new_resource_setting_data: tuple[Instance, ...] | None,
 ) -> Result:
     """CIM_VirtualSystemMigrationService.CheckVirtualSystemIsMigratableToSystem."""
-    _unchanged(new_system_setting_data, new_resource_setting_data)
     vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
+    arrival = read(call, vm, new_system_setting_data, new_resource_setting_data)
     host = call.target(destination_system, "DestinationSystem", HostComputerSystem.cim)
-    return await _migratable(call, vm, host, migration_setting_data)
+    return await _migratable(call, vm, host, migration_setting_data, arrival)
 
 
 @jobs.answers(jobs.SYSTEMS)
@@ -162,10 +198,10 @@ async def migrate_to_host(
     new_resource_setting_data: tuple[Instance, ...] | None,
 ) -> Result:
     """CIM_VirtualSystemMigrationService.MigrateVirtualSystemToHost."""
-    _unchanged(new_system_setting_data, new_resource_setting_data)
     vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
+    arrival = read(call, vm, new_system_setting_data, new_resource_setting_data)
     host = _host_named(call, destination_host)
-    found = await _migrate(call, vm, host, migration_setting_data, "CIM.MigrateVirtualSystemToHost")
+    found = await _migrate(call, vm, host, migration_setting_data, arrival, "CIM.MigrateVirtualSystemToHost")
     return Result(found.value, {name: value for name, value in found.out.items() if name == "Job"})
 
 
@@ -179,10 +215,10 @@ async def migrate_to_system(
     new_resource_setting_data: tuple[Instance, ...] | None,
 ) -> Result:
     """CIM_VirtualSystemMigrationService.MigrateVirtualSystemToSystem. NewComputerSystem is the machine, as before."""
-    _unchanged(new_system_setting_data, new_resource_setting_data)
     vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
+    arrival = read(call, vm, new_system_setting_data, new_resource_setting_data)
     host = call.target(destination_system, "DestinationSystem", HostComputerSystem.cim)
-    return await _migrate(call, vm, host, migration_setting_data, "CIM.MigrateVirtualSystemToSystem")
+    return await _migrate(call, vm, host, migration_setting_data, arrival, "CIM.MigrateVirtualSystemToSystem")
 
 
 class VirtualSystemMigrationService(HostService, cim="Xen_VirtualSystemMigrationService", of="host"):

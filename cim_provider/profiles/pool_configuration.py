@@ -1,7 +1,7 @@
 """DSP1041 resource pool configuration: SRs and networks made and removed as pools, and volumes in SRs.
 
-Rule 1: pools of processors and memory are what hosts have, and pools of interfaces have the cards they were made with:
-        what would change that is not supported (1).
+Rule 1: pools of processors and memory are what hosts have: what would change that is not supported (1). Storage and
+        networks take hosts and cards (pool_resources.py).
 Rule 2: settings of a new SR say its type in ResourceSubType, its device_config in HostResource (key=value each), and
         its size in VirtualQuantity; those of a new network say its VLAN in DefaultPortVID, and the ParentPool is the
         network whose cards carry it.
@@ -21,6 +21,7 @@ from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import const, field, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
+from cim_provider.profiles import pool_resources
 from cim_provider.profiles.computer_system import HostComputerSystem
 from cim_provider.profiles.host_pool import StorageVolume
 from cim_provider.profiles.host_service import HostedService, HostService, as_jobs, at_once
@@ -34,8 +35,8 @@ from xenapi_core.model.storage_types import TYPES
 POOLS = (StoragePool.cim, NetworkPool.cim, ProcessorPool.cim, MemoryPool.cim, PrimordialPool.cim)
 _NO_TAG = (None, 0)
 
-# CreateResourcePool, CreateChildResourcePool, DeleteResourcePool.
-METHODS = (2, 3, 4)
+# CreateResourcePool, CreateChildResourcePool, DeleteResourcePool, AddResources..., RemoveResources...
+METHODS = (2, 3, 4, 5, 6)
 
 
 def _unsupported(why: str) -> RefusedError:
@@ -136,7 +137,7 @@ async def _create_network(call: Call, name: str, parent: Subject | None, tag: in
         work.expected = 2
         record = {"name_label": name, "name_description": "", "MTU": 0, "other_config": {}, "bridge": ""}
         network = await work.call("network.create", record)
-        work.undo("network.destroy", network)
+        await work.undo("network.destroy", network)
         await work.made(network)
         if carrier is not None:
             await work.run("pool.create_VLAN_from_PIF", carrier, network, tag)
@@ -148,11 +149,7 @@ async def _create_network(call: Call, name: str, parent: Subject | None, tag: in
 @jobs.answers(jobs.POOLS)
 async def delete_resource_pool(call: Call, pool: Path | None) -> Result:
     """CIM_ResourcePoolConfigurationService.DeleteResourcePool: 6 while a machine uses it, 1 for pools of hosts."""
-    if pool is None:
-        raise invalid("Pool is missing")
-    subject = _pool_of(call, pool)
-    if call.find(pool) is None or pool.classname not in (StoragePool.cim, NetworkPool.cim):
-        raise _unsupported("that pool is there as long as its hosts are")
+    subject = _changeable(call, pool)
     body = _forget_storage(call, subject) if subject.version.cls == "SR" else _destroy_network(call, subject)
     return await _job(call, body, "Delete")
 
@@ -167,7 +164,7 @@ def _forget_storage(call: Call, sr: Subject) -> jobs.Body:
         work.expected = len(pbds) + 1
         for pbd in pbds:
             await work.run("PBD.unplug", pbd)
-            work.undo("PBD.plug", pbd)
+            await work.undo("PBD.plug", pbd)
         await work.run("SR.forget", sr.ref)
         return {}
 
@@ -190,20 +187,31 @@ def _destroy_network(call: Call, network: Subject) -> jobs.Body:
     return body
 
 
-async def _never(call: Call, *given: Any) -> Result:
-    raise _unsupported("pools cannot be changed like that")
+def _changeable(call: Call, pool: Path | None) -> Subject:
+    """The SR or network that is a pool. RefusedError, CimError NOT_FOUND."""
+    if pool is None:
+        raise invalid("Pool is missing")
+    subject = _pool_of(call, pool)
+    if pool.classname.lower() not in (StoragePool.cim.lower(), NetworkPool.cim.lower()):
+        raise _unsupported("that pool is what its hosts have")
+    return subject
 
 
 @jobs.answers(jobs.POOLS)
 async def add_resources(call: Call, host_resources: tuple[Path, ...] | None, pool: Path | None) -> Result:
-    """CIM_ResourcePoolConfigurationService.AddResourcesToResourcePool: 1 (rule 1)."""
-    return await _never(call, host_resources, pool)
+    """CIM_ResourcePoolConfigurationService.AddResourcesToResourcePool: connect hosts to an SR, or cards to a network
+    (pool_resources.py); 1 for pools of processors and memory."""
+    subject = _changeable(call, pool)
+    add = pool_resources.connect_hosts if subject.version.cls == "SR" else pool_resources.connect_ports
+    return await _job(call, add(call, subject, host_resources), "AddResources")
 
 
 @jobs.answers(jobs.POOLS)
 async def remove_resources(call: Call, host_resources: tuple[Path, ...] | None, pool: Path | None) -> Result:
-    """CIM_ResourcePoolConfigurationService.RemoveResourcesFromResourcePool: 1 (rule 1)."""
-    return await _never(call, host_resources, pool)
+    """CIM_ResourcePoolConfigurationService.RemoveResourcesFromResourcePool: the reverse."""
+    subject = _changeable(call, pool)
+    remove = pool_resources.disconnect_hosts if subject.version.cls == "SR" else pool_resources.disconnect_ports
+    return await _job(call, remove(call, subject, host_resources), "RemoveResources")
 
 
 @jobs.answers(jobs.POOLS)
@@ -211,7 +219,7 @@ async def change_parent(
     call: Call, child_pool: Path | None, parent_pool: tuple[Path, ...] | None, settings: tuple[Instance, ...] | None
 ) -> Result:
     """CIM_ResourcePoolConfigurationService.ChangeParentResourcePool: 1, as no pool has another parent to go to."""
-    return await _never(call, child_pool, parent_pool, settings)
+    raise _unsupported("no pool has another parent to go to")
 
 
 @jobs.answers(jobs.POOLS)

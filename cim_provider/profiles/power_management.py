@@ -17,6 +17,7 @@ from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSy
 from cim_provider.profiles.host_service import HostedService, HostService, machines_of
 from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
 from cim_provider.profiles.system_virtualization import ElementCapabilities
+from cim_provider.schema.objects import Path
 
 # fmt: off
 ON, SLEEP_LIGHT, SLEEP_DEEP, CYCLE_SOFT, OFF_HARD, HIBERNATE, OFF_SOFT, CYCLE_HARD, RESET, NMI = range(2, 12)
@@ -35,6 +36,11 @@ REQUESTABLE = (*OF_MACHINE, NMI)
 # EnabledState as shown -> PowerState. Transitions show the state that is being left: a machine shutting down is On.
 SHOWN = {2: ON, 3: OFF_SOFT, 9: SLEEP_DEEP, 6: HIBERNATE, 4: ON, 10: OFF_SOFT}
 OTHER = 1
+
+# RequestedState -> RequestedPowerState, which counts otherwise than PowerState from 12 Not Applicable on: 13 Off - Soft
+# Graceful, 16 Power Cycle (Off - Soft Graceful).
+REQUESTED = {2: ON, 3: OFF_SOFT, 4: 13, 6: HIBERNATE, 9: SLEEP_DEEP, 10: 16, 11: RESET}
+NOT_APPLICABLE = 12
 # fmt: on
 
 # One RequestedState in AvailableRequestedStates of a machine -> the PowerStates that ask for it.
@@ -43,7 +49,7 @@ _ASKED_BY = {goal: tuple(power for power, state in OF_MACHINE.items() if state =
 
 @jobs.answers(jobs.STATE_CHANGE)
 async def request_power_state_change(
-    call: Call, power_state: int | None, managed_element: Any, time: str | None, timeout_period: str | None
+    call: Call, power_state: int | None, managed_element: Path | None, time: str | None, timeout_period: str | None
 ) -> Result:
     """CIM_PowerManagementService.RequestPowerStateChange, for machines and hosts.
 
@@ -112,7 +118,7 @@ def power_of_machine(machine: Rendition) -> Mapping[str, Any]:
     trigger = [NMI] if machine.values["EnabledState"] == 2 else []
     return {
         "PowerState": SHOWN.get(machine.values["EnabledState"], OTHER),
-        "RequestedPowerState": 12,
+        "RequestedPowerState": REQUESTED.get(machine.values["RequestedState"], NOT_APPLICABLE),
         "AvailableRequestedPowerStates": tuple(sorted((*allowed, *trigger))),
         "TransitioningToPowerState": _moving_to(machine.values["TransitioningToState"]),
     }
@@ -129,7 +135,7 @@ def power_of_host(host: Rendition) -> Mapping[str, Any]:
     available = (CYCLE_SOFT, OFF_SOFT, OFF_SOFT_GRACEFUL, RESET_GRACEFUL, CYCLE_SOFT_GRACEFUL) if up else (ON,)
     return {
         "PowerState": ON if up else OFF_SOFT,
-        "RequestedPowerState": 12,
+        "RequestedPowerState": NOT_APPLICABLE,
         "AvailableRequestedPowerStates": available,
         "TransitioningToPowerState": 19,
     }

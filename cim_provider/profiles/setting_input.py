@@ -33,6 +33,8 @@ PROCESSOR, MEMORY, ETHERNET = 3, 4, 10
 FLOPPY, CD, DVD, DISK = 14, 15, 16, 17
 DISKS = (DISK, 19, 31, 32)  # and Storage Extent, Logical Disk, Storage Volume
 NICS = (ETHERNET, 30, 33)  # and Ethernet Switch Port, Ethernet Connection
+OTHER, USB, GRAPHICS = 1, 23, 24
+TPM_WORD = "TPM"  # OtherResourceType of settings of type 1
 VBD_TYPES = {CD: "CD", DVD: "CD", FLOPPY: "Floppy", **dict.fromkeys(DISKS, "Disk")}
 
 # ResourceType of the settings of our own classes, for clients that leave it out.
@@ -45,6 +47,10 @@ TYPE_OF_CLASS = {
     "Xen_MemorySettingData": MEMORY,
     "Xen_DiskSettingData": DISK,
     "Xen_NetworkPortSettingData": ETHERNET,
+    "Xen_DisplaySettingData": GRAPHICS,
+    "Xen_TPMSettingData": OTHER,
+    "Xen_USBSettingData": USB,
+    "Xen_VirtualGPUSettingData": GRAPHICS,
 }
 
 # fmt: off
@@ -185,7 +191,19 @@ class Nic:
     locked: bool | None = None
 
 
-Resource = Processors | Memory | Disk | Nic
+@dataclass(frozen=True)
+class Device:
+    """A screen, TPM, USB device or virtual GPU: a record of class `cls` (define_device.py). `group` and `type` are
+    references, of a USB or GPU group and of a VGPU type."""
+
+    cls: str
+    protocol: str | None = None
+    group: str | None = None
+    type: str | None = None
+    position: str | None = None
+
+
+Resource = Processors | Memory | Disk | Nic | Device
 
 
 @dataclass(frozen=True)
@@ -302,6 +320,8 @@ def read_resource(instance: Instance, now: Mapping[str, Any], source: Source, ne
         found = _read_disk(given, kind, source, new)
     elif kind in NICS:
         found = _read_nic(given, source)
+    elif kind in (OTHER, USB, GRAPHICS):
+        found = _read_device(given, kind, source, new)
     else:
         raise invalid(f"ResourceType {kind} is not supported")
     if new:
@@ -322,6 +342,8 @@ _ONLY_SHOWN = ("ElementName", "OtherHostExtentNameFormat", "OtherHostExtentNameN
 
 
 def _take_usual(given: Given, kind: int) -> None:
+    if kind == USB and given.whole("ConsumerVisibility") == 2:  # passed through, as settings of them show
+        given.take("ConsumerVisibility")
     for name, values in _USUAL.items():
         value = given.take(name)
         if value is not None and value not in values:
@@ -353,7 +375,7 @@ def _resource_type(given: Given) -> int:
         raise invalid("ResourceType is missing")
     if "ResourceType" in given.now and given.now["ResourceType"] != kind:
         raise invalid("the ResourceType of settings cannot be changed")
-    families = [(PROCESSOR,), (MEMORY,), tuple(VBD_TYPES), NICS]
+    families = [(PROCESSOR,), (MEMORY,), tuple(VBD_TYPES), NICS, (OTHER,), (USB,), (GRAPHICS,)]
     if of_class is not None and not any(kind in family and of_class in family for family in families):
         raise invalid(f"{given.classname} cannot have ResourceType {kind}")
     return int(kind)
@@ -522,3 +544,41 @@ def _rate(given: Given) -> int | None:
     if size % 1024:
         raise invalid("the rate of an interface is a multiple of 1024 bytes a second")
     return size // 1024
+
+
+def _read_device(given: Given, kind: int, source: Source, new: bool) -> Device:
+    """Settings of type 24 are about a GPU if they name a group or are of its class, about a screen otherwise."""
+    if not new:
+        return Device("")  # nothing about them can change: what asks for something is refused by `end`
+    if given.take("VirtualQuantity") not in (None, 1) or given.take("PoolID") not in (None, "", PRIMORDIAL):
+        raise invalid("settings of such a device are about one device of the primordial pool")
+    for name in ("AllocationUnits", "VirtualQuantityUnits"):
+        if given.take(name) not in (None, "count"):
+            raise invalid(f"{name} of such devices is count")
+    if kind == OTHER:
+        if given.take("OtherResourceType") != TPM_WORD and given.classname != "Xen_TPMSettingData":
+            raise invalid("OtherResourceType is none that can be made")
+        return Device("VTPM")
+    if kind == USB:
+        return Device("VUSB", group=_named(given, source, "USB_group"))
+    group, subtype = _named(given, source, "GPU_group"), given.take("ResourceSubType")
+    if group is None and given.classname != "Xen_VirtualGPUSettingData":
+        if subtype not in (None, "rfb", "rdp"):
+            raise invalid(f"ResourceSubType {subtype} of a screen is not supported")
+        return Device("console", protocol=subtype)
+    models = {kind.values["model_name"]: ref for ref, kind in source.all("VGPU_type").items()}
+    if subtype is not None and subtype not in models:
+        raise invalid(f"there is no virtual GPU {subtype}")
+    return Device("VGPU", group=group, type=models.get(subtype), position=given.take("AddressOnParent"))
+
+
+def _named(given: Given, source: Source, cls: str) -> str | None:
+    """The record of a class that HostResource names by its uuid, alone or within a path."""
+    words = given.take("HostResource")
+    if not words or not any(words):
+        return None
+    uuids = [uuid.lower() for word in words for uuid in UUID.findall(word or "")]
+    found = [version.ref for version in (source.by_uuid(cls, uuid) for uuid in uuids) if version is not None]
+    if len(found) != 1:
+        raise invalid(f"HostResource names no {cls} there is: {words}")
+    return found[0]

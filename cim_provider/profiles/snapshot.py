@@ -33,13 +33,16 @@ from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
 from cim_provider.profiles.system_virtualization import ElementCapabilities
 from cim_provider.profiles.virtual_system import VirtualSystemSettingData
 from cim_provider.schema.objects import Instance, Path
+from cim_provider.undo_log import undoes
 
 if TYPE_CHECKING:
+    from xenapi_core.bridge.source import Principal, Source
     from xenapi_core.store.api import Version
 
 FULL, DISK = 2, 3
 TYPES = {FULL: "checkpoint", DISK: "snapshot"}
 WITH_MEMORY = ("Running", "Suspended")
+REMOVE = "snapshot and its disks"
 APPLIED = "cim-last-applied-snapshot"
 # Properties of SnapshotSettings that say nothing about the snapshot to be taken.
 _IGNORED = frozenset({"InstanceID"})
@@ -75,7 +78,7 @@ async def create_snapshot(
     async def body(work: Work) -> Mapping[str, Any]:
         work.expected = 2
         snapshot = await work.run(f"VM.{operation}", vm.ref, name)
-        work.undo_by("VM.destroy", lambda: _remove(work, snapshot))
+        await work.undo(REMOVE, snapshot)
         await work.made(snapshot)
         if description:
             await work.call("VM.set_name_description", snapshot, description)
@@ -134,15 +137,16 @@ async def destroy_snapshot(call: Call, affected_snapshot: Path | None) -> Result
     return await call.jobs.several(call, jobs.SYSTEMS, "CIM.DestroySnapshot", body, about=about)
 
 
-async def _remove(work: Work, ref: str) -> None:
+@undoes(REMOVE)
+async def _remove(source: Source, principal: Principal, ref: str) -> None:
     """Take a snapshot back that was just made."""
-    snapshot = work.source.find(ref)
+    snapshot = source.find(ref)
     if snapshot is None:
         return
-    disks = snapshot_disks(work.source, snapshot)
-    await work.source.call(work.principal, "VM.destroy", ref)
+    disks = snapshot_disks(source, snapshot)
+    await source.call(principal, "VM.destroy", ref)
     for disk in disks:
-        await work.source.call(work.principal, "VDI.destroy", disk)
+        await source.call(principal, "VDI.destroy", disk)
 
 
 def snapshot_disks(source: Pool, snapshot: Version) -> list[str]:

@@ -14,7 +14,7 @@ from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import Subject
 from xenapi_core.model.infrastructure_lifecycle import refuse_host_operation
-from xenapi_core.model.lifecycle import REQUESTED_STATE, conflicts
+from xenapi_core.model.lifecycle import ASKS_FOR, REQUESTED_STATE, conflicts
 
 ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT = 2, 3, 4, 6, 10
 
@@ -32,12 +32,10 @@ ARGUMENTS = {"start": (False, False), "resume": (False, False)}
 HOST_STATES = (ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT)
 # fmt: on
 
-_GOAL = {name: goal for goal, by_state in REQUESTED_STATE.items() for name in by_state.values()}
-
 
 def goal(vm: Subject) -> int | None:
     """The RequestedState of the operation in progress, if there is one that changes the state."""
-    return next((_GOAL[name] for name in vm["current_operations"].values() if name in _GOAL), None)
+    return next((ASKS_FOR[name] for name in vm["current_operations"].values() if name in ASKS_FOR), None)
 
 
 def asked(requested_state: int | None, known: tuple[int, ...], never: tuple[int, ...]) -> int:
@@ -139,7 +137,7 @@ async def _disable(work: Work, host: Subject, until_boot: bool) -> None:
     """Take no new machines: until the host boots again, or until it is enabled."""
     if host["enabled"]:
         await work.call("host.disable", host.ref, until_boot)
-        work.undo("host.enable", host.ref)
+        await work.undo("host.enable", host.ref)
 
 
 def _emptying(host: Subject) -> jobs.Body:

@@ -19,12 +19,14 @@ from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import const
 from cim_provider.mapping.subject import Subject
+from cim_provider.profiles import define_device
 from cim_provider.profiles import define_system as plan
 from cim_provider.profiles.computer_system import HostComputerSystem
 from cim_provider.profiles.host_service import HostedService, HostService, ServiceAffectsElement, machines_of
 from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
 from cim_provider.profiles.setting_input import (
     Asked,
+    Device,
     Disk,
     Memory,
     Nic,
@@ -38,18 +40,19 @@ from cim_provider.profiles.system_virtualization import ElementCapabilities, Vir
 from cim_provider.schema.objects import CIMV2, NOT_FOUND, CimError, Instance, Path
 
 if TYPE_CHECKING:
+    from xenapi_core.bridge.source import Source
     from xenapi_core.store.api import Version
 
 VSSD = "Xen_VirtualSystemSettingData"
-RESOURCES = ("Xen_ProcessorSettingData", "Xen_MemorySettingData", "Xen_DiskSettingData", "Xen_NetworkPortSettingData")
-SHOWN_AS = {"VBD": "Xen_DiskSettingData", "VIF": "Xen_NetworkPortSettingData"}
+SHOWN_AS = {"VBD": "Xen_DiskSettingData", "VIF": "Xen_NetworkPortSettingData", **define_device.SHOWN_AS}
+RESOURCES = ("Xen_ProcessorSettingData", "Xen_MemorySettingData", *SHOWN_AS.values())
 WORDS = {"Processor": "Xen_ProcessorSettingData", "Memory": "Xen_MemorySettingData"}
 
 
 # What references and InstanceIDs name
 
 
-def _settings_at(call: Call, instance_id: Any, *classes: str) -> Mapping[str, Any] | None:
+def settings_at(call: Call, instance_id: Any, *classes: str) -> Mapping[str, Any] | None:
     """What is shown of the setting data of that InstanceID; None if there is none."""
     for name in classes:
         found = call.find(Path.of(name, {"InstanceID": instance_id}, CIMV2))
@@ -76,13 +79,19 @@ def _configuration(call: Call, path: Path | None, name: str) -> tuple[SettingId,
 
 
 def _device(call: Call, found: SettingId) -> Version | None:
-    """The VBD or VIF whose settings an InstanceID names; None for settings of what is part of the VM record."""
+    """The VBD, VIF, console ... whose settings an InstanceID names; None for settings of what is part of the VM
+    record."""
     if found.part in WORDS:
         return None
-    device = call.source.by_uuid("VBD", found.part) or call.source.by_uuid("VIF", found.part)
+    device = _of_uuid(call.source, found.part)
     if device is None or device.values["VM"] != _machine(call, found).ref:
         raise CimError(NOT_FOUND, f"there are no settings {found.part} of machine {found.vm}")
     return device
+
+
+def _of_uuid(source: Source, uuid: str) -> Version | None:
+    """The device with that uuid."""
+    return next((version for cls in SHOWN_AS if (version := source.by_uuid(cls, uuid)) is not None), None)
 
 
 # DefineSystem
@@ -105,10 +114,11 @@ async def define_system(
     now: Mapping[str, Any] = {}
     if reference_configuration is not None:
         found, reference = _configuration(call, reference_configuration, "ReferenceConfiguration")
-        now = _settings_at(call, f"Xen:{found.vm}", VSSD) or {}
+        now = settings_at(call, f"Xen:{found.vm}", VSSD) or {}
     jobs.require(call, *(("VM.clone", "VM.provision") if reference is not None else ("VM.create",)))
-    system = read_system(_of_class(system_settings, "SystemSettings"), now, True) if system_settings else System()
+    system = read_system(of_class(system_settings, "SystemSettings"), now, True) if system_settings else System()
     asked = [_read_new(call, each, reference) for each in resource_settings or ()]
+    _require(call, [each for each in asked if each.id is None])
     _check_single(asked)
     if reference is None:
         record = plan.new_record(system, asked)
@@ -130,7 +140,7 @@ async def define_system(
     return await call.jobs.several(call, jobs.DEFINITIONS, "CIM.DefineSystem", body)
 
 
-def _of_class(instance: Instance, name: str) -> Instance:
+def of_class(instance: Instance, name: str) -> Instance:
     """RefusedError unless it is setting data of a machine as a whole."""
     if instance.classname not in (VSSD, "CIM_VirtualSystemSettingData"):
         raise invalid(f"{name} is a {instance.classname}")
@@ -149,7 +159,7 @@ def _read_new(call: Call, instance: Instance, reference: Version | None) -> Aske
     """One of DefineSystem's ResourceSettings. Only an InstanceID of the reference says which resource is meant."""
     found = SettingId.of(str(instance.values.get("InstanceID") or ""))
     same = reference is not None and found is not None and found.vm == reference.values["uuid"] and found.part
-    now = _settings_at(call, instance.values["InstanceID"], *RESOURCES) if same else None
+    now = settings_at(call, instance.values["InstanceID"], *RESOURCES) if same else None
     if now is None:
         asked = Asked(read_resource(instance, {}, call.source, new=True))
         plan.check_new(call.source, asked)
@@ -183,6 +193,11 @@ async def _define_resource(work: Work, vm: str, reference: Version | None, asked
         return
     if asked.id is None:
         await plan.add(work, record, resource, plug=False)
+        return
+    original = _of_uuid(work.source, asked.id.part)
+    if isinstance(resource, Device) and original is not None:
+        if define_device.counterpart(work.source, vm, original) is None:
+            await define_device.add(work, vm, define_device.like(original))
         return
     await _change_device(work, record, _counterpart(work, vm, asked.id), resource)
 
@@ -247,9 +262,9 @@ async def modify_system_settings(call: Call, system_settings: Instance | None) -
     """CIM_VirtualSystemManagementService.ModifySystemSettings: NULL, and what is as it is, stays."""
     if system_settings is None:
         raise invalid("SystemSettings is missing")
-    given = _of_class(system_settings, "SystemSettings")
+    given = of_class(system_settings, "SystemSettings")
     found = SettingId.of(str(given.values.get("InstanceID") or ""))
-    now = _settings_at(call, given.values["InstanceID"], VSSD) if found is not None and not found.part else None
+    now = settings_at(call, given.values["InstanceID"], VSSD) if found is not None and not found.part else None
     if found is None or now is None:
         raise invalid("SystemSettings has no InstanceID of a configuration")
     vm = _machine(call, found)
@@ -280,8 +295,8 @@ async def add_resource_settings(
     found, vm = _configuration(call, affected_configuration, "AffectedConfiguration")
     if not resource_settings:
         raise invalid("ResourceSettings is missing")
-    jobs.require(call, "VBD.create", "VIF.create", "VDI.create")
     asked = [Asked(read_resource(each, {}, call.source, new=True)) for each in resource_settings]
+    _require(call, asked)
     _check_single(asked)
     for each in asked:
         plan.check_new(call.source, each)
@@ -296,6 +311,15 @@ async def add_resource_settings(
     return await call.jobs.several(
         call, jobs.DEFINITIONS, "CIM.AddResourceSettings", body, about=vm.values["uuid"]
     )  # fmt: skip
+
+
+def _require(call: Call, asked: Iterable[Asked]) -> None:
+    """RBAC_PERMISSION_DENIED if the caller may not make one of these."""
+    needed = {Disk: ("VBD.create", "VDI.create"), Nic: ("VIF.create",), Memory: ("VM.set_memory_limits",),
+              Processors: ("VM.set_VCPUs_max",)}  # fmt: skip
+    for each in asked:
+        kind = each.resource
+        jobs.require(call, *((f"{kind.cls}.create",) if isinstance(kind, Device) else needed[type(kind)]))
 
 
 def _is_live(found: SettingId, vm: Version) -> bool:
@@ -325,11 +349,11 @@ async def modify_resource_settings(call: Call, resource_settings: tuple[Instance
     if not resource_settings:
         raise invalid("ResourceSettings is missing")
     jobs.require(call, "VBD.create", "VIF.create", "VDI.resize", "VM.set_VCPUs_max")
-    changes = [_read_change(call, each) for each in resource_settings]
+    changes = [read_change(call, each) for each in resource_settings]
 
     async def body(work: Work) -> Mapping[str, Any]:
         work.expected = 2 * len(changes)
-        made = [await _change(work, vm, device, asked) for vm, device, asked in changes]
+        made = [await make_change(work, vm, device, asked) for vm, device, asked in changes]
         for _, device, asked in changes:  # define_system.py, rule 1
             if isinstance(asked.resource, Disk) and asked.resource.size is not None and device is not None:
                 await plan.grow_disk(work, device, asked.resource.size)
@@ -344,13 +368,13 @@ async def modify_resource_settings(call: Call, resource_settings: tuple[Instance
 Change = tuple["Version", "Version | None", Asked]
 
 
-def _read_change(call: Call, instance: Instance) -> Change:
+def read_change(call: Call, instance: Instance) -> Change:
     """The VM, the device (None for processors and memory) and what is asked. RefusedError, CimError NOT_FOUND."""
     text = instance.values.get("InstanceID")
     found = SettingId.of(str(text or ""))
     if found is None or not found.part:
         raise invalid("ResourceSettings without an InstanceID of settings there are")
-    vm, now = _machine(call, found), _settings_at(call, text, *RESOURCES)
+    vm, now = _machine(call, found), settings_at(call, text, *RESOURCES)
     if now is None:
         raise CimError(NOT_FOUND, f"there are no settings {text}")
     asked = Asked(read_resource(instance, now, call.source, new=False), found)
@@ -365,7 +389,7 @@ def _read_change(call: Call, instance: Instance) -> Change:
     return vm, device, asked
 
 
-async def _change(work: Work, vm: Version, device: Version | None, asked: Asked) -> str:
+async def make_change(work: Work, vm: Version, device: Version | None, asked: Asked) -> str:
     """Make one change; the reference of the record whose settings were changed."""
     record = _present(work, vm.ref)
     if device is not None:
@@ -381,6 +405,8 @@ async def _change_device(work: Work, vm: Version, device: Version, resource: obj
         return device.ref
     if isinstance(resource, Nic):
         return await plan.change_nic(work, vm, device, resource)
+    if isinstance(resource, Device):
+        return device.ref
     raise invalid("settings of another kind of resource")
 
 
@@ -390,19 +416,24 @@ async def remove_resource_settings(call: Call, resource_settings: tuple[Path, ..
     ones are removed, from a running machine too. The disk of a removed device stays; 1 for processors and memory."""
     if not resource_settings:
         raise invalid("ResourceSettings is missing")
-    jobs.require(call, "VBD.destroy", "VIF.destroy", "VBD.unplug", "VIF.unplug")
     chosen: list[tuple[Subject, bool]] = []
     for path in resource_settings:
         subject = call.target(path, "ResourceSettings", *RESOURCES)
         found = SettingId.of(str(path.key("InstanceID")))
         if subject.version.cls not in SHOWN_AS or found is None:
             raise RefusedError(Kind.NOT_SUPPORTED, "a machine keeps its processors and memory")
+        if subject.version.cls in define_device.SHOWN_AS:
+            define_device.check_removal(subject.version, destroy=not found.state)
+        jobs.require(call, f"{subject.version.cls}.destroy")
         chosen.append((subject, found.state))
+    chosen.sort(key=lambda each: each[0].version.cls == define_device.TPM)  # define_device.py, rule 1
 
     async def body(work: Work) -> Mapping[str, Any]:
         work.expected = 2 * len(chosen)
         for subject, state in chosen:
-            await plan.remove_device(work, _present(work, subject.ref), destroy=not state)
+            device = _present(work, subject.ref)
+            remove = define_device.remove if device.cls in define_device.SHOWN_AS else plan.remove_device
+            await remove(work, device, destroy=not state)
         return {}
 
     owners = {str(machine["uuid"]) for subject, _ in chosen if (machine := subject.follow("VM")) is not None}

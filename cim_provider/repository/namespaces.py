@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from cim_provider.repository.disk import Disk
 from cim_provider.repository.json_values import dumps, loads
@@ -78,6 +79,7 @@ class Namespaces:
         self._static = static
         self._disk: Disk | None = None
         self._spaces = {name: Namespace(name, base) for name in OWN}
+        self._whole: dict[str, tuple[ClassGraph, ClassGraph]] = {}
 
     def __iter__(self) -> Iterator[Namespace]:
         return iter(self._spaces.values())
@@ -94,6 +96,20 @@ class Namespaces:
 
     def find(self, name: str) -> Namespace | None:
         return self._spaces.get(name)
+
+    def whole(self, name: str) -> ClassGraph:
+        """The classes that queries about indications from a namespace may name: its own and, as it may have none of
+        these, the server's. Classes of indications are always the server's. CimError INVALID_NAMESPACE."""
+        space = self.get(name)
+        if space.name in OWN:
+            return space.graph
+        kept = self._whole.get(space.name)
+        if kept is None or kept[0] is not space.graph:
+            base = self.base.classes
+            told = {low: cls for low, cls in base.items() if self.base.is_a(low, "CIM_Indication")}
+            whole = replace(space.graph, classes={**base, **space.graph.classes, **told})
+            kept = self._whole[space.name] = (space.graph, whole)
+        return kept[1]
 
     # ---- namespaces
 
@@ -121,6 +137,7 @@ class Namespaces:
         for low in space.qualifiers:
             self._forget(QUALIFIER, _key(space, low))
         self._forget(NAMESPACE, space.name)
+        self._whole.pop(space.name, None)
         del self._spaces[space.name]
 
     # ---- classes
@@ -147,7 +164,7 @@ class Namespaces:
         made = {low: resolved(declared, space.graph, complete)}
         below = space.graph.subclasses(before.name, deep=True)
         for name in below:
-            step = ClassGraph({**space.graph.classes, **made}, space.graph.qualifier_declarations)
+            step = replace(space.graph, classes={**space.graph.classes, **made})
             try:
                 made[name.lower()] = resolved(space.declared[name.lower()], step, complete=False)
             except CimError as error:
@@ -172,7 +189,7 @@ class Namespaces:
         del space.declared[low]
         classes = dict(space.graph.classes)
         del classes[low]
-        space.graph = ClassGraph(classes, space.graph.qualifier_declarations)
+        space.graph = replace(space.graph, classes=classes)
 
     def _changeable(self, space: Namespace, name: str, missing: int) -> CimClass:
         cls = space.graph.find(name)
@@ -186,7 +203,7 @@ class Namespaces:
         low = declared.name.lower()
         self._keep(CLASS, _key(space, low), dumps(class_row(declared)))
         space.declared[low] = declared
-        space.graph = ClassGraph({**space.graph.classes, **made}, space.graph.qualifier_declarations)
+        space.graph = replace(space.graph, classes={**space.graph.classes, **made})
 
     # ---- qualifier types
 
@@ -222,7 +239,8 @@ class Namespaces:
                 raise CimError(FAILED, f"the class {cls.name} uses the qualifier type {low}")
 
     def _renew_qualifiers(self, space: Namespace) -> None:
-        space.graph = ClassGraph(space.graph.classes, {**space.base.qualifier_declarations, **space.qualifiers})
+        qualifiers = {**space.base.qualifier_declarations, **space.qualifiers}
+        space.graph = replace(space.graph, qualifier_declarations=qualifiers)
 
     # ---- the disk
 
@@ -264,19 +282,19 @@ class Namespaces:
             later: dict[str, CimClass] = {}
             reason = ""
             classes = dict(space.graph.classes)
-            graph = ClassGraph(classes, space.graph.qualifier_declarations)
+            graph = replace(space.graph, classes=classes)
             for low, cls in waiting.items():
                 above = cls.superclass.lower()
                 if low in classes or (above and above not in classes):
                     later[low], reason = cls, f"{cls.name} or its superclass"
                     continue
                 try:
-                    classes[low] = resolved(cls, ClassGraph(classes, graph.qualifier_declarations), complete=False)
+                    classes[low] = resolved(cls, replace(graph, classes=classes), complete=False)
                 except CimError as error:
                     later[low], reason = cls, error.text
                     continue
                 space.declared[low] = cls
-            space.graph = ClassGraph(classes, graph.qualifier_declarations)
+            space.graph = replace(graph, classes=classes)
             if len(later) == len(waiting):
                 log.warning("%s: %d classes cannot be restored: %s", space.name, len(later), reason)
                 return

@@ -7,6 +7,8 @@ Theory of operation
    associations costs what it finds, however many instances there are. `looked` counts instances that were handed out.
 3. The listing of a class is kept until an instance of it changes.
 4. With a disk, a change is queued there before it is made here.
+5. Who wants to know of changes registers a function; it is called after the change, synchronously, and must not raise.
+   What is restored, or shown anew because its class changed, is no change of an instance.
 """
 
 from __future__ import annotations
@@ -58,6 +60,9 @@ class Stored(Shown):
                 yield prop.name, value
 
 
+Observer = Callable[[Stored | None, Stored | None], None]  # the instance before and after the change
+
+
 class StaticInstances:
     """See the module's theory of operation."""
 
@@ -67,10 +72,15 @@ class StaticInstances:
         self._listings: dict[tuple[str, str], Listing] = {}
         self._count = 0
         self._disk: Disk | None = None
+        self._observers: list[Observer] = []
         self.looked = 0
 
     def __len__(self) -> int:
         return self._count
+
+    def observe(self, observer: Observer) -> None:
+        """Call `observer` after each change."""
+        self._observers.append(observer)
 
     def any(self, namespace: str, classname: str) -> bool:
         """Whether there are instances of exactly this class."""
@@ -101,11 +111,18 @@ class StaticInstances:
 
     def put(self, path: Path, values: Mapping[str, Any], space: Space) -> Stored:
         """Create an instance, or replace the one that is there. CimError SERVER_LIMITS_EXCEEDED; FAILED (disk)."""
-        if path not in self._classes.get((path.namespace, path.classname), {}) and self._count >= MAX_INSTANCES:
+        before = self._classes.get((path.namespace, path.classname), {}).get(path)
+        if before is None and self._count >= MAX_INSTANCES:
             raise CimError(SERVER_LIMITS_EXCEEDED, f"there are {MAX_INSTANCES} instances already")
         if self._disk is not None:
             self._disk.put(KIND, path_key(path), dumps(dict(values)))
-        return self._place(Stored(path, dict(values), space))
+        made = self._place(Stored(path, dict(values), space))
+        self._tell(before, made)
+        return made
+
+    def _tell(self, before: Stored | None, after: Stored | None) -> None:
+        for observer in self._observers:
+            observer(before, after)
 
     def _place(self, made: Stored) -> Stored:
         key = (made.path.namespace, made.path.classname)
@@ -126,9 +143,11 @@ class StaticInstances:
         if self._disk is not None:
             self._disk.drop(KIND, path_key(path))
         key = (path.namespace, path.classname)
-        self._unrefer(self._classes[key].pop(path))
+        gone = self._classes[key].pop(path)
+        self._unrefer(gone)
         self._listings.pop(key, None)
         self._count -= 1
+        self._tell(gone, None)
 
     def _unrefer(self, old: Stored) -> None:
         for _, target in old.references():

@@ -31,7 +31,8 @@ Names = Callable[[], tuple[str, ...]]
 
 def kept(name: str, kind: str, array: bool = False) -> Rule:
     """A property as it was stored; NULL if it was not."""
-    return Rule(lambda subject: subject.item.get(name), lambda schema, cls: Kind(kind, array))
+    written = Kind(kind, array)
+    return Rule(lambda subject: subject.item.get(name), lambda schema, cls: written, source="as it was written")
 
 
 class NamespaceView(View):
@@ -80,6 +81,7 @@ class StoredExtent(Extent):
         super().__init__(view, cls, pool, tally)
         self._repository = repository
         self._found: dict[Path, Rendition] = {}
+        self._made: dict[Path, Rendition] = {}  # the same by the paths of the repository
         self._stamp: tuple[int, Stamp] | None = None
 
     def listing(self) -> Listing:
@@ -93,19 +95,28 @@ class StoredExtent(Extent):
 
     def _current(self) -> dict[Path, Rendition]:
         now = self._repository.revision(self.view.cim)
-        if self._stamp is not None and self._stamp[0] == now:
-            classes = [cls for cls, _ in self._stamp[1]]
+        classes: set[str] = set()
+        known: dict[Path, Rendition] = {}
+        if self._stamp is not None:
+            classes = {cls for cls, _ in self._stamp[1]}
             if stamped(self.pool, classes) == self._stamp[1]:
-                return self._found
+                if self._stamp[0] == now:
+                    return self._found
+                known = self._made  # the pool is as it was: only what was written since is rendered
         seen = Seen()
-        found = {}
-        for stored in self._repository.all(self.view.cim).values():
-            subject = Subject(self.pool, None, stored.values, seen)
-            values = {name: rule.read(subject) for name, rule in self.view.rules.items()}
-            path = Path.of(self.view.cim, {key: values[key] for key in self.cls.keys}, self.view.namespace)
-            found[path] = Rendition(self.view, None, stored.values, path, values)
-        self._found = found
+        found, made = {}, {}
+        for where, stored in self._repository.all(self.view.cim).items():
+            one = known.get(where)
+            if one is None or one.item is not stored.values:
+                subject = Subject(self.pool, None, stored.values, seen)
+                values = {name: rule.read(subject) for name, rule in self.view.rules.items()}
+                path = Path.of(self.view.cim, {key: values[key] for key in self.cls.keys}, self.view.namespace)
+                one = Rendition(self.view, None, stored.values, path, values)
+            found[one.path] = made[where] = one
+        self._found, self._made = found, made
         looked_at = {version.cls for version in seen.records.values()}
+        if known:
+            looked_at |= classes
         self._stamp = None if seen.volatile else (now, stamped(self.pool, looked_at))
         return found
 

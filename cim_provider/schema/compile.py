@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
 from pathlib import Path as File
 from typing import Any
@@ -51,8 +51,10 @@ def cache_folder() -> File:
     return (File(home) if os.path.isabs(home) else File.home() / ".cache") / "xencim"
 
 
-def load_graph(paths: Iterable[File], cache: File | None = None) -> ClassGraph:
+def load_graph(paths: Iterable[File], cache: File | None = None, amending: Collection[File] = ()) -> ClassGraph:
     """The graph of the classes in these MOF files and what they include; `cache` is the folder to use for it.
+
+    `amending`: further files, whose classes may add properties to those declared before.
 
     Blocks: a second or so without a cache entry, tens of milliseconds with one. MofError (schema/mof.py) with file and
     line if the MOF is wrong.
@@ -60,18 +62,19 @@ def load_graph(paths: Iterable[File], cache: File | None = None) -> ClassGraph:
     from cim_provider.schema.mof_text import sources
 
     folder = cache if cache is not None else cache_folder()
-    texts = sources(paths)
+    texts = sources((*paths, *amending))
     digest = hashlib.sha256(f"{FORMAT}\n".encode())
     for path, text in texts:
         data = text.encode()
-        digest.update(f"{path.name}\n{len(data)}\n".encode())
+        role = "+" if path in amending else ""
+        digest.update(f"{role}{path.name}\n{len(data)}\n".encode())
         digest.update(data)
     entry = folder / f"mof-{digest.hexdigest()[:32]}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return graph_of(orjson.loads(entry.read_bytes()))
     from cim_provider.schema.mof import declarations  # the MOF compiler takes longer to import than the cache to read
 
-    found = declarations(texts)
+    found = declarations(texts, amending)
     graph = graph_of(found)
     with contextlib.suppress(OSError):
         _write(entry, orjson.dumps(found))

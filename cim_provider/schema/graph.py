@@ -104,10 +104,14 @@ class QualifierDeclaration:
 
 @dataclass(frozen=True, eq=False)
 class ClassGraph:
-    """Classes by lower-case name, and their family relations. Compared and hashed by identity (Rule 1)."""
+    """Classes by lower-case name, and their family relations. Compared and hashed by identity (Rule 1).
+
+    `spaces`: how replies write the names of namespaces that go by another one than the canonical.
+    """
 
     classes: Mapping[str, CimClass]
     qualifier_declarations: Mapping[str, QualifierDeclaration] = field(default_factory=dict)
+    spaces: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> CimClass | None:
         return self.classes.get(name.lower())

@@ -10,7 +10,7 @@ Theory of operation
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path as File
 from typing import Any
 
@@ -56,8 +56,10 @@ class _Collector(BaseRepositoryConnection):
     GetClass = ModifyClass = DeleteClass = GetQualifier = DeleteQualifier = _refuse
 
 
-def declarations(texts: Iterable[tuple[File, str]]) -> dict[str, Any]:
+def declarations(texts: Iterable[tuple[File, str]], amending: Collection[File] = ()) -> dict[str, Any]:
     """Compile the texts in order. The result holds `qualifiers`, `pool` and `classes` (see `_class`).
+
+    A class in one of the files `amending` that is declared already adds its properties to it.
 
     MofError with file and line for what is no MOF, for a class that is declared twice, and for a superclass,
     a REF or an EmbeddedInstance that names a class which is nowhere declared.
@@ -74,6 +76,10 @@ def declarations(texts: Iterable[tuple[File, str]]) -> dict[str, Any]:
         except MofError as error:
             raise MofError(f"{path}:1: {error}") from None
         for cls in collector.classes[before:]:
+            if cls.classname.lower() in where and path in amending:
+                collector.classes.remove(cls)
+                _amend(next(one for one in collector.classes if one.classname.lower() == cls.classname.lower()), cls)
+                continue
             if cls.classname.lower() in where:
                 first = where[cls.classname.lower()][0]
                 raise MofError(f"{path}:{_line(text, cls.classname)}: {cls.classname} is declared in {first} already")
@@ -83,6 +89,11 @@ def declarations(texts: Iterable[tuple[File, str]]) -> dict[str, Any]:
     rows: list[list[Any]] = []
     classes = [_class(cls, pool, rows) for cls in collector.classes]
     return {"qualifiers": [_qualifier_type(q) for q in collector.qualifiers], "pool": rows, "classes": classes}
+
+
+def _amend(declared: CIMClass, more: CIMClass) -> None:
+    for name, prop in more.properties.items():
+        declared.properties[name] = prop
 
 
 def _check_names(classes: list[CIMClass], where: dict[str, tuple[File, str]]) -> None:

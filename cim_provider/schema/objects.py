@@ -39,9 +39,10 @@ CONTINUATION_ON_ERROR_NOT_SUPPORTED, SERVER_LIMITS_EXCEEDED, SERVER_IS_SHUTTING_
 QUERY_FEATURE_NOT_SUPPORTED = 29
 
 
-# The namespaces of the server, and other names under which clients look for the Interop namespace (DSP1033).
+# The namespaces of the server, and other names under which clients look for them: the Interop namespace (DSP1033), and
+# what clients of libvirt-cim know.
 CIMV2, INTEROP = "root/cimv2", "interop"
-_ALIASES = {"root/interop": INTEROP}
+_ALIASES = {"root/interop": INTEROP, "root/virt": CIMV2}
 
 
 def canonical_namespace(name: str) -> str:

@@ -181,7 +181,8 @@ class Encoder:
         key = (namespace, host)
         found = self._namespaces.get(key)
         if found is None:
-            names = "".join(f'<NAMESPACE NAME="{text.attribute(n)}"></NAMESPACE>' for n in namespace.split("/") if n)
+            written = self.graph.spaces.get(namespace, namespace)
+            names = "".join(f'<NAMESPACE NAME="{text.attribute(n)}"></NAMESPACE>' for n in written.split("/") if n)
             found = f"<LOCALNAMESPACEPATH>{names}</LOCALNAMESPACEPATH>"
             if host:
                 found = f"<NAMESPACEPATH><HOST>{text.content(host)}</HOST>{found}</NAMESPACEPATH>"

@@ -22,6 +22,7 @@ REALS = ("real32", "real64")
 # Characters that end or open markup, the carriage return (a parser would make it a line feed), and what XML 1.0
 # cannot carry at all.
 _SPECIAL = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_RARE = re.compile("[\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _ATTRIBUTE = re.compile('["\t\n&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]')
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
 
@@ -32,8 +33,11 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def content(value: str) -> str:
-    """A string as element content."""
-    return _SPECIAL.sub(_escape, value) if _SPECIAL.search(value) else value
+    """A string as element content. Markup is full of what is frequent: that is replaced without a call for each."""
+    if not _SPECIAL.search(value):
+        return value
+    value = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _RARE.sub(_escape, value) if _RARE.search(value) else value
 
 
 def attribute(value: str) -> str:

@@ -31,23 +31,27 @@ CORE = {
     "cli": (("cli",), (*BELOW_SERVER, "server")),
 }
 CIM = {
-    "cli": (("cli",), ()),
+    "client": (("cli",), ()),
     "schema": (("schema",), ()),
     "wire": (("wire",), ("schema",)),
     "query": (("query",), ("schema",)),
     "mapping": (("mapping",), ("schema", "wire", "query")),
     "repository": (("repository",), ("schema", "wire", "query", "mapping")),
-    "jobs": (("jobs", "ended_jobs"), ("schema", "wire", "query", "mapping")),
+    "jobs": (("jobs", "ended_jobs", "undo_log"), ("schema", "wire", "query", "mapping")),
     "profiles": (("profiles",), ("schema", "wire", "query", "mapping", "repository", "jobs")),
-    "operations": (("operations",), ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles")),
+    "compat": (("compat",), ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles")),
+    "operations": (("operations",), ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles", "compat")),
     "indications": (
         ("indications",),
-        ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles", "operations"),
+        ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles", "compat", "operations"),
     ),
     "composition": (
         ("provider", "service", "app"),
-        ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles", "operations", "indications"),
+        ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles", "compat", "operations", "indications"),
     ),
+    # one command reads the declarations; the others are clients of any server
+    "check command": (("cli.check",), ("schema", "mapping", "profiles", "client")),
+    "cli": (("cli.commands",), ("check command", "client")),
 }
 LAYERS = {"xenapi_core": CORE, "cim_provider": CIM}
 

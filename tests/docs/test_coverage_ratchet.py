@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from xenapi_core.api.coverage import IMPLEMENTED, STATUSES, about, answering, coverage, lost
+import pytest
+
+from xenapi_core.api.coverage import IMPLEMENTED, REASONS, STATUSES, about, answering, coverage, lost
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.server.actions.table import served
 
@@ -39,3 +42,17 @@ def test_totals_are_the_sums_over_the_classes() -> None:
     for word in STATUSES:
         assert told["messages"][word] == sum(numbers[word] for numbers in told["classes"].values())
     assert len(told["not_implemented"]) == told["messages"]["not implemented"]
+
+
+def test_everything_without_behaviour_has_its_reason() -> None:
+    told = about(SCHEMA)
+    assert [name for name, why in told["why_not"].items() if not why] == []
+    assert list(told["why_not"]) == told["not_implemented"]
+
+
+@pytest.mark.parametrize("words", REASONS)
+def test_no_reason_is_given_for_what_has_behaviour(words: str) -> None:
+    names = [name for name, why in about(SCHEMA)["why_not"].items() if why == words]
+    for pattern in REASONS[words]:
+        assert any(fnmatchcase(name, pattern) for name in names), f"{pattern} fits nothing that is not implemented"
+    assert words.endswith(".")

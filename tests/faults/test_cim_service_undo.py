@@ -14,6 +14,7 @@ from cim_services import (
     MANAGEMENT,
     MIGRATION,
     NICS,
+    POOLS,
     SNAPSHOTS,
     VSSD,
     FaultRule,
@@ -24,7 +25,7 @@ from cim_services import (
     site,
 )
 
-from cim_provider.schema.objects import FAILED, CimError
+from cim_provider.schema.objects import CIMV2, FAILED, CimError
 from xenapi_core.testing.faults import Faulty
 from xenapi_core.testing.virtual_time import drive
 
@@ -131,6 +132,21 @@ async def empty_a_host(at: Site) -> Prepared:
     await at.sim.call("VM.start_on", vm, at.sim.hosts[1], False, False)
     await at.sim.pass_time(30)
     return at.host(at.sim.hosts[1]), "RequestStateChange", {"RequestedState": 3}
+
+
+@scenario
+async def move_a_machine_with_new_settings(at: Site) -> Prepared:
+    path, method, given = await _migration(at, 2)
+    return path, method, {**given, "NewSystemSettingData": Instance(VSSD, {"ElementName": "moved", "Notes": ("x",)})}
+
+
+@scenario
+async def connect_hosts_to_storage(at: Site) -> Prepared:
+    (pbd,) = (ref for ref in at.store.related(at.sim.sr, "PBDs") if at.store.get(ref)["host"] == at.sim.hosts[1])
+    await at.sim.call("PBD.unplug", pbd)
+    devices = at.related(at.host(at.sim.hosts[1]), "Xen_SystemDevice")
+    pool = Path.of("Xen_StoragePool", {"InstanceID": f"Xen:StoragePool/{at.uuid(at.sim.sr)}"}, CIMV2)
+    return at.service(POOLS), "AddResourcesToResourcePool", {"HostResources": tuple(devices), "Pool": pool}
 
 
 # What a machine that was saved and went on has another of.

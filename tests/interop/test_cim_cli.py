@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 
 import pytest
-from clients import vm_named, wait_until
+from clients import logged_in, vm_named, wait_until
 
 from cim_provider.cli.commands import cim
+from xenapi_core.clock import RealClock
+from xenapi_core.server import tls
 
 
 @pytest.fixture
@@ -134,6 +137,23 @@ def test_a_method_is_invoked_with_words(run, xenapi):
     assert "its methods:" in run("invoke", "build-2", "Fly", code=4, err=True)
 
 
+def test_a_job_is_followed_to_its_end(run, xenapi):
+    machines = xenapi.VM.get_all_records()
+    halted = next(r for r, vm in machines.items() if vm["power_state"] == "Halted" and not vm["is_a_template"])
+    ref = xenapi.VM.clone(halted, "followed")
+    out = run("invoke", "followed", "RequestStateChange", "RequestedState=Enabled", "--wait")
+    assert out.endswith("the job ended: Completed\n")
+    assert xenapi.VM.get_power_state(ref) == "Running"
+    xenapi.VM.hard_shutdown(ref)
+    xenapi.VM.set_memory_limits(ref, *[str(n << 40) for n in (1, 2, 2, 2)])  # more than any host has
+    told = json.loads(
+        run("invoke", "followed", "RequestStateChange", "RequestedState=Enabled", "--wait", "-o", "json", code=6)
+    )
+    assert (told["returns"], told["job"]["meaning"]) == (4096, "Exception")
+    assert "memory" in told["job"]["error"].lower()
+    xenapi.VM.destroy(ref)
+
+
 def test_several_instances_are_refused_where_one_is_needed(run):
     error = run("tree", "Xen_ComputerSystem.web-*", code=2, err=True)
     assert "means 3 instances" in error
@@ -187,7 +207,7 @@ def listening(server, *words):
     )  # fmt: skip
     try:
         assert process.stderr
-        assert process.stderr.readline().startswith("listening at http://127.0.0.1:")
+        assert re.match(r"listening at https?://127\.0\.0\.1:", process.stderr.readline())
         yield process
     finally:
         process.kill()
@@ -224,6 +244,34 @@ def test_listen_ends_after_a_number_of_indications(server, run, xenapi):
     told = json.loads(out)
     assert told["properties"]["SourceInstance"]["class"].endswith("SettingData")
     assert run("subscribe", "--list", "-o", "json") == "[]\n"
+
+
+@pytest.mark.parametrize("options", [("--indication-ca", "{certificate}"), ("--indication-no-verify",), ()])
+def test_an_encrypted_listener_hears_a_server_that_trusts_it(serve, tmp_path, options):
+    certificate, key = tls.ensure_certificate(tmp_path, ["127.0.0.1"], RealClock())
+    words = [word.format(certificate=certificate) for word in options]
+    running = serve("--hosts", "1", "--vms", "1", *words)
+    asked = ("--certificate", str(certificate), "--key", str(key), "-q", "SELECT * FROM CIM_InstCreation")
+    ends = ("--count", "1") if options else ("--for", "3")
+    with listening(running, *asked, *ends) as process, contextlib.ExitStack() as stack:
+        xenapi = logged_in(stack, running.ready["xenapi"], running.user, running.password).xenapi
+        (template, *_) = [r for r, vm in xenapi.VM.get_all_records().items() if vm["is_a_template"]]
+        xenapi.VM.clone(template, "heard")
+        xenapi.VM.provision(xenapi.VM.get_by_name_label("heard")[0])
+        watchdog = threading.Timer(30, process.kill)
+        watchdog.start()
+        out, _ = process.communicate()
+        watchdog.cancel()
+        assert process.returncode == 0
+        assert bool(out) == bool(options)
+    assert ("certificate" in running.output.lower()) == (not options)
+
+
+def test_a_key_without_a_certificate_is_refused(run, tmp_path):
+    (tmp_path / "key").write_text("nothing")
+    assert "needs --certificate" in run("listen", "--key", str(tmp_path / "key"), code=2, err=True)
+    error = run("listen", "--certificate", str(tmp_path / "key"), "--for", "1", code=2, err=True)
+    assert "cannot be used" in error
 
 
 def test_listen_needs_an_address_of_this_machine(run):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import XenAPI
 from clients import logged_in, opened, vm_named, wait_until
-from server_client import Wire, api_result, complaints, json_call, xml_call
+from server_client import Wire, api_result, cim_call, complaints, json_call, xml_call
 from server_process import ServerProcess
 
 GIB = 1 << 30
@@ -63,13 +63,23 @@ def test_a_host_joins_with_its_vms_and_storage_and_leaves_again(
         "read_only": False, "other_config": {},
     })  # fmt: skip
     disk_uuid = here.VDI.get_uuid(disk)
+    module = here.VTPM.get_uuid(here.VTPM.create(vm_named(here, "web-0"), False))
     names = {record["name_label"] for record in here.VM.get_all_records().values() if not record["is_a_template"]}
+
+    tagged = there.network.create({"name_label": "tagged", "name_description": "", "other_config": {}})
+    first = there.pool.get_master(there.pool.get_all()[0])
+    carrier = next(pif for pif, one in there.PIF.get_all_records().items() if one["host"] == first and one["physical"])
+    there.VLAN.create(carrier, "77", tagged)
 
     here.pool.join(*args)
 
     member = there.host.get_by_uuid(uuid)
     assert there.host.get_address(member) == "127.0.0.9"
     assert there.host_metrics.get_live(there.host.get_metrics(member)) is True
+    carried = [there.PIF.get_record(pif) for pif in there.network.get_PIFs(tagged)]
+    assert {(pif["host"], pif["VLAN"]) for pif in carried} == {(first, "77"), (member, "77")}
+    owner = there.VTPM.get_VM(there.VTPM.get_by_uuid(module))
+    assert there.VM.get_name_label(owner) == "web-0"
     assert disk_uuid in {record["uuid"] for record in there.VDI.get_all_records().values()}
     everything = there.VM.get_all_records().values()
     assert names <= {record["name_label"] for record in everything}
@@ -89,11 +99,19 @@ def test_a_host_joins_with_its_vms_and_storage_and_leaves_again(
     away = ["HOST_IS_SLAVE", "127.0.0.1"]
     assert refusal(client, stack, lone) == away
     assert refusal(here.VM.get_all) == away
+    with Wire(lone, "wbem_tls") as wire:
+        reply = wire.ask(cim_call("EnumerateClassNames"))
+    assert reply is not None
+    assert (reply.status, b"coordinator, 127.0.0.1." in reply.body) == (503, True)
     assert refusal(there.pool.designate_new_master, member)[0] == "OPERATION_NOT_ALLOWED"
 
     assert refusal(there.pool.eject, member) == ["OPERATION_NOT_ALLOWED", "VM resident on host"]
     there.VM.hard_shutdown(moved)
     there.pool.eject(member)
+    with Wire(lone, "wbem_tls") as wire:
+        reply = wire.ask(cim_call("EnumerateClassNames"))
+    assert reply is not None
+    assert reply.status == 200, "a pool of one has its WBEM server again"
     again = client(stack, lone)
     assert [again.host.get_uuid(ref) for ref in again.host.get_all()] == [uuid]
     assert again.SR.get_all() == []

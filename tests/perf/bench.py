@@ -1,8 +1,9 @@
-"""Three comparisons, each of two things in one run, printed as ratios.
+"""Four comparisons, each of two things in one run, printed as ratios.
 
 1. a getter over keep-alive: xencim against Python's threaded xmlrpc.server, and against our own bare HTTP loop;
 2. VM.get_all_records of 1,000 VMs, warm and after 1 % of them changed: xencim against nginx sending the same bytes;
-3. EnumerateInstances of 1,000 Xen_ComputerSystem: xencim against pywbem_mock in process, and server CPU per 1,000.
+3. EnumerateInstances of 1,000 Xen_ComputerSystem: xencim against pywbem_mock in process, and server CPU per 1,000;
+4. indications of changed machines to one listener, against a bare loop that posts the same bytes (indications.py).
 
 Ratios and CPU are steadier than wall times; nothing here is asserted.
 """
@@ -220,13 +221,19 @@ def enumerate_instances(server: ServerProcess, seconds: float) -> None:
     print(f"  ratio {mock_per_thousand / per_thousand:.0f}")
 
 
+def indications(server: ServerProcess, seconds: float) -> None:
+    """Runs in processes of its own: `server` and `seconds` are not used."""
+    print("indications to one listener", flush=True)
+    subprocess.run([sys.executable, str(Path(__file__).with_name("indications.py"))], check=True, timeout=300)
+
+
 def main() -> None:
+    parts = {"getter": getter, "bulk": bulk, "enumerate": enumerate_instances, "indications": indications}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each load")
     parser.add_argument("--vms", type=int, default=1000)
-    parser.add_argument("only", nargs="*", choices=["getter", "bulk", "enumerate", []], help="default: all three")
+    parser.add_argument("only", nargs="*", choices=[*parts, []], help="default: all")
     options = parser.parse_args()
-    parts = {"getter": getter, "bulk": bulk, "enumerate": enumerate_instances}
     with tempfile.TemporaryDirectory() as directory:
         server = start_server(Path(directory), "--vms", str(options.vms))
         try:

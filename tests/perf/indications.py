@@ -1,4 +1,5 @@
-"""How many indications a second go to one listener: matching, encoding and confirmed delivery over loopback.
+"""How many indications a second go to one listener: matching, encoding and confirmed delivery over loopback; and the
+ratio to a bare loop that posts the same bytes to the same listener, one request at a time.
 
 The provider runs here over a store of machines, the listener in a process of its own. Nothing is asserted.
 """
@@ -6,6 +7,7 @@ The provider runs here over a store of machines, the listener in a process of it
 from __future__ import annotations
 
 import argparse
+import asyncio
 import subprocess
 import sys
 import time
@@ -45,6 +47,21 @@ uvloop.run(main())
 """
 
 
+async def bare(port: int, body: bytes, count: int) -> float:
+    """Requests a second when nothing is done but to post `body` over one connection and to read each answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    start = time.perf_counter()
+    for _ in range(count):
+        writer.write(head + body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(answer.split(b"Content-Length: ")[1].split(b"\r\n")[0]))
+    seconds = time.perf_counter() - start
+    writer.close()
+    await writer.wait_closed()
+    return count / seconds
+
+
 async def measure(machines: int, rounds: int, port: int) -> None:
     pool = SmallPool()
     for n in range(machines):
@@ -64,6 +81,7 @@ async def measure(machines: int, rounds: int, port: int) -> None:
         await made
     (channel,) = service.delivery.channels.values()
     clock = RealClock()
+    best, sent = 0.0, b""
     for number in range(rounds):
         cpu, start, done = time.process_time(), time.perf_counter(), channel.number
         txn = pool.store.begin()
@@ -71,9 +89,13 @@ async def measure(machines: int, rounds: int, port: int) -> None:
             txn.update(pool.refs[f"vm-{n}"], name_description=f"round {number}")
         pool.store.commit(txn)
         while channel.number < done + machines or channel.queue:
+            sent = b"".join(channel.queue[0]) if channel.queue else sent
             await clock.sleep(0.001)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         print(f"{machines} indications: {machines / seconds:,.0f}/s, {cpu / machines * 1e6:.0f} us of CPU each")
+        best = max(best, machines / seconds)
+    alone = await bare(port, sent, machines)
+    print(f"a bare loop posts {len(sent):,} bytes {alone:,.0f} times a second: ratio {best / alone:.2f}")
     print(f"lost: {channel.lost}")
     await service.stop()
 

@@ -166,7 +166,7 @@ def test_two_pulls_at_the_same_time_share_no_object() -> None:
             begin(pool, "PullInstancePaths", EnumerationContext=name, MaxObjectCount=100),
         ]
         replies = await asyncio.gather(*map(finish, pulls))
-        found = [path for reply in replies for path in reply.values or ()]
+        found = [etree.tostring(path) for reply in replies for path in elements(reply.values)]
         assert len(found) == len(set(found)) == 30
         assert len(pool.provider.contexts) == 0
 

@@ -36,6 +36,10 @@ MAY = {
     None: set(ROLES),
 }
 
+# What a call without a living session is told: with one that has ended, and with none at all, when the first argument
+# stands where the session should be or there is nothing there.
+REFUSED_WITHOUT = (("SESSION_INVALID",), ("SESSION_INVALID", "MESSAGE_PARAMETER_COUNT_MISMATCH"))
+
 
 def sample(type_):
     """A value of the right type that names no object, so that an allowed call goes no further than its references."""
@@ -101,6 +105,33 @@ async def test_every_message_is_open_to_exactly_its_roles(role):
                 wrong.append((name, message.role, code))
         assert not wrong
         assert checked > 1000
+
+
+ENDS = ("logout", "time")
+SESSIONLESS = [*((role, ended) for role in ROLES for ended in ENDS), ("none", "never was"), ("none", "none")]
+
+
+@pytest.mark.parametrize(("role", "ended"), SESSIONLESS)
+@in_loop
+async def test_no_message_is_open_without_a_session_that_lives(role, ended):
+    async with api_pool() as pool:
+        session = "OpaqueRef:never" if role == "none" else await pool.login(role)
+        if ended == "logout":
+            await pool.call("session.logout", session)
+        elif ended == "time":
+            await pool.clock.advance(25 * 3600.0)
+        opened, checked = [], 0
+        for name, method in SCHEMA.methods.items():
+            if not method.message.session:
+                continue
+            args = [sample(param.type) for param in method.params]
+            for form in (name, f"Async.{name}") if method.message.asynchronous else (name,):
+                code = await outcome(pool.send(form, *([] if ended == "none" else [session]), *args))
+                checked += 1
+                if code not in REFUSED_WITHOUT[ended == "none"]:
+                    opened.append((form, code))
+        assert not opened
+        assert checked > 2000
 
 
 @pytest.mark.parametrize("role", ROLES)

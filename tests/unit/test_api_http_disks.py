@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import struct
 
@@ -35,6 +36,21 @@ def test_what_is_written_raw_is_read_raw() -> None:
         assert site.pool.store.get(vdi)["physical_utilisation"] > 0
         assert (await site.root("PUT", url("import", vdi), b"front")).status == 200
         assert (await site.root("GET", url("export", vdi))).body == b"front" + HOLED[5:]
+
+    on_site(scene)
+
+
+def test_what_is_imported_after_a_snapshot_is_among_the_changed_blocks() -> None:
+    async def scene(site: Site) -> None:
+        vdi = site.pool.add_vdi(SIZE)
+        await site.root("PUT", url("import", vdi), DATA)
+        await site.pool.call("VDI.enable_cbt", vdi)
+        snapshot = await site.pool.call("VDI.snapshot", vdi)
+        chunk = struct.pack("<QI", 5 * MIB, 3) + b"new" + struct.pack("<QI", 0, 0)
+        assert (await site.root("PUT", url("import", vdi, chunked="true"), chunk)).status == 200
+        bitmap = base64.b64decode(await site.pool.call("VDI.list_changed_blocks", snapshot, vdi))
+        blocks = [8 * at + bit for at, byte in enumerate(bitmap) for bit in range(8) if byte & (0x80 >> bit)]
+        assert blocks == [5 * MIB // 65536]
 
     on_site(scene)
 
@@ -100,6 +116,25 @@ def test_a_client_that_knows_no_length_is_answered_when_the_disk_is_full() -> No
             await client.send(head.encode() + DATA[: 2 * MIB])
             assert (await client.reply()).status == 200
         assert (await site.root("GET", url("export", vdi))).body == DATA[: 2 * MIB]
+
+    on_site(scene)
+
+
+@pytest.mark.parametrize(("sent", "code"), [(DATA[:MIB], "VDI_IO_ERROR"), (b"", "IMPORT_ERROR_PREMATURE_EOF")])
+def test_a_client_that_knows_no_length_is_answered_before_it_sends_and_may_leave(sent: bytes, code: str) -> None:
+    async def scene(site: Site) -> None:
+        vdi, task = site.pool.add_vdi(2 * MIB), site.task()
+        target = url("import", vdi, session_id=await site.login(), task_id=task)
+        async with site.client() as client:
+            await client.send(f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 50}\r\n\r\n".encode())
+            assert (await client.head())[0] == 200
+            await client.send(sent)
+        while site.told(task)[0] == "pending":
+            await site.pool.clock.sleep(1)
+        status, (told, *_) = site.told(task)
+        assert (status, told) == ("failure", code)
+        assert no_claims(site, vdi)
+        assert (await site.root("GET", url("export", vdi))).body == sent.ljust(2 * MIB, b"\0")
 
     on_site(scene)
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import xxhash
 from action_server import Site, action_server, on_site
 from http_client import run
 
@@ -328,3 +329,46 @@ def test_all_records_are_of_all_vms_and_of_snapshots_if_asked() -> None:
         assert with_snapshots.count(b"<value>VM</value>") == 3
 
     on_site(scene)
+
+
+def test_checksums_of_other_servers_are_checked_too() -> None:
+    async def scene(first: Site, second: Site) -> None:
+        archive = await exported(first, await machine(first))
+        renamed, held = io.BytesIO(), b""
+        with tarfile.open(fileobj=io.BytesIO(archive)) as source, tarfile.open(fileobj=renamed, mode="w") as target:
+            for entry in source:
+                data = source.extractfile(entry).read()  # type: ignore[union-attr]
+                if entry.name.endswith(".checksum"):
+                    entry.name = entry.name.removesuffix("checksum") + "xxhash"
+                    data = xxhash.xxh64_hexdigest(held).upper().encode()
+                    entry.size = len(data)
+                held = data
+                target.addfile(entry, io.BytesIO(data))
+        made = await imported(second, renamed.getvalue())
+        assert (await contents(second, made))[0] == DATA.ljust(8 * MIB, b"\0")
+        wrong = renamed.getvalue().replace(DATA[:16], bytes(16), 1)
+        task = second.task()
+        assert (await second.root("PUT", f"/import?task_id={task}", wrong)).status == 500
+        assert second.told(task) == ("failure", ("IMPORT_ERROR_SOME_CHECKSUMS_FAILED",))
+
+    on_two_sites(scene)
+
+
+def test_snapshots_go_along_if_they_are_asked_for() -> None:
+    async def scene(first: Site, second: Site) -> None:
+        vm = await machine(first)
+        await first.call("VM.snapshot", vm, "before")
+        disk = first.pool.store.get(devices(first, vm, "VBDs")[0]["VDI"])
+        await first.pool.engine.storages[first.pool.sr].write(disk["uuid"], 0, b"later")
+        archive = await exported(first, vm, include_snapshots="true")
+        task = second.task()
+        assert (await second.root("PUT", f"/import?task_id={task}", archive)).status == 200
+        made = next(ref for ref, one in second.pool.store.all("VM").items() if not one["is_a_snapshot"])
+        (snapshot,) = second.pool.store.related(made, "snapshots")
+        assert second.pool.vm(snapshot)["name_label"] == "before"
+        now, then = [(await contents(second, one))[0][:5] for one in (made, snapshot)]
+        assert (now, then) == (b"later", DATA[:5])
+        saved, origin = (devices(second, one, "VBDs")[0]["VDI"] for one in (snapshot, made))
+        assert second.pool.store.get(saved)["snapshot_of"] == origin
+
+    on_two_sites(scene)

@@ -98,6 +98,20 @@ def test_updates_tell_what_the_data_sources_tell() -> None:
     on_site(scene)
 
 
+def test_the_newest_samples_are_told_by_object_and_change_nothing_in_the_pool() -> None:
+    async def scene(site: Site) -> None:
+        vm = await measured(site)
+        before, revision = site.recorder.newest, site.pool.store.revision
+        sources = await site.call("VM.get_data_sources", vm)
+        told = before.values[site.pool.store.get(vm)["uuid"]]
+        assert told == {source["name_label"]: source["value"] for source in sources}
+        await sample(site.recorder, site.pool.engine)
+        assert site.recorder.newest is not before
+        assert site.pool.store.revision == revision
+
+    on_site(scene)
+
+
 def test_json_tells_the_same_as_xml() -> None:
     async def scene(site: Site) -> None:
         vm = await measured(site)

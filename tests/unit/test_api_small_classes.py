@@ -256,3 +256,34 @@ async def test_the_oldest_messages_make_room_for_those_that_clients_write() -> N
         assert (await pool.call("message.get_record", root, written))["body"] == "text"
         refusal = await pool.refusal("message.create", root, "NEW", "3", "VM", "gone", "")
         assert refusal == ["UUID_INVALID", "VM", "gone"]
+
+
+@in_loop
+async def test_permissions_can_be_read_as_roles_and_are_not_listed_among_them() -> None:
+    async with api_pool() as pool:
+        session = await furnished(pool)
+        (reader,) = await pool.call("role.get_by_name_label", session, "read-only")
+        (operator,) = await pool.call("role.get_by_name_label", session, "vm-operator")
+        owned = await pool.call("role.get_permissions", session, reader)
+        names = await pool.call("role.get_permissions_name_label", session, reader)
+        assert len(owned) == len(names) > 1000
+        (permission,) = await pool.call("role.get_by_name_label", session, "vm.hard_shutdown")
+        assert permission not in owned
+        assert permission in await pool.call("role.get_permissions", session, operator)
+        record = await pool.call("role.get_record", session, permission)
+        assert (record["name_label"], record["subroles"], record["is_internal"]) == ("vm.hard_shutdown", [], False)
+        assert await pool.call("role.get_uuid", session, permission) == record["uuid"]
+        assert await pool.call("role.get_by_uuid", session, record["uuid"]) == permission
+        assert await pool.call("role.get_permissions", session, permission) == [permission]
+        holders = await pool.call("role.get_by_permission", session, permission)
+        assert holders == await pool.call("role.get_by_permission_name_label", session, "vm.hard_shutdown")
+        assert (operator in holders, reader in holders) == (True, False)
+        assert permission not in await pool.call("role.get_all", session)
+        assert await pool.call("role.get_by_name_label", session, "vm.no_such_thing") == []
+        assert await pool.refusal("role.get_record", session, "OpaqueRef:x") == [
+            "HANDLE_INVALID",
+            "role",
+            "OpaqueRef:x",
+        ]
+        assert (await pool.refusal("role.get_by_uuid", session, "x"))[0] == "UUID_INVALID"
+        assert (await pool.refusal("subject.add_to_roles", session, "OpaqueRef:x", permission))[0] == "HANDLE_INVALID"

@@ -130,12 +130,16 @@ def test_measurements_are_those_of_the_hypervisor() -> None:
             assert await refused(pool, "VM.query_data_source", vm, "x") == ["INVALID_VALUE", "data_source", "x"]
             assert await ask(pool, "host.query_data_source", host, "cpu_avg") == pytest.approx(2 * 0.75 / 8)
             assert await ask(pool, "host.query_data_source", host, "memory_free_kib") == 14 * GIB / 1024
-            assert await refused(pool, "VM.record_data_source", vm, "cpu0") == [
-                "NOT_IMPLEMENTED", "VM.record_data_source",
-            ]  # fmt: skip
+            assert sources["cpu1"]["enabled"]
+            await ask(pool, "VM.record_data_source", vm, "cpu0")
+            assert await refused(pool, "VM.record_data_source", vm, "x") == ["INVALID_VALUE", "data_source", "x"]
+            await ask(pool, "host.record_data_source", host, "cpu_avg")
+            assert await refused(pool, "host.record_data_source", host, "x") == ["INVALID_VALUE", "data_source", "x"]
+            assert (await refused(pool, "VM.forget_data_source_archives", vm, "cpu0"))[0] == "NOT_IMPLEMENTED"
             await pool.call("VM.hard_shutdown", vm)
             assert await ask(pool, "VM.get_data_sources", vm) == ()
-            assert (await refused(pool, "VM.query_data_source", vm, "cpu0"))[0] == "VM_BAD_POWER_STATE"
+            for message in ("query_data_source", "record_data_source"):
+                assert (await refused(pool, f"VM.{message}", vm, "cpu0"))[0] == "VM_BAD_POWER_STATE"
             pool.sim.hosts[pool.store.get(host)["uuid"]].fail()
             assert await refused(pool, "host.get_data_sources", host) == ["HOST_OFFLINE", host]
 

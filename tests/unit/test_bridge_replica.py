@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from xenapi_core.bridge.measurements import newest_samples
 from xenapi_core.bridge.pool_client import record, tolerant
 from xenapi_core.bridge.replica import Batch, Replica, mirror_schema
 from xenapi_core.model.catalog import SCHEMA
@@ -127,3 +128,20 @@ def test_a_store_of_our_own_never_uses_a_reference_twice():
         store.commit(txn)
     with pytest.raises(AssertionError, match="was used before"):
         store.begin().create("VM", "OpaqueRef:a", {"uuid": "a"})
+
+
+def test_the_newest_row_of_measurements_counts_and_what_is_no_number_does_not():
+    page = (
+        b'{"meta": {"legend": ["AVERAGE:vm:u:cpu0", "AVERAGE:vm:u:memory", "AVERAGE:host:h:loadavg"]},'
+        b' "data": [{"t": 5, "values": [9, 9, 9]}, {"t": 10, "values": [0.5, NaN, null]}]}'
+    )
+    assert newest_samples(page) == (10, {"u": {"cpu0": 0.5}})
+    assert newest_samples(b'{"meta": {"legend": []}, "data": []}') == (0, {})
+
+
+@pytest.mark.parametrize(
+    "page", [b"", b"<xport/>", b"[]", b'{"meta": {"legend": ["a"]}, "data": [{"t": 1, "values": [1]}]}']
+)
+def test_what_is_no_answer_to_rrd_updates_is_refused(page):
+    with pytest.raises(ValueError):
+        newest_samples(page)

@@ -161,7 +161,7 @@ def test_a_command_explains_itself_with_an_example(capsys: pytest.CaptureFixture
     code, out, _ = run(capsys, name, "--help")
     assert code == 0
     assert f"xencim cim {name}" in out.partition("Options:")[0].partition("\n")[2]
-    assert "XENCIM_WBEM" in out
+    assert ("XENCIM_WBEM" in out) is (name != "check")  # which needs no server
 
 
 def test_the_page_tells_every_command_and_every_option_of_a_connection() -> None:

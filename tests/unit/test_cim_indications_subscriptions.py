@@ -90,6 +90,18 @@ def test_a_filter_is_kept_with_the_keys_and_namespaces_the_client_left_out(world
     assert nameless["Name"].startswith("xencim:")
 
 
+def test_only_what_was_written_since_is_rendered_again(world):
+    paths = world.filter(Name="kept"), world.filter(Name="changed"), world.filter(Name="gone")
+    kept, changed, gone = (world.provider.find(path, INTEROP) for path in paths)
+    world.modify(paths[1], ("ElementName",), ElementName="x")
+    world.delete(paths[2])
+    assert world.provider.find(paths[0], INTEROP) is kept
+    assert world.provider.find(paths[1], INTEROP) is not changed
+    assert world.get(paths[1])["ElementName"] == "x"
+    assert gone is not None
+    assert world.provider.find(paths[2], INTEROP) is None
+
+
 def test_two_instances_with_the_same_keys_cannot_be(world):
     world.filter()
     assert status(world.filter) == ALREADY_EXISTS

@@ -98,6 +98,10 @@ async def takes_less(call: Call, requested_state: int | None) -> Result:
     return Result(0)
 
 
+async def takes_text(call: Call, requested_state: str, timeout_period: str) -> Result:
+    return Result(0)
+
+
 async def takes_more(call: Call, requested_state: int, timeout_period: str, force: bool) -> Result:
     return Result(0)
 
@@ -112,6 +116,7 @@ async def takes_all(call: Call, requested_state: int, timeout_period: str) -> Re
         ("RequestStateChange", method(takes_all, out=("Job",)), ""),
         ("RequestStateChange", method(takes_less), "input parameter TimeoutPeriod is not taken"),
         ("RequestStateChange", method(takes_more), "no input parameter force"),
+        ("RequestStateChange", method(takes_text), "RequestedState is uint16, the function takes something else"),
         ("RequestStateChange", method(takes_all, out=("Jobs",)), "no output parameter Jobs"),
         ("RequestChange", method(takes_all), "the class has no method RequestChange"),
     ],

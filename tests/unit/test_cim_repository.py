@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 import pywbem
-from cim_pool import SmallPool, run
+from cim_pool import SmallPool, graph, run
 from cim_repository import RepositoryWorld, status
-from pywbem import CIMInstance, CIMInstanceName, CIMProperty, Uint8, Uint32
+from pywbem import CIMInstance, CIMInstanceName, CIMProperty, Uint8, Uint16, Uint32
 from pywbem._mof_compiler import MOFCompiler
 
+from cim_provider.operations.bounds import beyond
 from cim_provider.schema.objects import Instance, Path
 
 MODEL = """
@@ -281,19 +282,21 @@ def test_who_may_not_operate_the_pool_reads_only(world, client) -> None:
     assert thing(world.client(role="pool-operator"), "b")["Id"] == "b"
 
 
-@pytest.mark.parametrize("crowd", [10, 1000])
+@pytest.mark.parametrize("crowd", [100, 100_000])
 def test_finding_an_instance_costs_the_same_among_few_and_many(world, crowd: int) -> None:
     """Each thing has one neighbour; work is counted in instances that the repository hands out."""
     space = world.provider.spaces.get("root/cimv2")
     static = world.provider.static
 
     def path(n: int) -> Path:
-        return Path.of("TST_Thing", {"Id": f"{n}"}, space.name)
+        return Path("TST_Thing", (("Id", f"{n}"),), space.name)
 
-    for n in range(crowd):
-        static.put(path(n), {"Id": f"{n}", "Owner": "me"}, space)
-        ends = {"Left": path(n), "Right": path((n + 1) % crowd)}
-        static.put(Path.of("TST_Link", ends, space.name), ends, space)
+    paths = [path(n) for n in range(crowd)]
+    for n, one in enumerate(paths):
+        static.put(one, {"Id": f"{n}", "Owner": "me"}, space)
+        following = paths[(n + 1) % crowd]
+        link = Path("TST_Link", (("Left", one), ("Right", following)), space.name)
+        static.put(link, {"Left": one, "Right": following}, space)
 
     def cost(operation: str, **params: object) -> tuple[int, int]:
         before = static.looked
@@ -303,5 +306,67 @@ def test_finding_an_instance_costs_the_same_among_few_and_many(world, crowd: int
     assert cost("GetInstance", InstanceName=path(3)) == (1, 1)
     assert cost("ReferenceNames", ObjectName=path(3)) == (2, 3)
     assert cost("AssociatorNames", ObjectName=path(3)) == (2, 5)
+    assert cost("Associators", ObjectName=path(3)) == (2, 5)
     assert cost("AssociatorNames", ObjectName=path(3), Role="Left") == (1, 4)
     assert len(static) == 2 * crowd
+
+
+BOUNDED = """
+class TST_Bounded {
+    [Key] string Id;
+    [MinLen(2), MaxLen(4)] string Code;
+    [MinValue(-3), MaxValue(10)] sint16 Level;
+    [ValueMap{"1", "2", "5..7", "100.."}, Values{"A", "B", "C", "D"}] uint16 State;
+    [ValueMap{"0", "..", "9"}, Values{"A", "B", "C"}] uint16 Open;
+    [ValueMap{"red", "green"}] string Colour;
+    [MaxLen(1)] string Marks[];
+    [Write(false)] string Fixed;
+};
+"""
+
+
+@pytest.fixture
+def bounded(world, client) -> pywbem.WBEMConnection:
+    for name, kind in (("MinLen", "uint32"), ("MinValue", "sint64"), ("MaxValue", "sint64")):
+        if name not in {q.name for q in client.EnumerateQualifiers()}:
+            client.SetQualifier(pywbem.CIMQualifierDeclaration(name, kind, scopes={"PROPERTY": True}))
+    MOFCompiler(client, log_func=None).compile_string(BOUNDED, "root/cimv2")
+    return client
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("Code", ["ab", "abcd", "\U0001f600\U0001f600"], ["a", "abcde", ""]),
+        ("Level", [pywbem.Sint16(-3), pywbem.Sint16(10)], [pywbem.Sint16(-4), pywbem.Sint16(11)]),
+        ("State", [Uint16(n) for n in (1, 2, 5, 7, 100, 65535)], [Uint16(n) for n in (0, 3, 8, 99)]),
+        ("Open", [Uint16(n) for n in (0, 4, 9)], []),
+        ("Colour", ["red", "green"], ["Red", "blue", ""]),
+        ("Marks", [["a", None, ""]], [["a", "bb"]]),
+        ("Fixed", ["anything"], []),
+    ],
+)  # fmt: skip
+def test_values_are_within_the_bounds_of_their_property(bounded, name: str, good: list, bad: list) -> None:
+    path = bounded.CreateInstance(CIMInstance("TST_Bounded", {"Id": "a"}))
+    for value in bad:
+        assert refused(bounded.CreateInstance, CIMInstance("TST_Bounded", {"Id": "b", name: value})) == (
+            "INVALID_PARAMETER"
+        )
+        changed = CIMInstance("TST_Bounded", {name: value}, path=path)
+        assert refused(bounded.ModifyInstance, changed) == "INVALID_PARAMETER"
+    assert bounded.GetInstance(path)[name] is None
+    for value in good:
+        bounded.ModifyInstance(CIMInstance("TST_Bounded", {name: value}, path=path))
+        assert bounded.GetInstance(path)[name] == value
+    assert ids(bounded.EnumerateInstanceNames("TST_Bounded")) == ["a"]
+
+
+def test_defaults_of_the_schema_are_within_their_bounds() -> None:
+    wrong = [
+        (cls.name, prop.name)
+        for cls in graph().classes.values()
+        for prop in cls.properties.values()
+        for item in (prop.default if isinstance(prop.default, tuple) else (prop.default,))
+        if beyond(prop, item)
+    ]
+    assert wrong == []

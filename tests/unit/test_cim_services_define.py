@@ -230,7 +230,7 @@ BAD = {
     "reservation of processors": ({}, [(PROCESSORS, {"VirtualQuantity": 1, "Reservation": 1})]),
     "memory limits": ({}, [(MEMORY, {"VirtualQuantity": GIB, "Limit": 2 * GIB})]),
     "pool of a disk": ({}, [(DISKS, {"VirtualQuantity": GIB, "PoolID": "nowhere"})]),
-    "disk without a size": ({}, [(DISKS, {"ResourceType": 17})]),
+    "disk of no size": ({}, [(DISKS, {"VirtualQuantity": 0})]),
     "image": ({}, [(DISKS, {"HostResource": ("no such disk",)})]),
     "access": ({}, [(DISKS, {"VirtualQuantity": GIB, "Access": 2})]),
     "drive one can write": ({}, [(DISKS, {"ResourceType": 15, "Access": 3})]),

@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from cim_pool import path_in, run
+from cim_pool import graph, path_in, run
 from cim_services import MANAGEMENT, Path, Site, in_time, site
 
 from cim_provider.ended_jobs import KEEP, MOST
+from cim_provider.indications.events import DELETION
+from cim_provider.indications.matcher import Matcher
+from cim_provider.indications.subscriptions import compiled
 from cim_provider.mapping.view import VIEWS
 from cim_provider.schema.objects import NOT_FOUND, CimError
 
@@ -162,5 +165,37 @@ def test_what_cannot_be_asked_of_a_job(params: dict[str, Any], code: int) -> Non
         async with site() as at:
             ref = await at.pool.source.call(at.pool.principal, "task.create", "mine", "")
             assert (await at.invoke(path_of(at, ref), "RequestStateChange", **params))[0] == code
+
+    in_time(work())
+
+
+def test_the_deletion_of_a_job_is_told_when_it_goes_and_not_when_its_task_does() -> None:
+    async def work() -> None:
+        async with following() as at:
+            ended, matcher = at.pool.provider.jobs.ended, Matcher(at.pool.provider)
+            query = "SELECT * FROM CIM_InstDeletion WHERE SourceInstance ISA CIM_ConcreteJob"
+            views, alerts = matcher.watched_by([compiled(graph(), "f", "WQL", query)])
+            at.pool.provider.slices.run(matcher.watch(views, alerts))
+            since = at.store.revision
+
+            def deleted() -> list[str]:
+                nonlocal since
+                ended.catch_up()
+                events = at.pool.provider.slices.run(matcher.events(at.store.changes(since), ended.let_go()))
+                assert isinstance(events, list)
+                since = at.store.revision
+                return [str(e.sources[0].values["Name"]) for e in events if e.classname == DELETION]
+
+            ref = await task(at)
+            assert deleted() == []
+            await at.pool.source.call(at.pool.principal, "task.destroy", ref)
+            assert (deleted(), jobs(at)) == ([], ["mine"])
+            assert ended.next_end() == at.pool.clock.now() + KEEP
+            assert not ended.is_due()
+            await at.pool.clock.advance(KEEP)
+            assert ended.is_due()
+            assert (deleted(), jobs(at)) == (["mine"], [])
+            assert ended.next_end() is None
+            assert deleted() == []
 
     in_time(work())

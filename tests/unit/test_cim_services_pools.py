@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cim_pool import path_in
-from cim_services import DISKS, GIB, NICS, POOLS, Instance, Path, Site, in_time, site
+from cim_services import DISKS, GIB, NICS, POOLS, FaultRule, Instance, Path, Site, in_time, site
 
 from cim_provider.schema.objects import CIMV2, NOT_FOUND, CimError
 
@@ -154,5 +154,110 @@ def test_pools_of_hosts_stay_as_they_are() -> None:
             with pytest.raises(CimError) as error:
                 await at.ask(POOLS, "DeleteResourcePool", Pool=gone)
             assert error.value.status == NOT_FOUND
+
+    in_time(work())
+
+
+def port(at: Site, pif: str) -> Path:
+    keys = {
+        "SystemCreationClassName": "Xen_HostComputerSystem", "SystemName": at.uuid(at.store.get(pif)["host"]),
+        "CreationClassName": "Xen_HostNetworkPort", "DeviceID": at.uuid(pif),
+    }  # fmt: skip
+    return Path.of("Xen_HostNetworkPort", keys, CIMV2)
+
+
+def memory_of(at: Site, host: str) -> Path:
+    """A device of a host."""
+    (path,) = [p for p in at.related(at.host(host), "Xen_SystemDevice") if p.classname == "Xen_HostMemory"]
+    return path
+
+
+async def change(at: Site, method: str, pool_path: Path, *devices: Path) -> int:
+    value, _ = await at.ask(POOLS, f"{method}ResourcePool", HostResources=devices, Pool=pool_path)
+    return value
+
+
+ADD, REMOVE = "AddResourcesTo", "RemoveResourcesFrom"
+
+
+def connected(at: Site, sr: str) -> dict[str, bool]:
+    pbds = (at.store.get(ref) for ref in at.store.related(sr, "PBDs"))
+    return {pbd["host"]: pbd["currently_attached"] for pbd in pbds}
+
+
+def test_a_host_is_disconnected_from_storage_and_connected_again() -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            storage, (first, second) = pool(at, at.sim.sr), at.sim.hosts
+            device = memory_of(at, second)
+            assert await change(at, ADD, storage, device) == 6
+            assert await change(at, REMOVE, storage, device) == 0
+            assert connected(at, at.sim.sr) == {first: True}
+            assert await change(at, REMOVE, storage, device) == 5
+            assert await change(at, ADD, storage, device) == 0
+            assert connected(at, at.sim.sr) == {first: True, second: True}
+            configs = {str(at.store.get(ref)["device_config"]) for ref in at.store.related(at.sim.sr, "PBDs")}
+            assert len(configs) == 1
+            # Without a device it is the host of the service.
+            assert await change(at, REMOVE, storage) == 0
+            assert connected(at, at.sim.sr) == {second: True}
+
+    in_time(work())
+
+
+def test_storage_in_use_stays_connected_and_a_failed_connection_leaves_none() -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            vm = await at.sim.running()
+            here = at.store.get(vm)["resident_on"]
+            storage, device = pool(at, at.sim.sr), memory_of(at, here)
+            assert await change(at, REMOVE, storage, device) == 6
+            assert connected(at, at.sim.sr)[here]
+            (there,) = (host for host in at.sim.hosts if host != here)
+            assert await change(at, REMOVE, storage, memory_of(at, there)) == 0
+            at.faulty(FaultRule("attach"))
+            before = at.sim.picture()
+            with pytest.raises(CimError):
+                await change(at, ADD, storage, memory_of(at, there))
+            assert at.sim.picture() == before
+
+    in_time(work())
+
+
+def test_cards_make_a_bond_and_carry_a_vlan() -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            cards = [at.sim.add_pif(at.sim.hosts[0], at.sim.add("network", bridge=f"b{n}"), f"eth{n}") for n in (5, 6)]
+            bonded = at.sim.add("network", name_label="bonded", bridge="xapi5", MTU=1500)
+            before = at.sim.picture()["records"].keys()
+            assert await change(at, ADD, pool(at, bonded), *(port(at, card) for card in cards)) == 0
+            (master,) = at.store.related(bonded, "PIFs")
+            assert await change(at, REMOVE, pool(at, bonded), port(at, master)) == 0
+            assert at.sim.picture()["records"].keys() == before
+
+            _, out = await create(at, "vlan", pool(at, at.sim.network), ResourceType=33, DefaultPortVID=12)
+            tagged = at.made(out, "Pool", "network")
+            mine, other = at.store.related(tagged, "PIFs")
+            assert await change(at, REMOVE, pool(at, tagged), port(at, other)) == 0
+            assert at.store.related(tagged, "PIFs") == (mine,)
+            carrier = next(p for p in at.store.related(at.sim.network, "PIFs")
+                           if at.store.get(p)["host"] != at.store.get(mine)["host"])  # fmt: skip
+            assert await change(at, ADD, pool(at, tagged), port(at, carrier)) == 0
+            assert [at.store.get(pif)["VLAN"] for pif in at.store.related(tagged, "PIFs")] == [12, 12]
+
+    in_time(work())
+
+
+def test_cards_that_a_network_cannot_take_or_lose_are_refused() -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            first, second = at.store.related(at.sim.network, "PIFs")
+            network = pool(at, at.sim.network)
+            lonely = at.sim.add("network", name_label="other", bridge="xenbr9", MTU=1500)
+            assert await change(at, ADD, pool(at, lonely), port(at, first)) == 1
+            assert await change(at, ADD, pool(at, lonely), port(at, first), port(at, second)) == 5
+            assert await change(at, ADD, network) == 5
+            assert await change(at, REMOVE, network, port(at, first)) == 1
+            assert await change(at, REMOVE, pool(at, lonely), port(at, first)) == 5
 
     in_time(work())

@@ -158,7 +158,10 @@ def test_free_disk_can_be_changed_and_an_attached_one_cannot() -> None:
     world = World(attached=False)
     assert {"clone", "copy", "resize", "snapshot", "destroy", "forget"} <= set(world.allowed(world.vdi))
     world.change(world.vbd, currently_attached=True)
-    assert set(world.allowed(world.vdi)) == {"clone", "snapshot", "resize_online"}
+    live = {"clone", "snapshot", "resize_online"}
+    assert set(world.allowed(world.vdi)) == {*live, "enable_cbt", "disable_cbt"}
+    world.change(world.vdi, type="suspend")
+    assert set(world.allowed(world.vdi)) == live
     assert world.error(world.vdi, "destroy") == ["VDI_IN_USE", world.vdi, "destroy"]
     world.change(world.vbd, mode="RO")
     assert "copy" in world.allowed(world.vdi)

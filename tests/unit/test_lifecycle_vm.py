@@ -326,6 +326,24 @@ def test_allowed_operations_are_exactly_those_the_check_lets_pass(data: st.DataO
     assert world.allowed() == tuple(name for name in VM_OPERATIONS.values if name not in NOT_LISTED and passes(name))
 
 
+@pytest.mark.parametrize(
+    ("cls", "field", "code"),
+    [
+        ("PCI", "attached_VMs", "VM_HAS_PCI_ATTACHED"),
+        ("VGPU", "VM", "VM_HAS_VGPU"),
+        ("VUSB", "VM", "VM_HAS_VUSBS"),
+    ],
+)
+def test_vm_with_devices_of_its_host_stays_and_is_not_saved(cls: str, field: str, code: str) -> None:
+    world = World(power_state=R)
+    world.add(cls, **{field: (world.ref,) if cls == "PCI" else world.ref})
+    for operation in ("suspend", "checkpoint", "pool_migrate", "migrate_send"):
+        assert world.error(operation) == [code, world.ref]
+        assert operation not in world.allowed()
+    assert ("snapshot" in world.allowed()) == (cls != "VUSB")
+    world.check("clean_shutdown")
+
+
 def test_vm_in_an_appliance_does_not_become_a_template() -> None:
     world = World(power_state=H, appliance="OpaqueRef:a")
     assert world.error("make_into_template") == ["VM_IS_PART_OF_AN_APPLIANCE", world.ref, "OpaqueRef:a"]

@@ -262,7 +262,8 @@ def test_a_host_says_why_it_refuses(
 
 
 DISKS = ("vdi_create", "vdi_introduce", "vdi_destroy", "vdi_resize", "vdi_clone", "vdi_snapshot", "vdi_set_on_boot",
-         "vdi_copy", "vdi_forget", "vdi_revert", "vdi_resize_online", "vdi_update", "vdi_mirror")  # fmt: skip
+         "vdi_copy", "vdi_forget", "vdi_revert", "vdi_resize_online", "vdi_update", "vdi_mirror", "vdi_enable_cbt",
+         "vdi_disable_cbt", "vdi_data_destroy", "vdi_list_changed_blocks")  # fmt: skip
 LIBRARY = ("vdi_introduce", "vdi_forget", "vdi_update")
 
 
@@ -312,7 +313,7 @@ def test_an_sr_is_destroyed_only_detached_reachable_and_empty(world: World) -> N
 
 def test_an_sr_says_why_it_refuses(world: World) -> None:
     assert world.refusal(world.sr, "scan") == ["SR_HAS_NO_PBDS", world.sr]
-    assert world.refusal(world.sr, "vdi_enable_cbt") == ["SR_OPERATION_NOT_SUPPORTED", world.sr]
+    assert world.refusal(world.sr, "vdi_force_unlock") == ["SR_OPERATION_NOT_SUPPORTED", world.sr]
     world.connect(True)
     assert world.refusal(world.sr, "plug")[0] == "OPERATION_NOT_ALLOWED"
     world.set(world.sr, type="iso")

@@ -249,7 +249,6 @@ def test_disk_is_copied_across_repositories_and_grown() -> None:
             await pool.call("VDI.resize", ref, 3 * GIB)
             assert pool.store.get(ref)["virtual_size"] == 3 * GIB
             assert await refused(pool, "VDI.resize", ref, GIB) == ["VDI_TOO_SMALL", ref, str(3 * GIB)]
-            assert (await refused(pool, "VDI.copy", vdi, other, ref, NULL_REF))[0] == "NOT_IMPLEMENTED"
 
     asyncio.run(scene())
 
@@ -263,5 +262,32 @@ def test_destroying_a_medium_empties_its_drives_and_removes_disk_connections() -
             await pool.call("VDI.destroy", vdi)
             assert pool.store.find(disk) is None
             assert (pool.store.get(drive)["VDI"], pool.store.get(drive)["empty"]) == (NULL_REF, True)
+
+    asyncio.run(scene())
+
+
+def test_disk_whose_traffic_is_held_moves_nothing_until_it_is_released() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = await pool.running()
+            (vbd,) = pool.store.related(vm, "VBDs")
+            driver = next(iter(pool.sim.hosts.values()))
+
+            async def moved() -> float:
+                (traffic,) = (await driver.usage()).machines[pool.vm(vm)["uuid"]].disks.values()
+                return traffic.inward
+
+            assert await moved() > 0
+            token = await pool.call("VBD.pause", vbd)
+            assert await moved() == 0
+            assert (await refused(pool, "VBD.pause", vbd))[0] == "OPERATION_NOT_ALLOWED"
+            assert (await refused(pool, "VBD.unpause", vbd, "another"))[0] == "OPERATION_NOT_ALLOWED"
+            await pool.call("VBD.unpause", vbd, token)
+            assert await moved() > 0
+            assert (await refused(pool, "VBD.unpause", vbd, ""))[0] == "OPERATION_NOT_ALLOWED"
+            await pool.call("VBD.pause", vbd)
+            await pool.call("VBD.unpause", vbd, "")
+            await pool.call("VM.hard_shutdown", vm)
+            assert (await refused(pool, "VBD.pause", vbd))[0] == "VM_BAD_POWER_STATE"
 
     asyncio.run(scene())

@@ -198,7 +198,7 @@ async def _disabled(pool: SimPool, vm: str) -> tuple[Any, list[str]]:
 
 
 async def _elsewhere(pool: SimPool, vm: str) -> tuple[Any, list[str]]:
-    return to("OpaqueRef:of another pool"), ["NOT_IMPLEMENTED", "VM.migrate_send to another pool"]
+    return to("OpaqueRef:of another pool"), ["INVALID_VALUE", "dest", "{host}"]
 
 
 async def _nowhere(pool: SimPool, vm: str) -> tuple[Any, list[str]]:
@@ -270,9 +270,9 @@ def test_a_destination_says_where_to_send() -> None:
         assert await refused(pool, "host.migrate_receive", second, pool.network, {}) == ["INTERFACE_HAS_NO_IP", pif]
         pool.change(pif, IP="192.0.2.77")
         told = await ask(pool, "host.migrate_receive", second, pool.network, {})
-        assert (told["host"], told["master"]) == (second, "http://192.0.2.77")
+        assert (told["host"], told["master"]) == (second, "https://192.0.2.77")
         session = pool.store.get(told["session_id"], "session")
-        assert told["SM"] == f"http://192.0.2.77/services/SM?session_id={session.ref}"
+        assert told["SM"] == f"https://192.0.2.77/services/SM?session_id={session.ref}"
         vm = await drive(pool.clock, pool.running())
         await ask(pool, "VM.migrate_send", vm, told, True, {}, {}, {})
         assert pool.vm(vm)["resident_on"] == second

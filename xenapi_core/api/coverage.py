@@ -16,6 +16,7 @@ import xenapi_core.engine.plans  # noqa: F401 - both register behaviour
 from xenapi_core.api.derived import PLAIN_WRITES
 from xenapi_core.api.registry import HANDLERS
 from xenapi_core.engine.plan import PLANS
+from xenapi_core.model.not_offered import REASONS, reason
 from xenapi_core.model.schema import Method, Schema
 
 IMPLEMENTED: Final = "implemented"
@@ -39,6 +40,11 @@ def status(method: Method) -> str:
     return DERIVED if method.wire_name in PLAIN_WRITES else NOT_IMPLEMENTED
 
 
+def why_not(wire_name: str, word: str) -> str | None:
+    """Why a message with that status has no behaviour; None if it has."""
+    return reason(wire_name) if word == NOT_IMPLEMENTED else None
+
+
 def coverage(schema: Schema) -> Mapping[str, Mapping[str, str]]:
     """Class -> message -> status, in schema order."""
     found: dict[str, dict[str, str]] = {name: {} for name in schema.classes}
@@ -54,18 +60,20 @@ def counts(found: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, int]]:
 
 
 def about(schema: Schema) -> dict[str, Any]:
-    """The coverage for programs: totals, numbers by class, and the names of what is not implemented."""
+    """The coverage for programs: totals, numbers by class, and what is not implemented with the reasons."""
     found = coverage(schema)
     by_class = counts(found)
+    missing = sorted(
+        f"{name}.{message}"
+        for name, messages in found.items()
+        for message, word in messages.items()
+        if word == NOT_IMPLEMENTED
+    )
     return {
         "messages": {word: sum(numbers[word] for numbers in by_class.values()) for word in STATUSES},
         "classes": by_class,
-        "not_implemented": sorted(
-            f"{name}.{message}"
-            for name, messages in found.items()
-            for message, word in messages.items()
-            if word == NOT_IMPLEMENTED
-        ),
+        "not_implemented": missing,
+        "why_not": {name: why_not(name, NOT_IMPLEMENTED) for name in missing},
     }
 
 
@@ -81,3 +89,9 @@ def lost(before: Mapping[str, Iterable[str]], now: Mapping[str, Iterable[str]]) 
     return sorted(
         f"{name}.{message}" for name, messages in before.items() for message in set(messages) - set(now.get(name, ()))
     )
+
+
+__all__ = [
+    "DERIVED", "IMPLEMENTED", "NOT_IMPLEMENTED", "REASONS", "REMOVED", "STATUSES", "about", "answering", "counts",
+    "coverage", "lost", "status", "why_not",
+]  # fmt: skip

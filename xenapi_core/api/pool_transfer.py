@@ -46,7 +46,9 @@ def belongings(store: Store, host: str) -> Iterator[Version]:
     for vm in store.all("VM").values():
         if not vm["is_default_template"]:
             yield vm
-            yield from map(get, (*related(vm.ref, "VBDs"), *related(vm.ref, "VIFs")))
+            yield from map(get, (*related(vm.ref, "VBDs"), *related(vm.ref, "VIFs"), *related(vm.ref, "crash_dumps")))
+            for module in map(get, related(vm.ref, "VTPMs")):
+                yield from (module, *(secret for secret in (store.find(module["contents"]),) if secret is not None))
             metrics = (store.find(vm["metrics"]), store.find(vm["guest_metrics"]))
             yield from (version for version in metrics if version is not None)
 
@@ -104,5 +106,6 @@ def _placed(type_: Type, value: Any, places: Mapping[str, str]) -> Any:
 
 def _whole(cls: str, values: Mapping[str, Any]) -> bool:
     """Whether what the record cannot be without came along."""
-    needed = {"VBD": ("VM",), "VIF": ("VM", "network"), "VDI": ("SR",), "PBD": ("SR", "host"), "PIF": ("host",)}
+    needed = {"VBD": ("VM",), "VIF": ("VM", "network"), "VDI": ("SR",), "PBD": ("SR", "host"), "PIF": ("host",),
+              "VTPM": ("VM", "contents"), "crashdump": ("VM", "VDI")}  # fmt: skip
     return all(values[name] != NULL_REF for name in needed.get(cls, ()))

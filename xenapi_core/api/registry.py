@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
-from xenapi_core.engine.plan import World
+from xenapi_core.engine.plan import World, https
 from xenapi_core.ids import Ids
 from xenapi_core.model.schema import Schema
 from xenapi_core.store.api import Store, Txn, Version
@@ -40,6 +40,11 @@ class Services:
     events: Events
     engine: Engine | None
     dispatcher: Dispatcher
+
+    @property
+    def reach(self) -> Callable[[str], str]:
+        """See engine.plan.World."""
+        return self.engine.world.reach if self.engine is not None else https
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from xenapi_core.api.derived import constructor_values
 from xenapi_core.api.legacy_calls import DROPPED, constructor_record, parameters_of_record
+from xenapi_core.api.permissions import permission_records
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.schema import Method, Schema
@@ -38,6 +39,7 @@ class Signature:
 
     def __init__(self, method: Method, schema: Schema, store: Store) -> None:
         self.method = method
+        self._schema = schema
         self._store = store
         params = method.params
         self.needs = method.required
@@ -118,6 +120,8 @@ class Signature:
         """A reference from what is none of class `cls`: null, or a uuid, as API 1.0 clients send."""
         if is_null(text) and not required:
             return NULL_REF
+        if cls == "role" and text in permission_records(self._schema):
+            return text
         # A session's uuid is not as secret as its reference, so it does not stand for it.
         if cls != "session" and not text.startswith("OpaqueRef:"):
             found = self._by_uuid(cls, text)

@@ -8,7 +8,7 @@ Rule 3: nothing that is sent or received is logged: it may be a password.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from xenapi_core.api.membership import place_of
@@ -40,6 +40,10 @@ class RemoteXenApi:
     async def relay(self, path: str, body: bytes, content_type: str) -> bytes:
         return await self._fetch(path, body, {"Content-Type": content_type}, _DAY)
 
+    async def put(self, path: str, body: AsyncIterator[bytes]) -> None:
+        """Send a long body as it comes. OSError unless it is answered with 200; what ended the body ends that, too."""
+        await self._fetch(path, body, {"Content-Type": "application/octet-stream"}, _DAY, "PUT")
+
     async def _ask(self, path: str, body: bytes, headers: Mapping[str, str]) -> Any:
         """The value of the reply to a POST (rule 1)."""
         reply = await self._fetch(path, body, {**headers, "Content-Type": "text/xml"}, _SECONDS)
@@ -48,8 +52,15 @@ class RemoteXenApi:
         except WireError:
             raise ConnectionError("the reply is none of the Xen-API") from None
 
-    async def _fetch(self, path: str, body: bytes, headers: Mapping[str, str], seconds: float) -> bytes:
-        """The body of the reply to a POST (rule 1)."""
+    async def _fetch(
+        self,
+        path: str,
+        body: bytes | AsyncIterator[bytes],
+        headers: Mapping[str, str],
+        seconds: float,
+        method: str = "POST",
+    ) -> bytes:
+        """The body of the reply (rule 1)."""
         import aiohttp  # a fifth of a second at start, for what most servers never do
 
         shown = f"[{self._host}]" if ":" in self._host else self._host
@@ -59,7 +70,7 @@ class RemoteXenApi:
         try:
             async with (
                 aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http,
-                http.post(url, data=body, headers=headers, timeout=limits, allow_redirects=False) as reply,
+                http.request(method, url, data=body, headers=headers, timeout=limits, allow_redirects=False) as reply,
             ):
                 if reply.status != 200:
                     raise ConnectionError(f"the other server answered HTTP {reply.status}")

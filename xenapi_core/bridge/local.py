@@ -8,13 +8,14 @@ from typing import Any
 
 from cryptography import x509
 
+from xenapi_core.api.auth import Identity
 from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.bridge.source import NO_SAMPLES, Principal, Samples
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
-from xenapi_core.model.schema import Schema
+from xenapi_core.model.schema import POOL_ADMIN, Schema
 from xenapi_core.store.api import Change, Store
 
 
@@ -84,6 +85,11 @@ class LocalSource:
             return None
         caller = await self._basic.certified(subject, originator=originator)
         return None if caller is None else _principal(caller)
+
+    async def as_itself(self) -> Principal | None:
+        identity = Identity("root", frozenset({POOL_ADMIN}), superuser=True)
+        caller = self._sessions.check(self._sessions.open(identity, originator="xencim"))
+        return _principal(caller)
 
     async def call(self, principal: Principal, method: str, *args: Any) -> Any:
         """SESSION_INVALID if the principal's session has ended."""

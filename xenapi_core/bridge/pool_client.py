@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import aiohttp
 import orjson
@@ -102,26 +103,14 @@ class PoolClient:
             self._port = port or self._port
         raise Unreachable(f"the hosts of the pool send each other's clients in circles, last to {self.url}")
 
+    async def page(self, address: str, path: str, query: Mapping[str, str]) -> bytes:
+        """What a GET of `path` answers at the host with that address ("": where the pool is asked). Unreachable."""
+        host = f"[{address}]" if ":" in address else address or self._host
+        return await self._exchange("GET", f"{self._scheme}://{host}{self._port}{path}?{urlencode(query)}")
+
     async def _post(self, body: bytes, patience: float) -> dict[str, Any]:
-        """The document that answers a POST (rule 3)."""
-        if self._http is None:
-            connector = aiohttp.TCPConnector(ssl=self._setting, limit=0)
-            self._http = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        limits = aiohttp.ClientTimeout(total=patience + ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        headers = {"Content-Type": "application/json"}
-        try:
-            async with self._http.post(f"{self.url}/jsonrpc", data=body, headers=headers, timeout=limits) as reply:
-                content, status = await reply.read(), reply.status
-        except aiohttp.ServerFingerprintMismatch:
-            raise Unreachable(f"{self.url} has another certificate than the one with that fingerprint") from None
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise Unreachable(f"the certificate of {self.url} is not trusted: {error.certificate_error}") from None
-        except TimeoutError:
-            raise Unreachable(f"{self.url} did not answer in time") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"{self.url} cannot be reached: {error or type(error).__name__}") from None
-        if status != 200:
-            raise Unreachable(f"{self.url} answers HTTP {status} to a Xen-API call")
+        """The document that answers a call (rule 3)."""
+        content = await self._exchange("POST", f"{self.url}/jsonrpc", body, patience)
         try:
             long = len(content) > LONG_ANSWER
             document = await asyncio.to_thread(orjson.loads, content) if long else orjson.loads(content)
@@ -130,6 +119,31 @@ class PoolClient:
         if not isinstance(document, dict):
             raise Unreachable(f"{self.url} does not answer in JSON-RPC")
         return document
+
+    async def _exchange(self, method: str, url: str, body: bytes = b"", patience: float = 0.0) -> bytes:
+        """The content of the reply to a request (rule 3)."""
+        if self._http is None:
+            connector = aiohttp.TCPConnector(ssl=self._setting, limit=0)
+            self._http = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        place = url.partition("?")[0].rpartition("/")[0]
+        limits = aiohttp.ClientTimeout(total=patience + ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        headers = {"Content-Type": "application/json"} if body else {}
+        try:
+            async with self._http.request(
+                method, url, data=body or None, headers=headers, timeout=limits, allow_redirects=False
+            ) as reply:
+                content, status = await reply.read(), reply.status
+        except aiohttp.ServerFingerprintMismatch:
+            raise Unreachable(f"{place} has another certificate than the one with that fingerprint") from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise Unreachable(f"the certificate of {place} is not trusted: {error.certificate_error}") from None
+        except TimeoutError:
+            raise Unreachable(f"{place} did not answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{place} cannot be reached: {error or type(error).__name__}") from None
+        if status != 200:
+            raise Unreachable(f"{place} answers HTTP {status} to a Xen-API client")
+        return content
 
 
 def _request(method: str, params: bytes) -> bytes:

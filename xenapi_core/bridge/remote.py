@@ -10,7 +10,9 @@ Theory of operation
    replica has come to it, or BARRIER_SECONDS later.
 4. While the pool cannot be reached the replica stays readable, every host in it is without contact, calls answer
    HOST_OFFLINE, and new logins fail. Connecting is tried again with a growing pause.
-5. Neither passwords nor sessions reach a log.
+5. Samples of the data sources are asked of every host that can be reached (measurements.py), and are no change of the
+   replica.
+6. Neither passwords nor sessions reach a log.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ from typing import Any, Final
 from xenapi_core.api.derived import READS
 from xenapi_core.api.records import Records
 from xenapi_core.api.roles import allowed_roles
+from xenapi_core.bridge.measurements import STEP, Measurements
 from xenapi_core.bridge.pool_client import PoolClient, Unreachable
 from xenapi_core.bridge.replica import Batch, Replica
-from xenapi_core.bridge.source import Principal
+from xenapi_core.bridge.source import NO_SAMPLES, Principal, Samples
 from xenapi_core.clock import Clock
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.schema import POOL_ADMIN, ROLES, Schema
@@ -74,6 +77,8 @@ class RemoteSource:
         self._moved = asyncio.Event()
         self._ahead = 0  # seconds that the pool's clock is ahead of ours
         self._feeder: asyncio.Task[None] | None = None
+        self._meter: asyncio.Task[None] | None = None
+        self._samples = NO_SAMPLES
         self._in_contact = False
         self._key = secrets.token_bytes(32)
         self._proofs: OrderedDict[bytes, _Proof] = OrderedDict()
@@ -105,9 +110,8 @@ class RemoteSource:
         return self._clock.now() + self._ahead
 
     @property
-    def samples(self) -> None:
-        """None: data sources are read from the pool by nobody yet."""
-        return None
+    def samples(self) -> Samples:
+        return self._samples
 
     def known(self, user: str, password: str) -> Principal | None:
         proof = self._proofs.get(self._digest(user, password))
@@ -139,6 +143,9 @@ class RemoteSource:
             await self._logout(proof.principal.session)
         return principal
 
+    async def as_itself(self) -> Principal | None:
+        return None
+
     async def call(self, principal: Principal, method: str, *args: Any) -> Any:
         message = self._schema.methods[method.removeprefix("Async.")].message
         try:
@@ -161,12 +168,14 @@ class RemoteSource:
         """Log in and read the whole pool. Unreachable or LoginRefusedError if that is not possible."""
         await self._connect()
         self._feeder = asyncio.create_task(self._feed(), name="replica of the pool")
+        self._meter = asyncio.create_task(self._measure(), name="samples of the pool")
 
     async def close(self) -> None:
-        if self._feeder is not None:
-            self._feeder.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._feeder
+        for task in (self._feeder, self._meter):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         for session in (self._session, *(proof.principal.session for proof in self._proofs.values())):
             await self._logout(session)
         await self._client.close()
@@ -213,6 +222,16 @@ class RemoteSource:
                 self._replica.lose_contact()
             await self._clock.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _measure(self) -> None:
+        """Ask for samples until cancelled."""
+        measurements = Measurements(self._client)
+        while True:
+            if self._in_contact:
+                (pool,) = self.all("pool").values()
+                addresses = {host["address"]: ref == pool["master"] for ref, host in self.all("host").items()}
+                self._samples = await measurements.round(self._session, addresses, self.now(), self._clock.monotonic())
+            await self._clock.sleep(STEP)
 
     async def _poll(self, token: str) -> None:
         """One event.from; from the empty token the whole pool. ApiError, Unreachable, ValueError."""

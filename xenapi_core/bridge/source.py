@@ -1,6 +1,6 @@
 """The one door through which the CIM provider sees a pool: a revisioned view, and a way to call.
 
-A LocalSource reads this process's store and calls its dispatcher; a RemoteSource (later) is a replica fed by
+A LocalSource reads this process's store and calls its dispatcher; a RemoteSource is a replica fed by
 event.from of any other Xen-API pool. The provider cannot tell them apart.
 """
 
@@ -77,6 +77,10 @@ class Source(Protocol):
 
     async def certified(self, certificate: bytes, originator: str) -> Principal | None:
         """Who a client certificate (DER) belongs to that the TLS layer has verified; None for nobody."""
+
+    async def as_itself(self) -> Principal | None:
+        """Who the server is when it acts for nobody else: may do everything; session.logout ends it. None where the
+        pool is another one, in which nobody acts but its users."""
 
     async def call(self, principal: Principal, method: str, *args: Any) -> Any:
         """A Xen-API call with internal values ("Async.VM.start" gives a task reference). Raises ApiError."""

@@ -63,6 +63,11 @@ SHOWN_VMS = 20
     type=click.Choice(["always", "never"]),
     help="Whether CIM methods answer with a job, or when the work is done. Default: as the pool says, or always.",
 )
+@click.option(
+    "--cim-compat",
+    type=click.Choice(["libvirt-cim", "xs-cim"]),
+    help="Name, count and answer as this older CIM provider does. Default: the DMTF way.",
+)
 @click.option("--state", type=path_option, metavar="DIR", help="Keep all state here; default: in memory.")
 @click.option("--users", type=path_option, metavar="FILE", help="Users file, see `xencim user add`.")
 @click.option("--pam", metavar="SERVICE", help="Check passwords with this PAM service.")
@@ -74,7 +79,7 @@ def serve(
     tls_cert: Path | None, tls_key: Path | None,
     client_ca: Path | None, wbem_plain_basic: bool,
     indication_ca: Path | None, indication_no_verify: bool, endpoints_per_host: bool, allow_hosts: tuple[str, ...],
-    mof: tuple[Path, ...], namespace: tuple[str, ...], cim_jobs: str | None,
+    mof: tuple[Path, ...], namespace: tuple[str, ...], cim_jobs: str | None, cim_compat: str | None,
     state: Path | None, users: Path | None, pam: str | None, ready_file: Path | None, log_level: str,
 ) -> None:  # fmt: skip
     """Serve the Xen-API and WBEM for one pool until SIGTERM or Ctrl-C."""
@@ -97,6 +102,7 @@ def serve(
         allow_hosts=_allowed(allow_hosts),
         state=state,
         cim_jobs=cim_jobs,
+        cim_compat=cim_compat,
         models=_models(mof, namespace),
         users=users,
         pam=pam,

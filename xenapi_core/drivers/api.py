@@ -93,6 +93,7 @@ class DomainSpec:
     boot: dict[str, str] = field(default_factory=dict)
     scheduling: dict[str, str] = field(default_factory=dict)  # SCHEDULING: what the scheduler shall know from the start
     shadow: float = 1.0  # factor on the memory of shadow page tables
+    keep_crashed: bool = False  # a guest that crashes is left as it is, Paused for good, to be looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,10 @@ class InterfaceState:
 
 @dataclass(frozen=True, slots=True)
 class DomainEvent:
-    """Something changed. `state` is None when the domain is gone; `gone` says why, None when it was asked for."""
+    """Something changed. `state` is None when the domain is gone; `gone` says why, None when it was asked for.
+
+    A machine that crashed and is kept has both (DomainSpec.keep_crashed).
+    """
 
     uuid: str
     state: DomainState | None
@@ -150,6 +154,15 @@ class HostEvent:
     """The host itself went down, or came up. What ran on it when it went down is gone, without events of its own."""
 
     up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CrashDump:
+    """What a host saved of its own crash. `timestamp`: seconds since the epoch; `size` in bytes."""
+
+    name: str
+    timestamp: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +267,10 @@ class Hypervisor(Protocol):
     async def resume(self, spec: DomainSpec, image: str, paused: bool, progress: Progress) -> DomainState:
         """Rebuild the machine from `image`. not_found if the image holds none."""
 
+    async def dump_core(self, uuid: str, image: str, progress: Progress) -> None:
+        """Save the memory of a machine whose guest crashed into volume `image`. It is there until the machine is built
+        again, or the host goes down. not_found, no_space."""
+
     async def saved_in(self, image: str) -> str | None:
         """The machine whose memory volume `image` holds completely; None if it holds none."""
 
@@ -302,6 +319,12 @@ class Hypervisor(Protocol):
     async def send_debug_keys(self, keys: str) -> None:
         """Press keys of the hypervisor's console; what it answers is among its messages."""
 
+    async def crash_dumps(self) -> tuple[CrashDump, ...]:
+        """What the host saved of its own crashes, the oldest first."""
+
+    async def delete_crash_dump(self, name: str) -> None:
+        """not_found."""
+
     async def power_off(self) -> None:
         """Switch the host off. in_use while machines exist. Followed by HostEvent(up=False)."""
 
@@ -315,6 +338,13 @@ class Hypervisor(Protocol):
         """Hot-plug; returns the device name in the guest (xvda). in_use if the position is taken."""
 
     async def detach_disk(self, uuid: str, disk: str, force: bool) -> None: ...
+
+    async def hold_disk(self, uuid: str, disk: str) -> str:
+        """Hold back what the guest reads and writes there, until it is released with the token that this returns.
+        not_found, bad_state (it is held)."""
+
+    async def release_disk(self, uuid: str, disk: str, token: str) -> None:
+        """Let it through again; "" stands for any token. not_found, bad_state (it is not held, or by another token)."""
 
     async def attach_nic(self, uuid: str, nic: NicSpec) -> None: ...
 

@@ -126,6 +126,17 @@ class Storage(Protocol):
     async def extents(self, uuid: str) -> list[tuple[int, int]]:
         """(offset, size) of the stretches that may hold other bytes than zeros, in order. not_found, unsupported."""
 
+    async def track_changes(self, uuid: str, on: bool) -> None:
+        """Begin or cease to remember what is written to a volume; again does nothing. A snapshot of a tracked volume is
+        tracked too. not_found, unsupported."""
+
+    async def changed(self, older: str, newer: str) -> list[tuple[int, int]]:
+        """(offset, size) of the stretches in which volume `newer` may differ from `older`, its snapshot or a snapshot
+        of the same volume before it; in order. not_found, failed (it was not tracked), unsupported."""
+
+    async def drop_data(self, uuid: str) -> VolumeState:
+        """Forget what a volume holds, and keep what `changed` needs of it. not_found, in_use, unsupported."""
+
 
 class StorageBackend(Protocol):
     """All repositories of one type, wherever they are."""

@@ -28,12 +28,14 @@ from xenapi_core.drivers.api import Hypervisor
 from xenapi_core.drivers.storage import Storage, StorageBackend
 from xenapi_core.engine.backends import record_type
 from xenapi_core.engine.caller import Caller
+from xenapi_core.engine.exchange import Exchange
 from xenapi_core.engine.failures import as_api_error
-from xenapi_core.engine.plan import PLANS, Plan, Step, World
+from xenapi_core.engine.plan import PLANS, Plan, Step, World, https
 from xenapi_core.engine.plans.volumes import MAKING
 from xenapi_core.engine.reconcile import Reconciler, clear_claims
 from xenapi_core.engine.run import Work
 from xenapi_core.engine.tasks import PENDING, RenderResult, Tasks
+from xenapi_core.engine.transition import note_request
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF, Ids, dummy_task_ref
 from xenapi_core.model.schema import Schema
@@ -57,6 +59,7 @@ class EngineWorld:
     schema: Schema
     clock: Clock
     ids: Ids
+    reach: Callable[[str], str]
 
 
 class Engine:
@@ -71,9 +74,11 @@ class Engine:
         render_result: RenderResult,
         contention_timeout: float = 7200.0,
     ) -> None:
-        self.world: World = EngineWorld(store, schema, clock, ids)
+        self._world = EngineWorld(store, schema, clock, ids, https)
+        self.world: World = self._world
         self.contention_timeout = contention_timeout
         self.hypervisors: dict[str, Hypervisor] = {}
+        self.exchange: Exchange | None = None  # the way to other pools
         self.storages: dict[str, Storage] = {}
         self.backends: dict[str, StorageBackend] = {}  # type of SR -> who serves such SRs
         self._runs: dict[str, Work] = {}
@@ -86,6 +91,10 @@ class Engine:
         self._closing = False
 
     # What exists.
+
+    def be_reached(self, reach: Callable[[str], str]) -> None:
+        """Clients find hosts under the URLs that `reach` gives for their addresses."""
+        self._world.reach = reach
 
     def add_host(self, host: str, hypervisor: Hypervisor) -> None:
         """Take charge of a host: its driver runs its VMs, and its events are followed from now on."""
@@ -367,6 +376,8 @@ class Engine:
     def _finish(self, work: Work, plan: Plan, value: Any, wire_name: str | None) -> None:
         txn = self.world.store.begin()
         plan.finish(work, txn)
+        if plan.asked:
+            note_request(txn, plan.claims)
         self._release(work, txn)
         if work.recorded:
             method = self.world.schema.methods.get(wire_name or "")

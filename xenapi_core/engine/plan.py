@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from xenapi_core.clock import Clock
 from xenapi_core.drivers.api import Hypervisor
@@ -23,6 +23,14 @@ from xenapi_core.drivers.storage import Storage, StorageBackend
 from xenapi_core.ids import Ids
 from xenapi_core.model.schema import Schema
 from xenapi_core.store.api import Store, Txn
+
+if TYPE_CHECKING:
+    from xenapi_core.engine.exchange import Exchange
+
+
+def https(address: str) -> str:
+    """The URL of a host at that address, on the port that goes without saying."""
+    return f"https://[{address}]" if ":" in address else f"https://{address}"
 
 
 class World(Protocol):
@@ -32,6 +40,10 @@ class World(Protocol):
     schema: Schema
     clock: Clock
     ids: Ids
+
+    @property
+    def reach(self) -> Callable[[str], str]:
+        """Gives the URL under which clients find a host, from its address."""
 
 
 class Run(Protocol):
@@ -61,6 +73,9 @@ class Run(Protocol):
 
     def drop_storage(self, sr: str) -> None:
         """Let go of the driver of an SR whose record is gone or never came to be."""
+
+    def exchange(self) -> Exchange:
+        """Who carries VMs to other pools. NOT_IMPLEMENTED if this process reaches none."""
 
     async def perform(self, wire_name: str, *args: Any) -> Any:
         """Do another message that has a plan, as a part of this one with a task of its own. Raises ApiError."""
@@ -105,6 +120,7 @@ class Plan:
              so nobody sees the new state beside a stale claim.
     result   the value of the call; it may use what steps left in Run.results.
     cancels  operations in progress on the claimed objects that this one overrules.
+    asked    whether somebody asked for it, so that VMs remember its operation as the state last asked for.
     """
 
     steps: tuple[Step, ...]
@@ -112,6 +128,7 @@ class Plan:
     result: Callable[[Run], Any] = field(default=lambda run: None)
     cancels: frozenset[str] = frozenset()
     finish: Callable[[Run, Txn], None] = field(default=lambda run, txn: None)
+    asked: bool = True
 
 
 PlanFunction = Callable[..., Plan]

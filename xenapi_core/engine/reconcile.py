@@ -4,7 +4,8 @@ Theory of operation
 1. An event is a hint that something changed; before a record is changed, domains() is asked.
 2. A VM with a claim is the business of the operation that claimed it; what happens meanwhile is remembered and looked
    at when the claim is released.
-3. What a guest did by itself is answered as its VM says: actions_after_shutdown, _reboot, _softreboot, _crash.
+3. What a guest did by itself is answered as its VM says: actions_after_shutdown, _reboot, _softreboot, _crash. What
+   crashed and is kept (preserve) is a Paused VM.
 4. A VM is compared with all hosts at once at start-up: a migration may have ended on either of two.
 5. A machine that is gone while its VM names a suspend image that holds its memory was suspended, whatever became of the
    operation that did it; an image that a live VM still names is left over.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from xenapi_core.drivers.api import DomainEvent, DomainState, DriverError, Gone, HostEvent
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.plan import PLANS, World
+from xenapi_core.engine.plans.crash_dumps import CRASHED, RESTARTS, note_dumps, plan_crashed
 from xenapi_core.engine.plans.vm_power import plan_restart
 from xenapi_core.engine.run import Work
 from xenapi_core.engine.transition import enter_halted, enter_live, enter_suspended, note_guest, note_power
@@ -40,9 +42,7 @@ _ACTIONS: Final = {
     Gone.SHUTDOWN: ("actions_after_shutdown", "VM_SHUTDOWN"),
     Gone.REBOOT: ("actions_after_reboot", "VM_REBOOTED"),
     Gone.SOFT_REBOOT: ("actions_after_softreboot", "VM_REBOOTED"),
-    Gone.CRASH: ("actions_after_crash", "VM_CRASHED"),
 }
-_RESTARTS: Final = frozenset({"restart", "coredump_and_restart", "rename_restart", "soft_reboot"})
 
 
 def clear_claims(world: World, txn: Txn, live: Container[str]) -> None:
@@ -104,6 +104,8 @@ class Reconciler:
         for host in answered:
             note_power(self.world, txn, host, True)
         self.world.store.commit(txn)
+        for host in answered:
+            await self._list_dumps(host)
         await self._compare_with(answered)
 
     async def compare_host(self, host: str) -> None:
@@ -156,6 +158,19 @@ class Reconciler:
         self.world.store.commit(txn)
         if up:
             await self.compare_host(host)
+            await self._list_dumps(host)
+
+    async def _list_dumps(self, host: str) -> None:
+        """What a host that came up saved of its crashes."""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                dumps = await self.engine.hypervisors[host].crash_dumps()
+        except (DriverError, TimeoutError) as error:
+            log.warning("a host does not list its crash dumps: %s", error)
+            return
+        txn = self.world.store.begin()
+        note_dumps(self.world, txn, host, dumps)
+        self.world.store.commit(txn)
 
     async def compare_claimed(self, work: Work) -> None:
         """After a failure: make the claimed VMs' records true, whatever the undoing achieved."""
@@ -211,12 +226,18 @@ class Reconciler:
         else:
             txn = self.world.store.begin()
             self._adapt(txn, vm, host, domain)
+            if event.gone is Gone.CRASH:
+                post_vm(self.world, txn, CRASHED, vm.values)
             self.world.store.commit(txn)
 
     def _gone(self, vm: Version, host: str, why: Gone) -> None:
         """The guest ended by itself (rule 3)."""
+        if why is Gone.CRASH:
+            work = self.engine.work("VM.crash")
+            self.engine.start(work, lambda world: plan_crashed(world, vm.ref, host))
+            return
         field, message = _ACTIONS[why]
-        if vm[field] in _RESTARTS:
+        if vm[field] in RESTARTS:
             work = self.engine.work("VM.clean_reboot")
             self.engine.start(work, lambda world: plan_restart(world, vm.ref, host, message))
             return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xenapi_core.drivers.api import Hypervisor
 from xenapi_core.drivers.storage import Storage, StorageBackend
 from xenapi_core.engine.caller import Caller
+from xenapi_core.engine.exchange import Exchange
 from xenapi_core.engine.plan import Claim, Plan, Step, World
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
@@ -78,6 +79,11 @@ class Work:
 
     def drop_storage(self, sr: str) -> None:
         self.engine.drop_storage(sr)
+
+    def exchange(self) -> Exchange:
+        if self.engine.exchange is None:
+            raise E.NOT_IMPLEMENTED("VM.migrate_send to another pool")
+        return self.engine.exchange
 
     async def perform(self, wire_name: str, *args: Any) -> Any:
         child = self.engine.part(self, wire_name, args)

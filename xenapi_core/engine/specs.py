@@ -104,6 +104,7 @@ def domain_spec(reader: Reader, vm: Any) -> DomainSpec:
         boot=_boot(vm),
         scheduling={key: text for key, text in vm["VCPUs_params"].items() if key in SCHEDULING},
         shadow=vm["HVM_shadow_multiplier"],
+        keep_crashed=vm["actions_after_crash"] == "preserve",
     )
 
 

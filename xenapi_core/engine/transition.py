@@ -6,14 +6,16 @@ Rule 2: these functions write into a transaction and decide nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from xenapi_core.drivers.api import DomainState, GuestState
 from xenapi_core.engine.network_records import attach_network
 from xenapi_core.engine.placement import memory_free
-from xenapi_core.engine.plan import World
+from xenapi_core.engine.plan import Claim, World
 from xenapi_core.engine.specs import device_name, domain_type
 from xenapi_core.ids import NULL_REF, is_null
+from xenapi_core.model.lifecycle import ASKS_FOR, NEVER_ASKED, NOT_ASKED
 from xenapi_core.model.power import HALTED, RUNNING, SUSPENDED
 from xenapi_core.store.api import Txn
 
@@ -32,6 +34,7 @@ def enter_halted(world: World, txn: Txn, vm: str) -> None:
     for field in ("VBDs", "VIFs"):
         for device in txn.related(vm, field):
             txn.update(device, currently_attached=False, reserved=False, current_operations={})
+    _leave(txn, vm, HALTED)
     txn.update(
         vm,
         power_state=HALTED,
@@ -49,6 +52,7 @@ def enter_halted(world: World, txn: Txn, vm: str) -> None:
 def enter_suspended(world: World, txn: Txn, vm: str, image: str) -> None:
     """The VM's memory is in VDI `image`; its devices stay its own."""
     host = txn.get(vm, "VM")["resident_on"]
+    _leave(txn, vm, SUSPENDED)
     txn.update(
         vm,
         power_state=SUSPENDED,
@@ -66,6 +70,7 @@ def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, 
     """The VM is what `domain` says, on `host`. `booted`: this is a fresh boot, so the guest has told nothing yet."""
     values = txn.get(vm, "VM")
     before = values["resident_on"]
+    _leave(txn, vm, str(domain.power_state))
     txn.update(
         vm,
         power_state=str(domain.power_state),
@@ -112,8 +117,24 @@ def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, 
 
 def switch(world: World, txn: Txn, vm: str, state: str) -> None:
     """The VM's domain was paused or unpaused."""
+    _leave(txn, vm, state)
     txn.update(vm, power_state=state)
     _metrics(world, txn, vm, state=("running",) if state == RUNNING else ("paused",))
+
+
+def note_request(txn: Txn, claims: Iterable[Claim]) -> None:
+    """The operations of these claims were asked for and have succeeded: VMs remember which state that was."""
+    for claim in claims:
+        code, values = ASKS_FOR.get(claim.operation), txn.find(claim.ref)
+        if code is not None and values is not None and "requested_state" in values:
+            txn.update(claim.ref, requested_state=code)
+
+
+def _leave(txn: Txn, vm: str, state: str) -> None:
+    """A VM enters a power state. If somebody asked for that, `note_request` has the last word (Engine._finish)."""
+    values = txn.get(vm, "VM")
+    if values["power_state"] != state and values["requested_state"] != NEVER_ASKED:
+        txn.update(vm, requested_state=NOT_ASKED)
 
 
 def note_memory(world: World, txn: Txn, vm: str, memory: int) -> None:
@@ -184,12 +205,22 @@ def _add_console(world: World, txn: Txn, vm: str, host: str) -> None:
         values = {"uuid": world.ids.uuid(), "protocol": "rfb", "VM": vm, "location": ""}
         present = (txn.create("console", ref, values),)
     for console in present:
-        txn.update(console, location=console_location(txn, host, txn.get(console)["uuid"]))
+        txn.update(console, location=console_location(world, txn, host, txn.get(console)["uuid"]))
 
 
-def console_location(txn: Txn, host: str, uuid: str) -> str:
+def console_location(world: World, txn: Txn, host: str, uuid: str) -> str:
     """Where the console `uuid` of a VM that is live on `host` can be reached."""
-    return f"https://{txn.get(host, 'host')['address']}/console?uuid={uuid}"
+    return f"{world.reach(txn.get(host, 'host')['address'])}/console?uuid={uuid}"
+
+
+def place_consoles(world: World) -> None:
+    """Say in the records of all consoles where they are now: the server's address or port is another one."""
+    txn = world.store.begin()
+    for console in list(world.store.all("console").values()):
+        vm = world.store.find(console["VM"])
+        if console["location"] and vm is not None and world.store.find(vm["resident_on"]) is not None:
+            txn.update(console.ref, location=console_location(world, txn, vm["resident_on"], console["uuid"]))
+    world.store.commit(txn)
 
 
 def _remove_consoles(txn: Txn, vm: str) -> None:

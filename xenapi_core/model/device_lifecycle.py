@@ -24,15 +24,22 @@ _IN_STORAGE: Final = {"revert_to": "vdi_revert", "revert_from": "vdi_revert"}
 
 # Operations that no record alone can answer.
 _NEEDS_ATTACHED: Final = frozenset(
-    {"resize", "resize_online", "snapshot", "clone", "copy", "destroy", "update", "mirror", "revert_to", "revert_from"}
-)
+    {
+        "resize", "resize_online", "snapshot", "clone", "copy", "destroy", "update", "mirror", "revert_to",
+        "revert_from", "enable_cbt", "disable_cbt", "data_destroy", "list_changed_blocks",
+    }
+)  # fmt: skip
 
 # Operations that leave an attached disk alone, and that may begin while it is in use.
-_FINE_WHILE_ATTACHED: Final = frozenset({"snapshot", "clone", "resize_online", "mirror"})
+_FINE_WHILE_ATTACHED: Final = frozenset({"snapshot", "clone", "resize_online", "mirror", "enable_cbt", "disable_cbt"})
 _VDI_LISTED: Final = (
     "clone", "copy", "resize", "resize_online", "snapshot", "destroy", "forget", "update", "generate_config",
-    "set_on_boot",
+    "set_on_boot", "enable_cbt", "disable_cbt", "data_destroy", "list_changed_blocks",
 )  # fmt: skip
+
+# What can be done with a snapshot whose data was destroyed, and whose list of changed blocks was kept.
+_OF_METADATA: Final = frozenset({"destroy", "forget", "update", "data_destroy", "list_changed_blocks"})
+_TRACKED_TYPES: Final = ("system", "user")
 
 _Check = Callable[[Reader, Any, str, bool], ApiError | None]
 
@@ -211,12 +218,33 @@ def _vdi_error(reader: Reader, vdi: Any, operation: str, far: bool) -> ApiError 
             return E.OPERATION_NOT_ALLOWED("VDI is not a snapshot")
         if not vdi["cbt_enabled"]:
             return E.VDI_NO_CBT_METADATA(ref)
+    if vdi["type"] == "cbt_metadata" and operation not in _OF_METADATA:
+        return E.VDI_INCOMPATIBLE_TYPE(ref, vdi["type"])
     if not offers(kind, _IN_STORAGE.get(operation, f"vdi_{operation}")):
         return E.SR_OPERATION_NOT_SUPPORTED(vdi["SR"])
+    error = _tracking_error(vdi, operation)
+    if error is not None:
+        return error
     if operation in ("snapshot", "copy", "mirror") and vdi["on_boot"] == "reset":
         return E.VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION()
     if far and operation in _NEEDS_ATTACHED and not sr_attached(reader, vdi["SR"]):
         return E.SR_HAS_NO_PBDS(vdi["SR"])
+    return None
+
+
+def _tracking_error(vdi: Any, operation: str) -> ApiError | None:
+    """What tracking of changed blocks forbids, or wants."""
+    if operation in ("enable_cbt", "disable_cbt"):
+        if vdi["is_a_snapshot"]:
+            return E.OPERATION_NOT_ALLOWED("VDI is a snapshot")
+        if vdi["type"] not in _TRACKED_TYPES:
+            return E.VDI_INCOMPATIBLE_TYPE(vdi.ref, vdi["type"])
+        if vdi["on_boot"] == "reset":
+            return E.VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION()
+    if operation == "list_changed_blocks" and not vdi["cbt_enabled"]:
+        return E.VDI_NO_CBT_METADATA(vdi.ref)
+    if operation in ("mirror", "set_on_boot") and vdi["cbt_enabled"]:
+        return E.VDI_CBT_ENABLED(vdi.ref)
     return None
 
 

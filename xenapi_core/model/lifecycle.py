@@ -170,6 +170,17 @@ REQUESTED_STATE: Final[Mapping[int, Mapping[str, str]]] = {
     code: {state: name for name in names for state in OPERATIONS[name].states} for code, names in _REQUESTED.items()
 }
 
+# Operation -> the RequestedState (CIM) that asking for it means, whoever asked and in which words.
+ASKS_FOR: Final[Mapping[str, int]] = {
+    **{name: code for code, names in _REQUESTED.items() for name in names},
+    "start_on": 2,
+    "resume_on": 2,
+    "shutdown": 4,
+}
+# RequestedState of a VM whose state nobody ever asked for, and of one that left the state it was asked to be in.
+NEVER_ASKED: Final = 12  # Not Applicable
+NOT_ASKED: Final = 5  # No Change
+
 
 def requested_states_supported(reader: Reader, vm: Record) -> tuple[int, ...]:
     """CIM RequestedState values that a client may ask for on `vm` now."""
@@ -347,7 +358,8 @@ def _disks_error(reader: Reader, vm: Record, operation: str) -> ApiError | None:
 
 
 __all__ = [
-    "OPERATIONS", "REQUESTED_STATE", "Operation", "allowed_states", "allowed_task_operations", "allowed_vbd_operations",
+    "ASKS_FOR", "NEVER_ASKED", "NOT_ASKED", "OPERATIONS", "REQUESTED_STATE", "Operation", "allowed_states",
+    "allowed_task_operations", "allowed_vbd_operations",
     "allowed_vdi_operations", "allowed_vif_operations", "allowed_vm_operations", "bad_power_state",
     "booted_paravirtualised", "check_vbd_operation", "check_vdi_operation", "check_vif_operation",
     "check_vm_operation", "conflicts", "has_pv_drivers", "lower_state", "other_operation",

@@ -4,7 +4,7 @@ Rule 1: an operation on an SR or its disks needs the feature that NEEDS names; a
         SR_OPERATION_NOT_SUPPORTED, and allowed_operations leaves it out. What NEEDS does not name works on records.
 Rule 2: a driver brings its type with it (`register`, when the engine takes charge of it) and it stays: records are
         rendered by it from then on. A type nobody registered has DISKS.
-Rule 3: only features the driver interface has calls for exist; changed block tracking has none, so no type claims it.
+Rule 3: only features the driver interface has calls for exist.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ FEATURES: Final[Mapping[str, int]] = {
     "VDI_RESIZE_ONLINE": 1,
     "VDI_MIRROR": 1,  # may move to another repository while a machine uses it
     "VDI_RESET_ON_BOOT": 2,
+    "VDI_CONFIG_CBT": 1,  # remembers which blocks were written
 }
 
 # Operation of an SR (storage_operations) -> the feature its type must have; None: no type can have it.
@@ -48,16 +49,17 @@ NEEDS: Final[Mapping[str, str | None]] = {
     "vdi_resize_online": "VDI_RESIZE_ONLINE",
     "vdi_mirror": "VDI_MIRROR",
     "vdi_set_on_boot": "VDI_RESET_ON_BOOT",
-    "vdi_enable_cbt": None,
-    "vdi_disable_cbt": None,
-    "vdi_data_destroy": None,
-    "vdi_list_changed_blocks": None,
+    "vdi_enable_cbt": "VDI_CONFIG_CBT",
+    "vdi_disable_cbt": "VDI_CONFIG_CBT",
+    "vdi_data_destroy": "VDI_CONFIG_CBT",
+    "vdi_list_changed_blocks": "VDI_CONFIG_CBT",
     "vdi_force_unlock": None,
     "vdi_generate_config": None,
     "vdi_blocked": None,
 }
 
-DISKS: Final = frozenset(FEATURES)
+DISKS: Final = frozenset(FEATURES) - {"VDI_CONFIG_CBT"}
+_TRACKED: Final = DISKS | {"VDI_CONFIG_CBT"}
 _LIBRARY: Final = frozenset({"SR_PROBE", "SR_UPDATE", "VDI_INTRODUCE", "VDI_UPDATE"})
 
 
@@ -91,16 +93,18 @@ _SERVER: Final = {"server": "Name or address of the file server", "serverpath": 
 _ISCSI: Final = {"target": "Address of the iSCSI target", "targetIQN": "Its name", "SCSIid": "The unit it serves"}
 
 _KNOWN: Final = (
-    StorageType("nfs", "NFS", "Disk files on an NFS server", shared=True,
+    StorageType("nfs", "NFS", "Disk files on an NFS server", features=_TRACKED, shared=True,
                 configuration={**_SERVER, "options": "Options of the mount"}, required=("server",)),
-    StorageType("ext", "Local file system", "Disk files on a file system of one host", configuration=_DEVICE,
-                required=("device",)),
-    StorageType("lvm", "Local volumes", "Logical volumes on a disk of one host", configuration=_DEVICE,
-                required=("device",)),
-    StorageType("lvmoiscsi", "Volumes over iSCSI", "Logical volumes on an iSCSI unit", shared=True,
-                configuration=_ISCSI, required=("target", "targetIQN", "SCSIid")),
+    StorageType("ext", "Local file system", "Disk files on a file system of one host",
+                features=_TRACKED, configuration=_DEVICE, required=("device",)),
+    StorageType("local", "Local disk", "Disk files on the first disk of one host; what xm of API 1.0 looks for",
+                features=_TRACKED, configuration={"location": "Path of the directory"}),
+    StorageType("lvm", "Local volumes", "Logical volumes on a disk of one host", features=_TRACKED,
+                configuration=_DEVICE, required=("device",)),
+    StorageType("lvmoiscsi", "Volumes over iSCSI", "Logical volumes on an iSCSI unit", features=_TRACKED,
+                shared=True, configuration=_ISCSI, required=("target", "targetIQN", "SCSIid")),
     StorageType("file", "Directory", "Disk files in a directory of one host",
-                features=DISKS - {"VDI_RESIZE_ONLINE", "VDI_MIRROR"},
+                features=_TRACKED - {"VDI_RESIZE_ONLINE", "VDI_MIRROR"},
                 configuration={"location": "Path of the directory"}, required=("location",)),
     StorageType("iso", "ISO library", "Images of removable media that somebody else puts there",
                 features=_LIBRARY | {"VDI_COPY"}, shared=True, content="iso",

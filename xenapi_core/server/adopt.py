@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from xenapi_core.drivers.api import DomainSpec, DriverError, GuestState, InterfaceState, PowerState
+from xenapi_core.drivers.api import CrashDump, DomainSpec, DriverError, GuestState, InterfaceState, PowerState
 from xenapi_core.drivers.sim.storage_backend import sim_backends
 from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.engine import Engine
@@ -83,6 +83,8 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
     for pif in map(store.get, store.related(host.ref, "PIFs")):
         if pif["physical"]:
             driver.add_interface(_card(store, pif))
+    for dump in map(store.get, store.related(host.ref, "crashdumps")):
+        driver.dumps[dump["filename"]] = CrashDump(dump["filename"], dump["timestamp"], dump["size"])
     engine.add_host(host.ref, driver)
 
 

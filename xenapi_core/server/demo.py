@@ -232,6 +232,8 @@ def _storage(build: Builder) -> None:
             kind = {"name_label": f"local-{n - 2}", "type": "lvm", "content_type": "user", "shared": False}
             description, hosts = "Local disk", [build.hosts[(n - 2) % len(build.hosts)]]
             config, size = {"device": "/dev/sda3"}, 1024 * GIB
+            if n == 2:  # xm makes its disks on the first repository of this type
+                kind["type"], config = "local", {"location": "/var/lib/disks"}
         sr = build.add(
             "SR", f"sr-{n}", name_description=description, physical_size=size, physical_utilisation=0,
             virtual_allocation=0, other_config={}, sm_config={}, **kind,

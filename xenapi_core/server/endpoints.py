@@ -41,10 +41,6 @@ def assign_addresses(store: Store, base: str) -> dict[str, str]:
         for pif in store.related(host, "PIFs"):
             if store.get(pif)["management"]:
                 txn.update(pif, ip_configuration_mode="Static", IP=address, netmask="255.0.0.0")
-        for vm in store.related(host, "resident_VMs"):
-            for console in store.related(vm, "consoles"):
-                path = store.get(console)["location"].partition("://")[2].partition("/")[2]
-                txn.update(console, location=f"https://{address}/{path}")
     store.commit(txn)
     return places
 

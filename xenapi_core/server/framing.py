@@ -1,4 +1,5 @@
-"""How a response is written in HTTP/1.1: status line, headers, and how the end of the body is known.
+"""How a response is written in HTTP/1.1: status line, headers, and how the end of the body is known; what a request
+line looks like.
 
 Rule 1: Connection, Content-Length and Transfer-Encoding are written here and nowhere else.
 Rule 2: a header that would break the framing (CR, LF, NUL) is a ValueError, never bytes on the wire.
@@ -10,7 +11,7 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from xenapi_core.server.routes import Response
+from xenapi_core.server.routes import Request, Response
 
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 _FORBIDDEN = re.compile(r"[\r\n\0]")
@@ -18,6 +19,19 @@ _BODILESS: Final = frozenset({204, 304})
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
+
+NAMES: Final = {
+    name.encode(): name.lower()
+    for name in (
+        "Accept", "Accept-Encoding", "Authorization", "CIMMethod", "CIMObject", "CIMOperation", "CIMProtocolVersion",
+        "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Host", "TE", "Transfer-Encoding",
+        "User-Agent",
+    )
+}  # fmt: skip
+# A request line, or the beginning of one: the parser gives up at the first letter of a method it does not know.
+REQUEST_LINE: Final = re.compile(
+    rb"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\Z| (?:[!-~]*\Z|[!-~]+ (?:HTTP/1\.[01]\r\n|[HTP]{0,4}\Z|HTTP/[01.]{0,3}\r?\Z)))"
+)
 
 # (status, headers, keep) -> everything up to the framing header. Endpoints use a handful of header sets; the bound
 # keeps replies with headers of their own from filling the memory.
@@ -30,15 +44,19 @@ def _prefix(status: int, headers: tuple[tuple[str, str], ...], keep: bool) -> by
     found = _prefixes.get(key)
     if found is not None:
         return found
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
-    for name, value in (*headers, ("Connection", "keep-alive" if keep else "close")):
-        if _FORBIDDEN.search(name) or _FORBIDDEN.search(value):
-            raise ValueError(f"header {name!r} holds a line break")
-        lines.append(f"{name}: {value}")
-    made = "\r\n".join([*lines, ""]).encode("utf-8")
+    made = _lines(status, (*headers, ("Connection", "keep-alive" if keep else "close")))
     if len(_prefixes) < _BOUND:
         _prefixes[key] = made
     return made
+
+
+def _lines(status: int, headers: tuple[tuple[str, str], ...]) -> bytes:
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
+    for name, value in headers:
+        if _FORBIDDEN.search(name) or _FORBIDDEN.search(value):
+            raise ValueError(f"header {name!r} holds a line break")
+        lines.append(f"{name}: {value}")
+    return "\r\n".join([*lines, ""]).encode("utf-8")
 
 
 def size(response: Response) -> int:
@@ -61,6 +79,18 @@ def stream_head(response: Response, keep: bool, chunked: bool) -> bytes:
     if response.length is not None:
         return prefix + b"Content-Length: %d\r\n\r\n" % response.length
     return prefix + (b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"\r\n")
+
+
+def switch_head(response: Response) -> bytes:
+    """Everything before another protocol begins: neither a length nor chunks, those are HTTP's (RFC 9110, 9.3.6)."""
+    upgrade = (("Connection", "Upgrade"),) if response.status == 101 else ()
+    return _lines(response.status, (*response.headers, *upgrade)) + b"\r\n"
+
+
+def body_is_next(request: Request) -> bool:
+    """Whether a body follows the headers of a request that offers an upgrade."""
+    headers = request.headers
+    return request.method != "CONNECT" and ("transfer-encoding" in headers or int(headers.get("content-length", 0)) > 0)
 
 
 def chunk(data: bytes) -> list[bytes]:

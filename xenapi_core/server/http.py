@@ -14,13 +14,13 @@ Theory of operation
    connection. Its body is timed by progress, not as a whole.
 6. Small replies are written together at the end of the loop's turn, for all connections of the listener: sending wakes
    the client, which costs more than answering. Every other way out of a connection goes through `flush` first.
+7. A Response with a `tunnel` ends HTTP: the transport gets another protocol (tunnel.py), and the talk is `_task`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import deque
 from collections.abc import Awaitable
 from enum import Enum, auto
@@ -33,24 +33,13 @@ from xenapi_core.server import framing
 from xenapi_core.server.peers import peer_of
 from xenapi_core.server.routes import Handler, Peer, Request, Response
 from xenapi_core.server.service import Service
+from xenapi_core.server.tunnel import Tunnel
 from xenapi_core.server.upload import Upload
 
 log = logging.getLogger(__name__)
 
 _JOIN_BELOW: Final = 64 * 1024  # bodies up to this size are copied behind their head: one write, one packet
 _HOLD_BELOW: Final = 16 * 1024  # replies are held back for the end of the turn up to this size in total
-_NAMES: Final = {
-    name.encode(): name.lower()
-    for name in (
-        "Accept", "Accept-Encoding", "Authorization", "CIMMethod", "CIMObject", "CIMOperation", "CIMProtocolVersion",
-        "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Host", "TE", "Transfer-Encoding",
-        "User-Agent",
-    )
-}  # fmt: skip
-# A request line, or the beginning of one: the parser gives up at the first letter of a method it does not know.
-_REQUEST_LINE = re.compile(
-    rb"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\Z| (?:[!-~]*\Z|[!-~]+ (?:HTTP/1\.[01]\r\n|[HTP]{0,4}\Z|HTTP/[01.]{0,3}\r?\Z)))"
-)
 _LONGEST_METHOD: Final = 64
 
 
@@ -76,8 +65,8 @@ class HttpProtocol(asyncio.Protocol):
     __slots__ = (
         "_body", "_body_size", "_buffered", "_closing", "_discarded", "_first", "_handler", "_headers", "_held",
         "_line", "_lost", "_max_body", "_messages", "_parser", "_peer", "_phase", "_queue", "_raw", "_reading",
-        "_refusal", "_request", "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_upload",
-        "_url", "_wants_continue", "_write_since",
+        "_refusal", "_request", "_room", "_service", "_since", "_size", "_stalled", "_task", "_transport", "_tunnel",
+        "_upload", "_url", "_wants_continue", "_write_since",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -92,7 +81,7 @@ class HttpProtocol(asyncio.Protocol):
         self._task: asyncio.Future[Any] | None = None
         self._room: asyncio.Future[None] | None = None  # a stream waiting for the client to read
         self._refusal: tuple[int, str] | None = None
-        self._lost = self._closing = self._stalled = self._wants_continue = False
+        self._lost = self._closing = self._stalled = self._wants_continue = self._tunnel = False
         self._first = self._reading = True
         self._raw = self._size = self._messages = self._discarded = self._buffered = self._body_size = (
             self._max_body
@@ -177,6 +166,8 @@ class HttpProtocol(asyncio.Protocol):
         """Draining: end a connection that is between two requests. Others end with their reply."""
         if self._phase is _IDLE and not self.busy:
             self._close()
+        elif self._tunnel and self._task is not None:
+            self._task.cancel()
 
     def check(self, now: int) -> None:
         """The sweep: end what takes too long (theory 4)."""
@@ -273,7 +264,7 @@ class HttpProtocol(asyncio.Protocol):
         refusal = self._refusal
         if refusal is not None:
             return refusal
-        if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(line):
+        if isinstance(error, httptools.HttpParserInvalidMethodError) and framing.REQUEST_LINE.match(line):
             return 501, "The request method is not supported."
         if isinstance(error, httptools.HttpParserCallbackError):
             log.error("an HTTP parser callback failed", exc_info=error.__context__ or error)
@@ -312,7 +303,7 @@ class HttpProtocol(asyncio.Protocol):
             raise self._stop(431, "The request headers are too large.")
         if self._phase is _BODY:
             return  # a trailer: counted, not used
-        key = _NAMES.get(name) or name.decode("latin-1").lower()
+        key = framing.NAMES.get(name) or name.decode("latin-1").lower()
         headers = self._headers
         text = value.rstrip(b" \t").decode("latin-1")  # the parser strips the front only (RFC 9110, 5.5)
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
@@ -337,7 +328,7 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self._handler, self._max_body = route.handler, route.max_body
         if route is not None and route.streamed:
-            if "upgrade" in headers and _body_is_next(request):
+            if "upgrade" in headers and framing.body_is_next(request):
                 raise self._stop(501, "This path speaks no other protocol.")
         elif length is not None and int(length) > self._max_body:
             raise self._stop(413, f"The request body is larger than {self._max_body} bytes.")
@@ -398,7 +389,7 @@ class HttpProtocol(asyncio.Protocol):
             self._phase = _IDLE if self._parser.should_keep_alive() else _DEAF
             self._since = self._service.now
             return
-        if "upgrade" in request.headers and self._parser.should_upgrade() and _body_is_next(request):
+        if "upgrade" in request.headers and self._parser.should_upgrade() and framing.body_is_next(request):
             return  # see _after_offer
         body = self._body
         request.body = body[0] if len(body) == 1 else b"".join(body)
@@ -454,7 +445,7 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self._run(request, result, keep)
 
-    def _run(self, request: Request, awaitable: Awaitable[Response], keep: bool) -> None:
+    def _run(self, request: Request, awaitable: Awaitable[Any], keep: bool) -> None:
         """Let `awaitable` make the reply while the connection waits (theory 2)."""
         task = asyncio.ensure_future(awaitable)
         self._task = task
@@ -463,9 +454,10 @@ class HttpProtocol(asyncio.Protocol):
 
     def _answered(self, request: Request, task: asyncio.Future[Response], keep: bool) -> None:
         self._task = None
-        if self._lost or self._transport.is_closing():
+        if self._lost or self._transport.is_closing() or self._tunnel:
             if not task.cancelled() and task.exception() is not None:
                 self._failed(request, task.exception())
+            self._close()
             return
         if task.cancelled():  # not by us: what the handler waited for was
             response = self._failed(request, asyncio.CancelledError())
@@ -478,9 +470,12 @@ class HttpProtocol(asyncio.Protocol):
         self._advance()
 
     def _reply(self, request: Request, response: Response, keep: bool) -> None:
-        if self._upload is not None and self._upload is request.upload:
+        if self._upload is not None and self._upload is request.upload and not response.reads_on:
             keep, self._upload = False, None  # the rest of the body is thrown away
             self._phase = _DEAF
+        if response.tunnel is not None:
+            self._switch(request, response)
+            return
         if response.stream is None:
             self._send(request, response, keep)
             return
@@ -488,6 +483,16 @@ class HttpProtocol(asyncio.Protocol):
         self._task = task
         self._service.own(task)
         task.add_done_callback(self._streamed)
+
+    def _switch(self, request: Request, response: Response) -> None:
+        """Leave HTTP (theory 7)."""
+        assert response.tunnel is not None
+        self._phase, self._tunnel = _DEAF, True
+        self._queue.clear()
+        self._control_reading()
+        self.flush()
+        self._transport.write(framing.switch_head(response))
+        self._run(request, response.tunnel(Tunnel(self._transport, self.connection_lost)), False)
 
     def _send(self, request: Request, response: Response, keep: bool) -> None:
         """Write a complete reply."""
@@ -571,6 +576,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def _after(self, request: Request, keep: bool) -> None:
         """A reply is written: wait for the next request, or end the connection."""
+        if self._upload is not None and self._upload is request.upload:
+            self._upload, self._phase = None, _DEAF
         if self._phase in (_IDLE, _DEAF):
             self._since = self._service.now
         if keep:
@@ -590,9 +597,3 @@ class HttpProtocol(asyncio.Protocol):
             self._answer(*self._queue.popleft())
         self._offer_to_continue()
         self._control_reading()
-
-
-def _body_is_next(request: Request) -> bool:
-    """Whether a body follows the headers of a request that offers an upgrade."""
-    headers = request.headers
-    return request.method != "CONNECT" and ("transfer-encoding" in headers or int(headers.get("content-length", 0)) > 0)

@@ -5,7 +5,8 @@ Rule 2: the records come in one transaction, and the simulator has the host, its
         can ask for them. (A simulator has no hardware: which process simulates a host changes nothing for its clients.
         What was written on disks stays behind.)
 Rule 3: shared storage of the pool is connected to the new host afterwards; a connection that fails is told in the log,
-        and can be plugged again.
+        and can be plugged again. The same goes for the VLANs of the coordinator: the host gets them on its interface of
+        the same name, if it has one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from xenapi_core.api.registry import Services
 from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.engine import Engine
+from xenapi_core.engine.network_records import new_vlan
+from xenapi_core.engine.plans.network_rules import check_vlan
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.schema import POOL_ADMIN
@@ -72,6 +75,7 @@ async def _admit(services: Services, world: SimWorld, request: Request) -> str:
     uuid = str(services.store.get(hosts[0])["uuid"])
     await services.store.durable(services.store.revision)
     await _connect_shared(services, engine, hosts[0])
+    _carry_vlans(services, engine, hosts[0])
     return uuid
 
 
@@ -138,3 +142,23 @@ async def _connect_shared(services: Services, engine: Engine, host: str) -> None
             await engine.perform("PBD.plug", (own,), _COORDINATOR)
         except ApiError as error:
             log.warning("shared storage is not connected to a host that joined: %s", error.code)
+
+
+def _carry_vlans(services: Services, engine: Engine, host: str) -> None:
+    """The pool's tagged networks on the new host (rule 3)."""
+    store = services.store
+    (pool,) = store.all("pool").values()
+    own = {pif["device"]: pif for pif in map(store.get, store.related(host, "PIFs")) if pif["physical"]}
+    for vlan in list(store.all("VLAN").values()):
+        carrier, tagged = store.find(vlan["tagged_PIF"]), store.find(vlan["untagged_PIF"])
+        if carrier is None or tagged is None or carrier["host"] != pool["master"] or carrier["device"] not in own:
+            continue
+        mine = own[carrier["device"]]
+        try:
+            check_vlan(store, mine, vlan["tag"], tagged["network"])
+        except ApiError as error:
+            log.warning("VLAN %d is not carried by a host that joined: %s", vlan["tag"], error.code)
+            continue
+        txn = store.begin()
+        new_vlan(engine.world, txn, mine.ref, vlan["tag"], tagged["network"])
+        store.commit(txn)

@@ -8,9 +8,10 @@ Rule 2: routing is by longest registered prefix (Xen-API: "/" takes what nobody 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from xenapi_core.server.tunnel import Tunnel
 from xenapi_core.server.upload import Upload
 
 
@@ -62,7 +63,8 @@ class Request:
 class Response:
     """An HTTP reply: `body` is complete, or empty and `stream` is sent chunked. `close` ends the connection.
 
-    `length`: how many bytes `stream` will give, if that is known; then they are sent as they are.
+    `length`: how many bytes `stream` will give, if that is known; then they are sent as they are. `tunnel`: after the
+    head the connection speaks another protocol, until this ends. `reads_on`: `stream` still reads the upload.
     """
 
     status: int = 200
@@ -71,6 +73,8 @@ class Response:
     stream: AsyncIterator[bytes] | None = None
     close: bool = False
     length: int | None = None
+    tunnel: Callable[[Tunnel], Awaitable[None]] | None = None
+    reads_on: bool = False
 
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
@@ -140,6 +144,20 @@ def encrypted_only(app: App) -> App:
     return App(app.name, (), lambda request: plain_error(403, page), app.error)
 
 
+def only_while(app: App, elsewhere: Callable[[], str]) -> App:
+    """`app` as long as `elsewhere` gives "", else 503 with what it gives: one sentence."""
+
+    def guarded(handler: Handler) -> Handler:
+        def answer(request: Request) -> Response | Awaitable[Response]:
+            words = elsewhere()
+            return plain_error(503, words) if words else handler(request)
+
+        return answer
+
+    routes = tuple(replace(route, handler=guarded(route.handler)) for route in app.routes)
+    return replace(app, routes=routes, fallback=guarded(app.fallback))
+
+
 @dataclass(frozen=True, slots=True)
 class Hosting:
     """What the server tells an endpoint found by entry point beside the pool.
@@ -149,13 +167,28 @@ class Hosting:
     listener_ca, verify_listeners
             authorities (PEM) for the certificates of those to whom messages are sent over https, None: the system's;
             and whether they are looked at.
+    ways    by endpoint, the predecessor whose ways it follows instead of its standard's.
     """
 
     state: Path | None = None
     models: tuple[tuple[Path, str], ...] = ()
     listener_ca: Path | None = None
     verify_listeners: bool = True
+    ways: Mapping[str, str] = field(default_factory=dict)
 
 
 class EndpointError(Exception):
     """An endpoint cannot start with this Hosting: one sentence for the user."""
+
+
+def of_host(routes: tuple[Route, ...], host: str) -> tuple[Route, ...]:
+    """`routes` at the endpoint of one host: their requests say so (Peer.host)."""
+
+    def made(route: Route) -> Route:
+        def handle(request: Request) -> Response | Awaitable[Response]:
+            request.peer = replace(request.peer, host=host)
+            return route.handler(request)
+
+        return replace(route, handler=handle)
+
+    return tuple(made(route) for route in routes)

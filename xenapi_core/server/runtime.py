@@ -34,7 +34,9 @@ from xenapi_core.clock import RealClock
 from xenapi_core.config import ServeConfig, default_socket
 from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.engine import Engine
+from xenapi_core.engine.plan import https
 from xenapi_core.engine.snapshot_schedules import follow
+from xenapi_core.engine.transition import place_consoles
 from xenapi_core.ids import Ids
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.schema import POOL_ADMIN
@@ -47,13 +49,14 @@ from xenapi_core.server.actions.table import action_routes
 from xenapi_core.server.adopt import adopt_pool
 from xenapi_core.server.demo import populate
 from xenapi_core.server.endpoints import HostEndpoints, assign_addresses
+from xenapi_core.server.exchange import PoolExchange
 from xenapi_core.server.gate import Gate, PatternError
 from xenapi_core.server.http_auth import authenticated
 from xenapi_core.server.joining import members_route
 from xenapi_core.server.listener import Listener, ListenError, listen_tcp, listen_unix
 from xenapi_core.server.pool_secret import MembershipFileError, open_membership
 from xenapi_core.server.relay import relay_to_coordinator
-from xenapi_core.server.routes import App, EndpointError, Hosting, encrypted_only
+from xenapi_core.server.routes import App, EndpointError, Hosting, encrypted_only, of_host, only_while
 from xenapi_core.server.xenapi_app import page, reply_headers, xenapi_app
 from xenapi_core.store.failure import StoreError
 from xenapi_core.store.journal import open_store
@@ -143,6 +146,7 @@ class Server:
             await engine.recover()
             sessions = Sessions(store, ids, clock, authenticator, membership=membership)
             dispatcher = Dispatcher(SCHEMA, store, engine, sessions, clock, ids)
+            engine.exchange = PoolExchange(dispatcher.services)
             sweeper = asyncio.create_task(_sweep(sessions, clock), name="session sweeper")
             stack.push_async_callback(_cancel, sweeper)
             schedules = asyncio.create_task(follow(engine), name="snapshot schedules")
@@ -162,11 +166,13 @@ class Server:
             def xenapi(host: str | None = None) -> App:
                 """The Xen-API of one host, or of the server as a whole."""
                 door = Door(dispatcher, store, sessions, host)
-                return xenapi_app(door, extra=extra, tls_port=lambda: self._tls_port, relay=relay)
+                routes = of_host(extra, host) if host else extra
+                return xenapi_app(door, extra=routes, tls_port=lambda: self._tls_port, relay=relay)
 
             apps = {"xenapi": xenapi()}
             for entry in entry_points(group="xencim.apps"):
-                app = apps[entry.name] = self._app(entry.load(), source)
+                app = self._app(entry.load(), source)
+                apps[entry.name] = only_while(app, lambda: _elsewhere(membership))
                 if app.stop is not None:
                     stack.push_async_callback(app.stop)
                 if app.start is not None:
@@ -174,6 +180,8 @@ class Server:
             membership.connect = lambda address: RemoteXenApi(address, self._tls_port or DEFAULT_TLS_PORT)
             endpoints, fingerprint, hosts = await self._listen(stack, apps, store, directory, places, xenapi)
             membership.address = _reached_at(endpoints, store)
+            engine.be_reached(_reach(membership.address, bool(places)))
+            place_consoles(engine.world)
             self._write_ready(stack, endpoints, fingerprint, hosts)
             yield Summary(
                 endpoints=endpoints,
@@ -227,7 +235,8 @@ class Server:
     def _app(self, make: Callable[..., App], source: LocalSource) -> App:
         """An endpoint found by entry point (rule 3)."""
         config = self.config
-        hosting = Hosting(config.state, config.models, config.indication_ca, not config.indication_no_verify)
+        ways = {} if config.cim_compat is None else {"wbem": config.cim_compat}
+        hosting = Hosting(config.state, config.models, config.indication_ca, not config.indication_no_verify, ways)
         try:
             return make(source, hosting)
         except EndpointError as error:
@@ -374,6 +383,23 @@ def _reached_at(endpoints: Mapping[str, str], store: MemoryStore) -> str:
         (pool,) = store.all("pool").values()
         host = str(store.get(pool["master"])["address"])
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _reach(server: str, each: bool) -> Callable[[str], str]:
+    """World.reach of a server at that URL; `each`: every host has an endpoint of its own, on the same port."""
+    if not server:
+        return https
+    if not each:
+        return lambda address: server
+    scheme, _, port = place_of(server)
+    return lambda address: f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}"
+
+
+def _elsewhere(membership: Membership) -> str:
+    """Where the pool is asked that this server has joined, in a sentence; "" if it has joined none."""
+    if not membership.coordinator:
+        return ""
+    return f"This server is a member of a pool; ask the pool's coordinator, {place_of(membership.coordinator)[1]}."
 
 
 def _coordinator_uuid(store: MemoryStore) -> str:

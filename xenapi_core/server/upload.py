@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 HIGH: Final = 512 * 1024
+UNKNOWN_LENGTH: Final = 1 << 50
 
 
 class UploadBroken(Exception):  # noqa: N818 - a state of the body, not a fault of ours
@@ -55,6 +56,19 @@ class Upload(AsyncIterator[bytes]):
         if not self.complete and self.broken is None:
             self.broken = reason
             self._news.set()
+
+    @property
+    def endless(self) -> bool:
+        """Whether the client names a length beyond any disk, because it does not know it; it leaves at the end."""
+        return self.size is not None and self.size >= UNKNOWN_LENGTH
+
+    async def begun(self) -> bool:
+        """True when the first bytes are there, False if none will come."""
+        while not (self._parts or self.complete or self.broken is not None):
+            self._news.clear()
+            self._wanted()
+            await self._news.wait()
+        return bool(self._parts)
 
     async def __anext__(self) -> bytes:
         while not self._parts:

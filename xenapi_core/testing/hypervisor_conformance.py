@@ -454,6 +454,25 @@ async def disks_are_plugged_and_unplugged(t: Trial) -> None:
     await t.refuses("not_found", t.driver.detach_disk(state.uuid, disk.uuid, False))
 
 
+async def a_disk_is_held_by_one_and_released_by_its_token(t: Trial) -> None:
+    spec = await t.spec()
+    state = await t.start(spec)
+    (disk,) = (known.uuid for known in state.disks[:1])
+    await t.refuses("not_found", t.driver.hold_disk(state.uuid, t.bench.uuid()))
+    await t.refuses("bad_state", t.driver.release_disk(state.uuid, disk, ""))
+    token = await t.do(t.driver.hold_disk(state.uuid, disk))
+    await t.refuses("bad_state", t.driver.hold_disk(state.uuid, disk))
+    await t.refuses("bad_state", t.driver.release_disk(state.uuid, disk, token + "x"))
+    await t.do(t.driver.release_disk(state.uuid, disk, token))
+
+
+async def nothing_is_dumped_of_what_has_not_crashed(t: Trial) -> None:
+    state, volume = await t.start(), await t.do(t.bench.volume(64 * MIB))
+    await t.refuses("not_found", t.driver.dump_core(state.uuid, volume, lambda fraction: None))
+    await t.refuses("not_found", t.driver.delete_crash_dump("no such dump"))
+    assert all(dump.size > 0 for dump in await t.do(t.driver.crash_dumps()))
+
+
 async def nics_are_plugged_and_unplugged(t: Trial) -> None:
     state = await t.start()
     nic = NicSpec(t.bench.uuid(), t.bench.uuid(), "1", "02:00:00:00:00:02", 1500)
@@ -551,6 +570,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     scheduling_of_running_machines_can_be_changed,
     an_empty_host_can_be_restarted,
     disks_are_plugged_and_unplugged,
+    a_disk_is_held_by_one_and_released_by_its_token,
+    nothing_is_dumped_of_what_has_not_crashed,
     nics_are_plugged_and_unplugged,
     nics_are_moved_and_given_addresses,
     interfaces_have_names_of_their_own,

@@ -32,9 +32,16 @@ def render_plain(type_: Type | None, value: Any) -> str:
 class SimPool:
     """Hosts "h0", "h1"..., a shared SR, an ISO SR and a network, all with their drivers. Made by `sim_pool`."""
 
-    def __init__(self, clock: Clock, hosts: int = 1, host_memory: int = 16 * GIB, contention_timeout: float = 7200.0):
+    def __init__(
+        self,
+        clock: Clock,
+        hosts: int = 1,
+        host_memory: int = 16 * GIB,
+        contention_timeout: float = 7200.0,
+        seed: str = "pool",
+    ) -> None:
         self.clock = clock
-        self.ids = Ids(seed="pool")
+        self.ids = Ids(seed=seed)
         self.store = MemoryStore(SCHEMA)
         self.sim = SimWorld(clock, seed=1)
         self.engine = Engine(self.store, SCHEMA, clock, self.ids, render_plain, contention_timeout)

@@ -337,6 +337,37 @@ async def copies_have_bytes_of_their_own(trial: Trial) -> None:
         assert await trial.do(target.read(copied, 0, 5)) == b"first"
 
 
+async def what_was_written_since_a_snapshot_is_named(trial: Trial) -> None:
+    _, storage, _ = await trial.repository()
+    uuid = await trial.volume(storage, 4 * MIB)
+    if await trial.lacks("VDI_CONFIG_CBT", storage.track_changes(uuid, True)):
+        await trial.refuses("unsupported", storage.changed(uuid, uuid))
+        await trial.refuses("unsupported", storage.drop_data(uuid))
+        return
+    first, second = trial.bench.uuid(), trial.bench.uuid()
+    await trial.do(storage.track_changes(uuid, True))
+    await trial.do(storage.track_changes(uuid, True))
+    await trial.do(storage.snapshot(first, uuid))
+    assert await trial.do(storage.changed(first, uuid)) == []
+    await trial.do(storage.write(uuid, MIB, b"written"))
+    await trial.do(storage.snapshot(second, uuid))
+    await trial.do(storage.write(uuid, 3 * MIB, b"written"))
+    for older, newer, places in ((first, second, [MIB]), (second, uuid, [3 * MIB]), (first, uuid, [MIB, 3 * MIB])):
+        told = await trial.do(storage.changed(older, newer))
+        assert told == sorted(told)
+        assert all(any(at <= place < at + size for at, size in told) for place in places)
+    dropped = await trial.do(storage.drop_data(first))
+    assert dropped.virtual_size == (await trial.do(storage.volume(second))).virtual_size
+    told = await trial.do(storage.changed(first, second))
+    assert any(at <= MIB < at + size for at, size in told)
+    await trial.do(storage.destroy(second))
+    told = await trial.do(storage.changed(first, uuid))
+    assert all(any(at <= place < at + size for at, size in told) for place in (MIB, 3 * MIB))
+    await trial.do(storage.track_changes(uuid, False))
+    await trial.refuses("failed", storage.changed(first, uuid))
+    await trial.refuses("not_found", storage.track_changes(trial.bench.uuid(), True))
+
+
 async def traffic_only_grows(trial: Trial) -> None:
     repository, storage, _ = await trial.repository()
     uuid = await trial.volume(storage)
@@ -367,6 +398,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     a_moved_volume_is_in_one_place,
     what_is_written_is_read,
     copies_have_bytes_of_their_own,
+    what_was_written_since_a_snapshot_is_named,
     traffic_only_grows,
 )
 

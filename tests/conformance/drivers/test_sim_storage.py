@@ -86,7 +86,14 @@ class Doubling(SimStorage):
         return state
 
 
-@pytest.mark.parametrize("cheat", [Forgetful, Generous, Silent, Doubling])
+class Shortsighted(SimStorage):
+    """Forgets what was written before the newest snapshot."""
+
+    async def changed(self, older: str, newer: str) -> list[tuple[int, int]]:
+        return (await super().changed(older, newer))[-1:]
+
+
+@pytest.mark.parametrize("cheat", [Forgetful, Generous, Silent, Doubling, Shortsighted])
 def test_a_driver_that_cheats_fails_the_suite(cheat: type[SimStorage]) -> None:
     class Cheating(SimBackend):
         def open(self, uuid: str) -> SimStorage:

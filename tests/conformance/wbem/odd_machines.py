@@ -64,8 +64,8 @@ def add_odd_machines(xenapi: Any) -> dict[str, str]:
             xenapi, "auto", other_config={"auto_poweron": "true"}, actions_after_crash="preserve", start_delay="90061"
         ),
     }
-    renamed = xenapi.VM.get_by_name_label("build-1")[0]
-    xenapi.VM.set_name_label(renamed, "build-1 renamed")
+    renamed = xenapi.VM.get_by_name_label("build-0")[0]
+    xenapi.VM.set_name_label(renamed, "build-0 renamed")
     cd = new_machine(xenapi, "with CD")
     iso = next(ref for ref, vdi in xenapi.VDI.get_all_records().items() if vdi["name_label"].endswith(".iso"))
     for device, content in (("0", iso), ("1", "OpaqueRef:NULL")):

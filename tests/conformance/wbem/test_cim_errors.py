@@ -67,7 +67,7 @@ MISTAKES: dict[str, tuple[str, str, str, int]] = {
     "query language nobody knows": (
         "ExecQuery", text("QueryLanguage", "SQL") + text("Query", "SELECT"), "root/cimv2", LANGUAGE),
     "changing a machine that is not there": ("DeleteInstance", named("InstanceName", VM), "root/cimv2", NOT_FOUND),
-    "deleting a class that is not there": ("DeleteClass", class_named("CIM_None"), "root/cimv2", NOT_SUPPORTED),
+    "deleting a class that is not there": ("DeleteClass", class_named("CIM_None"), "root/cimv2", NOT_FOUND),
     "query that cannot be read": (
         "ExecQuery", text("QueryLanguage", "WQL") + text("Query", "SELECT"), "root/cimv2", QUERY),
     "query over a class that does not exist": ("ExecQuery", text("QueryLanguage", "DMTF:CQL")

@@ -148,7 +148,9 @@ def test_associated_instances_have_the_properties_and_origins_asked_for(
     for one in (*plain, *opened.instances):
         whole = wbem.GetInstance(one.path, IncludeClassOrigin=origin)
         left = {k: v for k, v in whole.properties.items() if names is None or k.lower() in map(str.lower, names)}
-        if "Job" not in one.classname:
+        if one.classname == "Xen_MetricValue":  # measured anew meanwhile
+            assert one.properties.keys() == left.keys()
+        elif "Job" not in one.classname:
             assert dict(one.properties.items()) == left
         for prop in one.properties.values():
             assert (prop.class_origin is not None) == origin

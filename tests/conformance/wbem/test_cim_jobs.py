@@ -100,6 +100,17 @@ def test_a_task_made_by_a_client_is_a_job_that_follows_it(xenapi: Any, wbem: pyw
     xenapi.task.set_status(task, "success")
     assert wbem.GetInstance(path)["JobState"] == 7
     xenapi.task.destroy(task)
+    assert wbem.GetInstance(path)["JobState"] == 7  # as TimeBeforeRemoval promises (DSP1103)
+
+
+def test_a_job_whose_task_was_destroyed_before_its_end_goes_with_its_end(
+    xenapi: Any, wbem: pywbem.WBEMConnection
+) -> None:
+    task = xenapi.task.create("my task", "given up")
+    path = job_path(xenapi.task.get_uuid(task))
+    xenapi.task.destroy(task)
+    assert wbem.GetInstance(path)["JobState"] == 4
+    xenapi.task.set_status(task, "success")
     with pytest.raises(pywbem.CIMError) as error:
         wbem.GetInstance(path)
     assert error.value.status_code == pywbem.CIM_ERR_NOT_FOUND

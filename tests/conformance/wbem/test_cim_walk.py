@@ -5,13 +5,23 @@ from __future__ import annotations
 import itertools
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import pywbem
+from server_process import ServerProcess, start_server
 
 NAMESPACES = ("root/cimv2", "interop", "root/interop")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A small pool: with the odd machines it has instances of every class that a large one has."""
+    running = start_server(tmp_path_factory.mktemp("server"), "--speed", "50", "--hosts", "2", "--vms", "5")
+    yield running
+    assert running.stop() == 0, running.output
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +54,17 @@ def everything(wbem: pywbem.WBEMConnection, namespace: str) -> list[pywbem.CIMIn
     return list(found.values())
 
 
+def sources(wbem: pywbem.WBEMConnection, namespace: str) -> list[pywbem.CIMInstanceName]:
+    """The paths of everything that may have associations; of associations, which rarely have any, one of each class."""
+    found, links = [], {}
+    for path in everything(wbem, namespace):
+        if any(isinstance(value, pywbem.CIMInstanceName) for value in path.values()):
+            links[path.classname] = path
+        else:
+            found.append(path)
+    return [*found, *links.values()]
+
+
 @pytest.mark.parametrize("namespace", NAMESPACES)
 def test_each_class_enumerates_the_instances_of_its_subclasses_once(
     wbem: pywbem.WBEMConnection, namespace: str
@@ -66,6 +87,9 @@ def test_every_enumerated_instance_can_be_got_and_is_the_same(wbem: pywbem.WBEMC
                 continue
             assert listed.path.namespace.lower() == namespace
             got = wbem.GetInstance(listed.path)
+            if listed.classname == "Xen_MetricValue":  # measured again meanwhile
+                for one in (got, listed):
+                    del one["MetricValue"], one["TimeStamp"]
             assert got.properties == listed.properties, listed.path
 
 
@@ -94,7 +118,7 @@ def test_associators_and_references_tell_the_same_in_both_directions(
 ) -> None:
     ends: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     names = 0
-    for path in everything(wbem, namespace):
+    for path in sources(wbem, namespace):
         links = wbem.References(path, ResultClass=None)
         assert {keys(link.path) for link in links} == {keys(link) for link in wbem.ReferenceNames(path)}
         others = set()

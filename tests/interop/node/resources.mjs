@@ -36,6 +36,14 @@ try {
   told.length = back.length
   told.same = back.subarray(0, data.length).equals(data)
 
+  // a stream whose length nobody knows: the client names 1 PiB, asks first, and leaves when it has sent everything
+  const endless = Readable.from([Buffer.alloc(1 << 20, 'more'), Buffer.alloc(3 << 20, 'data')])
+  await xapi.putResource(endless, '/import_raw_vdi', {
+    query: { vdi: disk, format: 'raw' }, task: await xapi.call('task.create', 'import without a length', ''),
+  })
+  const again = await read(await xapi.getResource('/export_raw_vdi', { query: { vdi: disk, format: 'raw' } }))
+  told.endless = [again.length, again.subarray(0, 4).toString(), again.subarray(-4).toString()]
+
   const vm = Object.values(xapi.objects.all).find(
     o => o.$type === 'VM' && o.power_state === 'Halted' && !o.is_a_template && !o.is_a_snapshot
   )

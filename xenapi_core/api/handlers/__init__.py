@@ -13,6 +13,7 @@ from xenapi_core.api.handlers import (
     host_management,
     host_upkeep,
     legacy,
+    legacy_pif,
     legacy_vm,
     message,
     migration,
@@ -46,7 +47,7 @@ from xenapi_core.api.handlers import (
 
 __all__ = [
     "auth", "blob", "bond", "console", "cpu_pool", "crashdump", "data_sources", "event", "host", "host_management",
-    "host_upkeep", "legacy", "legacy_vm", "message", "migration", "network", "pbd", "pif", "pool", "pool_join",
-    "pool_roles", "role", "secret", "session", "sr", "subject", "task", "telemetry", "tunnel", "user", "vbd", "vdi",
-    "vdi_records", "vif", "vlan", "vm", "vm_appliance", "vm_group", "vm_settings", "vmss", "vtpm",
+    "host_upkeep", "legacy", "legacy_pif", "legacy_vm", "message", "migration", "network", "pbd", "pif", "pool",
+    "pool_join", "pool_roles", "role", "secret", "session", "sr", "subject", "task", "telemetry", "tunnel", "user",
+    "vbd", "vdi", "vdi_records", "vif", "vlan", "vm", "vm_appliance", "vm_group", "vm_settings", "vmss", "vtpm",
 ]  # fmt: skip

@@ -29,7 +29,7 @@ def create(call: CallContext, values: dict[str, Any]) -> str:
 
     def write(txn: Txn) -> None:
         live = machine["power_state"] in (RUNNING, PAUSED)
-        location = console_location(txn, machine["resident_on"], uuid) if live else ""
+        location = console_location(call.world, txn, machine["resident_on"], uuid) if live else ""
         other_config = {**values["other_config"], DECLARED: "true"}
         txn.create("console", ref, {**values, "uuid": uuid, "location": location, "other_config": other_config})
 

@@ -1,6 +1,7 @@
 """What can be measured on hosts and VMs: processors, memory and traffic, asked of the hypervisor at every call.
 
-Rule 1: nothing is kept, so there is no history to begin or to forget: those messages answer NOT_IMPLEMENTED.
+Rule 1: the server records everything that is listed here from its start on (server/actions/measurements.py), so there
+        is nothing to begin; no history can be given up, so forget_data_source_archives answers NOT_IMPLEMENTED.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Source = dict[str, Any]
 def _source(name: str, description: str, units: str, value: float, highest: float) -> Source:
     """One data_source record."""
     return {
-        "name_label": name, "name_description": description, "enabled": False, "standard": True, "units": units,
+        "name_label": name, "name_description": description, "enabled": True, "standard": True, "units": units,
         "min": 0.0, "max": highest, "value": value,
     }  # fmt: skip
 
@@ -128,3 +129,16 @@ def _value(sources: tuple[Source, ...], name: str) -> float:
         if source["name_label"] == name:
             return float(source["value"])
     raise E.INVALID_VALUE("data_source", name)
+
+
+@handles("host.record_data_source")
+async def record_host(call: CallContext, ref: str, name: str) -> None:
+    """It is recorded already. INVALID_VALUE for a name get_data_sources does not list."""
+    _value(await of_host(call, ref), name)
+
+
+@handles("VM.record_data_source")
+async def record_vm(call: CallContext, ref: str, name: str) -> None:
+    """It is recorded already. INVALID_VALUE for a name get_data_sources does not list; VM_BAD_POWER_STATE."""
+    check_vm_operation(call.store, call.get(ref, "VM"), "data_source_op")
+    _value(await of_vm(call, ref), name)

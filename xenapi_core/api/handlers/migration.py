@@ -9,6 +9,7 @@ from xenapi_core.api.auth import Identity
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.placement import check_receiving
 from xenapi_core.engine.plan import PLANS
+from xenapi_core.engine.plans.vm_leave import parcel_of
 from xenapi_core.errors import E
 
 
@@ -30,7 +31,7 @@ def migrate_receive(call: CallContext, ref: str, network: str, options: Mapping[
     sessions, caller = call.services.sessions, call.caller
     identity = Identity(caller.user, caller.roles, superuser=caller.local_root)
     session = sessions.open(identity, originator=caller.originator, address=call.address)
-    url = f"http://[{address}]" if ":" in address else f"http://{address}"
+    url = call.world.reach(address)
     return {
         "host": ref,
         "master": url,
@@ -41,6 +42,17 @@ def migrate_receive(call: CallContext, ref: str, network: str, options: Mapping[
 
 
 @handles("VM.assert_can_migrate")
-def assert_can_migrate(call: CallContext, *args: Any) -> None:
-    """What VM.migrate_send with the same parameters would raise before it begins. Nothing is moved."""
+async def assert_can_migrate(call: CallContext, *args: Any) -> None:
+    """What VM.migrate_send with the same parameters would raise before it begins. Nothing is moved.
+
+    Another pool is asked whether it has what is named there. NOT_IMPLEMENTED if this process reaches none.
+    """
     PLANS["VM.migrate_send"](call.world, *args, {})
+    vm, dest, _, vdi_map, vif_map, options, *_ = args
+    if call.store.find(dest["host"]) is not None:
+        return
+    engine = call.services.engine
+    if engine is None or engine.exchange is None:
+        raise E.NOT_IMPLEMENTED("VM.migrate_send to another pool")
+    copied = options.get("copy") == "true"
+    await engine.exchange.check(parcel_of(call.world, call.get(vm, "VM"), dest, vdi_map, vif_map, copied))

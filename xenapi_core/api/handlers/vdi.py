@@ -24,30 +24,6 @@ def _refuse(call: CallContext, ref: str, operation: str) -> NoReturn:
     raise E.NOT_IMPLEMENTED(call.wire_name)
 
 
-@handles("VDI.enable_cbt")
-def enable_cbt(call: CallContext, ref: str) -> None:
-    """Raises: no storage tracks changed blocks."""
-    _refuse(call, ref, "enable_cbt")
-
-
-@handles("VDI.disable_cbt")
-def disable_cbt(call: CallContext, ref: str) -> None:
-    """Raises: no storage tracks changed blocks."""
-    _refuse(call, ref, "disable_cbt")
-
-
-@handles("VDI.data_destroy")
-def data_destroy(call: CallContext, ref: str) -> None:
-    """OPERATION_NOT_ALLOWED unless a snapshot; VDI_NO_CBT_METADATA, as no storage tracks changed blocks."""
-    _refuse(call, ref, "data_destroy")
-
-
-@handles("VDI.list_changed_blocks")
-def list_changed_blocks(call: CallContext, vdi_from: str, vdi_to: str) -> str:
-    """Raises: no storage tracks changed blocks."""
-    _refuse(call, vdi_to, "list_changed_blocks")
-
-
 @handles("VDI.generate_config")
 def generate_config(call: CallContext, host: str, ref: str) -> str:
     """Raises: no storage lets a host attach a disk without this server."""

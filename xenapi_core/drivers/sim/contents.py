@@ -12,11 +12,14 @@ Theory of operation
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from xenapi_core.drivers.sim.changes import CHANGES_SCHEMA, ChangeLog
 
 SIZE: Final = 64 << 10
 LARGEST: Final = 4 << 20
@@ -38,13 +41,16 @@ class Contents:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = None
+        self.changes = ChangeLog(lambda: None if self._untouched else self._database, lambda: self._database)
 
     @property
     def _database(self) -> sqlite3.Connection:
         """Opened when something is first written or looked for."""
         if self._connection is None:
+            if self.path is not None:  # guests' data: for the server's user alone
+                os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
             self._connection = sqlite3.connect(self.path or "", isolation_level=None)
-            self._connection.executescript(_SCHEMA)
+            self._connection.executescript(_SCHEMA + CHANGES_SCHEMA)
         return self._connection
 
     @property
@@ -100,6 +106,8 @@ class Contents:
         for (volume,) in self._database.execute("SELECT DISTINCT volume FROM place").fetchall():
             if volume not in known:
                 self.erase(volume)
+        for volume in self.changes.volumes() - known:
+            self.changes.drop(volume)
 
     def written(self, volume: str) -> int:
         """Bytes of the blocks that hold something."""

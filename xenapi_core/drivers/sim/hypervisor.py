@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xenapi_core.drivers.api import (
@@ -29,20 +28,17 @@ from xenapi_core.drivers.api import (
     HostEvent,
     HostUsage,
     Hypervisor,
-    InterfaceState,
-    NicSpec,
     PowerState,
     Progress,
     Traffic,
 )
-from xenapi_core.drivers.sim.host_settings import HostSettings
-from xenapi_core.drivers.sim.state import Image, Machine, device_name, volumes_of, what_the_agent_says
+from xenapi_core.drivers.sim.devices import SECONDS_PER_CALL, Devices
+from xenapi_core.drivers.sim.state import Image, Machine, volumes_of, what_the_agent_says
 
 if TYPE_CHECKING:
     from xenapi_core.drivers.sim.world import SimWorld
 
 SHUTDOWN_PATIENCE = 1200.0  # seconds a guest is given to power off (drivers.api.Hypervisor.shutdown)
-SECONDS_PER_CALL = 0.1
 STAGES = 20  # how often a long call tells its progress
 TRIGGERS = ("nmi", "init", "reset", "power", "sleep")
 BOOT_WRITES = 64 << 20  # what a boot writes to a guest's first disk
@@ -72,21 +68,19 @@ class _Events:
         return event
 
 
-class SimHypervisor(HostSettings):
+class SimHypervisor(Devices):
     """See drivers.api.Hypervisor. Made by SimWorld.add_host."""
 
     def __init__(
         self, world: SimWorld, uuid: str, hostname: str, address: str, memory: int, cpus: int, reserved: int
     ) -> None:
-        super().__init__(world.clock, hostname)
-        self.world = world
+        super().__init__(world, hostname)
         self.uuid = uuid
         self.address = address
         self.memory = memory
         self.cpus = cpus
         self.reserved = reserved
         self.machines: dict[str, Machine] = {}
-        self.ports: dict[str, InterfaceState] = {}  # network interfaces by name
         self._building: dict[str, int] = {}  # uuid -> memory taken by builds in progress
         self._next_domid = 1
         self._readers: set[asyncio.Queue[Event | None]] = set()
@@ -163,6 +157,8 @@ class SimHypervisor(HostSettings):
         await self._switch(uuid, PowerState.RUNNING, PowerState.PAUSED)
 
     async def unpause(self, uuid: str) -> None:
+        if self._get(uuid).crashed:
+            raise DriverError("bad_state", f"the guest of {uuid} has crashed")
         await self._switch(uuid, PowerState.PAUSED, PowerState.RUNNING)
 
     async def shutdown(self, uuid: str) -> None:
@@ -193,10 +189,9 @@ class SimHypervisor(HostSettings):
         self.end(machine, None)
 
     async def resume(self, spec: DomainSpec, image: str, paused: bool, progress: Progress) -> DomainState:
-        volume = self.world.find_volume(image)
-        if volume is None or volume.image is None or volume.image.machine != spec.uuid:
+        saved = self.world.image_in(image)
+        if saved is None or saved.machine != spec.uuid:
             raise DriverError("not_found", f"volume {image} holds no memory of {spec.uuid}")
-        saved = volume.image
 
         async def work() -> None:
             await self._take_time(self.world.suspend_time, progress)
@@ -206,8 +201,8 @@ class SimHypervisor(HostSettings):
 
     async def saved_in(self, image: str) -> str | None:
         self._require_up()
-        volume = self.world.find_volume(image)
-        return volume.image.machine if volume is not None and volume.image is not None else None
+        saved = self.world.image_in(image)
+        return saved.machine if saved is not None else None
 
     async def migrate(self, spec: DomainSpec, destination: Hypervisor, progress: Progress) -> DomainState:
         machine = self._get(spec.uuid)
@@ -328,6 +323,7 @@ class SimHypervisor(HostSettings):
                 machine.agent.cancel()
             del self.world.machines[machine.spec.uuid]
         self.machines.clear()
+        self.cores.clear()
         self.up = False
         self._publish(HostEvent(up=False))
 
@@ -339,75 +335,6 @@ class SimHypervisor(HostSettings):
                 self._publish(HostEvent(up=True))
 
         self.world.own(asyncio.get_running_loop().create_task(boot()))
-
-    # Devices.
-
-    async def attach_disk(self, uuid: str, disk: DiskSpec) -> str:
-        machine = self._get(uuid)
-        await self.world.clock.sleep(SECONDS_PER_CALL)
-        self._same(machine)
-        if disk.uuid in machine.disks or any(d.position == disk.position for d in machine.disks.values()):
-            raise DriverError("in_use", f"position {disk.position} of {uuid} is taken")
-        self._check_volumes((disk,))
-        machine.disks[disk.uuid] = disk
-        self._tell(machine)
-        return device_name(disk.position)
-
-    async def detach_disk(self, uuid: str, disk: str, force: bool) -> None:
-        machine = self._get(uuid)
-        await self.world.clock.sleep(SECONDS_PER_CALL)
-        self._same(machine)
-        if machine.disks.pop(disk, None) is None:
-            raise DriverError("not_found", f"{uuid} has no disk {disk}")
-        self._tell(machine)
-
-    async def attach_nic(self, uuid: str, nic: NicSpec) -> None:
-        machine = self._get(uuid)
-        await self.world.clock.sleep(SECONDS_PER_CALL)
-        self._same(machine)
-        if nic.uuid in machine.nics or any(n.position == nic.position for n in machine.nics.values()):
-            raise DriverError("in_use", f"position {nic.position} of {uuid} is taken")
-        machine.nics[nic.uuid] = nic
-        self._agent_notices_nics(machine)
-        self._tell(machine)
-
-    async def detach_nic(self, uuid: str, nic: str, force: bool) -> None:
-        machine = self._get(uuid)
-        await self.world.clock.sleep(SECONDS_PER_CALL)
-        self._same(machine)
-        if machine.nics.pop(nic, None) is None:
-            raise DriverError("not_found", f"{uuid} has no NIC {nic}")
-        self._agent_notices_nics(machine)
-        self._tell(machine)
-
-    async def move_nic(self, uuid: str, nic: str, network: str) -> None:
-        machine = await self._nic_of(uuid, nic)
-        machine.nics[nic] = replace(machine.nics[nic], network=network)
-        self._tell(machine)
-
-    async def address_nic(self, uuid: str, nic: str, addresses: tuple[str, ...]) -> None:
-        machine = await self._nic_of(uuid, nic)
-        if not machine.has_agent:
-            raise DriverError("unsupported", f"the guest of {uuid} cannot be asked")
-        machine.nics[nic] = replace(machine.nics[nic], addresses=addresses)
-        self._agent_notices_nics(machine)
-        self._tell(machine)
-
-    async def _nic_of(self, uuid: str, nic: str) -> Machine:
-        machine = self._get(uuid)
-        await self.world.clock.sleep(SECONDS_PER_CALL)
-        self._same(machine)
-        if nic not in machine.nics:
-            raise DriverError("not_found", f"{uuid} has no NIC {nic}")
-        return machine
-
-    async def interfaces(self) -> tuple[InterfaceState, ...]:
-        self._require_up()
-        return tuple(self.ports[name] for name in sorted(self.ports))
-
-    def add_interface(self, state: InterfaceState) -> None:
-        """A card is plugged into the host, or what is known of one changes."""
-        self.ports[state.name] = state
 
     def events(self) -> AsyncIterator[Event]:
         return _Events(self._readers, self._closed)
@@ -422,6 +349,8 @@ class SimHypervisor(HostSettings):
     def end(self, machine: Machine, why: Gone | None) -> None:
         """The domain is gone; `why` is None when a call asked for it."""
         if self.machines.get(machine.spec.uuid) is not machine:
+            return
+        if why is Gone.CRASH and self._stays(machine):
             return
         if machine.agent is not None:
             machine.agent.cancel()
@@ -489,6 +418,7 @@ class SimHypervisor(HostSettings):
             {nic.uuid: nic for nic in spec.nics},
         )
         self.machines[spec.uuid] = self.world.machines[spec.uuid] = machine
+        self.cores.pop(spec.uuid, None)
         return machine
 
     async def _rebuild(self, machine: Machine, spec: DomainSpec) -> DomainState:
@@ -524,10 +454,6 @@ class SimHypervisor(HostSettings):
         if machine.has_agent and self.machines.get(machine.spec.uuid) is machine:
             machine.guest = what_the_agent_says(machine)
             self._tell(machine)
-
-    def _agent_notices_nics(self, machine: Machine) -> None:
-        if machine.guest is not None:
-            machine.guest = replace(machine.guest, networks=what_the_agent_says(machine).networks)
 
     async def _ask_to_end(self, uuid: str) -> Machine:
         """Wait until the guest has ended its work; bad_state, unsupported, timeout. The domain still exists then."""

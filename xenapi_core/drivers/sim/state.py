@@ -89,6 +89,8 @@ class Machine:
     load: float = 0.02  # how busy its processors are, 0..1
     pressed: list[str] = field(default_factory=list)  # keys and triggers the guest was sent
     scheduling: dict[str, str] = field(default_factory=dict)  # what the scheduler was told
+    held: dict[str, str] = field(default_factory=dict)  # disks whose traffic is held back -> token of who holds them
+    crashed: bool = False  # it is kept to be looked at, and never runs again
     shadow: float = 0.0  # factor on the memory of shadow page tables; 0: as it was built
 
     def __post_init__(self) -> None:
@@ -103,7 +105,7 @@ class Machine:
         return MachineUsage(
             (load,) * state.vcpus,
             state.memory_actual,
-            {disk.position: _traffic_of_disk(disk, flow) for disk in state.disks},
+            {disk.position: _traffic_of_disk(disk, 0.0 if disk.uuid in self.held else flow) for disk in state.disks},
             {nic.position: Traffic(flow / 4, flow / 8) for nic in state.nics},
         )
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from xenapi_core.drivers.api import DriverError, Progress
+from xenapi_core.drivers.sim import memory_image
 from xenapi_core.drivers.sim.state import BLOCK, Image, Volume, in_blocks
 from xenapi_core.drivers.storage import VolumeState, VolumeTraffic
 from xenapi_core.model.storage_types import features
@@ -89,6 +90,7 @@ class SimStorage:
         if self.world.users(uuid):
             raise DriverError("in_use", f"volume {uuid} is attached")
         del self.contents[uuid]
+        self.world.contents.changes.drop(uuid)
         self.world.contents.erase(uuid)
 
     async def clone(self, uuid: str, source: str) -> VolumeState:
@@ -97,7 +99,9 @@ class SimStorage:
 
     async def snapshot(self, uuid: str, source: str) -> VolumeState:
         await self.world.clock.sleep(SECONDS_PER_CALL)
-        return self._branch("VDI_SNAPSHOT", uuid, source, source)
+        state = self._branch("VDI_SNAPSHOT", uuid, source, source)
+        self.world.contents.changes.branch(uuid, source)
+        return state
 
     def _branch(self, feature: str, uuid: str, source: str, snapshot_of: str) -> VolumeState:
         """A volume that shares everything with `source`, so it takes no room."""
@@ -114,6 +118,7 @@ class SimStorage:
         self._offers("VDI_REVERT")
         if self.world.users(uuid):
             raise DriverError("in_use", f"volume {uuid} is attached")
+        self.world.contents.changes.revert(uuid, snapshot, saved.size)
         volume.size, volume.used, volume.image, volume.contents = saved.size, 0, saved.image, saved.contents
         self.world.contents.copy(uuid, snapshot)
         return volume.state(self.uuid)
@@ -192,6 +197,7 @@ class SimStorage:
         contents = self.world.contents
         if len(data) > self.size - self.used and in_blocks(contents.written(uuid) + len(data)) > volume.used:
             raise DriverError("no_space", f"repository {self.uuid} is full")
+        contents.changes.note(uuid, offset, len(data))
         contents.write(uuid, offset, data)
         volume.used = max(volume.used, min(in_blocks(contents.written(uuid)), volume.size))
         volume.bytes_written += len(data)
@@ -201,6 +207,33 @@ class SimStorage:
         volume = self._readable(uuid, 0, 0)
         found = self.world.contents.extents(uuid)
         return [(offset, min(size, volume.size - offset)) for offset, size in found if offset < volume.size]
+
+    async def track_changes(self, uuid: str, on: bool) -> None:
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._get(uuid)
+        self._offers("VDI_CONFIG_CBT")
+        changes = self.world.contents.changes
+        (changes.begin if on else changes.drop)(uuid)
+
+    async def changed(self, older: str, newer: str) -> list[tuple[int, int]]:
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._get(older)
+        size = self._get(newer).size
+        self._offers("VDI_CONFIG_CBT")
+        found = self.world.contents.changes.between(older, newer)
+        if found is None:
+            raise DriverError("failed", f"it is not known how volume {newer} came from {older}")
+        return [(offset, min(length, size - offset)) for offset, length in found if offset < size]
+
+    async def drop_data(self, uuid: str) -> VolumeState:
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        volume = self._get(uuid)
+        self._offers("VDI_CONFIG_CBT")
+        if self.world.users(uuid):
+            raise DriverError("in_use", f"volume {uuid} is attached")
+        self.world.contents.erase(uuid)
+        volume.used, volume.image, volume.contents = 0, None, ""
+        return volume.state(self.uuid)
 
     def _readable(self, uuid: str, offset: int, size: int) -> Volume:
         """The volume, if it has those bytes. not_found, unsupported, failed."""
@@ -215,6 +248,7 @@ class SimStorage:
         size = min(in_blocks(size), volume.size - volume.used)
         if size > self.size - self.used:
             raise DriverError("no_space", f"repository {self.uuid} is full")
+        self.world.contents.changes.note(volume.uuid, volume.used, size)
         volume.used += size
         volume.bytes_written += size
         volume.contents = f"{volume.uuid}@{volume.bytes_written}"
@@ -225,6 +259,7 @@ class SimStorage:
         if image.memory > volume.size or image.memory - volume.used > self.size - self.used:
             raise DriverError("no_space", f"{image.memory} bytes of memory do not fit into volume {uuid}")
         volume.image = image
+        self.world.contents.write(uuid, 0, memory_image.encode(image))
         volume.used = max(volume.used, in_blocks(image.memory))
         volume.bytes_written += image.memory
 

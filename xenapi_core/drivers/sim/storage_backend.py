@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xenapi_core.drivers.sim.world import SimWorld
 
 BARE_SIZE: Final = 1024 << 30  # space of storage that nobody gave a size
-SIMULATED: Final = ("nfs", "ext", "lvm", "lvmoiscsi", "file", "iso", "udev", "dummy")
+SIMULATED: Final = ("nfs", "ext", "local", "lvm", "lvmoiscsi", "file", "iso", "udev", "dummy")
 _EXCLUSIVE: Final = ("device", "SCSIid")  # keys of device_config that name a device
 
 
@@ -65,6 +65,7 @@ class SimBackend:
         del self.world.repositories[uuid]
         storage.exists = False
         for volume in storage.contents:
+            self.world.contents.changes.drop(volume)
             self.world.contents.erase(volume)
         storage.contents.clear()
 

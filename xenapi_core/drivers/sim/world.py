@@ -14,6 +14,7 @@ from pathlib import Path
 
 from xenapi_core.clock import Clock
 from xenapi_core.drivers.api import DomainSpec, DriverError, Gone
+from xenapi_core.drivers.sim import memory_image
 from xenapi_core.drivers.sim.contents import Contents
 from xenapi_core.drivers.sim.hypervisor import SimHypervisor
 from xenapi_core.drivers.sim.state import Image, Machine, Volume, volumes_of
@@ -91,7 +92,16 @@ class SimWorld:
         found = self.find_volume(volume)
         if found is None:
             raise DriverError("not_found", f"no volume {volume}")
-        found.image = Image(spec.uuid, spec.memory_static_max, None)
+        if self.image_in(volume) is None:
+            found.image = Image(spec.uuid, spec.memory_static_max, None)
+            self.contents.write(volume, 0, memory_image.encode(found.image))
+
+    def image_in(self, volume: str) -> Image | None:
+        """The memory that is saved in a volume, whoever wrote it there."""
+        found = self.find_volume(volume)
+        if found is not None and found.image is None:
+            found.image = memory_image.decode(self.contents.read(volume, 0, min(found.size, memory_image.LONGEST)))
+        return found.image if found is not None else None
 
     async def close(self) -> None:
         """End every host's events and everything that runs by itself."""

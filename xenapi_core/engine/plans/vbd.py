@@ -143,6 +143,37 @@ def _unplug(world: World, ref: str, operation: str) -> Plan:
     )
 
 
+@plans("VBD.pause")
+def plan_pause(world: World, ref: str) -> Plan:
+    """Hold back what a running guest reads and writes on a disk. The value is the token to release it with.
+
+    OPERATION_NOT_ALLOWED for one that is held already.
+    """
+    record, vm = _checked(world, ref, "pause")
+
+    async def hold(run: Run) -> None:
+        with told_as(DEVICE, About(vm=vm.ref, host=vm["resident_on"], device=ref, operation="pause")):
+            run.results["token"] = await run.hypervisor(vm["resident_on"]).hold_disk(vm["uuid"], record["uuid"])
+
+    return Plan(
+        steps=(Step("hold disk", hold),),
+        claims=(Claim(ref, "pause"),),
+        result=lambda run: run.results["token"],
+    )
+
+
+@plans("VBD.unpause")
+def plan_unpause(world: World, ref: str, token: str) -> Plan:
+    """Let it through again. OPERATION_NOT_ALLOWED for a disk that is not held, or with another token."""
+    record, vm = _checked(world, ref, "unpause")
+
+    async def release(run: Run) -> None:
+        with told_as(DEVICE, About(vm=vm.ref, host=vm["resident_on"], device=ref, operation="unpause")):
+            await run.hypervisor(vm["resident_on"]).release_disk(vm["uuid"], record["uuid"], token)
+
+    return Plan(steps=(Step("release disk", release),), claims=(Claim(ref, "unpause"),))
+
+
 @plans("VBD.insert")
 def plan_insert(world: World, vbd: str, vdi: str) -> Plan:
     """Put a medium into an empty drive."""

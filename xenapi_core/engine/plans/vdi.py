@@ -8,12 +8,10 @@ from typing import Any
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.reset_disks import base_of, drop_base
-from xenapi_core.engine.plans.vm_copy import check_target
-from xenapi_core.engine.plans.vm_records import copied_vdi
+from xenapi_core.engine.plans.vm_records import copied_vdi, snapshot_of
 from xenapi_core.engine.plans.volumes import (
     check_sr,
     clone_step,
-    copy_step,
     count_volumes,
     create_step,
     destroy_step,
@@ -23,7 +21,6 @@ from xenapi_core.engine.plans.volumes import (
     recount,
 )
 from xenapi_core.errors import E
-from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.device_lifecycle import check_vdi_operation
 from xenapi_core.model.storage_types import offers
 from xenapi_core.store.api import Txn, Version
@@ -87,7 +84,7 @@ def _derived(world: World, ref: str, operation: str) -> Plan:
     def finish(run: Run, txn: Txn) -> None:
         values = copied_vdi(vdi)
         if operation == "snapshot":
-            values |= {"is_a_snapshot": True, "snapshot_of": ref, "snapshot_time": world.clock.now()}
+            values |= snapshot_of(world, vdi)
         record_volume(world, run, txn, new, uuid, vdi["SR"], values)
 
     return Plan(
@@ -95,25 +92,6 @@ def _derived(world: World, ref: str, operation: str) -> Plan:
         claims=(Claim(ref, operation),),
         result=lambda run: new,
         finish=finish,
-    )
-
-
-@plans("VDI.copy")
-def plan_copy(world: World, vdi: str, sr: str, base_vdi: str = NULL_REF, into_vdi: str = NULL_REF) -> Plan:
-    """A full copy of a disk on `sr`. Copying differences (base_vdi) or into an existing disk is not offered."""
-    record = _checked(world, vdi, "copy")
-    if not is_null(base_vdi) or not is_null(into_vdi):
-        raise E.NOT_IMPLEMENTED("VDI.copy with base_vdi or into_vdi")
-    target = record["SR"] if is_null(sr) else sr
-    check_target(world, target)
-    if not offers(world.store.get(target, "SR")["type"], "vdi_create"):
-        raise E.SR_OPERATION_NOT_SUPPORTED(target)
-    new, uuid = world.ids.ref(), world.ids.uuid()
-    return Plan(
-        steps=(copy_step(world, record, uuid, target),),
-        claims=(Claim(vdi, "copy"),),
-        result=lambda run: new,
-        finish=lambda run, txn: record_volume(world, run, txn, new, uuid, target, copied_vdi(record)),
     )
 
 

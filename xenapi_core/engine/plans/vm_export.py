@@ -57,13 +57,14 @@ def disks_of(store: Store, vm: Version) -> list[Version]:
     return list({disk.ref: disk for disk in disks}.values())
 
 
-def plan_export(world: World, vm: str, use: Use) -> Plan:
-    """Let `use` read the VM's disks. What forbids the operation export, or a copy of a disk."""
+def plan_export(world: World, vm: str, use: Use, snapshots: bool = False) -> Plan:
+    """Let `use` read the disks of a VM, and of its snapshots. What forbids export, or a copy of a disk."""
     record = world.store.get(vm, "VM")
     check_vm_operation(world.store, record, "export")
-    disks = disks_of(world.store, record)
+    owners = [record, *map(world.store.get, world.store.related(vm, "snapshots") if snapshots else ())]
+    disks = list({disk.ref: disk for owner in owners for disk in disks_of(world.store, owner)}.values())
     for disk in disks:
-        _check_disk(world.store, record, disk)
+        check_disk(world.store, record, disk)
 
     async def do(run: Run) -> None:
         with told_as(STORAGE, About(vm=vm, operation="export")):
@@ -73,7 +74,7 @@ def plan_export(world: World, vm: str, use: Use) -> Plan:
     return Plan(steps=(Step("export", do, weight=20, deadline=WITHIN),), claims=claims)
 
 
-def _check_disk(store: Store, vm: Version, disk: Version) -> None:
+def check_disk(store: Store, vm: Version, disk: Version) -> None:
     """What forbids a copy of a disk. That the VM itself holds it, which is suspended, does not."""
     try:
         check_vdi_operation(store, disk, "copy")

@@ -5,6 +5,7 @@ Rule 1: inside the pool, VM, disks and VIFs keep their records; disks move first
         it, and goes to the pool's default SR otherwise.
 Rule 2: snapshots go where their disks go.
 Rule 3: with option copy=true the VM stays, and a new one like it is made at the destination.
+Rule 4: a host of another pool is vm_leave.py's.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from xenapi_core.engine.placement import (
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.vdi_move import check_mirror, count_step, move_step, record_move
 from xenapi_core.engine.plans.vm_copy import check_target, copy_of
+from xenapi_core.engine.plans.vm_leave import plan_leave
 from xenapi_core.engine.plans.vm_migrate import AS_THEY_ARE
 from xenapi_core.engine.plans.vm_power import reserve
 from xenapi_core.engine.plans.vm_records import NewDisk, disks_to_copy
@@ -53,16 +55,18 @@ def plan_migrate_send(
     vgpu_map: Mapping[str, str],
     vdi_format_map: Mapping[str, str],
 ) -> Plan:
-    """Move `vm` to dest["host"] of this pool, or copy it there. The result is the VM.
+    """Move `vm` to dest["host"], or copy it there. The result is the VM.
 
-    `live` makes no difference: a guest that runs never stands still. What check_vm_operation and check_host say;
-    VDI_NOT_IN_MAP, SR_DOES_NOT_SUPPORT_MIGRATION, VM_BAD_POWER_STATE to copy a VM that is not halted.
+    `live` makes no difference: inside the pool a guest that runs never stands still. What check_vm_operation and
+    check_host say; VDI_NOT_IN_MAP, SR_DOES_NOT_SUPPORT_MIGRATION, VM_BAD_POWER_STATE to copy a VM that is not halted.
     """
     record = world.store.get(vm, "VM")
-    host = _destination(world, dest)
     if vgpu_map or vdi_format_map:
         raise E.NOT_IMPLEMENTED("VM.migrate_send with vgpu_map or vdi_format_map")
     check_vm_operation(world.store, record, "migrate_send", strict=options.get("force") != "true")
+    host = _destination(world, dest)
+    if host is None:
+        return plan_leave(world, record, dest, vdi_map, vif_map, options)
     for network in vif_map.values():
         world.store.get(network, "network")
     places = _places(world, record, host, vdi_map)
@@ -103,14 +107,14 @@ def plan_migrate_send(
     return Plan(steps=tuple(steps), claims=tuple(claims), result=lambda run: vm, finish=finish)
 
 
-def _destination(world: World, dest: Mapping[str, str]) -> str:
-    """The host that host.migrate_receive answered for. NOT_IMPLEMENTED for a host of another pool."""
-    if "host" not in dest:
+def _destination(world: World, dest: Mapping[str, str]) -> str | None:
+    """The host that host.migrate_receive answered for; None if it is one of another pool. INVALID_VALUE."""
+    host = world.store.find(dest.get("host", ""))
+    if host is not None and host.cls == "host":
+        return host.ref
+    if not {"host", "master", "session_id", "xenops"} <= dest.keys():
         raise E.INVALID_VALUE("dest", "{" + "; ".join(sorted(dest)) + "}")
-    host = world.store.find(dest["host"])
-    if host is None or host.cls != "host":
-        raise E.NOT_IMPLEMENTED("VM.migrate_send to another pool")
-    return host.ref
+    return None
 
 
 def _places(world: World, vm: Version, host: str, vdi_map: Mapping[str, str]) -> dict[Version, str]:

@@ -234,8 +234,8 @@ def _rebooted(world: World, vm: Version, host: str, message: str) -> Callable[[R
     return finish
 
 
-def plan_restart(world: World, ref: str, host: str, message: str) -> Plan:
-    """Boot a VM again whose guest ended by itself (actions_after_*); not a call of the API.
+def plan_restart(world: World, ref: str, host: str, message: str, before: tuple[Step, ...] = ()) -> Plan:
+    """Boot a VM again whose guest ended by itself (actions_after_*), after the steps `before`; not a call of the API.
 
     If that fails the VM is halted, which the comparison after a failed plan finds out.
     """
@@ -252,7 +252,8 @@ def plan_restart(world: World, ref: str, host: str, message: str) -> Plan:
         await run.hypervisor(host).destroy(spec.uuid)
 
     return Plan(
-        steps=(Step("boot again", boot, unboot),),
+        steps=(*before, Step("boot again", boot, unboot)),
         claims=(Claim(ref, "clean_reboot"),),
         finish=_rebooted(world, vm, host, message),
+        asked=False,
     )

@@ -16,6 +16,7 @@ from xenapi_core.engine.transition import new_metrics
 from xenapi_core.engine.vtpm_records import copy_vtpms
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.device_lifecycle import check_vdi_operation
+from xenapi_core.model.lifecycle import NEVER_ASKED
 from xenapi_core.model.power import HALTED
 from xenapi_core.store.api import Txn, Version
 
@@ -29,6 +30,7 @@ FRESH: Final[Mapping[str, Any]] = {
     "domid": -1,
     "guest_metrics": NULL_REF,
     "last_booted_record": "",
+    "requested_state": NEVER_ASKED,
     "requires_reboot": False,
     "blobs": {},
     "is_default_template": False,
@@ -98,12 +100,20 @@ def copied_vdi(vdi: Version) -> dict[str, Any]:
     return {name: vdi[name] for name in taken} | {"read_only": False}
 
 
+def snapshot_of(world: World, vdi: Version) -> dict[str, Any]:
+    """What makes the copy of a VDI its snapshot. Changed blocks of a tracked disk are those of its snapshots too."""
+    return {
+        "is_a_snapshot": True, "snapshot_of": vdi.ref, "snapshot_time": world.clock.now(),
+        "cbt_enabled": vdi["cbt_enabled"],
+    }  # fmt: skip
+
+
 def record_disks(world: World, run: Run, txn: Txn, disks: list[NewDisk], snapshot: bool) -> dict[str, str]:
     """VDI records of the volumes the steps made. Returns source VDI -> new VDI."""
     for disk in disks:
         values = copied_vdi(disk.source)
         if snapshot:
-            values.update(is_a_snapshot=True, snapshot_of=disk.source.ref, snapshot_time=world.clock.now())
+            values |= snapshot_of(world, disk.source)
         record_volume(world, run, txn, disk.ref, disk.uuid, disk.sr, values)
     return {disk.source.ref: disk.ref for disk in disks}
 
@@ -171,5 +181,5 @@ def _record_device(world: World, txn: Txn, like: Version, **changes: Any) -> Non
 
 __all__ = [
     "EPOCH", "NewDisk", "copied_vdi", "disk_claims", "disks_to_copy", "new_disks", "record_disks", "record_vbds",
-    "record_vifs", "record_vm", "without_location",
+    "record_vifs", "record_vm", "snapshot_of", "without_location",
 ]  # fmt: skip

@@ -13,10 +13,12 @@ from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import check_host, check_receiving, choose_host, memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.images import forget_image, image_step, record_image, suspend_sr
+from xenapi_core.engine.plans.sr_records import is_live
 from xenapi_core.engine.plans.vm_power import check_disks, reserve
 from xenapi_core.engine.specs import domain_spec
 from xenapi_core.engine.transition import enter_live, enter_suspended
 from xenapi_core.errors import ApiError, E
+from xenapi_core.ids import NULL_REF
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.store.api import Txn, Version
 
@@ -117,6 +119,29 @@ def plan_resume_on(world: World, vm: str, host: str, start_paused: bool, force: 
     check_host(world, record, host)
     check_receiving(world, host, "vm_resume")
     return _resume(world, record, "resume_on", host, start_paused)
+
+
+@plans("VM.set_suspend_VDI")
+def plan_set_suspend_vdi(world: World, ref: str, value: str) -> Plan:
+    """Resume a suspended VM from another disk that holds the same memory, a copy of its image; the old image stays.
+
+    VM_BAD_POWER_STATE unless Suspended; INVALID_VALUE for a disk that does not hold the memory of this VM; HOST_OFFLINE
+    if no host can say so.
+    """
+    vm, image = world.store.get(ref, "VM"), world.store.get(value, "VDI")
+    check_vm_operation(world.store, vm, "resume", strict=False)
+    host = next((host.ref for host in world.store.all("host").values() if is_live(world, host.ref)), NULL_REF)
+
+    async def look(run: Run) -> None:
+        with told_as(MACHINE, About(vm=ref, host=host, operation="set_suspend_VDI")):
+            if await run.hypervisor(host).saved_in(image["uuid"]) != vm["uuid"]:
+                raise E.INVALID_VALUE("suspend_VDI", value)
+
+    return Plan(
+        steps=(Step("look into image", look),),
+        claims=(Claim(ref, "resume"),),
+        finish=lambda run, txn: txn.update(ref, suspend_VDI=value),
+    )
 
 
 def _resume(world: World, vm: Version, operation: str, host: str, paused: bool) -> Plan:

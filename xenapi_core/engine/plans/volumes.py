@@ -172,6 +172,8 @@ def forget_volume(run: Run, txn: Txn, vdi: str, destroyed: bool = True) -> None:
             txn.update(vbd, VDI=NULL_REF, empty=True)
         else:
             txn.delete(vbd)
+    for dump in txn.related(vdi, "crash_dumps"):
+        txn.delete(dump)
     for snapshot in txn.related(vdi, "snapshots"):
         txn.update(snapshot, snapshot_of=NULL_REF)
     txn.delete(vdi)

@@ -8,13 +8,15 @@ Theory of operation
 3. An action is a function registered with `serves` under its name in model/http_actions.py. It returns a Response, or
    raises ApiError: told as a page, 404 for what does not exist, 403 for a missing role, otherwise 500.
 4. What is declared and served by nobody answers 501, after authentication.
+5. A client that does not know how long its upload is waits for a reply before it sends, and for none at the end. It is
+   answered at once, and only the task says how it went.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -209,6 +211,8 @@ class Answerer:
                 raise self._refusal()
             if self.behaviour is None:
                 raise E.NOT_IMPLEMENTED(self.action.name)
+            if request.upload is not None and request.upload.endless:
+                return Response(200, (NO_CACHE,), stream=self._meanwhile(call), close=True, reads_on=True)
             response = await self.behaviour(call)
         except UploadBroken:
             return self._failed(call, E.IMPORT_ERROR_PREMATURE_EOF())
@@ -221,6 +225,28 @@ class Answerer:
         if self.action.method != "GET":
             await self.services.store.durable(self.services.store.revision)
         return response
+
+    async def _meanwhile(self, call: ActionCall) -> AsyncIterator[bytes]:
+        """An answer of no bytes that ends with the upload (rule 5); one that never begins was a question only."""
+        assert call.request.upload is not None
+        assert self.behaviour is not None
+        try:
+            if not await call.request.upload.begun():
+                raise E.IMPORT_ERROR_PREMATURE_EOF()
+            await self.behaviour(call)
+            call.end(None)
+        except UploadBroken:
+            self._failed(call, E.IMPORT_ERROR_PREMATURE_EOF())
+        except ApiError as error:
+            self._failed(call, error)
+        except asyncio.CancelledError:  # the client is gone, and the engine's work had not begun
+            call.end(E.IMPORT_ERROR_PREMATURE_EOF())
+            raise
+        except BaseException:
+            call.end(E.INTERNAL_ERROR("the request failed"))
+            raise
+        await self.services.store.durable(self.services.store.revision)
+        yield b""
 
     async def _caller(self, request: Request, query: Mapping[str, str]) -> Caller | None:
         """Who asks; None if nobody we know."""

@@ -18,8 +18,6 @@ from xenapi_core.server.upload import Upload
 from xenapi_core.store.api import Version
 from xenapi_core.wire import vhd
 
-# A client that does not know the length names one beyond any disk, and leaves when it has sent everything.
-UNKNOWN_LENGTH: Final = 1 << 50
 _CHUNK: Final = Struct("<QI")  # offset, size; a chunk of no bytes is the last
 
 Pieces = AsyncIterator[tuple[int, bytes]]
@@ -28,21 +26,20 @@ Pieces = AsyncIterator[tuple[int, bytes]]
 async def raw(upload: Upload, record: Version) -> Pieces:
     """The disk from its beginning on. VDI_TOO_SMALL. A body of unknown length ends with the disk."""
     size, offset = record["virtual_size"], 0
-    endless = upload.size is not None and upload.size >= UNKNOWN_LENGTH
-    if upload.size is not None and upload.size > size and not endless:
+    if upload.size is not None and upload.size > size and not upload.endless:
         raise E.VDI_TOO_SMALL(record.ref, str(upload.size))
     held = bytearray()
     async for data in upload:
         held += data
         if offset + len(held) > size:
-            if not endless:
+            if not upload.endless:
                 raise E.VDI_TOO_SMALL(record.ref, str(offset + len(held)))
             del held[size - offset :]
         while len(held) >= PIECE:
             yield offset, bytes(held[:PIECE])
             del held[:PIECE]
             offset += PIECE
-        if endless and offset + len(held) == size:
+        if upload.endless and offset + len(held) == size:
             break
     if held:
         yield offset, bytes(held)
@@ -90,7 +87,7 @@ async def from_vhd(upload: Upload, record: Version) -> Pieces:
             checked = True
             if reader.size > record["virtual_size"]:
                 raise E.VDI_TOO_SMALL(record.ref, str(reader.size))
-        if reader.complete and upload.size is not None and upload.size >= UNKNOWN_LENGTH:
+        if reader.complete and upload.endless:
             return
     if not reader.complete:
         raise E.IMPORT_ERROR_PREMATURE_EOF()

@@ -63,6 +63,8 @@ async def import_raw_vdi(call: ActionCall) -> Response:
                     await storage.write(record["uuid"], offset, data)
                     run.progress(upload.received / total)
         except UploadBroken as error:
+            if upload.endless:
+                raise E.VDI_IO_ERROR("The client left, as it does at the end of what it has.") from error
             raise E.IMPORT_ERROR_PREMATURE_EOF() from error
 
     await call.wait(call.work("Import of raw VDI"), lambda world: plan_write(world, vdi.ref, use))

@@ -6,10 +6,11 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
+from xenapi_core.api.registry import Services
 from xenapi_core.drivers.storage import PIECE
 from xenapi_core.engine.plan import Run
 from xenapi_core.engine.plans.vm_export import disks_of, plan_export, records_of
-from xenapi_core.engine.plans.vm_import import Exported, Import, plan_import
+from xenapi_core.engine.plans.vm_import import Exported, Fill, Import, plan_import
 from xenapi_core.errors import E
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.model.types import format_datetime
@@ -23,12 +24,13 @@ from xenapi_core.store.api import Version
 _TYPE: Final = ("Content-Type", "application/octet-stream")
 
 
-def _about(call: ActionCall) -> dict[str, str]:
-    (pool,) = call.store.all("pool").values()
-    host = call.store.find(pool["master"])
+def about(services: Services) -> dict[str, str]:
+    """What the head of an export says of this server."""
+    (pool,) = services.store.all("pool").values()
+    host = services.store.find(pool["master"])
     return {
         "hostname": host["hostname"] if host is not None else "",
-        "date": format_datetime(call.services.clock.now()),
+        "date": format_datetime(services.clock.now()),
         "product_brand": "xencim",
         "xapi_major": "1",
         "xapi_minor": "20",
@@ -50,35 +52,37 @@ def _squeeze(call: ActionCall) -> Callable[[bytes | None], bytes]:
 async def export(call: ActionCall) -> Response:
     """A VM (`uuid` or `ref`) that is not running, with its disks; compressed with gzip if use_compression=true.
 
-    Saved memory goes along only with preserve_power_state=true; otherwise the VM arrives halted.
+    Saved memory goes along only with preserve_power_state=true; otherwise the VM arrives halted. Snapshots go along,
+    with their disks and saved memory, with include_snapshots=true.
     """
     vm, pipe, squeeze = call.object("VM", "uuid", "ref"), Pipe(), _squeeze(call)
-    keep = call.flag("preserve_power_state")
+    keep, all_of_it = call.flag("preserve_power_state"), call.flag("include_snapshots")
 
     async def use(run: Run, record: Version) -> None:
         store = run.world.store
         image = record["suspend_VDI"]
-        disks = [disk for disk in disks_of(store, record) if keep or disk.ref != image]
-        records = [one for one in records_of(store, record.ref) if keep or one.ref != image]
+        records = [one for one in records_of(store, record.ref, all_of_it) if keep or one.ref != image]
+        owners = [one for one in records if one.cls == "VM"]
+        disks = {disk.ref: disk for owner in owners for disk in disks_of(store, owner) if keep or disk.ref != image}
         names = xva.names_of(records)
         pipe.open(None)
-        await pipe.put(squeeze(xva.member(xva.OVA, await xva.describe(call.services, records, _about(call)))))
-        total, done = sum(disk["virtual_size"] for disk in disks), 0
-        for disk in disks:
-            async for number, data in _chunks(run, disk):
+        await pipe.put(squeeze(xva.member(xva.OVA, await xva.describe(call.services, records, about(call.services)))))
+        total, done = sum(disk["virtual_size"] for disk in disks.values()), 0
+        for disk in disks.values():
+            async for number, data in chunks(run, disk):
                 await pipe.put(squeeze(xva.chunk(f"{names[disk.ref]}/{number:08d}", data)))
                 run.progress((done + number * xva.CHUNK) / total)
             done += disk["virtual_size"]
         await pipe.put(squeeze(xva.END))
         await pipe.put(squeeze(None))
 
-    task = call.engine.start(call.work("Export of VM"), lambda world: plan_export(world, vm.ref, use))
+    task = call.engine.start(call.work("Export of VM"), lambda world: plan_export(world, vm.ref, use, all_of_it))
     await pipe.follow(task)
     name = ("Content-Disposition", f'attachment; filename="{vm["uuid"]}.xva"')
     return Response(200, (NO_CACHE, _TYPE, name), stream=pipe)
 
 
-async def _chunks(run: Run, disk: Version) -> AsyncIterator[tuple[int, bytes]]:
+async def chunks(run: Run, disk: Version) -> AsyncIterator[tuple[int, bytes]]:
     """(number, bytes) of the chunks that may hold data, the first and the last one."""
     storage, size = run.storage(disk["SR"]), disk["virtual_size"]
     last = (size - 1) // xva.CHUNK
@@ -112,11 +116,11 @@ async def export_metadata(call: ActionCall) -> Response:
         check_vm_operation(call.store, vm, "metadata_export")
         for record in records_of(call.store, vm.ref, call.flag("export_snapshots")):
             records.setdefault(record.ref, record)
-    ova = await xva.describe(call.services, list(records.values()), _about(call))
+    ova = await xva.describe(call.services, list(records.values()), about(call.services))
     return Response(200, (NO_CACHE, _TYPE), xva.member(xva.OVA, ova) + xva.END)
 
 
-async def _objects(call: ActionCall, archive: xva.TarStream) -> dict[str, Exported]:
+async def objects_of(archive: xva.TarStream) -> dict[str, Exported]:
     """What the archive begins with. IMPORT_ERROR_UNEXPECTED_FILE."""
     found = await archive.next()
     if found is None or found[0] != xva.OVA:
@@ -134,7 +138,13 @@ async def import_(call: ActionCall) -> Response:
     if call.probing:
         return Response(200, (NO_CACHE,))
     archive = xva.TarStream(xva.unzipped(call.upload()))
-    objects = await _objects(call, archive)
+    objects = await objects_of(archive)
+    restore, force, fill = call.flag("restore"), call.flag("force"), filler(archive)
+    return await _arrive(call, "VM import", lambda world: plan_import(world, objects, sr, restore, force, fill))
+
+
+def filler(archive: xva.TarStream) -> Fill:
+    """A function that writes the disks of an archive whose records have been read."""
 
     async def fill(run: Run, work: Import) -> None:
         sizes = {name: size for name, (_, _, size) in work.disks.items()}
@@ -151,8 +161,7 @@ async def import_(call: ActionCall) -> Response:
         except UploadBroken as error:
             raise E.IMPORT_ERROR_PREMATURE_EOF() from error
 
-    restore, force = call.flag("restore"), call.flag("force")
-    return await _arrive(call, "VM import", lambda world: plan_import(world, objects, sr, restore, force, fill))
+    return fill
 
 
 @serves("put_import_metadata")
@@ -163,7 +172,7 @@ async def import_metadata(call: ActionCall) -> Response:
     """
     if call.probing:
         return Response(200, (NO_CACHE,))
-    objects = await _objects(call, xva.TarStream(xva.unzipped(call.upload())))
+    objects = await objects_of(xva.TarStream(xva.unzipped(call.upload())))
     restore, force = call.flag("restore"), call.flag("force")
     if call.flag("dry_run"):
         plan_import(call.engine.world, objects, None, restore, force, None)

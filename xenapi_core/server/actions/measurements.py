@@ -59,9 +59,8 @@ async def follow(recorder: Recorder, engine: Engine) -> None:
 
 def _host(call: ActionCall) -> Version:
     """Rule 2."""
-    own = getattr(call.request.peer, "host", None)
-    if own:
-        return call.store.get(own, "host")
+    if call.request.peer.host:
+        return call.store.get(call.request.peer.host, "host")
     (pool,) = call.store.all("pool").values()
     return call.store.get(pool["master"], "host")
 

@@ -5,8 +5,8 @@ Theory of operation
    between objects are written as ids. Everything else a record refers to is written as null.
 2. A disk is the files Ref:<n>/00000000, Ref:<n>/00000001 ..., CHUNK bytes each, the last one shorter. Chunks of zeros
    are left out, except for the first and the last: the last one tells that the disk is whole.
-3. Each chunk is followed by <name>.checksum with its SHA-1 in hexadecimal. Archives of other servers may have
-   <name>.xxhash instead; that is read over, and not checked.
+3. Each chunk is followed by <name>.checksum with its SHA-1 in hexadecimal, or in archives of other servers by
+   <name>.xxhash with its XXH64.
 4. An archive is read as a stream, and may be compressed with gzip. Whatever is not expected ends the import.
 """
 
@@ -18,6 +18,8 @@ import tarfile
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
+
+import xxhash
 
 from xenapi_core.api.registry import Services
 from xenapi_core.engine.plans.vm_import import Exported
@@ -194,6 +196,8 @@ class TarStream:
             raise E.IMPORT_ERROR_UNEXPECTED_FILE(f"{name}.checksum", found[0] if found else "")
         told = (await self.body(found[1], 1024)).strip()
         if found[0].endswith(".checksum"):
-            digest = hashlib.sha1(data, usedforsecurity=False).hexdigest().encode()
-            if told.lower() != digest:
-                raise E.IMPORT_ERROR_SOME_CHECKSUMS_FAILED()
+            digest = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+        else:
+            digest = xxhash.xxh64_hexdigest(data)
+        if told.lower() != digest.encode():
+            raise E.IMPORT_ERROR_SOME_CHECKSUMS_FAILED()

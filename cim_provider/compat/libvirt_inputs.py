@@ -1,0 +1,245 @@
+"""What clients of libvirt-cim send and expect to be told: settings in its words, its refusals as CIM errors with texts.
+
+Rule 1: a method that cannot do what it was asked answers with a CIM error; 0 and 4096 are the only return values.
+Rule 2: screens, keyboards and pointing devices need not be asked for: settings of them for a new machine are taken, if
+        they ask for what every machine has, and nothing is made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cim_provider import jobs
+from cim_provider.compat.inputs import Inputs, Translate, Values, in_bytes
+from cim_provider.compat.libvirt_names import Naming
+from cim_provider.compat.mode import Given, Request
+from cim_provider.mapping.method import Result
+from cim_provider.mapping.view import View
+from cim_provider.profiles.computer_system import ComputerSystem
+from cim_provider.profiles.ethernet import NetworkPortSettingData
+from cim_provider.profiles.memory import MemorySettingData
+from cim_provider.profiles.processor import ProcessorSettingData
+from cim_provider.profiles.storage import DiskSettingData
+from cim_provider.profiles.virtual_system import VirtualSystemSettingData
+from cim_provider.schema.graph import CimClass
+from cim_provider.schema.objects import FAILED, INVALID_PARAMETER, NOT_FOUND, NOT_SUPPORTED, CimError, Instance, Path
+
+DOMAIN = "Referenced domain `%s' does not exist: Domain not found"
+OFFLINE = 6
+
+# Parameters that must be there, by method; what is missing is named with one text.
+REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "DefineSystem": ("SystemSettings",),
+    "DestroySystem": ("AffectedSystem",),
+    "ModifySystemSettings": ("SystemSettings",),
+    "AddResourceSettings": ("AffectedConfiguration", "ResourceSettings"),
+    "ModifyResourceSettings": ("ResourceSettings",),
+    "RemoveResourceSettings": ("ResourceSettings",),
+}
+
+# Return values of RequestStateChange.
+STATE_ERRORS: Mapping[int, tuple[int, str]] = {
+    1: (NOT_SUPPORTED, "State not supported"),
+    5: (INVALID_PARAMETER, "Invalid RequestedState"),
+    4097: (FAILED, "Invalid state transition"),
+}
+NOT_RUNNING = (FAILED, "Domain not running")
+
+BOOT_LETTERS = {"hd": "c", "cdrom": "d", "network": "n", "fd": "a"}
+EMULATED = {0: 17, 1: 15, 2: 14}
+GRAPHICS, INPUT = "Xen_GraphicsResourceAllocationSettingData", "Xen_InputResourceAllocationSettingData"
+
+
+def refusal(request: Request, result: Result) -> CimError | None:
+    """Rule 1."""
+    if result.value in (jobs.DONE, jobs.JOB_STARTED):
+        return None
+    if request.method == "RequestStateChange" and result.value in STATE_ERRORS:
+        version = request.target.version
+        off = version is not None and version.values.get("power_state") == "Halted"
+        status, text = NOT_RUNNING if off and result.value == 4097 else STATE_ERRORS[result.value]
+        return CimError(status, text)
+    status = NOT_SUPPORTED if result.value == jobs.NOT_SUPPORTED else FAILED
+    return CimError(status, result.why or f"{request.method} failed: {result.value}")
+
+
+def missing(cls: CimClass, path: Path) -> CimError:
+    """FAILED if a key is missing, NOT_FOUND if a key leads nowhere."""
+    given = {name for name, _ in path.keys or ()}
+    for key in ("InstanceID", "DeviceID", "Name", *cls.keys):
+        if key in cls.keys and key not in given:
+            return CimError(FAILED, f"Missing {key}")
+    device = path.key("DeviceID")
+    if device is not None:
+        return CimError(NOT_FOUND, f"No such instance ({device})")
+    return CimError(NOT_FOUND, f"No such instance ({'InstanceID' if 'InstanceID' in cls.keys else 'Name'})")
+
+
+def missing_target(path: Path) -> CimError:
+    if path.classname == ComputerSystem.cim:
+        return CimError(NOT_FOUND, DOMAIN % path.key("Name"))
+    return CimError(NOT_FOUND, f"No such instance ({path.key('InstanceID') or path.key('Name')})")
+
+
+class LibvirtInputs(Inputs):
+    """For one pool, whose names are `names`."""
+
+    def __init__(self, names: Naming) -> None:
+        self.names = names
+        lines: Mapping[type[View], Translate] = {
+            VirtualSystemSettingData: self._system,
+            ProcessorSettingData: self._processors,
+            MemorySettingData: self._memory,
+            DiskSettingData: self._disk,
+            NetworkPortSettingData: self._nic,
+        }
+        super().__init__(lines, missing_target)
+
+    async def read(self, request: Request, given: Given) -> Given:
+        for name in REQUIRED.get(request.method, ()):
+            if given.get(name.lower()) in (None, ()):
+                raise CimError(INVALID_PARAMETER, f"Missing argument `{name}'")
+        of_machine = request.method == "RequestStateChange" and request.target.view is ComputerSystem
+        if of_machine and given.get("requestedstate") == OFFLINE:
+            raise CimError(NOT_SUPPORTED, "State not supported")
+        if request.method == "DefineSystem":
+            self._check_name(given["systemsettings"])
+            resources = given.get("resourcesettings") or ()
+            given = {**given, "resourcesettings": tuple(each for each in resources if not _had_anyway(each))}
+        return await super().read(request, given)
+
+    def _check_name(self, system: Any) -> None:
+        """CimError FAILED for a new machine whose name another one has."""
+        name = _name_of(system.values) if isinstance(system, Instance) else None
+        found = None if not name else self.names.machines.record(name)
+        if found is not None:
+            raise CimError(FAILED, f"Guest '{name}' is already defined with UUID {found.values['uuid']}")
+
+    # settings
+
+    def _system(self, left: Values, now: Mapping[str, Any]) -> Values:
+        values = dict(left)
+        name = values.pop("VirtualSystemIdentifier", None)
+        if name:
+            values.setdefault("ElementName", name)
+        full = values.pop("IsFullVirt", None)
+        if values.get("VirtualSystemType") == "Xen":
+            del values["VirtualSystemType"]
+        if full is not None:
+            values["VirtualSystemType"] = "DMTF:Xen:HVM" if full else "DMTF:Xen:PV"
+        for theirs, ours in _BOOT.items():
+            if theirs in values:
+                values[ours] = values.pop(theirs)
+        devices = values.pop("BootDevices", None)
+        if devices is not None:
+            unknown = [each for each in devices if each not in BOOT_LETTERS]
+            if unknown:
+                raise CimError(FAILED, f"Unknown boot device {unknown[0]}")
+            values["HVM_Boot_Params"] = ("order=" + "".join(BOOT_LETTERS[each] for each in devices),)
+            if not now:
+                values.setdefault("HVM_Boot_Policy", "BIOS order")
+        if not now:
+            values.pop("UUID", None)  # the pool gives it
+        return values
+
+    def _processors(self, left: Values, now: Mapping[str, Any]) -> Values:
+        return {name: value for name, value in left.items() if name not in ("AllocationUnits", "PoolID")}
+
+    def _memory(self, left: Values, now: Mapping[str, Any]) -> Values:
+        return {name: value for name, value in in_bytes(left, now, "KiloBytes").items() if name != "PoolID"}
+
+    def _disk(self, left: Values, now: Mapping[str, Any]) -> Values:
+        values = in_bytes(left, now, "Bytes")
+        kind = values.pop("EmulatedType", None)
+        if kind is not None:
+            if kind not in EMULATED:
+                raise CimError(FAILED, f"No such emulated type: {kind}")
+            values["ResourceType"] = EMULATED[kind]
+        device = values.pop("VirtualDevice", None)
+        if device is not None:
+            values["AddressOnParent"] = _position(device)
+        only_read = values.pop("readonly", None)
+        if only_read is not None:
+            values["Access"] = 1 if only_read else 3
+        if not now and values.get("shareable") is False:
+            del values["shareable"]
+        self._pool(values, "DiskPool/", self.names.stores.record)
+        image = values.pop("Address", None)
+        if image is not None:
+            values["HostExtentName"] = self._image(str(image))
+            values.pop("PoolID", None)  # an image is where it is
+        return values
+
+    def _image(self, address: str) -> str:
+        """The uuid of the disk image whose location, name or uuid is `address`; "" for none."""
+        if not address:
+            return ""
+        pool = self.names.pool
+        found = [v for v in pool.all("VDI").values() if address in (v.values["location"], v.values["uuid"])]
+        found = found or [v for v in pool.all("VDI").values() if v.values["name_label"] == address]
+        if len(found) != 1:
+            raise CimError(FAILED, f"Unable to find the disk image {address}")
+        return str(found[0].values["uuid"])
+
+    def _nic(self, left: Values, now: Mapping[str, Any]) -> Values:
+        values = dict(left)
+        kind = values.pop("NetworkType", now.get("NetworkType", "network"))
+        name = values.pop("NetworkName", None)
+        self._pool(values, "NetworkPool/", self.names.networks.record)
+        if kind not in ("network", "bridge"):
+            raise CimError(FAILED, f"No such network type: {kind}")
+        if name is not None:
+            values["Connection"] = (self._network(kind, str(name)),)
+            values.pop("PoolID", None)
+        if not now:
+            values.pop("VirtualDevice", None)  # the name of the interface is the guest's choice
+        if values.get("AllocationUnits") is not None and "Limit" not in values:
+            del values["AllocationUnits"]
+        return values
+
+    def _network(self, kind: str, name: str) -> str:
+        field = "bridge" if kind == "bridge" else "name_label"
+        found = [v for v in self.names.pool.all("network").values() if v.values[field] == name]
+        if len(found) != 1:
+            raise CimError(FAILED, f"Unable to find the network {name}")
+        return str(found[0].values["uuid"])
+
+    @staticmethod
+    def _pool(values: Values, prefix: str, record: Callable[[object], Any]) -> None:
+        """PoolID by the uuid of its record."""
+        given = values.get("PoolID")
+        if given is None:
+            return
+        found = record(str(given).removeprefix(prefix))
+        if found is None:
+            raise CimError(FAILED, f"No such pool: {given}")
+        values["PoolID"] = found.values["uuid"]
+
+
+_BOOT = {"Bootloader": "PV_Bootloader", "Kernel": "PV_Kernel", "Ramdisk": "PV_Ramdisk", "CommandLine": "PV_Args"}
+
+
+def _name_of(values: Mapping[str, Any]) -> str | None:
+    return values.get("ElementName") or values.get("VirtualSystemIdentifier")
+
+
+def _position(device: str) -> str:
+    """xvda or hda as a position."""
+    if len(device) < 3 or not device[-1].isalpha():
+        return device
+    return str(ord(device[-1].lower()) - ord("a"))
+
+
+def _had_anyway(resource: Any) -> bool:
+    """Rule 2. CimError NOT_SUPPORTED for a screen that is none of VNC."""
+    if not isinstance(resource, Instance):
+        return False
+    if resource.classname == INPUT:
+        return True
+    if resource.classname != GRAPHICS:
+        return False
+    kind = resource.values.get("ResourceSubType")
+    if kind not in (None, "", "vnc", "rfb"):
+        raise CimError(NOT_SUPPORTED, f"Graphics of type {kind} are not supported")
+    return True

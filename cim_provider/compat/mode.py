@@ -1,0 +1,105 @@
+"""Compatibility modes as values: what a server shows, takes and answers otherwise than the DMTF's profiles say.
+
+Theory of operation
+1. A Mode is data: faces of views, relations of associations, and a few functions at the places where a request comes in
+   and an answer goes out. The profiles know nothing of modes; PLAIN, which changes nothing, is the DMTF way.
+2. What clients see is made by the faces. What methods get is what the profiles declare: `Inputs` turns references and
+   settings in the words of the mode into those of the profiles before a method sees them.
+3. A refusal of a method is a return value to the profiles; `Mode.refusal` may make a CIM error of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cim_provider.mapping.association import Association, Relation
+from cim_provider.mapping.extent import Rendition
+from cim_provider.mapping.face import Face
+from cim_provider.mapping.method import Result
+from cim_provider.mapping.view import View
+from cim_provider.schema.graph import CimClass
+from cim_provider.schema.objects import INVALID_PARAMETER, NOT_FOUND, CimError, Path
+from xenapi_core.bridge.source import Principal, Source
+
+
+class Shows(Protocol):
+    """The part of a provider that translates between what is shown and what is declared."""
+
+    source: Source
+
+    def find(self, path: Path, namespace: str) -> Rendition | None:
+        """The shown instance of a path."""
+
+    def declared(self, shown: Rendition, item: Any = None) -> Rendition | None:
+        """The same as the profile declares it; of another item than the shown one, if `item` is not NULL."""
+
+    def views_of(self, classname: str) -> tuple[type[View], ...]:
+        """The declared views whose instances are shown as instances of just this class."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One method call before the method is asked: `target` is the shown instance."""
+
+    provider: Shows
+    namespace: str
+    principal: Principal
+    target: Rendition
+    method: str
+
+
+Given = dict[str, Any]  # parameters by lower-case name
+
+
+def not_there(cls: CimClass, path: Path) -> CimError:
+    """Why a path leads to no instance of `cls`: INVALID_PARAMETER if it lacks a key or has too many, else NOT_FOUND."""
+    given = {name for name, _ in path.keys or ()}
+    if given and given != set(cls.keys):
+        return CimError(INVALID_PARAMETER, f"the keys of {cls.name} are {', '.join(cls.keys)}")
+    return CimError(NOT_FOUND, f"there is no such instance of {path.classname}")
+
+
+async def as_given(request: Request, given: Given) -> Given:
+    return given
+
+
+def no_error(request: Request, result: Result) -> CimError | None:
+    return None
+
+
+def as_the_pool_says(classname: str, method: str) -> bool | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Mode:
+    """See the module's theory of operation.
+
+    mof        files of `mof/xen` whose classes add to the schema.
+    faces      by declared view.
+    relations  by association; those not named here have the declared ones.
+    spaces     canonical name of a namespace -> how it is written in replies.
+    also       canonical name of a namespace -> others whose instances are seen in it too.
+    on_class   whether a method invoked on a class means the coordinator's instance of it.
+    inputs     the parameters of a call as the profiles take them. CimError, also for what the mode refuses itself.
+    refusal    the CIM error for a return value that is told as one; None for those that are not.
+    missing    the error for a path that leads to no instance.
+    waits      whether the answer of a method (class, name) waits for its work; None: as the pool says.
+    """
+
+    name: str = ""
+    mof: tuple[str, ...] = ()
+    faces: Mapping[type[View], Face] = field(default_factory=dict)
+    relations: Mapping[type[Association], tuple[Relation, ...]] = field(default_factory=dict)
+    spaces: Mapping[str, str] = field(default_factory=dict)
+    also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    on_class: bool = False
+    inputs: Callable[[Request, Given], Awaitable[Given]] = as_given
+    refusal: Callable[[Request, Result], CimError | None] = no_error
+    missing: Callable[[CimClass, Path], CimError] = not_there
+    waits: Callable[[str, str], bool | None] = as_the_pool_says
+
+
+PLAIN = Mode()

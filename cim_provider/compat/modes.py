@@ -1,0 +1,19 @@
+"""The modes there are, by the names that `--cim-compat` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from cim_provider.compat import libvirt_cim, xs_cim
+from cim_provider.compat.mode import PLAIN, Mode
+from xenapi_core.bridge.source import Source
+
+MODES: Mapping[str, Callable[[Source], Mode]] = {
+    libvirt_cim.NAME: libvirt_cim.libvirt_cim,
+    xs_cim.NAME: xs_cim.xs_cim,
+}
+
+
+def mode_named(name: str, source: Source) -> Mode:
+    """The mode of that name for one pool; the plain one for no name. KeyError for a name that is none."""
+    return MODES[name](source) if name else PLAIN

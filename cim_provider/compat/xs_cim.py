@@ -1,0 +1,201 @@
+"""The xs-cim mode: what clients of XenServer's CIM provider find, in its words.
+
+docs/moving-from-xs-cim.md says what is the same and what is not; tests/conformance/compat holds both against this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cim_provider.compat.answers import EVERYTHING, capability_faces
+from cim_provider.compat.inputs import Inputs, Values, in_bytes
+from cim_provider.compat.mode import Given, Mode, Request
+from cim_provider.compat.single import home, single_faces, single_relations, together
+from cim_provider.mapping.face import Face
+from cim_provider.mapping.rule import Rule, computed, const, field, moment, via, xen_id
+from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.view import View
+from cim_provider.profiles.computer_system import ComputerSystem, ComputerSystemCapabilities, is_guest
+from cim_provider.profiles.ethernet import NetworkPort
+from cim_provider.profiles.host_pool import StorageVolume
+from cim_provider.profiles.memory import BLOCK_SIZE as MEMORY_BLOCK
+from cim_provider.profiles.memory import Memory, MemorySettingData, consumable_blocks
+from cim_provider.profiles.processor import ProcessorSettingData
+from cim_provider.profiles.resource_pool import MemoryPool, NetworkPool, StoragePool
+from cim_provider.profiles.storage import CDROMDrive, LogicalDisk
+from cim_provider.profiles.system_virtualization import VirtualSystemManagementCapabilities
+from cim_provider.profiles.virtual_system import VirtualSystemSettingData
+from cim_provider.schema.objects import CIMV2, INTEROP
+from xenapi_core.bridge.source import Source
+
+NAME = "xs-cim"
+MIB = 1 << 20
+HOST_CAPTION = "XenServer Host"
+
+# Power state -> EnabledState, OperationalStatus, Status.
+# fmt: off
+STATES = {
+    "Halted":    (3, (15,), "Stopped"),
+    "Running":   (2, (2,), "OK"),
+    "Paused":    (9, (15,), "Dormant"),
+    "Suspended": (6, (10,), "Stopped"),
+}
+# fmt: on
+ENABLED, DISABLED, SHUT_DOWN, OFFLINE, QUIESCE, REBOOT, RESET = 2, 3, 4, 6, 9, 10, 11
+HARD_SHUTDOWN, HARD_REBOOT = 32768, 32769
+
+# An operation a machine allows -> the states that clients may request for it.
+REQUESTS: Mapping[str, tuple[int, ...]] = {
+    "start": (ENABLED,), "unpause": (ENABLED,), "resume": (ENABLED,), "clean_shutdown": (DISABLED, SHUT_DOWN),
+    "suspend": (OFFLINE,), "pause": (QUIESCE,), "clean_reboot": (REBOOT,), "hard_shutdown": (HARD_SHUTDOWN,),
+    "hard_reboot": (RESET, HARD_REBOOT),
+}  # fmt: skip
+REQUESTED_STATES = (ENABLED, DISABLED, SHUT_DOWN, OFFLINE, QUIESCE, REBOOT, RESET, HARD_SHUTDOWN, HARD_REBOOT)
+
+
+def is_system(vm: Subject) -> bool:
+    """Machines, and control domains, which stand for their hosts."""
+    return is_guest(vm) or bool(vm["is_control_domain"])
+
+
+def caption(vm: Subject) -> str:
+    return HOST_CAPTION if vm["is_control_domain"] else "Virtual machine"
+
+
+def requestable(vm: Subject) -> tuple[int, ...]:
+    found = {state for operation in vm["allowed_operations"] for state in REQUESTS.get(operation, ())}
+    return tuple(state for state in REQUESTED_STATES if state in found)
+
+
+def host_uuid(vm: Subject) -> str | None:
+    host = vm.follow("resident_on")
+    return None if host is None else str(host["uuid"])
+
+
+def home_uuid(vm: Subject) -> str | None:
+    host = home(vm)
+    return None if host is None else str(host["uuid"])
+
+
+def memory_now(vm: Subject) -> int:
+    """MiB the machine has, or will have when it starts."""
+    return mib(consumable_blocks(vm) * MEMORY_BLOCK or int(vm["memory_static_max"]))
+
+
+def mib(size: int) -> int:
+    """Bytes in MiB, rounded up."""
+    return -(-size // MIB)
+
+
+def least_memory(vm: Subject) -> int:
+    return mib(int(vm["memory_dynamic_min"]))
+
+
+def most_memory(vm: Subject) -> int:
+    return mib(int(vm["memory_dynamic_max"]))
+
+
+def _state_lines() -> dict[str, Rule]:
+    power = field("power_state")
+    enabled, operational, status = ({state: row[n] for state, row in STATES.items()} for n in range(3))
+    return {
+        "EnabledState": power.table(enabled),
+        "OperationalStatus": power.table(operational),
+        "Status": power.table(status),
+        "RequestedState": const(5),
+        "AvailableRequestedStates": computed(requestable),
+    }
+
+
+def _faces() -> Iterator[tuple[type[View], Face]]:
+    yield ComputerSystem, Face(
+        lines={
+            "Caption": computed(caption), "Host": computed(host_uuid),
+            "StartTime": via("metrics", moment("start_time")), **_state_lines(),
+        },
+        where=is_system,
+    )  # fmt: skip
+    able = {"RequestedStatesSupported": const(REQUESTED_STATES), "StateAwareness": const(REQUESTED_STATES)}
+    yield ComputerSystemCapabilities, Face(lines=able)
+    yield VirtualSystemSettingData, Face(
+        "Xen_ComputerSystemSettingData", {"HostAffinity": via("affinity", field("uuid"))}
+    )  # fmt: skip
+    device = {"DeviceID": xen_id(via("VM", field("uuid")), field("uuid"))}
+    yield LogicalDisk, Face("Xen_Disk", device)
+    yield CDROMDrive, Face("Xen_DiskDrive", device)
+    yield NetworkPort, Face(lines=device)
+    yield Memory, Face(lines={"DeviceID": xen_id(field("uuid"), "Memory")})
+    yield ProcessorSettingData, Face(
+        lines={
+            "PoolID": computed(home_uuid), "AllocationUnits": const("count"), "VirtualQuantity": field("VCPUs_max"),
+            "Reservation": field("VCPUs_at_startup"),
+        }
+    )  # fmt: skip
+    yield MemorySettingData, Face(
+        lines={
+            "PoolID": computed(home_uuid), "AllocationUnits": const("byte*2^20"),
+            "VirtualQuantityUnits": const("byte*2^20"), "VirtualQuantity": computed(memory_now),
+            "Reservation": computed(least_memory), "Limit": computed(most_memory),
+        }
+    )  # fmt: skip
+    yield MemoryPool, Face(lines={"AllocationUnits": const("Bytes")})
+    yield StoragePool, Face(lines={"AllocationUnits": const("Bytes"), "ConsumedResourceUnits": const("Bytes")})
+    yield NetworkPool, Face("Xen_NetworkConnectionPool")
+    yield StorageVolume, Face("Xen_DiskImage")
+    yield (
+        VirtualSystemManagementCapabilities,
+        Face(lines={"VirtualSystemTypesSupported": const(("DMTF:Xen:HVM", "DMTF:Xen:PV"))}),
+    )
+
+
+class XsInputs(Inputs):
+    """Vendor states, and quantities in its units."""
+
+    def __init__(self) -> None:
+        super().__init__({MemorySettingData: self._memory, ProcessorSettingData: self._processors})
+
+    async def read(self, request: Request, given: Given) -> Given:
+        if request.method == "RequestStateChange" and request.target.view is ComputerSystem:
+            version = request.target.version
+            running = version is not None and version.values["power_state"] == "Running"
+            state = given.get("requestedstate")
+            plain = {HARD_SHUTDOWN: DISABLED, HARD_REBOOT: RESET}
+            if state in (DISABLED, SHUT_DOWN):
+                state = SHUT_DOWN if running else DISABLED
+            given = {**given, "requestedstate": plain.get(state, state) if state is not None else None}
+        return await super().read(request, given)
+
+    @staticmethod
+    def _memory(left: Values, now: Mapping[str, Any]) -> Values:
+        """Reservation is the least the machine can ever have, too."""
+        values = in_bytes(left, now, "byte")
+        if "Reservation" in values:
+            values["StaticMinimum"] = values["Reservation"]
+        return values
+
+    @staticmethod
+    def _processors(left: Values, now: Mapping[str, Any]) -> Values:
+        """Reservation is how many there are right after a start."""
+        values = dict(left)
+        if "Reservation" in values:
+            values["VCPUsAtStartup"] = values.pop("Reservation")
+        return values
+
+
+def waits(classname: str, method: str) -> bool | None:
+    """Everything that takes time is a job."""
+    return False
+
+
+def xs_cim(source: Source) -> Mode:
+    """The mode, for one pool."""
+    return Mode(
+        name=NAME,
+        mof=("compat_xs_cim.mof",),
+        faces=together(single_faces(), capability_faces(EVERYTHING), *({view: face} for view, face in _faces())),
+        relations=single_relations(),
+        also={CIMV2: (INTEROP,)},
+        inputs=XsInputs().read,
+        waits=waits,
+    )

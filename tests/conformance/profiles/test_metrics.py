@@ -1,0 +1,231 @@
+"""DSP1053 Base Metrics: the newest samples of data sources as metric values, with their definitions and elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cim_pool import SmallPool, elements, graph, instance_values, key_values, path_in
+
+from cim_provider.profiles.metrics import METRICS, meaning_of
+from cim_provider.schema.objects import CIMV2, NOT_FOUND, CimError, Path
+from xenapi_core.api.handlers.data_sources import host_sources, vm_sources
+from xenapi_core.bridge.source import Samples
+from xenapi_core.drivers.api import HostUsage, MachineUsage, Traffic
+
+AT = 1_800_000_000
+MACHINE = MachineUsage((0.25, 0.5), 1 << 30, {"0": Traffic(1000.0, 20.4), "3": Traffic(7.0, 0.0)}, {"0": Traffic(5, 6)})
+
+
+def measure(pool: SmallPool, machine: MachineUsage = MACHINE, at: int = AT) -> None:
+    """A round of samples of the data sources of "web" and "host-0"."""
+    usage = HostUsage((0.5,), 64 << 30, 60 << 30, {}, {"eth0": Traffic(11, 12)})
+    sources = {
+        pool.uuid("web"): vm_sources(pool.version("web"), machine),
+        pool.uuid("host-0"): host_sources(usage),
+    }
+    pool.source.round = Samples(
+        at, {uuid: {one["name_label"]: one["value"] for one in found} for uuid, found in sources.items()}
+    )
+
+
+@pytest.fixture
+def pool() -> SmallPool:
+    pool = SmallPool()
+    pool.vm(
+        "web", power_state="Running", resident_on=pool.refs["host-0"],
+        metrics={"VCPUs_number": 2, "memory_actual": 1 << 30},
+    )  # fmt: skip
+    pool.vm("db")
+    pool.disk("disk", "web", device="xvda")
+    pool.disk("cd", "web", type="CD", mode="RO", userdevice="3", device="xvdd")
+    pool.nic("nic", "web")
+    pool.equip("web")
+    pool.add(
+        "PIF",
+        "vlan",
+        host=pool.refs["host-0"],
+        network=pool.refs["lan"],
+        device="eth0",
+        VLAN=7,
+        MAC="52:54:00:00:00:01",
+    )
+    measure(pool)
+    return pool
+
+
+def listed(pool: SmallPool, classname: str) -> list[dict[str, Any]]:
+    return [instance_values(one) for one in elements(pool.run("EnumerateInstances", ClassName=classname).values)]
+
+
+def value_of(pool: SmallPool, owner: str, source: str) -> Path:
+    return Path.of("Xen_MetricValue", {"InstanceID": f"Xen:{pool.uuid(owner)}/Metric/{source}"}, CIMV2)
+
+
+def sources_of(pool: SmallPool, path: Path) -> set[str]:
+    """Names of the data sources whose values are associated with an element; each leads back to it."""
+    reply = pool.run("AssociatorNames", ObjectName=path, AssocClass="CIM_MetricForME", Role="Antecedent")
+    found = set()
+    for one in elements(reply.values):
+        back = pool.run("AssociatorNames", ObjectName=path_in(one), AssocClass="CIM_MetricForME", Role="Dependent")
+        assert path in [path_in(other) for other in elements(back.values)]
+        found.add(key_values(one)["InstanceID"].rpartition("/")[2])
+    return found
+
+
+def device(pool: SmallPool, classname: str, name: str, item: Any = None) -> Path:
+    """The path of the one instance a view makes of a record, with string keys."""
+    (one,) = (one for one in pool.renditions(classname, name) if item is None or one.item == item)
+    return Path(one.path.classname, one.path.keys, CIMV2)
+
+
+def test_every_data_source_of_machines_and_hosts_is_a_metric_value(pool: SmallPool) -> None:
+    assert pool.source.round is not None
+    names = [name for found in pool.source.round.values.values() for name in found]
+    assert len(names) == 16
+    assert [name for name in names if meaning_of(name) is None] == []
+    assert len(listed(pool, "CIM_BaseMetricValue")) == len(names)
+
+
+def test_what_no_metric_describes_is_no_value(pool: SmallPool) -> None:
+    pool.source.round = Samples(AT, {pool.uuid("web"): {"cpu0": 0.5, "colour": 1.0}, "nobody": {"cpu0": 1.0}})
+    assert [one["BreakdownValue"] for one in listed(pool, "Xen_MetricValue")] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "source", "metric", "value", "part"),
+    [
+        ("web", "cpu1", "ProcessorUtilization", "50.0", "1"),
+        ("web", "memory", "Memory", str(1 << 30), None),
+        ("web", "vbd_xvda_write", "DiskWriteRate", "20", "xvda"),
+        ("web", "vif_0_rx", "ReceiveRate", "5", "0"),
+        ("host-0", "cpu_avg", "AverageProcessorUtilization", "50.0", None),
+        ("host-0", "memory_free_kib", "FreeMemory", str(60 << 30), None),
+        ("host-0", "pif_eth0_tx", "SendRate", "12", "eth0"),
+    ],
+)
+def test_a_value_is_in_the_units_of_its_metric(
+    pool: SmallPool, owner: str, source: str, metric: str, value: str, part: str | None
+) -> None:
+    reply = pool.run("GetInstance", InstanceName=value_of(pool, owner, source))
+    shown = instance_values(elements(reply.values)[0])
+    assert (shown["MetricValue"], shown["BreakdownValue"]) == (value, part)
+    assert shown["MetricDefinitionId"] == f"Xen:Metric/{metric}"
+    assert shown["MeasuredElementName"] == owner
+    assert shown["TimeStamp"] == "20270115080000.000000+000"
+
+
+def test_definitions_use_programmatic_units_and_say_how_values_break_down(pool: SmallPool) -> None:
+    found = {one["Name"]: one for one in listed(pool, "CIM_BaseMetricDefinition")}
+    assert set(found) == {metric.name for metric in METRICS}
+    assert {one["ProgrammaticUnits"] for one in found.values()} == {"percent", "byte", "byte/second"}
+    assert found["ProcessorUtilization"]["BreakdownDimensions"] == ["Processor"]
+    declared = graph().classes["xen_metricdefinition"].properties
+    for name in ("DataType", "Calculable", "ChangeType", "TimeScope", "GatheringType"):
+        allowed = declared[name.lower()].qualifiers["valuemap"].value
+        assert all(one[name] in allowed for one in found.values())
+
+
+def test_a_machine_and_a_host_have_all_their_values(pool: SmallPool) -> None:
+    assert pool.source.round is not None
+    values = pool.source.round.values
+    assert sources_of(pool, pool.path("web")) == set(values[pool.uuid("web")])
+    assert sources_of(pool, pool.path("host-0", "Xen_HostComputerSystem")) == set(values[pool.uuid("host-0")])
+    assert sources_of(pool, pool.path("db")) == set()
+
+
+@pytest.mark.parametrize(
+    ("classname", "name", "item", "sources"),
+    [
+        ("Xen_Processor", "web", 1, {"cpu1"}),
+        ("Xen_HostProcessor", "cpu", None, {"cpu0"}),
+        ("Xen_Memory", "web", None, {"memory", "memory_target"}),
+        ("Xen_HostMemory", "host-0", None, {"memory_total_kib", "memory_free_kib"}),
+        ("Xen_LogicalDisk", "disk", None, {"vbd_xvda_read", "vbd_xvda_write"}),
+        ("Xen_CDROMDrive", "cd", None, {"vbd_xvdd_read", "vbd_xvdd_write"}),
+        ("Xen_NetworkPort", "nic", None, {"vif_0_rx", "vif_0_tx"}),
+        ("Xen_HostNetworkPort", "pif", None, {"pif_eth0_rx", "pif_eth0_tx"}),
+    ],
+)
+def test_a_device_has_the_values_about_itself(
+    pool: SmallPool, classname: str, name: str, item: Any, sources: set[str]
+) -> None:
+    assert sources_of(pool, device(pool, classname, name, item)) == sources
+
+
+def test_a_vlan_does_not_count_the_traffic_of_the_interface_below_it(pool: SmallPool) -> None:
+    shown = pool.renditions("Xen_HostNetworkPort", "vlan")
+    assert all(sources_of(pool, Path(one.path.classname, one.path.keys, CIMV2)) == set() for one in shown)
+    reply = pool.run("AssociatorNames", ObjectName=value_of(pool, "host-0", "pif_eth0_rx"), Role="Dependent")
+    ports = [one for one in elements(reply.values) if path_in(one).classname == "Xen_HostNetworkPort"]
+    assert [key_values(one)["DeviceID"] for one in ports] == [pool.uuid("pif")]
+
+
+def test_a_value_leads_to_its_definition_and_back(pool: SmallPool) -> None:
+    path = value_of(pool, "web", "cpu0")
+    reply = pool.run("AssociatorNames", ObjectName=path, AssocClass="CIM_MetricInstance")
+    (definition,) = elements(reply.values)
+    assert key_values(definition)["Id"] == "Xen:Metric/ProcessorUtilization"
+    back = pool.run("AssociatorNames", ObjectName=path_in(definition), AssocClass="CIM_MetricInstance")
+    assert path in [path_in(one) for one in elements(back.values)]
+
+
+def test_what_is_defined_for_an_element_is_what_it_can_have(pool: SmallPool) -> None:
+    for path in (pool.path("db"), device(pool, "Xen_LogicalDisk", "disk")):
+        reply = pool.run("Associators", ObjectName=path, AssocClass="CIM_MetricDefForME", Role="Antecedent")
+        names = {instance_values(one)["Name"] for one in elements(reply.values)}
+        wanted = {metric.name for metric in METRICS if path.classname in {view.cim for view in metric.of}}
+        assert names == wanted
+        links = elements(pool.run("References", ObjectName=path, ResultClass="CIM_MetricDefForME").values)
+        assert {instance_values(one)["MetricCollectionEnabled"] for one in links} == {"2"}
+
+
+def test_a_new_round_shows_without_a_change_of_the_pool(pool: SmallPool) -> None:
+    before = pool.source.revision
+    links = pool.run("EnumerateInstances", ClassName="CIM_MetricForME").values
+    measure(pool, MachineUsage((0.75, 0.5), 1 << 30), AT + 5)
+    shown = {one["InstanceID"]: one for one in listed(pool, "Xen_MetricValue")}
+    assert shown[f"Xen:{pool.uuid('web')}/Metric/cpu0"]["MetricValue"] == "75.0"
+    assert {one["TimeStamp"] for one in shown.values()} == {"20270115080005.000000+000"}
+    assert f"Xen:{pool.uuid('web')}/Metric/vbd_xvda_read" not in shown
+    assert len(elements(pool.run("EnumerateInstances", ClassName="CIM_MetricForME").values)) < len(elements(links))
+    assert pool.source.revision == before
+
+
+def test_one_instance_costs_the_samples_of_one_object_and_a_round_is_made_once(pool: SmallPool) -> None:
+    tally = pool.provider.tally
+    before = tally.made
+    pool.run("GetInstance", InstanceName=value_of(pool, "web", "cpu0"))
+    assert tally.made == before + 1
+    listed(pool, "Xen_MetricValue")
+    before = tally.made
+    listed(pool, "Xen_MetricValue")
+    assert tally.made == before
+
+
+def test_links_are_made_once_for_all_rounds(pool: SmallPool) -> None:
+    first = pool.run("EnumerateInstances", ClassName="CIM_MetricForME").values
+    measure(pool, at=AT + 5)
+    listed(pool, "Xen_MetricValue")
+    before = pool.provider.tally.made
+    assert b"".join(pool.run("EnumerateInstances", ClassName="CIM_MetricForME").values or ()) == b"".join(first or ())
+    assert pool.provider.tally.made == before
+
+
+def test_a_value_of_what_is_gone_is_not_found(pool: SmallPool) -> None:
+    gone = value_of(pool, "web", "cpu0")
+    pool.delete("web")
+    measured = pool.source.round
+    assert measured is not None
+    pool.source.round = Samples(measured.at + 5, measured.values)
+    for path in (gone, value_of(pool, "host-0", "cpu7")):
+        with pytest.raises(CimError) as refused:
+            pool.run("GetInstance", InstanceName=path)
+        assert refused.value.status == NOT_FOUND
+
+
+def test_a_pool_nobody_measures_has_no_metrics() -> None:
+    pool = SmallPool()
+    pool.source.round = None
+    for classname in ("CIM_BaseMetricDefinition", "CIM_BaseMetricValue", "CIM_MetricDefForME", "CIM_MetricForME"):
+        assert listed(pool, classname) == []

@@ -1,0 +1,185 @@
+"""Compatibility modes over HTTP with pywbem: namespaces, calls on classes, MOF text, and indications by class name."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import pywbem
+from clients import logged_in, wait_until
+from server_process import ServerProcess, start_server
+from test_wbem_indications import Listener
+
+MANAGEMENT = "Xen_VirtualSystemManagementService"
+
+
+def running(tmp_path_factory: pytest.TempPathFactory, mode: str) -> Iterator[ServerProcess]:
+    server = start_server(tmp_path_factory.mktemp(mode), "--speed", "50", "--cim-compat", mode)
+    yield server
+    assert server.stop() == 0, server.output
+
+
+@pytest.fixture(scope="module")
+def libvirt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    yield from running(tmp_path_factory, "libvirt-cim")
+
+
+@pytest.fixture(scope="module")
+def xs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    yield from running(tmp_path_factory, "xs-cim")
+
+
+@contextlib.contextmanager
+def connected(server: ServerProcess, namespace: str) -> Iterator[pywbem.WBEMConnection]:
+    with pywbem.WBEMConnection(
+        server.ready["wbem"], (server.user, server.password), default_namespace=namespace, timeout=30
+    ) as found:
+        yield found
+
+
+@pytest.fixture
+def virt(libvirt: ServerProcess) -> Iterator[pywbem.WBEMConnection]:
+    """A connection to root/virt."""
+    with connected(libvirt, "root/virt") as found:
+        yield found
+
+
+@pytest.fixture
+def libvirt_xenapi(libvirt: ServerProcess) -> Iterator[Any]:
+    with contextlib.ExitStack() as stack:
+        yield logged_in(stack, libvirt.ready["xenapi"], libvirt.user, libvirt.password).xenapi
+
+
+def machine(name: str) -> pywbem.CIMInstanceName:
+    keys = {"CreationClassName": "Xen_ComputerSystem", "Name": name}
+    return pywbem.CIMInstanceName("Xen_ComputerSystem", keys, namespace="root/virt")
+
+
+SYSTEM = """instance of Xen_VirtualSystemSettingData {
+    VirtualSystemIdentifier = "%s"; VirtualSystemType = "Xen"; IsFullVirt = true; BootDevices = {"hd"};
+};"""
+MEMORY = """instance of Xen_MemResourceAllocationSettingData {
+    ResourceType = 4; VirtualQuantity = 262144; AllocationUnits = "KiloBytes";
+};"""
+PROCESSORS = """instance of Xen_ProcResourceAllocationSettingData {
+    ResourceType = 3; VirtualQuantity = 1;
+};"""
+
+
+def define(virt: pywbem.WBEMConnection, name: str) -> tuple[int, Any]:
+    """DefineSystem on the class with MOF text, as libvirt-cim's tools and tests do it."""
+    found: tuple[int, Any] = virt.InvokeMethod(
+        "DefineSystem", MANAGEMENT, SystemSettings=SYSTEM % name, ResourceSettings=[MEMORY, PROCESSORS]
+    )
+    return found
+
+
+def test_a_guest_is_defined_started_and_destroyed_in_root_virt(virt, libvirt_xenapi):
+    value, out = define(virt, "guest")
+    assert (value, out["ResultingSystem"]["Name"], out["ResultingSystem"].namespace) == (0, "guest", "root/virt")
+    (vm,) = libvirt_xenapi.VM.get_by_name_label("guest")
+    assert int(libvirt_xenapi.VM.get_memory_static_max(vm)) == 256 << 20
+    assert virt.InvokeMethod("RequestStateChange", machine("guest"), RequestedState=pywbem.Uint16(2))[0] == 0
+    assert libvirt_xenapi.VM.get_power_state(vm) == "Running"
+    assert virt.GetInstance(machine("guest"))["UUID"] == libvirt_xenapi.VM.get_uuid(vm)
+    (memory,) = virt.Associators(
+        pywbem.CIMInstanceName("Xen_VirtualSystemSettingData", {"InstanceID": "Xen:guest"}, namespace="root/virt"),
+        ResultClass="Xen_MemResourceAllocationSettingData",
+    )
+    assert (memory["InstanceID"], memory["VirtualQuantity"], memory.path.namespace) == (
+        "guest/mem",
+        262144,
+        "root/virt",
+    )
+    assert virt.InvokeMethod("DestroySystem", MANAGEMENT, AffectedSystem=machine("guest")) == (0, {})
+    with pytest.raises(pywbem.CIMError) as caught:
+        virt.GetInstance(machine("guest"))
+    assert caught.value.args[:2] == (pywbem.CIM_ERR_NOT_FOUND, "No such instance (Name)")
+
+
+def test_what_cannot_be_parsed_is_an_error_with_its_text(virt):
+    with pytest.raises(pywbem.CIMError) as caught:
+        virt.InvokeMethod("DefineSystem", MANAGEMENT, SystemSettings="instance of nonsense", ResourceSettings=[])
+    assert caught.value.status_code == pywbem.CIM_ERR_FAILED
+    assert "Unable to parse embedded object" in caught.value.status_description
+
+
+def test_a_state_that_is_not_supported_is_a_cim_error(virt, libvirt_xenapi):
+    define(virt, "still")
+    with pytest.raises(pywbem.CIMError) as caught:
+        virt.InvokeMethod("RequestStateChange", machine("still"), RequestedState=pywbem.Uint16(9))
+    assert caught.value.args[:2] == (pywbem.CIM_ERR_FAILED, "Domain not running")
+    virt.InvokeMethod("DestroySystem", MANAGEMENT, AffectedSystem=machine("still"))
+
+
+def test_the_server_tells_its_namespaces_as_clients_name_them(libvirt):
+    with connected(libvirt, "root/interop") as connection:
+        server = pywbem.WBEMServer(connection)
+        assert {"root/virt", "root/interop"} <= set(server.namespaces)
+        (host,) = {
+            path.namespace for profile in server.get_selected_profiles("DMTF", "Virtual System")
+            for path in connection.AssociatorNames(profile.path, AssocClass="CIM_ElementConformsToProfile")
+        }  # fmt: skip
+        assert host == "root/virt"
+
+
+@pytest.mark.parametrize("word", ["Created", "Modified", "Deleted"])
+def test_events_are_subscribed_to_by_the_class_of_their_indication(libvirt, virt, libvirt_xenapi, word):
+    query = f"SELECT * FROM Xen_ComputerSystem{word}Indication"
+    listener = Listener()
+    with contextlib.ExitStack() as stack:
+        stack.callback(listener.listener.stop)
+        connection = stack.enter_context(connected(libvirt, "root/interop"))
+        keys = {"SystemCreationClassName": "Xen_HostSystem", "SystemName": "any"}
+        made = [
+            create(connection, "CIM_IndicationFilter", keys, SourceNamespace="root/virt", Query=query,
+                   QueryLanguage="WQL"),
+            create(connection, "CIM_IndicationHandlerCIMXML", keys, Destination=listener.url),
+        ]  # fmt: skip
+        for path in made:
+            stack.callback(connection.DeleteInstance, path)
+        ends = {"Filter": made[0], "Handler": made[1]}
+        subscription = connection.CreateInstance(
+            pywbem.CIMInstance("CIM_IndicationSubscription", ends), namespace="root/interop"
+        )
+        stack.callback(connection.DeleteInstance, subscription)
+        name = f"told-{word}"
+        define(virt, name)
+        (vm,) = libvirt_xenapi.VM.get_by_name_label(name)
+        libvirt_xenapi.VM.start(vm, False, False)
+        virt.InvokeMethod("DestroySystem", MANAGEMENT, AffectedSystem=machine(name))
+        found = listener.until(lambda one: one["SourceInstance"]["Name"] == name)[-1]
+        assert found.classname == f"Xen_ComputerSystem{word}Indication"
+
+
+def create(
+    connection: pywbem.WBEMConnection, classname: str, keys: dict[str, str], **values: str
+) -> pywbem.CIMInstanceName:
+    properties = {**keys, "CreationClassName": classname, "Name": classname, **values}
+    return connection.CreateInstance(pywbem.CIMInstance(classname, properties), namespace="root/interop")
+
+
+def test_xs_cim_clients_find_everything_in_root_cimv2_and_get_jobs(xs):
+    with contextlib.ExitStack() as stack:
+        wbem = stack.enter_context(connected(xs, "root/cimv2"))
+        xenapi = logged_in(stack, xs.ready["xenapi"], xs.user, xs.password).xenapi
+        assert {p["RegisteredName"] for p in wbem.EnumerateInstances("CIM_RegisteredProfile")} >= {"Virtual System"}
+        vm = next(ref for ref, r in xenapi.VM.get_all_records().items()
+                  if r["power_state"] == "Running" and not r["is_control_domain"])  # fmt: skip
+        keys = {"CreationClassName": "Xen_ComputerSystem", "Name": xenapi.VM.get_uuid(vm)}
+        path = pywbem.CIMInstanceName("Xen_ComputerSystem", keys, namespace="root/cimv2")
+        value, out = wbem.InvokeMethod("RequestStateChange", path, RequestedState=pywbem.Uint16(32768))
+        assert value == 4096
+        assert wait_until(lambda: wbem.GetInstance(out["Job"])["JobState"] == 7)
+        shown = wbem.GetInstance(path)
+        assert (shown["EnabledState"], shown["OperationalStatus"], shown["Status"]) == (3, [15], "Stopped")
+        made = create_in(wbem, "CIM_ListenerDestinationCIMXML", Destination="http://127.0.0.1:1")
+        assert wbem.GetInstance(made)["Destination"] == "http://127.0.0.1:1"
+        wbem.DeleteInstance(made)
+
+
+def create_in(wbem: pywbem.WBEMConnection, classname: str, **values: str) -> pywbem.CIMInstanceName:
+    properties = {"SystemCreationClassName": "x", "SystemName": "x", "CreationClassName": classname, "Name": "x"}
+    return wbem.CreateInstance(pywbem.CIMInstance(classname, {**properties, **values}))

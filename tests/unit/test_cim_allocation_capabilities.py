@@ -1,0 +1,102 @@
+"""What allocation capabilities tell is what the management service does: states, and defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cim_pool import path_in
+from cim_services import DISKS, GIB, MANAGEMENT, MEMORY, NICS, PROCESSORS, VSSD, Instance, Path, Site, in_time, site
+
+from cim_provider.schema.objects import CIMV2
+
+ENABLED = {"Running": 2, "Halted": 3, "Suspended": 6, "Paused": 9}
+# Kind of pool -> settings of one more.
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ProcessorPool": (PROCESSORS, {"VirtualQuantity": 1}),
+    "MemoryPool": (MEMORY, {"VirtualQuantity": 1 << 20}),
+    "StoragePool": (DISKS, {"VirtualQuantity": GIB}),
+    "NetworkPool": (NICS, {}),
+    "DisplayPool": ("Xen_DisplaySettingData", {}),
+    "TPMPool": ("Xen_TPMSettingData", {}),
+}
+
+
+def capabilities(at: Site, kind: str) -> dict[str, Any]:
+    name = "Xen_PrimordialAllocationCapabilities"
+    return at.shown(Path.of(name, {"InstanceID": f"Xen:{kind}/Primordial"}, CIMV2))
+
+
+async def machine(at: Site, state: str) -> str:
+    memory = {"memory_static_min": GIB // 8, "memory_dynamic_min": GIB // 8, "memory_dynamic_max": GIB // 8}
+    processors = {"VCPUs_max": 4, "VCPUs_at_startup": 1}
+    if state == "Halted":
+        return at.sim.add_vm("web", memory=GIB // 4, **memory, **processors)
+    vm = await at.sim.running("web", memory=GIB // 4, **memory, **processors)
+    if state != "Running":
+        await at.sim.call({"Paused": "VM.pause", "Suspended": "VM.suspend"}[state], vm)
+    return vm
+
+
+@pytest.mark.parametrize("state", ENABLED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_resources_are_added_and_removed_in_exactly_the_states_that_capabilities_tell(kind: str, state: str) -> None:
+    async def work() -> None:
+        async with site() as at:
+            cls, values = KINDS[kind]
+            if cls == NICS:
+                values = {"PoolID": at.uuid(at.sim.network)}
+            told, allowed = capabilities(at, kind), []
+            for word in ("", "State"):
+                vm = await machine(at, state)
+                code, out = await at.ask(
+                    MANAGEMENT, "AddResourceSettings", AffectedConfiguration=at.settings(vm, word),
+                    ResourceSettings=(Instance(cls, values),),
+                )  # fmt: skip
+                allowed.append(code == 0)
+                if code == 0:
+                    (made,) = (path_in(each) for each in out["ResultingResourceSettings"].iter("INSTANCENAME"))
+                    code, _ = await at.ask(MANAGEMENT, "RemoveResourceSettings", ResourceSettings=(made,))
+                    assert (code == 0) == (ENABLED[state] in told["SupportedRemoveStates"]), code
+            assert any(allowed) == (ENABLED[state] in told["SupportedAddStates"])
+
+    in_time(work())
+
+
+def test_more_memory_than_a_running_machine_can_have_is_refused_and_nothing_changes() -> None:
+    async def work() -> None:
+        async with site() as at:
+            vm = await machine(at, "Running")
+            before = at.sim.picture()
+            code, _ = await at.ask(
+                MANAGEMENT, "AddResourceSettings", AffectedConfiguration=at.settings(vm, "State"),
+                ResourceSettings=(Instance(MEMORY, {"VirtualQuantity": GIB}),),
+            )  # fmt: skip
+            assert code == 4
+            assert at.sim.picture() == before
+
+    in_time(work())
+
+
+def default(at: Site, kind: str, ref: str) -> int:
+    name = {"ProcessorPool": "Processor", "MemoryPool": "Memory", "StoragePool": "Storage"}[kind]
+    path = Path.of(f"Xen_{name}CapabilitiesSettingData", {"InstanceID": f"Xen:{kind}/{at.uuid(ref)}/Default"}, CIMV2)
+    return int(at.shown(path)["VirtualQuantity"])
+
+
+def test_a_machine_that_is_defined_without_amounts_has_the_default_ones() -> None:
+    async def work() -> None:
+        async with site() as at:
+            settings = (Instance(PROCESSORS, {}), Instance(MEMORY, {}), Instance(DISKS, {}))
+            code, out = await at.ask(
+                MANAGEMENT, "DefineSystem", SystemSettings=Instance(VSSD, {}), ResourceSettings=settings
+            )
+            assert code == 0
+            vm = at.store.get(at.made(out, "ResultingSystem", "VM"))
+            host = at.sim.hosts[0]
+            assert vm["VCPUs_max"] == default(at, "ProcessorPool", host)
+            assert vm["memory_static_max"] == default(at, "MemoryPool", host)
+            (vbd,) = (at.store.get(ref) for ref in at.store.related(vm.ref, "VBDs"))
+            assert at.store.get(vbd["VDI"])["virtual_size"] == default(at, "StoragePool", at.sim.sr)
+
+    in_time(work())

@@ -1,0 +1,90 @@
+"""Crashes on a simulated host: of its guests, and of the host itself.
+
+Rule 1: the memory of a guest that crashed can be saved until its machine is built again or the host goes down.
+Rule 2: a host that crashes saves a dump on its disk, and boots again by itself.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from xenapi_core.drivers.api import CrashDump, DomainEvent, DriverError, Gone, HostEvent, PowerState, Progress
+from xenapi_core.drivers.sim.host_settings import HostSettings
+from xenapi_core.drivers.sim.state import Image, Machine
+
+if TYPE_CHECKING:
+    from xenapi_core.drivers.sim.world import SimWorld
+
+CRASH_KEY: Final = "C"  # of the hypervisor's console
+SMALLEST_DUMP: Final = 64 << 20
+
+
+class Crashes(HostSettings):
+    """The part of a simulated host that is about crashes."""
+
+    world: SimWorld
+    reserved: int
+
+    def __init__(self, world: SimWorld, hostname: str) -> None:
+        super().__init__(world.clock, hostname)
+        self.world = world
+        self.cores: dict[str, int] = {}  # machine that crashed -> bytes of its memory
+        self.dumps: dict[str, CrashDump] = {}
+
+    async def dump_core(self, uuid: str, image: str, progress: Progress) -> None:
+        self._require_up()
+        memory = self.cores.get(uuid)
+        if memory is None:
+            raise DriverError("not_found", f"there is no memory of {uuid} to be saved")
+        await self._take_time(self.world.suspend_time, progress)
+        self._require_up()
+        if self.cores.get(uuid) != memory:
+            raise DriverError("not_found", f"machine {uuid} was built again")
+        self.world.repository_of(image).save(image, Image("", memory, None))
+
+    def _stays(self, machine: Machine) -> bool:
+        """The guest of `machine` has crashed; whether the machine is kept as it is."""
+        self.cores[machine.spec.uuid] = machine.memory
+        if not machine.spec.keep_crashed:
+            return False
+        machine.crashed, machine.power_state, machine.guest = True, PowerState.PAUSED, None
+        if machine.agent is not None:
+            machine.agent.cancel()
+        self._publish(DomainEvent(machine.spec.uuid, machine.state(), Gone.CRASH))
+        return True
+
+    async def send_debug_keys(self, keys: str) -> None:
+        await super().send_debug_keys(keys)
+        if CRASH_KEY in keys:
+            self.crash()
+
+    def crash(self) -> None:
+        """The hypervisor panics (rule 2)."""
+        now = self._clock.now()
+        name = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{len(self.dumps)}"
+        self.dumps[name] = CrashDump(name, now, max(self.reserved, SMALLEST_DUMP))
+        self.fail()
+        self._come_up_later()
+
+    async def crash_dumps(self) -> tuple[CrashDump, ...]:
+        self._require_up()
+        return tuple(self.dumps.values())
+
+    async def delete_crash_dump(self, name: str) -> None:
+        self._require_up()
+        if self.dumps.pop(name, None) is None:
+            raise DriverError("not_found", f"{self.hostname} has no dump {name}")
+
+    @abstractmethod
+    def fail(self) -> None: ...
+
+    @abstractmethod
+    def _come_up_later(self) -> None: ...
+
+    @abstractmethod
+    async def _take_time(self, seconds: float, progress: Progress) -> None: ...
+
+    @abstractmethod
+    def _publish(self, event: DomainEvent | HostEvent) -> None: ...

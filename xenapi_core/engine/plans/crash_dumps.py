@@ -1,0 +1,125 @@
+"""Dumps of what crashed: the memory of a VM, on a disk of the SR for crash dumps; and what hosts saved of themselves.
+
+Rule 1: a dump that cannot be made (no SR, no space) keeps nobody waiting: the log says so, and the VM goes on as
+        actions_after_crash says.
+Rule 2: records of hosts' dumps are made from what the hosts list, when they come up; nothing else makes them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from xenapi_core.drivers.api import CrashDump, DriverError
+from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.messages import post_vm
+from xenapi_core.engine.placement import memory_needed
+from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
+from xenapi_core.engine.plans.images import ROOM
+from xenapi_core.engine.plans.vm_power import plan_restart
+from xenapi_core.engine.plans.volumes import MAKING, note_usage, record_volume
+from xenapi_core.engine.transition import enter_halted
+from xenapi_core.errors import ApiError
+from xenapi_core.model.device_lifecycle import sr_attached
+from xenapi_core.model.lifecycle import check_vm_operation
+from xenapi_core.store.api import Txn, Version
+
+log = logging.getLogger(__name__)
+
+CRASHED: Final = "VM_CRASHED"  # the message
+RESTARTS: Final = frozenset({"restart", "coredump_and_restart", "rename_restart", "soft_reboot"})
+DUMPS: Final = frozenset({"coredump_and_destroy", "coredump_and_restart"})
+
+
+def crash_dump_sr(world: World, host: str) -> str | None:
+    """Where dumps of VMs on `host` go: its own choice or the pool's; None if neither is there and attached."""
+    record = world.store.find(host)
+    choices = [] if record is None else [record["crash_dump_sr"]]
+    choices += [pool["crash_dump_SR"] for pool in world.store.all("pool").values()]
+    found = (sr for sr in choices if world.store.find(sr) is not None and sr_attached(world.store, sr))
+    return next(found, None)
+
+
+def plan_crashed(world: World, ref: str, host: str) -> Plan:
+    """What follows a crash of the guest of a VM, its actions_after_crash; not a call of the API."""
+    vm = world.store.get(ref, "VM")
+    action, sr = vm["actions_after_crash"], crash_dump_sr(world, host)
+    before = (_dump(world, vm, host, sr),) if action in DUMPS and sr is not None else ()
+    if action in RESTARTS:
+        return plan_restart(world, ref, host, CRASHED, before)
+    check_vm_operation(world.store, vm, "hard_shutdown", strict=False)
+
+    def finish(run: Run, txn: Txn) -> None:
+        enter_halted(world, txn, ref)
+        post_vm(world, txn, CRASHED, vm.values)
+
+    return Plan(steps=before, claims=(Claim(ref, "hard_shutdown"),), finish=finish)
+
+
+def _dump(world: World, vm: Version, host: str, sr: str) -> Step:
+    """Save the memory of `vm` into a new disk (rule 1). The disk and its record stay, whatever happens afterwards."""
+    size, uuid, vdi = memory_needed(vm) + ROOM, world.ids.uuid(), world.ids.ref()
+
+    async def save(run: Run) -> None:
+        storage = run.storage(sr)
+        run.results[MAKING, uuid] = True
+        await storage.create(uuid, size)
+        try:
+            await run.hypervisor(host).dump_core(vm["uuid"], uuid, run.progress)
+            run.results[uuid] = await storage.volume(uuid)
+            await note_usage(run, sr, storage)
+        except BaseException:
+            await storage.destroy(uuid)
+            raise
+
+    async def do(run: Run) -> None:
+        run.results["hosts"] = (host,)
+        try:
+            await save(run)
+        except (ApiError, DriverError) as error:
+            log.warning("the memory of a VM that crashed is not saved: %s", error)
+            return
+        run.commit(lambda txn: record(run, txn))
+
+    def record(run: Run, txn: Txn) -> None:
+        values = {
+            "name_label": "Crash dump", "name_description": f"Memory of VM {vm['uuid']} when it crashed",
+            "type": "crashdump", "sharable": False, "read_only": False,
+        }  # fmt: skip
+        record_volume(world, run, txn, vdi, uuid, sr, values)
+        txn.create("crashdump", world.ids.ref(), {"uuid": world.ids.uuid(), "VM": vm.ref, "VDI": vdi})
+
+    return Step("dump memory", do)
+
+
+def note_dumps(world: World, txn: Txn, host: str, dumps: Iterable[CrashDump]) -> None:
+    """Make the records of a host's own dumps true (rule 2)."""
+    known = {txn.get(ref)["filename"]: ref for ref in txn.related(host, "crashdumps")}
+    there = {dump.name: dump for dump in dumps}
+    for name, ref in known.items():
+        if name not in there:
+            txn.delete(ref)
+    for name, dump in there.items():
+        if name not in known:
+            values = {"host": host, "timestamp": dump.timestamp, "size": dump.size, "filename": name}
+            txn.create("host_crashdump", world.ids.ref(), {"uuid": world.ids.uuid(), **values})
+
+
+@plans("host_crashdump.destroy")
+def plan_destroy_host_dump(world: World, ref: str) -> Plan:
+    """Remove the dump from the host; one that is gone there already is as good as removed. HOST_OFFLINE."""
+    dump = world.store.get(ref, "host_crashdump")
+
+    async def delete(run: Run) -> None:
+        with told_as(MACHINE, About(host=dump["host"], operation="delete a crash dump")):
+            try:
+                await run.hypervisor(dump["host"]).delete_crash_dump(dump["filename"])
+            except DriverError as error:
+                if error.kind != "not_found":
+                    raise
+
+    return Plan(
+        steps=(Step("delete dump", delete, deadline=None),),  # not interruptible: what is deleted is gone
+        finish=lambda run, txn: txn.delete(ref),
+    )
