@@ -13,6 +13,7 @@ import queue
 import secrets
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -218,6 +219,11 @@ def started(
     """A listener that runs and puts what it gets into `received`. Port 0 is a free one. With `files`, a certificate and
     its key, it speaks HTTPS. Failure if there is no port, or the files are not good for that."""
     logging.getLogger("pywbem").addHandler(logging.NullHandler())
+    if files is not None:
+        try:  # before pywbem does: it leaves its socket open when they are not good
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*files)
+        except OSError:
+            raise Failure("the certificate or its key cannot be used", "both are PEM files", USAGE) from None
     for _ in range(PORT_TRIES):
         number = port or _free_port(host)
         if files is None:
@@ -230,8 +236,6 @@ def started(
         except pywbem.ListenerPortError:  # somebody else took it
             if port:
                 raise Failure(f"port {port} is in use", "--port 0 takes a free one", CONNECT) from None
-        except pywbem.ListenerCertificateError:
-            raise Failure("the certificate or its key cannot be used", "both are PEM files", USAGE) from None
         except (pywbem.ListenerError, OSError) as error:
             reason = str(error).rpartition("] ")[2]
             raise Failure(f"cannot listen at {host}: {reason}", "name an address of this machine", CONNECT) from None

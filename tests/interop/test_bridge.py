@@ -180,3 +180,11 @@ def test_the_bridge_outlives_a_restart_of_the_pool(
     assert values(connection, "Xen_HostComputerSystem", "OperationalStatus") == [[2], [2], [2]]
     assert connect(between).EnumerateInstanceNames("Xen_ComputerSystem") != []
     assert second.password not in between.output.replace("xencim bridge", "")
+
+
+def test_a_bridge_answers_as_a_predecessor_did_if_asked(
+    pool: ServerProcess, bridge: Callable[..., ServerProcess], connect: Open
+) -> None:
+    connection = connect(bridge(pool.ready["xenapi"], "--cim-compat", "libvirt-cim"))
+    machines = connection.EnumerateInstanceNames("Xen_ComputerSystem", namespace="root/virt")
+    assert "web-0" in {path["Name"] for path in machines}

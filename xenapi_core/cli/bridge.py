@@ -30,13 +30,18 @@ path_option = click.Path(path_type=Path)
 @click.option("--wbem-tls-port", default=5989, show_default=True, help="WBEM over TLS.")
 @click.option("--tls-cert", type=path_option, metavar="FILE", help="PEM certificate; default: self-signed.")
 @click.option("--tls-key", type=path_option, metavar="FILE", help="PEM key of --tls-cert.")
+@click.option(
+    "--cim-compat",
+    type=click.Choice(["libvirt-cim", "xs-cim"]),
+    help="Answer as this predecessor did, for tools that were written for it.",
+)
 @click.option("--state", type=path_option, metavar="DIR", help="Keep certificate, subscriptions and own classes here.")
 @click.option("--ready-file", type=path_option, metavar="FILE", help="JSON written when everything listens.")
 @click.option("--log-level", default="warning", type=click.Choice(["debug", "info", "warning", "error"]))
 def bridge(
     pool: str, user: str, password_file: Path | None, ca_file: Path | None, fingerprint: str | None, insecure: bool,
     bind: str, wbem_port: int, wbem_tls_port: int, tls_cert: Path | None, tls_key: Path | None,
-    state: Path | None, ready_file: Path | None, log_level: str,
+    cim_compat: str | None, state: Path | None, ready_file: Path | None, log_level: str,
 ) -> None:  # fmt: skip
     """Show the pool at URL (https://coordinator, of XCP-ng, XenServer or xencim) to WBEM clients.
 
@@ -53,7 +58,7 @@ def bridge(
     config = BridgeConfig(
         pool, user, _password(password_file, user), trust, bind.strip("[]"), _is_loopback(bind),
         None if wbem_port == -1 else wbem_port, None if wbem_tls_port == -1 else wbem_tls_port,
-        tls_cert, tls_key, state, ready_file,
+        tls_cert, tls_key, cim_compat, state, ready_file,
     )  # fmt: skip
     logs.setup(log_level.upper())
     try:

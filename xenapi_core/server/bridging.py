@@ -44,6 +44,7 @@ class BridgeConfig:
     wbem_tls_port: int | None = 5989
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    cim_compat: str | None = None
     state: Path | None = None
     ready_file: Path | None = None
 
@@ -80,9 +81,11 @@ async def bridging(config: BridgeConfig) -> AsyncIterator[tuple[Bridged, asyncio
         endpoints: dict[str, str] = {}
         listeners: list[Listener] = []
         fingerprint = ""
+        ways = {} if config.cim_compat is None else {"wbem": config.cim_compat}
+        hosting = Hosting(config.state, ways=ways)
         for entry in entry_points(group="xencim.apps"):
             try:
-                app = entry.load()(source, Hosting(config.state))
+                app = entry.load()(source, hosting)
             except EndpointError as error:
                 raise BridgeError(str(error)) from None
             if app.stop is not None:
