@@ -34,11 +34,9 @@ from cim_provider.operations.intrinsic import (
 )
 from cim_provider.operations.query_ops import Filter, opened_query
 from cim_provider.schema.objects import (
-    CONTINUATION_ON_ERROR_NOT_SUPPORTED,
     INVALID_ENUMERATION_CONTEXT,
     INVALID_OPERATION_TIMEOUT,
     INVALID_PARAMETER,
-    NOT_SUPPORTED,
     SERVER_LIMITS_EXCEEDED,
     CimError,
     Path,
@@ -68,6 +66,7 @@ class Context:
     write: Write
     timeout: int
     expires: int
+    forgiving: bool = False  # ContinueOnError: a pull that fails does not end the enumeration
     position: int = 0
 
     def take(self, count: int) -> Sequence[Shown]:
@@ -136,9 +135,7 @@ def _number(op: Operation, name: str, default: int | None) -> int:
 
 
 def _check_options(op: Operation) -> int:
-    """Refuse what is not supported; returns the timeout in seconds."""
-    if op.params.get("ContinueOnError"):
-        raise CimError(CONTINUATION_ON_ERROR_NOT_SUPPORTED, "continuation on error is not supported")
+    """The timeout in seconds. CimError INVALID_OPERATION_TIMEOUT."""
     timeout = _number(op, "OperationTimeout", DEFAULT_TIMEOUT)
     if not 0 < timeout <= MAX_TIMEOUT:
         raise CimError(INVALID_OPERATION_TIMEOUT, f"OperationTimeout must be from 1 to {MAX_TIMEOUT} seconds")
@@ -158,7 +155,8 @@ def _open(
 
     def opened(shown: list[Shown]) -> Reply | Later[Reply]:
         now = provider.source.now()
-        context = Context(op.principal.user, op.namespace, kind, shown, write, timeout, now + timeout)
+        forgiving = bool(op.params.get("ContinueOnError"))
+        context = Context(op.principal.user, op.namespace, kind, shown, write, timeout, now + timeout, forgiving)
         taken = context.take(count)
         return _answer(op, context, taken, "" if context.finished else provider.contexts.add(context, now), out)
 
@@ -274,8 +272,13 @@ def open_query_instances(op: Operation) -> Reply | Later[Reply]:
 def _pull(op: Operation, kind: str) -> Reply | Later[Reply]:
     provider = provider_of(op)
     name: str = required(op, "EnumerationContext", str)
-    count = _number(op, "MaxObjectCount", None)
     context = provider.contexts.find(name, op, provider.source.now(), kind)
+    try:
+        count = _number(op, "MaxObjectCount", None)
+    except CimError:
+        if not context.forgiving:  # DSP0200 5.4.2.24.1: an error ends the enumeration unless ContinueOnError was asked
+            provider.contexts.close(name)
+        raise
     taken = context.take(count)
     if context.finished:
         provider.contexts.close(name)
@@ -313,7 +316,7 @@ def close_enumeration(op: Operation) -> Reply:
 
 @operation("EnumerationCount")
 def enumeration_count(op: Operation) -> Reply:
-    """DSP0200 5.4.2.24.14: deprecated, and not offered; a context that does not exist is told first."""
+    """DSP0200 5.4.2.24.14: how many objects the enumeration has in all. Exact: its content was fixed when it began."""
     provider = provider_of(op)
-    provider.contexts.find(required(op, "EnumerationContext", str), op, provider.source.now())
-    raise CimError(NOT_SUPPORTED, "EnumerationCount is not supported")
+    context = provider.contexts.find(required(op, "EnumerationContext", str), op, provider.source.now())
+    return Reply([encoder_of(provider.graph(op.namespace)).value_writer("uint64", False)(len(context.shown)).encode()])

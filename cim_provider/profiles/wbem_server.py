@@ -37,7 +37,8 @@ OPERATIONS = {
     "OpenEnumerateInstances": 12, "OpenEnumerateInstancePaths": 13, "OpenAssociatorInstances": 14,
     "OpenAssociatorInstancePaths": 15, "OpenReferenceInstances": 16, "OpenReferenceInstancePaths": 17,
     "OpenQueryInstances": 18, "PullInstancesWithPath": 19, "PullInstancePaths": 20, "PullInstances": 21,
-    "CloseEnumeration": 22, "GetClass": 26, "DeleteClass": 27, "ModifyClass": 28, "CreateClass": 29,
+    "CloseEnumeration": 22, "EnumerationCount": 23, "GetClass": 26, "DeleteClass": 27, "ModifyClass": 28,
+    "CreateClass": 29,
     "EnumerateClasses": 30, "EnumerateClassNames": 31, "GetQualifier": 36, "DeleteQualifier": 37, "SetQualifier": 38,
     "EnumerateQualifiers": 40,
 }
@@ -146,7 +147,7 @@ def _operations(subject: Subject) -> Instance:
             "FQLSupported": True,
             "CQLSupport": (2, 7),
             "OperationsSupported": (*sorted((*OPERATIONS.values(), INVOKE_METHOD)),),
-            "ContinueOnErrorSupported": False,
+            "ContinueOnErrorSupported": True,
             "MinimumOperationTimeout": 1,
             "MaximumOperationTimeout": MAX_OPERATION_TIMEOUT,
         },
@@ -189,7 +190,7 @@ class CommunicationMechanism(View, cim="Xen_CIMXMLCommunicationMechanism", items
     AuthenticationMechanismsSupported = const((3, 1))
     AuthenticationMechanismDescriptions = const(("HTTP Basic", "TLS client certificate, if the server verifies them"))
     AdvertiseTypes = const((2,))
-    PulledEnumerationContinuationOnErrorSupported = const(False)
+    PulledEnumerationContinuationOnErrorSupported = const(True)
     PulledEnumerationClosureOnExceedingServerLimitsSupported = const(False)
     PulledEnumerationMinimumOperationTimeout = const(1)
     PulledEnumerationMaximumOperationTimeout = const(MAX_OPERATION_TIMEOUT)

@@ -11,7 +11,6 @@ from cim_pool import ROOT, SmallPool, elements, instance_values, out_values
 from cim_provider.operations import pull
 from cim_provider.schema.objects import (
     CIMV2,
-    CONTINUATION_ON_ERROR_NOT_SUPPORTED,
     INTEROP,
     INVALID_CLASS,
     INVALID_ENUMERATION_CONTEXT,
@@ -19,7 +18,6 @@ from cim_provider.schema.objects import (
     INVALID_PARAMETER,
     INVALID_QUERY,
     NOT_FOUND,
-    NOT_SUPPORTED,
     QUERY_FEATURE_NOT_SUPPORTED,
     QUERY_LANGUAGE_NOT_SUPPORTED,
     SERVER_LIMITS_EXCEEDED,
@@ -189,7 +187,6 @@ def test_an_answer_is_never_larger_than_the_limit(pool: SmallPool, monkeypatch: 
         ({"FilterQueryLanguage": "DMTF:FQL", "FilterQuery": "Name=1+1"}, QUERY_FEATURE_NOT_SUPPORTED),
         ({"FilterQueryLanguage": "DMTF:FQL"}, INVALID_PARAMETER),
         ({"FilterQuery": "Name='x'"}, INVALID_PARAMETER),
-        ({"ContinueOnError": True}, CONTINUATION_ON_ERROR_NOT_SUPPORTED),
         ({"OperationTimeout": 0}, INVALID_OPERATION_TIMEOUT),
         ({"OperationTimeout": pull.MAX_TIMEOUT + 1}, INVALID_OPERATION_TIMEOUT),
         ({"MaxObjectCount": -1}, INVALID_PARAMETER),
@@ -217,7 +214,20 @@ def test_pulling_needs_a_count_and_a_context(pool: SmallPool) -> None:
     assert status(pool, INSTANCES, EnumerationContext="", MaxObjectCount=1) == INVALID_ENUMERATION_CONTEXT
 
 
-def test_enumeration_count_is_not_supported_for_a_context_that_exists(pool: SmallPool) -> None:
-    context, _ = open_systems(pool)
-    assert status(pool, "EnumerationCount", EnumerationContext=context) == NOT_SUPPORTED
+def test_enumeration_count_is_that_of_the_whole_enumeration(pool: SmallPool) -> None:
+    context, first = open_systems(pool)
+    assert len(first) == 2
+    assert pool.run("EnumerationCount", EnumerationContext=context).values == [b"<VALUE>5</VALUE>"]
     assert status(pool, "EnumerationCount", EnumerationContext="none") == INVALID_ENUMERATION_CONTEXT
+
+
+def test_a_pull_that_fails_ends_the_enumeration(pool: SmallPool) -> None:
+    context, _ = open_systems(pool)
+    assert status(pool, INSTANCES, EnumerationContext=context, MaxObjectCount=-1) == INVALID_PARAMETER
+    assert status(pool, INSTANCES, EnumerationContext=context, MaxObjectCount=1) == INVALID_ENUMERATION_CONTEXT
+
+
+def test_a_pull_that_fails_leaves_an_enumeration_that_continues_on_errors(pool: SmallPool) -> None:
+    context, _ = open_systems(pool, ContinueOnError=True)
+    assert status(pool, INSTANCES, EnumerationContext=context, MaxObjectCount=-1) == INVALID_PARAMETER
+    assert pull_names(pool, context) == ("false", ["vm-2", "vm-3"])
