@@ -157,6 +157,11 @@ def host_identifying_info(host: Subject) -> tuple[str, ...]:
     return (host["hostname"], host["address"])
 
 
+def host_requested_state(host: Subject) -> int:
+    """What is being done; 5 No Change while nothing is, as the pool does not keep what hosts were asked for before."""
+    return state_change.host_goal(host) or 5
+
+
 class HostComputerSystem(View, cim="Xen_HostComputerSystem", of="host"):
     """A physical host."""
 
@@ -171,8 +176,20 @@ class HostComputerSystem(View, cim="Xen_HostComputerSystem", of="host"):
     Dedicated = const((0,))
     EnabledState = computed(host_enabled_state)
     EnabledDefault = const(2)
-    RequestedState = const(12)
+    RequestedState = computed(host_requested_state)
+    TransitioningToState = computed(host_requested_state)
+    AvailableRequestedStates = computed(state_change.available_for_host)
     OperationalStatus = computed(host_operational_status)
     HealthState = computed(host_health_state)
 
     RequestStateChange = method(state_change.of_host, out=("Job",))
+
+
+class HostCapabilities(View, cim="Xen_HostComputerSystemCapabilities", of="host"):
+    """What a client may ask of a host at one time or another."""
+
+    InstanceID = xen_id(field("uuid"), "StateCapabilities")
+    ElementName = field("name_label")
+    ElementNameEditSupported = const(False)
+    RequestedStatesSupported = const(state_change.HOST_STATES)
+    StateAwareness = const(state_change.HOST_STATES)

@@ -43,8 +43,13 @@ REQUESTED = {2: ON, 3: OFF_SOFT, 4: 13, 6: HIBERNATE, 9: SLEEP_DEEP, 10: 16, 11:
 NOT_APPLICABLE = 12
 # fmt: on
 
-# One RequestedState in AvailableRequestedStates of a machine -> the PowerStates that ask for it.
-_ASKED_BY = {goal: tuple(power for power, state in OF_MACHINE.items() if state == goal) for goal in OF_MACHINE.values()}
+
+def _inverse(goals: Mapping[int, int]) -> Mapping[int, tuple[int, ...]]:
+    return {goal: tuple(power for power, state in goals.items() if state == goal) for goal in goals.values()}
+
+
+# One RequestedState in AvailableRequestedStates of a machine, or host -> the PowerStates that ask for it.
+_ASKED_BY, _HOST_ASKED_BY = _inverse(OF_MACHINE), _inverse(OF_HOST)
 
 
 @jobs.answers(jobs.STATE_CHANGE)
@@ -124,20 +129,23 @@ def power_of_machine(machine: Rendition) -> Mapping[str, Any]:
     }
 
 
-def _moving_to(state: int) -> int:
+def _moving_to(state: int, asked_by: Mapping[int, tuple[int, ...]] = _ASKED_BY) -> int:
     """TransitioningToPowerState: 19 No Change; the first PowerState that means the state otherwise."""
-    return _ASKED_BY[state][0] if state in _ASKED_BY else 19
+    return asked_by[state][0] if state in asked_by else 19
 
 
 def power_of_host(host: Rendition) -> Mapping[str, Any]:
-    """The same of a host: On while it answers, else off. What may be requested does not follow from what is shown."""
-    up = host.values["OperationalStatus"] == (2,)
-    available = (CYCLE_SOFT, OFF_SOFT, OFF_SOFT_GRACEFUL, RESET_GRACEFUL, CYCLE_SOFT_GRACEFUL) if up else (ON,)
+    """The same of a host as it is shown: On while it answers, else off. A host that is on can be enabled again, but not
+    switched on; 3 Disabled is no power state of a host."""
+    up, requested = host.values["OperationalStatus"] == (2,), host.values["RequestedState"]
+    available = [state for state in host.values["AvailableRequestedStates"] if state != 2 or not up]
     return {
         "PowerState": ON if up else OFF_SOFT,
-        "RequestedPowerState": NOT_APPLICABLE,
-        "AvailableRequestedPowerStates": available,
-        "TransitioningToPowerState": 19,
+        "RequestedPowerState": REQUESTED[requested] if requested in _HOST_ASKED_BY else NOT_APPLICABLE,
+        "AvailableRequestedPowerStates": tuple(
+            sorted(power for state in available for power in _HOST_ASKED_BY.get(state, ()))
+        ),
+        "TransitioningToPowerState": _moving_to(host.values["TransitioningToState"], _HOST_ASKED_BY),
     }
 
 

@@ -13,7 +13,7 @@ from cim_provider.jobs import Work
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import Subject
-from xenapi_core.model.infrastructure_lifecycle import refuse_host_operation
+from xenapi_core.model.infrastructure_lifecycle import BRINGING, refuse_host_operation
 from xenapi_core.model.lifecycle import ASKS_FOR, REQUESTED_STATE, conflicts
 
 ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT = 2, 3, 4, 6, 10
@@ -30,12 +30,49 @@ NEVER_FOR_HOSTS = (7, 8, 9, 11)
 ARGUMENTS = {"start": (False, False), "resume": (False, False)}
 
 HOST_STATES = (ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT)
+
+# Operation in progress on a host -> the RequestedState that it means, whoever asked.
+HOST_ASKS_FOR = {"power_on": ENABLED, "evacuate": DISABLED, "shutdown": SHUT_DOWN, "reboot": REBOOT}
 # fmt: on
 
 
 def goal(vm: Subject) -> int | None:
     """The RequestedState of the operation in progress, if there is one that changes the state."""
     return next((ASKS_FOR[name] for name in vm["current_operations"].values() if name in ASKS_FOR), None)
+
+
+def host_goal(host: Subject) -> int | None:
+    """The same of a host; what goes down or comes up says more than the evacuation before it."""
+    goals = [HOST_ASKS_FOR[name] for name in host["current_operations"].values() if name in HOST_ASKS_FOR]
+    return next((state for state in goals if state != DISABLED), goals[0] if goals else None)
+
+
+def host_is_live(host: Subject) -> bool:
+    """Whether a host answers, as far as is known."""
+    metrics = host.follow("metrics")
+    return metrics is None or bool(metrics["live"])
+
+
+def available_for_host(host: Subject) -> tuple[int, ...]:
+    """The states that a host can be asked for now and is not in already, in the order of HOST_STATES."""
+    allowed, busy = host["allowed_operations"], host_goal(host) not in (None, DISABLED)
+    if not host_is_live(host):
+        return (ENABLED,) if "power_on" in allowed else ()
+    if busy:
+        return ()
+    able = {
+        ENABLED: not host["enabled"],
+        DISABLED: "evacuate" in allowed,
+        SHUT_DOWN: is_empty(host) and not BRINGING.intersection(host["current_operations"].values()),
+        OFFLINE: bool(host["enabled"]),
+    }
+    able[REBOOT] = able[SHUT_DOWN]
+    return tuple(state for state in HOST_STATES if able[state])
+
+
+def is_empty(host: Subject) -> bool:
+    """Whether only the control domain is on a host."""
+    return all(vm["is_control_domain"] for vm in host.each("resident_VMs"))
 
 
 def asked(requested_state: int | None, known: tuple[int, ...], never: tuple[int, ...]) -> int:
@@ -91,8 +128,7 @@ async def of_host(call: Call, requested_state: int | None, timeout_period: str |
 
 async def change_host(call: Call, host: Subject, state: int) -> Result:
     """Bring `host` to a RequestedState. RefusedError, and ApiError for what the pool forbids now."""
-    metrics = host.follow("metrics")
-    live = metrics is None or metrics["live"]
+    live = host_is_live(host)
     if not live and state == SHUT_DOWN:
         return Result(jobs.DONE)
     if not live and state != ENABLED:
@@ -129,7 +165,7 @@ def _check(call: Call, host: Subject, operation: str) -> None:
 
 def _check_empty(host: Subject) -> None:
     """RefusedError INVALID_STATE while machines are on the host."""
-    if any(not vm["is_control_domain"] for vm in host.each("resident_VMs")):
+    if not is_empty(host):
         raise RefusedError(Kind.INVALID_STATE, "machines are on the host")
 
 

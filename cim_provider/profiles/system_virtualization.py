@@ -10,7 +10,12 @@ from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.rule import const, field, xen_id
 from cim_provider.mapping.subject import NULL_REF, Pool
 from cim_provider.mapping.view import View
-from cim_provider.profiles.computer_system import ComputerSystem, ComputerSystemCapabilities, HostComputerSystem
+from cim_provider.profiles.computer_system import (
+    ComputerSystem,
+    ComputerSystemCapabilities,
+    HostCapabilities,
+    HostComputerSystem,
+)
 from cim_provider.profiles.host_service import as_jobs, at_once
 from cim_provider.profiles.virtual_system import SYSTEM_TYPES, ElementSettingData, VirtualSystemSettingData
 
@@ -77,6 +82,7 @@ class ElementCapabilities(Association, cim="Xen_ElementCapabilities", left="Mana
 
     relations = (
         SameRecord(HostComputerSystem, VirtualSystemManagementCapabilities),
+        SameRecord(HostComputerSystem, HostCapabilities),
         SameRecord(ComputerSystem, ComputerSystemCapabilities),
     )
 

@@ -4,12 +4,15 @@ Rule 1: a switch is one network, whichever hosts it spans; its ports are plugged
         part of no configuration of a switch, so each switch has one configuration: it is the current and the next one.
 Rule 2: an interface and the port it is plugged into are views of the same record; so are their endpoints, and the
         connection between them exists as long as the port does.
+Rule 3: a VLAN of the Xen-API is a network whose uplinks are tagged outside it; so its switch takes part in one VLAN,
+        by an access endpoint above each such uplink. A tag outside 802.1Q's range of VLANs is none.
 """
 
 from __future__ import annotations
 
 from cim_provider.mapping.association import Association, Owned, Pointing, SameRecord, Where
-from cim_provider.mapping.rule import OWN_CLASS, computed, const, field, via, xen_id
+from cim_provider.mapping.extent import Rendition
+from cim_provider.mapping.rule import OWN_CLASS, computed, const, field, item_text, via, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
@@ -31,6 +34,9 @@ SYSTEM_TYPE = "DMTF:Virtual Ethernet Switch"
 
 # What Xen's back end of every interface has as its address.
 BACK_END_MAC = "FEFFFFFFFFFF"
+
+# Tags that name a VLAN (802.1Q); 0 means priority only.
+VLANS = range(1, 4095)
 
 
 class VirtualSwitch(View, cim="Xen_VirtualSwitch", of="network"):
@@ -193,6 +199,80 @@ class UplinkSettingData(PortSetting, cim="Xen_SwitchUplinkPortSettingData", of="
     DefaultPortVID = computed(vlan)
 
 
+def is_tagged(pif: Subject) -> bool:
+    """Whether an uplink leads to a VLAN."""
+    return pif["VLAN"] in VLANS and is_uplink(pif)
+
+
+class VLANEndpoint(View, cim="Xen_VLANEndpoint", of="PIF", where=is_tagged):
+    """Where an uplink of a switch takes part in a VLAN; 2: Access, 135: Layer 2 VLAN (802.1Q)."""
+
+    SystemCreationClassName = const(VirtualSwitch.cim)
+    SystemName = via("network", field("uuid"))
+    CreationClassName = OWN_CLASS
+    Name = field("uuid")
+    ElementName = const("VLAN endpoint")
+    EnabledState = const(2)
+    RequestedState = const(12)
+    OperationalStatus = const((2,))
+    HealthState = const(5)
+    ProtocolIFType = const(135)
+    DesiredEndpointMode = const(2)
+    OperationalEndpointMode = const(2)
+
+
+class VLANEndpointSettingData(View, cim="Xen_VLANEndpointSettingData", of="PIF", where=is_tagged):
+    """The VLAN of such an endpoint."""
+
+    InstanceID = xen_id(via("network", field("uuid")), field("uuid"), "VLAN")
+    ElementName = const("VLAN endpoint")
+    AccessVLAN = field("VLAN")
+
+
+def vlans_of(network: Subject) -> tuple[int, ...]:
+    """The VLANs that uplinks of a network lead to: one, unless hosts were set up differently."""
+    return tuple(sorted({pif["VLAN"] for pif in network.each("PIFs") if is_tagged(pif)}))
+
+
+def vlan_name(network: Subject) -> str:
+    return f"VLAN {network.item} of {network['name_label']}"
+
+
+def vlan_id(network: Subject) -> int:
+    return int(network.item)
+
+
+class NetworkVLAN(View, cim="Xen_NetworkVLAN", of="network", items=vlans_of):
+    """A VLAN that a network is, as the collection of the endpoints that take part in it; 3: Ethernet."""
+
+    InstanceID = xen_id(field("uuid"), "VLAN", item_text("{}"))
+    ElementName = computed(vlan_name)
+    VLANId = computed(vlan_id)
+    TypeOfMedia = const(3)
+
+
+def in_vlan(collection: Rendition, endpoint: Rendition) -> bool:
+    return endpoint.version is not None and bool(endpoint.version.values["VLAN"] == collection.item)
+
+
+class VLANMember(Association, cim="Xen_VLANMember", left="Collection", right="Member"):
+    """An endpoint takes part in a VLAN."""
+
+    relations = (Where(Pointing(NetworkVLAN, VLANEndpoint, "PIF.network"), in_vlan),)
+
+
+class HostedVLAN(Association, cim="Xen_HostedVLAN", left="Antecedent", right="Dependent"):
+    """A VLAN belongs to the switch that is its network."""
+
+    relations = (SameRecord(VirtualSwitch, NetworkVLAN),)
+
+
+class VLANBindsTo(Association, cim="Xen_VLANBindsTo", left="Antecedent", right="Dependent"):
+    """An endpoint of a VLAN uses the LAN endpoint of the same uplink."""
+
+    relations = (SameRecord(UplinkEndpoint, VLANEndpoint),)
+
+
 class DeviceSAPImplementation(Association, cim="Xen_DeviceSAPImplementation", left="Antecedent", right="Dependent"):
     """A port implements its endpoint."""
 
@@ -217,6 +297,7 @@ HostedAccessPoint.also(
     Pointing(ComputerSystem, LANEndpoint, "VIF.VM"),
     Pointing(VirtualSwitch, SwitchEndpoint, "VIF.network"),
     Pointing(VirtualSwitch, UplinkEndpoint, "PIF.network"),
+    Pointing(VirtualSwitch, VLANEndpoint, "PIF.network"),
     Pointing(HostComputerSystem, HostEndpoint, "PIF.host"),
 )
 HostedDependency.also(Owned(HostComputerSystem, VirtualSwitch, hosts_of_network, reads=("PIF", "pool")))
@@ -224,6 +305,7 @@ SettingsDefineState.also(
     SameRecord(VirtualSwitch, VirtualSwitchSettingData),
     SameRecord(SwitchPort, PortSettingData),
     SameRecord(UplinkPort, UplinkSettingData),
+    SameRecord(VLANEndpoint, VLANEndpointSettingData),
 )
 SettingDataComponent.also(
     Pointing(VirtualSwitchSettingData, PortSettingData, "VIF.network"),

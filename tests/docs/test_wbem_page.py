@@ -10,7 +10,8 @@ from pathlib import Path
 
 from server_process import start_server
 
-from cim_provider.operations import pull  # noqa: F401 - registers its operations
+import cim_provider.provider  # noqa: F401 - registers all operations but those of pull.py
+from cim_provider.operations import pull  # noqa: F401
 from cim_provider.operations.api import OPERATIONS
 from cim_provider.wire.parameters import OPERATIONS as DECLARED
 

@@ -1,5 +1,5 @@
 """RequestStateChange and RequestPowerStateChange: every cell of the tables of DSP1057 and DSP1027, for machines and
-hosts, and the return value of every expected error."""
+hosts. What errors of the pool become is in tests/conformance/profiles/test_error_table.py."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 from cim_services import GIB, POWER, Site, in_time, site
 
-from cim_provider import jobs
 from cim_provider.profiles import power_management as power
-from cim_provider.schema.objects import ACCESS_DENIED, FAILED, NOT_FOUND, CimError
-from xenapi_core.errors import ApiError, E
+from cim_provider.schema.objects import ACCESS_DENIED, CimError
 
 STATES = ("Halted", "Running", "Paused", "Suspended")
 X = 4097
@@ -211,55 +209,90 @@ def test_states_that_no_host_has(requested: int | None, code: int) -> None:
     in_time(work())
 
 
+# How a host is, the states that may be requested of it then, and the power states.
+# fmt: off
+HOSTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "empty":         ((3, 4, 6, 10), (5, 8, 12, 14, 15)),
+    "with a machine": ((3, 6),       ()),
+    "in maintenance": ((2, 3, 4, 10), (5, 8, 12, 14, 15)),
+    "off":           ((2,),          (2,)),
+    "off for good":  ((),            ()),
+}
+# fmt: on
+
+
+async def host_that_is(at: Site, state: str) -> str:
+    host = at.sim.hosts[1]
+    at.sim.change(host, power_on_mode="" if state == "off for good" else "wake-on-lan")
+    if state == "with a machine":
+        await at.sim.call("VM.start_on", at.sim.add_vm(), host, False, False)
+    elif state != "empty":
+        assert await host_state(at, 6 if state == "in maintenance" else 4) == 0
+    return host
+
+
+@pytest.mark.parametrize("state", HOSTS)
+def test_a_host_tells_what_may_be_requested_of_it_now(state: str) -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            host = await host_that_is(at, state)
+            shown = at.shown(at.host(host))
+            assert shown["AvailableRequestedStates"] == HOSTS[state][0]
+            assert (shown["RequestedState"], shown["TransitioningToState"]) == (5, 5)
+            (link,) = at.links(at.host(host), "Xen_AssociatedPowerManagementService")
+            assert tuple(int(power) for power in link["AvailableRequestedPowerStates"]) == HOSTS[state][1]
+            assert (link["RequestedPowerState"], link["TransitioningToPowerState"]) == ("12", "19")
+
+    in_time(work())
+
+
+@pytest.mark.parametrize("requested", [2, 3, 4, 6, 10])
+@pytest.mark.parametrize("state", HOSTS)
+def test_what_a_host_tells_may_be_requested_is_accepted_and_nothing_else_changes_it(state: str, requested: int) -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            await host_that_is(at, state)
+            allowed, before = requested in HOSTS[state][0], len(at.store.all("task"))
+            value = await host_state(at, requested)
+            assert (value == 0) if allowed else (value in (0, 1, X)), value
+            assert (len(at.store.all("task")) > before) == allowed
+
+    in_time(work())
+
+
+# Operation of the Xen-API in progress on a host -> RequestedState, RequestedPowerState, TransitioningToPowerState.
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [("reboot", (10, "16", "5")), ("shutdown", (4, "13", "8")), ("power_on", (2, "2", "2")),
+     ("evacuate", (3, "12", "19")), ("vm_start", (5, "12", "19"))],
+)  # fmt: skip
+def test_a_host_tells_what_is_being_done_to_it_whoever_asked(operation: str, expected: tuple[int, str, str]) -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            host = at.sim.hosts[1]
+            at.sim.change(host, current_operations={"OpaqueRef:task": operation})
+            shown = at.shown(at.host(host))
+            assert shown["RequestedState"] == shown["TransitioningToState"] == expected[0]
+            (link,) = at.links(at.host(host), "Xen_AssociatedPowerManagementService")
+            assert (link["RequestedPowerState"], link["TransitioningToPowerState"]) == expected[1:]
+            going = operation in ("reboot", "shutdown", "power_on")
+            assert (shown["AvailableRequestedStates"] == ()) == going
+
+    in_time(work())
+
+
+def test_the_states_of_hosts_are_those_the_capabilities_tell() -> None:
+    async def work() -> None:
+        async with site() as at:
+            (path,) = [one for one in at.related(at.host(at.sim.hosts[0]), "Xen_ElementCapabilities")
+                       if one.classname == "Xen_HostComputerSystemCapabilities"]  # fmt: skip
+            told = at.shown(path)["RequestedStatesSupported"]
+            assert set(told) == {state for available, _ in HOSTS.values() for state in available}
+
+    in_time(work())
+
+
 # Errors
-
-
-def told(code: str, *params: str) -> ApiError:
-    """An error as a pool tells it, ours or another server's."""
-    return E.from_wire([code, *params])
-
-
-# Error of the Xen-API: code with its parameters -> CIM status, or return values of RequestStateChange, the services
-# for systems, and the one for pools.
-ERRORS: list[tuple[Any, int | tuple[int, int, int]]] = [
-    (told("HANDLE_INVALID", "VM", "x"), NOT_FOUND),
-    (told("UUID_INVALID", "VM", "x"), NOT_FOUND),
-    (told("SESSION_INVALID", "x"), ACCESS_DENIED),
-    (told("SESSION_AUTHENTICATION_FAILED"), ACCESS_DENIED),
-    (told("RBAC_PERMISSION_DENIED", "x", "y"), ACCESS_DENIED),
-    (told("VM_BAD_POWER_STATE", "x", "halted", "running"), (4097, 5, 4)),
-    (told("OPERATION_NOT_ALLOWED", "x"), (4097, 5, 4)),
-    (told("OTHER_OPERATION_IN_PROGRESS", "VM", "x", "start", "y"), (4099, 5, 6)),
-    (told("VM_MISSING_PV_DRIVERS", "x"), (1, 1, 1)),
-    (told("VM_LACKS_FEATURE", "x"), (1, 1, 1)),
-    (told("FEATURE_REQUIRES_HVM", "x"), (1, 1, 1)),
-    (told("FIELD_TYPE_ERROR", "x"), (5, 4, 5)),
-    (told("VALUE_NOT_SUPPORTED", "f", "v", "r"), (5, 4, 5)),
-    (told("INVALID_VALUE", "f", "v"), (5, 4, 5)),
-    (told("MEMORY_CONSTRAINT_VIOLATION", "x"), (5, 4, 5)),
-    (told("INVALID_DEVICE", "x"), (5, 4, 5)),
-    (told("MAC_INVALID", "x"), (5, 4, 5)),
-    (told("SR_FULL", "1", "0"), (4, 2, 8)),
-    (told("HOST_NOT_ENOUGH_FREE_MEMORY", "1", "0"), (4, 2, 8)),
-    (told("NO_HOSTS_AVAILABLE"), (4, 2, 8)),
-    (told("DEVICE_ALREADY_ATTACHED", "x"), (6, 5, 6)),
-    (told("VDI_IN_USE", "x", "y"), (6, 5, 6)),
-    (told("SR_HAS_PBD", "x"), (6, 5, 6)),
-    (told("MESSAGE_METHOD_UNKNOWN", "x"), (1, 1, 1)),
-    (told("NOT_IMPLEMENTED", "x"), (1, 1, 1)),
-    (told("VM_REVERT_FAILED", "x", "y"), FAILED),
-]
-
-
-@pytest.mark.parametrize(("error", "expected"), ERRORS, ids=lambda value: getattr(value, "code", ""))
-def test_an_error_of_the_pool_is_the_return_value_or_status_of_the_table(error: Any, expected: Any) -> None:
-    for codes, position in ((jobs.STATE_CHANGE, 0), (jobs.SYSTEMS, 1), (jobs.POOLS, 2)):
-        if isinstance(expected, int):
-            with pytest.raises(CimError) as raised:
-                jobs.return_code(error, codes)
-            assert (raised.value.status, raised.value.text) == (expected, " ".join(error.description))
-        else:
-            assert jobs.return_code(error, codes) == expected[position]
 
 
 def test_who_may_not_call_the_messages_of_a_method_is_denied_before_there_is_a_job() -> None:

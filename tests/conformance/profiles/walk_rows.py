@@ -90,6 +90,8 @@ ROWS = (
     Row("Virtual System", ("InstanceID", "RequestedStatesSupported", "ElementNameEditSupported"),
         ("CIM_ElementCapabilities ManagedElement CIM_EnabledLogicalElementCapabilities",)),
     Row("Computer System", SYSTEM),
+    Row("Computer System", ("InstanceID", "RequestedStatesSupported", "ElementNameEditSupported"),
+        ("CIM_ElementCapabilities ManagedElement Xen_HostComputerSystemCapabilities",)),
     Row("CPU", (*DEVICE, "CPUStatus", "Family", "OtherFamilyDescription", "MaxClockSpeed", "CurrentClockSpeed")),
     Row("CPU", SYSTEM, ("CIM_SystemDevice PartComponent CIM_ComputerSystem",)),
     Row("System Memory", (*DEVICE, *BLOCKS, "Volatile", "Access")),

@@ -14,7 +14,7 @@ from xenapi_core.engine.specs import domain_spec
 from xenapi_core.engine.transition import enter_live
 from xenapi_core.errors import E
 from xenapi_core.model.lifecycle import check_vm_operation
-from xenapi_core.store.api import Txn
+from xenapi_core.store.api import Txn, Version
 
 AS_THEY_ARE = frozenset({"no_memory", "offline"})  # kinds of failures that have an error of their own
 
@@ -28,14 +28,31 @@ def plan_pool_migrate(world: World, vm: str, host: str, options: Mapping[str, st
     """
     record = world.store.get(vm, "VM")
     check_vm_operation(world.store, record, "pool_migrate", strict=options.get("force") != "true")
-    origin = record["resident_on"]
-    if host == origin:
+    if host == record["resident_on"]:
         raise E.OPERATION_NOT_ALLOWED("The VM is on that host already")
     check_host(world, record, host)
     check_receiving(world, host, "vm_migrate")
-    spec = domain_spec(world.store, record)
+
+    def finish(run: Run, txn: Txn) -> None:
+        enter_live(world, txn, vm, host, run.results["domain"], booted=False)
+        post_vm(world, txn, "VM_MIGRATED", record.values)
+
+    return Plan(
+        steps=(reserve(world, record, host), move_memory(world, record, host, "pool_migrate")),
+        claims=(Claim(vm, "pool_migrate"), Claim(host, "vm_migrate")),
+        finish=finish,
+    )
+
+
+def move_memory(world: World, vm: Version, host: str, operation: str) -> Step:
+    """Move the domain of a running VM to `host`; results["domain"] is what it is there.
+
+    VM_MIGRATE_FAILED if the hypervisors fail, and then the VM runs on where it was. `operation` is what messages about
+    a failure call it. There is no undo: a plan that goes on after this step adds its own.
+    """
+    origin, spec = vm["resident_on"], domain_spec(world.store, vm)
     free = memory_free_now(world, host)
-    about = About(vm=vm, host=host, operation="pool_migrate", size=memory_needed(record), available=free)
+    about = About(vm=vm.ref, host=host, operation=operation, size=memory_needed(vm), available=free)
 
     async def move(run: Run) -> None:
         run.results["hosts"] = (origin, host)
@@ -46,14 +63,6 @@ def plan_pool_migrate(world: World, vm: str, host: str, options: Mapping[str, st
             except DriverError as error:
                 if error.kind in AS_THEY_ARE:
                     raise
-                raise E.VM_MIGRATE_FAILED(vm, origin, host, error.text) from error
+                raise E.VM_MIGRATE_FAILED(vm.ref, origin, host, error.text) from error
 
-    def finish(run: Run, txn: Txn) -> None:
-        enter_live(world, txn, vm, host, run.results["domain"], booted=False)
-        post_vm(world, txn, "VM_MIGRATED", record.values)
-
-    return Plan(
-        steps=(reserve(world, record, host), Step("migrate", move, weight=10)),
-        claims=(Claim(vm, "pool_migrate"), Claim(host, "vm_migrate")),
-        finish=finish,
-    )
+    return Step("migrate", move, weight=10)

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from xenapi_core.drivers.api import DriverError
-from xenapi_core.engine.failures import DEVICE, MACHINE, About, told_as
+from xenapi_core.engine.failures import DEVICE, About, told_as
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.network_records import attach_network
 from xenapi_core.engine.placement import (
@@ -22,14 +21,12 @@ from xenapi_core.engine.placement import (
     check_host,
     check_receiving,
     check_storage,
-    memory_free_now,
-    memory_needed,
 )
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.vdi_move import check_mirror, count_step, move_step, record_move
 from xenapi_core.engine.plans.vm_copy import check_target, copy_of
 from xenapi_core.engine.plans.vm_leave import plan_leave
-from xenapi_core.engine.plans.vm_migrate import AS_THEY_ARE
+from xenapi_core.engine.plans.vm_migrate import move_memory
 from xenapi_core.engine.plans.vm_power import reserve
 from xenapi_core.engine.plans.vm_records import NewDisk, disks_to_copy
 from xenapi_core.engine.plans.volumes import copy_step
@@ -153,26 +150,13 @@ def _reconnected(world: World, vm: Version, vif_map: Mapping[str, str]) -> list[
 
 
 def _migrate_step(world: World, vm: Version, host: str) -> Step:
-    """The memory. VM_MIGRATE_FAILED if the hypervisors fail, and then the VM runs on where it was."""
+    """The memory, and the way back for it: NICs are connected after it (what move_memory says)."""
     origin, spec = vm["resident_on"], domain_spec(world.store, vm)
-    free = memory_free_now(world, host)
-    about = About(vm=vm.ref, host=host, operation="migrate_send", size=memory_needed(vm), available=free)
-
-    async def move(run: Run) -> None:
-        run.results["hosts"] = (origin, host)
-        with told_as(MACHINE, about):
-            source, destination = run.hypervisor(origin), run.hypervisor(host)
-            try:
-                run.results["domain"] = await source.migrate(spec, destination, run.progress)
-            except DriverError as error:
-                if error.kind in AS_THEY_ARE:
-                    raise
-                raise E.VM_MIGRATE_FAILED(vm.ref, origin, host, error.text) from error
 
     async def move_back(run: Run) -> None:
         await run.hypervisor(host).migrate(spec, run.hypervisor(origin), lambda fraction: None)
 
-    return Step("migrate", move, move_back, weight=10)
+    return replace(move_memory(world, vm, host, "migrate_send"), undo=move_back)
 
 
 def _connect_step(world: World, vm: Version, vif: Version, network: str, host: str) -> Step:
