@@ -136,6 +136,8 @@ def test_every_instance_is_found_by_its_own_path(pool: SmallPool) -> None:
     pool.add("task", "task")
     pool.equip("web")
     pool.subscribed()
+    office = pool.add("network", "office", name_label="office")
+    pool.add("PIF", "vlan", host=pool.refs["host-0"], network=office, device="eth0", VLAN=7, currently_attached=True)
     for view in VIEWS.values():
         instances = list(pool.provider.extent(view))
         assert instances, f"{view.cim} shows nothing"
