@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_process import ServerProcess, start_server
+from server_process import ServerProcess, start_server, until_done
 
 
 @pytest.fixture
@@ -28,6 +28,4 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One demo server for all tests of a module; simulated time runs ten times as fast."""
-    running = start_server(tmp_path_factory.mktemp("server"), "--speed", "10")
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(start_server(tmp_path_factory.mktemp("server"), "--speed", "10"))

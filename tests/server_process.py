@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,12 @@ class ServerProcess:
     @property
     def output(self) -> str:
         return self.log.read_text(encoding="utf-8")
+
+
+def until_done(running: ServerProcess) -> Iterator[ServerProcess]:
+    """For a fixture to `yield from`: the process, which must end well when its tests are done."""
+    yield running
+    assert running.stop() == 0, running.output
 
 
 def start_server(directory: Path, *options: str, demo: bool = True) -> ServerProcess:

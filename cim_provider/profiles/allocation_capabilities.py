@@ -32,13 +32,13 @@ from cim_provider.profiles.resource_pool import (
     ProcessorPool,
     StoragePool,
     kind_name,
-    kind_of,
     kind_other_type,
     kind_type,
     kind_units,
     kinds,
     memory_capacity,
     memory_name,
+    physical_processors,
     processor_name,
     storage_resource_type,
 )
@@ -181,14 +181,9 @@ class LimitSetting(View):
     ConsumerVisibility = const(3)
 
 
-def most_processors(host: Subject) -> int | None:
-    """Hosts start no machine with more processors than they have."""
-    count = host["cpu_info"].get("cpu_count", "")
-    return int(count) if count.isdecimal() and len(count) < 6 else None
-
-
 def processor_quantity(host: Subject) -> int | None:
-    return most_processors(host) if host.item == MAXIMUM else LIMITS[PROCESSORS][host.item]
+    """The most is what the host has: hosts start no machine with more."""
+    return physical_processors(host) if host.item == MAXIMUM else LIMITS[PROCESSORS][host.item]
 
 
 class ProcessorLimit(LimitSetting, cim="Xen_ProcessorCapabilitiesSettingData", of="host", items=roles):
@@ -261,10 +256,6 @@ def role_of(subject: Subject) -> str:
 def primordial_quantity(subject: Subject) -> int | None:
     kind, _, role = str(subject.item).partition("/")
     return LIMITS.get(kind, ONE)[role]
-
-
-def quantity_units(subject: Subject) -> str:
-    return "byte" if kind_of(subject).units == "byte" else "count"
 
 
 class PrimordialLimit(View, cim="Xen_PrimordialCapabilitiesSettingData", items=kinds_and_roles):

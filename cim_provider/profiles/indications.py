@@ -17,7 +17,7 @@ from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.rule import OWN_CLASS, computed, const
 from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles.computer_system import HostComputerSystem
+from cim_provider.profiles.interop_service import InteropService, every, on_host
 from cim_provider.repository.instances import Repository
 from cim_provider.repository.views import StoredInstances, StoredRelation, StoredView, kept
 from cim_provider.schema.objects import CIMV2, INTEROP, Path
@@ -123,33 +123,17 @@ COLLECTIONS: Mapping[str, tuple[StaticFilter, ...]] = {
 }
 
 
-def coordinator(subject: Subject) -> str:
-    """The uuid of the host that this server speaks for; empty while the pool is not set up."""
-    pool = subject.only("pool")
-    host = None if pool is None else pool.follow("master")
-    return "" if host is None else str(host["uuid"])
-
-
 async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
     """CIM_IndicationService.RequestStateChange: 1 Not Supported, as RequestedState (12, not applicable) says."""
     return Result(NOT_SUPPORTED)
 
 
-class IndicationService(StoredView, cim=SERVICE_CLASS, namespace=INTEROP):
+class IndicationService(InteropService, StoredView, cim=SERVICE_CLASS, namespace=INTEROP):
     """The one service; its settings are stored."""
 
-    SystemCreationClassName = const(HostComputerSystem.cim)
-    SystemName = computed(coordinator)
-    CreationClassName = OWN_CLASS
     Name = const(SERVICE_NAME)
     ElementName = const("xencim indication service")
     Description = const("Delivers indications about a pool of virtualization hosts")
-    EnabledState = const(2)
-    EnabledDefault = const(2)
-    RequestedState = const(12)
-    OperationalStatus = const((2,))
-    HealthState = const(5)
-    Started = const(True)
     FilterCreationEnabled = const(True)
     DeliveryRetryAttempts = kept("DeliveryRetryAttempts", "integer")
     DeliveryRetryInterval = kept("DeliveryRetryInterval", "integer")
@@ -284,31 +268,13 @@ class FilterOfCollection(
     relations = (Pairs(OfferedCollection, OfferedFilter, filters_of, collections_of),)
 
 
-def every(view: type[View]) -> Any:
-    """All instances of a view, whatever the other end is."""
-
-    def walk(extents: Extents, other: Rendition) -> Iterator[Rendition]:
-        return iter(extents.extent(view))
-
-    return walk
-
-
-def _host_of_service(extents: Extents, service: Rendition) -> Iterator[Rendition]:
-    return (host for host in extents.extent(HostComputerSystem) if host.values["Name"] == service.values["SystemName"])
-
-
-def _service_on_host(extents: Extents, host: Rendition) -> Iterator[Rendition]:
-    found = extents.extent(IndicationService)
-    return (service for service in found if service.values["SystemName"] == host.values["Name"])
-
-
 class HostedIndicationService(
     Association, cim="Xen_HostedIndicationService", left="Antecedent", right="Dependent", namespaces=(INTEROP,)
 ):
     """The coordinator hosts the service. The association is in the service's namespace alone: in the host's, clients
     that ask for hosted dependencies look for machines."""
 
-    relations = (Pairs(HostComputerSystem, IndicationService, _service_on_host, _host_of_service),)
+    relations = (on_host(IndicationService),)
 
 
 class IndicationServiceElementCapabilities(

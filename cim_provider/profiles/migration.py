@@ -7,14 +7,14 @@ methods can say in whose name a machine should be received there.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cim_provider import jobs
 from cim_provider.jobs import Work
 from cim_provider.mapping.association import Association, SameRecord
-from cim_provider.mapping.method import Call, Result, method
+from cim_provider.mapping.method import Call, Function, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import const, field, xen_id
 from cim_provider.mapping.subject import Subject
@@ -71,8 +71,20 @@ def _host_named(call: Call, name: str | None) -> Subject:
     raise invalid(f"there is no host {name} in the pool")
 
 
-async def _check(call: Call, vm: Subject, host: Subject, kind: int, arrival: Arrival) -> None:
+@dataclass(frozen=True)
+class Move:
+    """What a client asks for. `to` is the end of the method's name: what says the destination, Host or System."""
+
+    vm: Subject
+    host: Subject
+    settings: Instance | None
+    arrival: Arrival
+    to: str
+
+
+async def _assert_possible(call: Call, move: Move, kind: int) -> None:
     """RefusedError or ApiError for a migration that cannot be."""
+    vm, host, arrival = move.vm, move.host, move.arrival
     if arrival.on_the_way and kind != LIVE:
         raise RefusedError(Kind.NOT_SUPPORTED, "only a running machine changes its storage or networks on the way")
     if vm["power_state"] != STARTS_FROM[kind]:
@@ -106,10 +118,10 @@ async def received(source: Source, principal: Principal, host: Subject) -> Async
             await source.call(replace(principal, session=there["session_id"]), "session.logout")
 
 
-async def _migratable(call: Call, vm: Subject, host: Subject, settings: Instance | None, arrival: Arrival) -> Result:
+async def check(call: Call, move: Move) -> Result:
     """CheckVirtualSystemIsMigratable...: 0 and the answer; what the pool says against it makes it false."""
     try:
-        await _check(call, vm, host, migration_type(settings), arrival)
+        await _assert_possible(call, move, migration_type(move.settings))
     except RefusedError as refused:
         if refused.kind is Kind.INVALID_PARAMETER:
             raise
@@ -121,16 +133,16 @@ async def _migratable(call: Call, vm: Subject, host: Subject, settings: Instance
     return Result(jobs.DONE, {"IsMigratable": True})
 
 
-async def _migrate(
-    call: Call, vm: Subject, host: Subject, settings: Instance | None, arrival: Arrival, label: str
-) -> Result:
-    kind = migration_type(settings)
+async def migrate(call: Call, move: Move) -> Result:
+    """MigrateVirtualSystem...: ToSystem tells NewComputerSystem too, which is the machine, as before."""
+    vm, host, arrival = move.vm, move.host, move.arrival
+    kind = migration_type(move.settings)
     needed = {LIVE: ("VM.pool_migrate",), RESUME: ("VM.suspend", "VM.resume_on"),
               RESTART: ("VM.clean_shutdown", "VM.start_on")}[kind]  # fmt: skip
     jobs.require(call, *needed)
     if arrival.on_the_way:
         jobs.require(call, "VM.migrate_send", "host.migrate_receive")
-    await _check(call, vm, host, kind, arrival)
+    await _assert_possible(call, move, kind)
     origin = vm["resident_on"]
 
     async def body(work: Work) -> Mapping[str, Any]:
@@ -154,71 +166,51 @@ async def _migrate(
             await work.run("VM.start_on", vm.ref, host.ref, False, False)
         return {"NewComputerSystem": call.path_of(ComputerSystem.cim, vm.ref)}
 
-    return await call.jobs.several(call, jobs.SYSTEMS, label, body, about=vm["uuid"])
-
-
-@jobs.answers(jobs.SYSTEMS)
-async def check_to_host(
-    call: Call,
-    computer_system: Path | None,
-    destination_host: str | None,
-    migration_setting_data: Instance | None,
-    new_system_setting_data: Instance | None,
-    new_resource_setting_data: tuple[Instance, ...] | None,
-) -> Result:
-    """CIM_VirtualSystemMigrationService.CheckVirtualSystemIsMigratableToHost."""
-    vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
-    arrival = read(call, vm, new_system_setting_data, new_resource_setting_data)
-    return await _migratable(call, vm, _host_named(call, destination_host), migration_setting_data, arrival)
-
-
-@jobs.answers(jobs.SYSTEMS)
-async def check_to_system(
-    call: Call,
-    computer_system: Path | None,
-    destination_system: Path | None,
-    migration_setting_data: Instance | None,
-    new_system_setting_data: Instance | None,
-    new_resource_setting_data: tuple[Instance, ...] | None,
-) -> Result:
-    """CIM_VirtualSystemMigrationService.CheckVirtualSystemIsMigratableToSystem."""
-    vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
-    arrival = read(call, vm, new_system_setting_data, new_resource_setting_data)
-    host = call.target(destination_system, "DestinationSystem", HostComputerSystem.cim)
-    return await _migratable(call, vm, host, migration_setting_data, arrival)
-
-
-@jobs.answers(jobs.SYSTEMS)
-async def migrate_to_host(
-    call: Call,
-    computer_system: Path | None,
-    destination_host: str | None,
-    migration_setting_data: Instance | None,
-    new_system_setting_data: Instance | None,
-    new_resource_setting_data: tuple[Instance, ...] | None,
-) -> Result:
-    """CIM_VirtualSystemMigrationService.MigrateVirtualSystemToHost."""
-    vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
-    arrival = read(call, vm, new_system_setting_data, new_resource_setting_data)
-    host = _host_named(call, destination_host)
-    found = await _migrate(call, vm, host, migration_setting_data, arrival, "CIM.MigrateVirtualSystemToHost")
+    label = f"CIM.MigrateVirtualSystemTo{move.to}"
+    found = await call.jobs.several(call, jobs.SYSTEMS, label, body, about=vm["uuid"])
+    if move.to == "System":
+        return found
     return Result(found.value, {name: value for name, value in found.out.items() if name == "Job"})
 
 
-@jobs.answers(jobs.SYSTEMS)
-async def migrate_to_system(
-    call: Call,
-    computer_system: Path | None,
-    destination_system: Path | None,
-    migration_setting_data: Instance | None,
-    new_system_setting_data: Instance | None,
-    new_resource_setting_data: tuple[Instance, ...] | None,
-) -> Result:
-    """CIM_VirtualSystemMigrationService.MigrateVirtualSystemToSystem. NewComputerSystem is the machine, as before."""
-    vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
-    arrival = read(call, vm, new_system_setting_data, new_resource_setting_data)
-    host = call.target(destination_system, "DestinationSystem", HostComputerSystem.cim)
-    return await _migrate(call, vm, host, migration_setting_data, arrival, "CIM.MigrateVirtualSystemToSystem")
+def to_host(do: Callable[[Call, Move], Awaitable[Result]]) -> Function:
+    """The method of CIM_VirtualSystemMigrationService that does this, with the destination host given by name."""
+
+    async def function(
+        call: Call,
+        computer_system: Path | None,
+        destination_host: str | None,
+        migration_setting_data: Instance | None,
+        new_system_setting_data: Instance | None,
+        new_resource_setting_data: tuple[Instance, ...] | None,
+    ) -> Result:
+        vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
+        arrival = read(call, vm, new_system_setting_data, new_resource_setting_data)
+        host = _host_named(call, destination_host)
+        return await do(call, Move(vm, host, migration_setting_data, arrival, "Host"))
+
+    function.__name__ = f"{do.__name__}_to_host"  # for the log
+    return jobs.answers(jobs.SYSTEMS)(function)
+
+
+def to_system(do: Callable[[Call, Move], Awaitable[Result]]) -> Function:
+    """The same, with the destination host given by reference."""
+
+    async def function(
+        call: Call,
+        computer_system: Path | None,
+        destination_system: Path | None,
+        migration_setting_data: Instance | None,
+        new_system_setting_data: Instance | None,
+        new_resource_setting_data: tuple[Instance, ...] | None,
+    ) -> Result:
+        vm = call.target(computer_system, "ComputerSystem", ComputerSystem.cim)
+        arrival = read(call, vm, new_system_setting_data, new_resource_setting_data)
+        host = call.target(destination_system, "DestinationSystem", HostComputerSystem.cim)
+        return await do(call, Move(vm, host, migration_setting_data, arrival, "System"))
+
+    function.__name__ = f"{do.__name__}_to_system"
+    return jobs.answers(jobs.SYSTEMS)(function)
 
 
 class VirtualSystemMigrationService(HostService, cim="Xen_VirtualSystemMigrationService", of="host"):
@@ -226,10 +218,10 @@ class VirtualSystemMigrationService(HostService, cim="Xen_VirtualSystemMigration
 
     ElementName = const("Virtual system migration")
 
-    CheckVirtualSystemIsMigratableToHost = method(check_to_host, out=("IsMigratable",))
-    CheckVirtualSystemIsMigratableToSystem = method(check_to_system, out=("IsMigratable",))
-    MigrateVirtualSystemToHost = method(migrate_to_host, out=("Job",))
-    MigrateVirtualSystemToSystem = method(migrate_to_system, out=("NewComputerSystem", "Job"))
+    CheckVirtualSystemIsMigratableToHost = method(to_host(check), out=("IsMigratable",))
+    CheckVirtualSystemIsMigratableToSystem = method(to_system(check), out=("IsMigratable",))
+    MigrateVirtualSystemToHost = method(to_host(migrate), out=("Job",))
+    MigrateVirtualSystemToSystem = method(to_system(migrate), out=("NewComputerSystem", "Job"))
 
 
 # MigrateToHost, MigrateToSystem; and the checks, which answer at once in any case.

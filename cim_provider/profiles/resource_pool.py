@@ -66,10 +66,16 @@ def processor_name(host: Subject) -> str:
     return f"Processors of {host['name_label']}"
 
 
+def physical_processors(host: Subject) -> int | None:
+    """How many processors the host has; NULL while it is not known."""
+    count = host["cpu_info"].get("cpu_count", "")
+    return int(count) if count.isdecimal() and len(count) < 6 else None
+
+
 def processor_capacity(host: Subject) -> int | None:
     """In percent of one physical processor, like the limits of processor settings; NULL while it is not known."""
-    count = host["cpu_info"].get("cpu_count", "")
-    return int(count) * 100 if count.isdecimal() and len(count) < 6 else None
+    count = physical_processors(host)
+    return None if count is None else count * 100
 
 
 class ProcessorPool(Pool, cim="Xen_ProcessorPool", of="host"):

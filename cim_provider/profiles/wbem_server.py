@@ -6,16 +6,15 @@ What is declared here about operations is compared with the operations there are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
-from cim_provider.mapping.association import Association, Extents, Pairs
-from cim_provider.mapping.extent import Rendition
+from cim_provider.mapping.association import Association, Pairs
 from cim_provider.mapping.rule import OWN_CLASS, Kind, Rule, computed, const
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import HostComputerSystem
-from cim_provider.profiles.indications import coordinator, every
+from cim_provider.profiles.interop_service import InteropService, coordinator, every, on_host
 from cim_provider.repository.views import NamespaceView
 from cim_provider.schema.objects import INTEROP, Instance
 
@@ -72,29 +71,20 @@ def namespace_id(subject: Subject) -> str:
     return f"Xen:Namespace/{subject.item}"
 
 
-class InterOpService(View):
+class ServerService(InteropService):
     """The lines that the services which make up the server share."""
 
-    SystemCreationClassName = const(HostComputerSystem.cim)
-    SystemName = computed(coordinator)
-    CreationClassName = OWN_CLASS
     Description = const(DESCRIPTION)
-    EnabledState = const(2)
-    EnabledDefault = const(2)
-    RequestedState = const(12)
-    OperationalStatus = const((2,))
-    HealthState = const(5)
-    Started = const(True)
 
 
-class WBEMServer(InterOpService, cim="Xen_WBEMServer", items=this_server, namespace=INTEROP):
+class WBEMServer(ServerService, cim="Xen_WBEMServer", items=this_server, namespace=INTEROP):
     """This WBEM server."""
 
     Name = const(SERVER_NAME)
     ElementName = const("xencim WBEM server")
 
 
-class ObjectManager(InterOpService, cim="Xen_ObjectManager", items=this_server, namespace=INTEROP):
+class ObjectManager(ServerService, cim="Xen_ObjectManager", items=this_server, namespace=INTEROP):
     """This WBEM server, in the form that clients of older schemas look for."""
 
     Name = const(SERVER_NAME)
@@ -102,7 +92,7 @@ class ObjectManager(InterOpService, cim="Xen_ObjectManager", items=this_server, 
     GatherStatisticalData = const(False)
 
 
-class ProtocolService(InterOpService, cim="Xen_WBEMProtocolService", items=this_server, namespace=INTEROP):
+class ProtocolService(ServerService, cim="Xen_WBEMProtocolService", items=this_server, namespace=INTEROP):
     """What answers CIM-XML requests."""
 
     Name = const(PROTOCOL)
@@ -236,25 +226,12 @@ class ServerElementCapabilities(
     )
 
 
-def _on_host(view: type[View]) -> Pairs:
-    """The coordinator hosts the instances of `view`."""
-
-    def hosted(extents: Extents, host: Rendition) -> Iterator[Rendition]:
-        return (one for one in extents.extent(view) if one.values["SystemName"] == host.values["Name"])
-
-    def host_of(extents: Extents, hosted: Rendition) -> Iterator[Rendition]:
-        hosts = extents.extent(HostComputerSystem)
-        return (host for host in hosts if host.values["Name"] == hosted.values["SystemName"])
-
-    return Pairs(HostComputerSystem, view, hosted, host_of)
-
-
 class HostedWBEMService(
     Association, cim="Xen_HostedWBEMService", left="Antecedent", right="Dependent", namespaces=(INTEROP,)
 ):
     """The coordinator hosts the services that make up the server."""
 
-    relations = tuple(_on_host(view) for view in (WBEMServer, ObjectManager, ProtocolService))
+    relations = tuple(on_host(view) for view in (WBEMServer, ObjectManager, ProtocolService))
 
 
 class HostedCommunicationMechanism(
@@ -262,4 +239,4 @@ class HostedCommunicationMechanism(
 ):
     """The coordinator is where the server is reached."""
 
-    relations = (_on_host(CommunicationMechanism),)
+    relations = (on_host(CommunicationMechanism),)

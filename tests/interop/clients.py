@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,6 +19,14 @@ def wait_until(what: Callable[[], Any], seconds: float = 20.0) -> Any:
         assert time.monotonic() < deadline, f"still {value!r} after {seconds} s"
         time.sleep(0.02)
     return value
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody has now, for a listener that must be told one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def opened(stack: ExitStack, url: str, **options: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pywbem
 from clients import cs_path, vm_named, wait_until
-from server_process import ServerProcess, start_bridge, start_server
+from server_process import ServerProcess, start_bridge, start_server, until_done
 
 Login = Callable[..., Any]
 Open = Callable[..., pywbem.WBEMConnection]
@@ -19,16 +19,12 @@ Open = Callable[..., pywbem.WBEMConnection]
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    running = start_server(tmp_path_factory.mktemp("pool"), "--speed", "20")
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(start_server(tmp_path_factory.mktemp("pool"), "--speed", "20"))
 
 
 @pytest.fixture(scope="module")
 def shared_bridge(pool: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    running = start_bridge(tmp_path_factory.mktemp("bridge"), pool.ready["xenapi"])
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(start_bridge(tmp_path_factory.mktemp("bridge"), pool.ready["xenapi"]))
 
 
 @pytest.fixture

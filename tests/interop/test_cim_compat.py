@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 import pywbem
 from clients import logged_in, wait_until
-from server_process import ServerProcess, start_server
+from server_process import ServerProcess, start_server, until_done
 from test_wbem_indications import Listener
 
 MANAGEMENT = "Xen_VirtualSystemManagementService"
 
 
 def running(tmp_path_factory: pytest.TempPathFactory, mode: str) -> Iterator[ServerProcess]:
-    server = start_server(tmp_path_factory.mktemp(mode), "--speed", "50", "--cim-compat", mode)
-    yield server
-    assert server.stop() == 0, server.output
+    yield from until_done(start_server(tmp_path_factory.mktemp(mode), "--speed", "50", "--cim-compat", mode))
 
 
 @pytest.fixture(scope="module")

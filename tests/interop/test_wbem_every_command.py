@@ -20,7 +20,7 @@ import click
 import pytest
 from clients import wait_until
 from pywbemtools.pywbemcli.pywbemcli import cli
-from server_process import ServerProcess, start_server
+from server_process import ServerProcess, start_server, until_done
 
 MODEL = """
 class LAB_Book { [Key] string InstanceID; uint32 Pages = 10; uint32 Open(); };
@@ -42,9 +42,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     (folder / "lab.mof").write_text(MODEL)
     (folder / "more.mof").write_text(MORE)
     words = ("--hosts", "1", "--vms", "2", "--mof", str(folder / "lab.mof"), "--namespace", "lab")
-    running = start_server(folder / "server", *words)
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(start_server(folder / "server", *words))
 
 
 def tool(name: str, *words: str) -> subprocess.CompletedProcess[str]:

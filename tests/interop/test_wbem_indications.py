@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pywbem
+from clients import free_port
 
 STATE_CHANGED = (
     "SELECT * FROM CIM_InstModification WHERE SourceInstance ISA CIM_ComputerSystem AND "
@@ -38,13 +39,6 @@ class Listener:
         while not wanted(found[-1]):
             found.append(self.next())
         return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

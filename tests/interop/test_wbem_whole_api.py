@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import inspect
 import queue
-import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import pywbem
-from clients import wait_until
+from clients import free_port, wait_until
 from pywbem import CIMClass, CIMInstance, CIMInstanceName, CIMProperty, CIMQualifierDeclaration, Uint16, Uint32
-from server_process import ServerProcess, start_server
+from server_process import ServerProcess, start_server, until_done
 
 MODEL = """
 class LAB_Book { [Key] string InstanceID; uint32 Pages = 10; };
@@ -36,9 +35,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("lab")
     (folder / "lab.mof").write_text(MODEL)
     words = ("--hosts", "1", "--vms", "2", "--mof", str(folder / "lab.mof"), "--namespace", "lab")
-    running = start_server(folder / "server", *words)
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(start_server(folder / "server", *words))
 
 
 def connect(server: ServerProcess, namespace: str = "lab", **more: Any) -> Client:
@@ -261,13 +258,6 @@ def test_the_server_object_finds_the_central_instances_of_every_profile(client: 
         assert central or profile["RegisteredName"] == "Job Control", profile["RegisteredName"]  # no jobs, none central
         for path in central:
             assert client.GetInstance(path).path.classname == path.classname
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

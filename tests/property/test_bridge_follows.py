@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from server_process import ServerProcess, start_server
+from server_process import ServerProcess, start_server, until_done
 
 from xenapi_core.bridge.pool_client import PoolClient, record
 from xenapi_core.bridge.remote import RemoteSource
@@ -25,9 +25,7 @@ STEPS = 40
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    running = start_server(tmp_path_factory.mktemp("pool"), "--speed", "100")
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(start_server(tmp_path_factory.mktemp("pool"), "--speed", "100"))
 
 
 async def something_happens(source: RemoteSource, me: Any, chance: random.Random) -> None:

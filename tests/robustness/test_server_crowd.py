@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from server_client import DEADLINE, Wire, answers, api_result, check_sound, json_call, login, xml_call
-from server_process import ServerProcess, start_server
+from server_process import ServerProcess, start_server, until_done
 
 from xenapi_core.api.sessions import LIMIT, LIMIT_ANONYMOUS
 
@@ -23,9 +23,7 @@ WAITING = 200
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Enough VMs that all their records are a reply of more than ten megabytes (with long descriptions)."""
-    running = start_server(tmp_path_factory.mktemp("server"), "--vms", "1500", "--speed", "10")
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(start_server(tmp_path_factory.mktemp("server"), "--vms", "1500", "--speed", "10"))
 
 
 def records(wire: Wire, session: str) -> dict[str, dict]:

@@ -36,7 +36,7 @@ from server_client import (
     trusting,
     xml_call,
 )
-from server_process import ServerProcess, start_server
+from server_process import ServerProcess, start_server, until_done
 
 from cim_provider.wire.parameters import OPERATIONS
 from xenapi_core.model.catalog import SCHEMA
@@ -52,9 +52,7 @@ TAKES_ONE = re.compile("SESSION_INVALID|MESSAGE_PARAMETER_COUNT_MISMATCH")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server on which the wait after a wrong password is short."""
-    running = start_server(tmp_path_factory.mktemp("server"), "--speed", "200")
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(start_server(tmp_path_factory.mktemp("server"), "--speed", "200"))
 
 
 def guarded() -> list[str]:

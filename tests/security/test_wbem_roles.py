@@ -11,7 +11,7 @@ import pytest
 import pywbem
 from cim_golden import Session, operation, requests
 from server_client import complaints
-from server_process import ServerProcess, start_server
+from server_process import ServerProcess, start_server, until_done
 
 from cim_provider.operations.api import OPERATIONS
 from xenapi_core.api.auth.users_file import add_user
@@ -51,9 +51,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     users: Path = folder / "users"
     add_user(users, *ADMIN, ("pool-admin",))
     add_user(users, *READER, ("read-only",))
-    running = start_server(folder / "server", "--users", str(users), "--hosts", "2", "--vms", "4", "--speed", "100")
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(
+        start_server(folder / "server", "--users", str(users), "--hosts", "2", "--vms", "4", "--speed", "100")
+    )
 
 
 def connect(server: ServerProcess, who: tuple[str, str]) -> pywbem.WBEMConnection:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import random
 import struct
+from collections.abc import AsyncIterator
 
 import pytest
 from action_server import Site, on_site
-from http_client import until
+from http_client import Client, until
 
 from xenapi_core.testing.faults import FaultRule, Faulty
 
@@ -24,6 +26,16 @@ def url(action: str, vdi: str, **query: str) -> str:
 
 def no_claims(site: Site, vdi: str) -> bool:
     return not site.pool.store.get(vdi)["current_operations"]
+
+
+@contextlib.asynccontextmanager
+async def half_sent(site: Site, vdi: str, task: str) -> AsyncIterator[Client]:
+    """A client that has sent DATA of a disk of SIZE bytes, and has yet to send the rest; the disk is claimed."""
+    path = url("import", vdi, session_id=await site.login(), task_id=task)
+    async with site.client() as client:
+        await client.send(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n".encode() + DATA)
+        await until(lambda: not no_claims(site, vdi))
+        yield client
 
 
 def test_what_is_written_raw_is_read_raw() -> None:
@@ -174,11 +186,8 @@ def test_a_disk_that_may_not_be_written_is_not() -> None:
 
 def test_a_disk_is_claimed_while_it_travels() -> None:
     async def scene(site: Site) -> None:
-        vdi, session, task = site.pool.add_vdi(SIZE), await site.login(), site.task()
-        async with site.client() as client:
-            path = url("import", vdi, session_id=session, task_id=task)
-            await client.send(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n".encode() + DATA)
-            await until(lambda: not no_claims(site, vdi))
+        vdi, task = site.pool.add_vdi(SIZE), site.task()
+        async with half_sent(site, vdi, task) as client:
             assert site.pool.store.get(vdi)["current_operations"] == {task: "blocked"}
             await until(lambda: 0 < site.pool.store.get(task)["progress"] < 1)
             await client.send(bytes(SIZE - len(DATA)))
@@ -207,11 +216,8 @@ def test_a_client_that_leaves_fails_its_task_and_frees_the_disk() -> None:
 
 def test_a_cancelled_task_ends_the_transfer() -> None:
     async def scene(site: Site) -> None:
-        vdi, session, task = site.pool.add_vdi(SIZE), await site.login(), site.task()
-        async with site.client() as client:
-            path = url("import", vdi, session_id=session, task_id=task)
-            await client.send(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n".encode() + DATA)
-            await until(lambda: not no_claims(site, vdi))
+        vdi, task = site.pool.add_vdi(SIZE), site.task()
+        async with half_sent(site, vdi, task) as client:
             site.pool.engine.cancel(task)
             reply = await client.reply()
             assert b"TASK_CANCELLED" in reply.body

@@ -67,6 +67,18 @@ class ModePool(SmallPool):
         """All instances of a class, as EnumerateInstances gives them."""
         return [one for extent in self.provider.extents(CIMV2, classname) for one in extent]
 
+    def shown_as(self, view: str, record: str, classname: str) -> Rendition:
+        """What a declared view is shown as: an instance of `classname`, which EnumerateInstances gives too."""
+        found = self.one(view, record)
+        assert found.path.classname == classname
+        assert found.path in [one.path for one in self.shown(classname)]
+        return found
+
+    def state(self, record: str, *properties: str) -> tuple[Any, ...]:
+        """These properties of a machine."""
+        values = self.values("Xen_ComputerSystem", record)
+        return tuple(values[name] for name in properties)
+
     def ends(self, association: str, view: str, record: str, role: str) -> list[Rendition]:
         """The other ends of the links in which the one instance plays `role`."""
         found = next(a for a in self.provider.associations(CIMV2) if a.cim == association)

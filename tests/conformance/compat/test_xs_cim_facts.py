@@ -85,16 +85,12 @@ def test_what_clients_of_xs_cim_rely_on_is_shown(pool: ModePool, fact: str) -> N
 @pytest.mark.parametrize("view", CLASSES)
 def test_instances_are_of_its_classes(pool: ModePool, view: str) -> None:
     name, record = CLASSES[view]
-    found = pool.one(view, record)
-    assert found.path.classname == name
-    assert found.path in [one.path for one in pool.shown(name)]
+    pool.shown_as(view, record, name)
 
 
 @pytest.mark.parametrize("record", STATES)
 def test_states_are_those_of_its_table(pool: ModePool, record: str) -> None:
-    values = pool.values(SYSTEM, record)
-    shown = tuple(values[n] for n in ("EnabledState", "OperationalStatus", "HealthState", "Status"))
-    assert shown == STATES[record]
+    assert pool.state(record, "EnabledState", "OperationalStatus", "HealthState", "Status") == STATES[record]
 
 
 @pytest.mark.parametrize("record", AVAILABLE)

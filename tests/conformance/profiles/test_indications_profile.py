@@ -7,22 +7,19 @@ from collections.abc import Iterator
 import pytest
 import pywbem
 from cim_pool import SmallPool, graph
-from test_profile_registration import InProcess
+from wbem_in_process import connected
 
 from cim_provider.indications.service import Indications
 from cim_provider.indications.subscriptions import compiled
 from cim_provider.profiles.indications import FILTERS, LIFECYCLE_CLASSES
-from cim_provider.service import wbem_app
 
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[pywbem.WBEMConnection]:
     pool = SmallPool()
     Indications(pool.provider, pool.clock)
-    found = pywbem.WBEMConnection("http://localhost", ("root", "x"), default_namespace="interop")
-    found.session.mount("http://", InProcess(wbem_app(pool.provider)))
-    yield found
-    found.close()
+    with connected(pool.provider, "interop") as found:
+        yield found
 
 
 @pytest.fixture

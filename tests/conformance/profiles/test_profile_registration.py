@@ -2,57 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 import pywbem
-import requests
 from cim_pool import SmallPool
-from requests.adapters import BaseAdapter
+from wbem_in_process import connected
 
 from cim_provider.profiles.profile_registration import PROFILES
-from cim_provider.service import wbem_app
-from xenapi_core.server.routes import App, Peer, Request
-
-
-class InProcess(BaseAdapter):
-    """Carries pywbem's requests to an App without a socket."""
-
-    def __init__(self, app: App) -> None:
-        super().__init__()
-        self.app = app
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        body = request.body or b""
-        body = body if isinstance(body, bytes) else body.encode()
-        asked = Request(
-            request.method or "",
-            request.path_url,
-            headers,
-            body if isinstance(body, bytes) else body.encode(),
-            Peer("tcp"),
-        )
-        answering = self.app.routes[0].handler(asked)
-
-        async def whole() -> tuple[Any, bytes]:
-            found = await answering if inspect.isawaitable(answering) else answering
-            parts = [found.body] if isinstance(found.body, bytes) else list(found.body)
-            if found.stream is not None:
-                parts += [part async for part in found.stream]
-            return found, b"".join(parts)
-
-        answer, content = asyncio.run(whole())
-        reply = requests.Response()
-        reply.status_code, reply.request, reply.url = answer.status, request, request.url or ""
-        reply.headers.update(dict(answer.headers))
-        reply._content = content
-        return reply
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +25,9 @@ def pool() -> SmallPool:
 
 
 @pytest.fixture(scope="module")
-def connection(pool: SmallPool) -> pywbem.WBEMConnection:
-    connection = pywbem.WBEMConnection("http://localhost", ("root", "x"), default_namespace="root/cimv2")
-    connection.session.mount("http://", InProcess(wbem_app(pool.provider)))
-    return connection
+def connection(pool: SmallPool) -> Iterator[pywbem.WBEMConnection]:
+    with connected(pool.provider, "root/cimv2") as found:
+        yield found
 
 
 def test_a_client_finds_the_interop_namespace_and_all_namespaces(connection: pywbem.WBEMConnection) -> None:

@@ -7,23 +7,20 @@ from collections.abc import Iterator
 import pytest
 import pywbem
 from cim_pool import SmallPool
-from test_profile_registration import InProcess
+from wbem_in_process import connected
 
 from cim_provider.operations.api import OPERATIONS
 from cim_provider.operations.pull import MAX_TIMEOUT
 from cim_provider.profiles import wbem_server
 from cim_provider.profiles.profile_registration import PROFILES
-from cim_provider.service import wbem_app
 
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[pywbem.WBEMConnection]:
     pool = SmallPool()
     pool.vm("web")
-    found = pywbem.WBEMConnection("http://localhost", ("root", "x"), default_namespace="interop")
-    found.session.mount("http://", InProcess(wbem_app(pool.provider)))
-    yield found
-    found.close()
+    with connected(pool.provider, "interop") as found:
+        yield found
 
 
 @pytest.fixture

@@ -10,15 +10,13 @@ import pytest
 import pywbem
 import XenAPI
 from odd_machines import add_odd_machines
-from server_process import ServerProcess, start_server
+from server_process import ServerProcess, start_server, until_done
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One demo server for all tests of a module; simulated time runs fifty times as fast."""
-    running = start_server(tmp_path_factory.mktemp("server"), "--speed", "50")
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(start_server(tmp_path_factory.mktemp("server"), "--speed", "50"))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pywbem
-from server_process import ServerProcess, start_server
+from server_process import ServerProcess, start_server, until_done
 
 NAMESPACES = ("root/cimv2", "interop", "root/interop")
 
@@ -19,9 +19,9 @@ NAMESPACES = ("root/cimv2", "interop", "root/interop")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A small pool: with the odd machines it has instances of every class that a large one has."""
-    running = start_server(tmp_path_factory.mktemp("server"), "--speed", "50", "--hosts", "2", "--vms", "5")
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(
+        start_server(tmp_path_factory.mktemp("server"), "--speed", "50", "--hosts", "2", "--vms", "5")
+    )
 
 
 @pytest.fixture(autouse=True)

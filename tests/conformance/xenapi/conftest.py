@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from server_process import ServerProcess, start_server
+from server_process import ServerProcess, start_server, until_done
 from xenapi_rows import Client
 
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    running = start_server(tmp_path_factory.mktemp("rows"), "--speed", "50")
-    yield running
-    assert running.stop() == 0, running.output
+    yield from until_done(start_server(tmp_path_factory.mktemp("rows"), "--speed", "50"))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from xenapi_core.errors import E
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.store.api import Txn, Version
 
-AS_THEY_ARE = frozenset({"no_memory", "offline"})  # kinds of failures that have an error of their own
+_AS_THEY_ARE = frozenset({"no_memory", "offline"})  # kinds of failures that have an error of their own
 
 
 @plans("VM.pool_migrate")
@@ -61,7 +61,7 @@ def move_memory(world: World, vm: Version, host: str, operation: str) -> Step:
             try:
                 run.results["domain"] = await source.migrate(spec, destination, run.progress)
             except DriverError as error:
-                if error.kind in AS_THEY_ARE:
+                if error.kind in _AS_THEY_ARE:
                     raise
                 raise E.VM_MIGRATE_FAILED(vm.ref, origin, host, error.text) from error
 
