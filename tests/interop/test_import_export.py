@@ -100,6 +100,6 @@ def test_the_client_of_xen_orchestra_moves_disks_and_vms(server: ServerProcess) 
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert (told["length"], told["same"]) == (4 * MIB, True)
-    assert told["endless"] == [4 * MIB, "more", "data"]
+    assert told["endless"] == [4 * MIB, "more", "data", 0]
     assert "OpaqueRef:" in json.dumps(told["result"])
     assert told["refused"] == [500]

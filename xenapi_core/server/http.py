@@ -5,7 +5,8 @@ Theory of operation
    not read, further complete requests wait in `_queue` and the transport is not read: a client cannot make us hold more
    than one read of its bytes plus one reply.
 2. A handler that returns a Response is answered at once, without a task. An awaitable becomes the connection's `_task`;
-   it is cancelled when the client is gone. A client that closes its sending side counts as gone, as with most servers.
+   it is cancelled when the client is gone, unless it reads a body: then the body breaks. A client that closes its
+   sending side counts as gone, as with most servers.
 3. What never becomes a request is answered by `app.error` after everything that came before it, and the connection
    ends: after a framing error nothing that follows can be trusted (request smuggling). The rest is read and thrown away
    for a moment, because closing with unread bytes would make the kernel discard the reply.
@@ -83,10 +84,8 @@ class HttpProtocol(asyncio.Protocol):
         self._refusal: tuple[int, str] | None = None
         self._lost = self._closing = self._stalled = self._wants_continue = self._tunnel = False
         self._first = self._reading = True
-        self._raw = self._size = self._messages = self._discarded = self._buffered = self._body_size = (
-            self._max_body
-        ) = 0
-        self._write_since = 0
+        self._raw = self._size = self._messages = self._discarded = self._buffered = 0
+        self._body_size = self._max_body = self._write_since = 0
         self._held = b""
         self._line = b""  # the beginning of a request line that was not complete in one read
         self._headers: dict[str, str] = {}
@@ -113,10 +112,11 @@ class HttpProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self._phase = _DEAF
+        heard = self._upload is not None and not self._queue and self._room is None  # the handler notices by the body
         self._queue.clear()
         if self._upload is not None:
             self._upload.fail("The client is gone.")
-        if self._task is not None:
+        if self._task is not None and not heard:
             self._task.cancel()
         self._service.left(self)
 
@@ -344,7 +344,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _offer_to_continue(self) -> None:
         """Send 100 Continue once everything before this request is answered."""
-        if self._wants_continue and not self.busy:
+        if self._wants_continue and not self.busy and not self._lost:
             self._wants_continue = False
             self.flush()
             self._transport.write(framing.CONTINUE)
@@ -447,8 +447,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _run(self, request: Request, awaitable: Awaitable[Any], keep: bool) -> None:
         """Let `awaitable` make the reply while the connection waits (theory 2)."""
-        task = asyncio.ensure_future(awaitable)
-        self._task = task
+        self._task = task = asyncio.ensure_future(awaitable)
         self._service.own(task)
         task.add_done_callback(lambda done: self._answered(request, done, keep))
 
@@ -457,6 +456,8 @@ class HttpProtocol(asyncio.Protocol):
         if self._lost or self._transport.is_closing() or self._tunnel:
             if not task.cancelled() and task.exception() is not None:
                 self._failed(request, task.exception())
+            elif request.upload is not None and not task.cancelled() and task.result().reads_on:
+                self._reply(request, task.result(), False)  # nobody hears it, but what was sent is used
             self._close()
             return
         if task.cancelled():  # not by us: what the handler waited for was
@@ -479,8 +480,7 @@ class HttpProtocol(asyncio.Protocol):
         if response.stream is None:
             self._send(request, response, keep)
             return
-        task = asyncio.ensure_future(self._stream(request, response, keep))
-        self._task = task
+        self._task = task = asyncio.ensure_future(self._stream(request, response, keep))
         self._service.own(task)
         task.add_done_callback(self._streamed)
 
@@ -534,14 +534,15 @@ class HttpProtocol(asyncio.Protocol):
         if data and not self._lost and not self._transport.is_closing():
             self._transport.write(data)
 
-    async def _stream(self, request: Request, response: Response, keep: bool) -> bool:
-        """Write a streamed reply as fast as the client reads it; whether the connection stays open."""
+    async def _stream(self, request: Request, response: Response, keep: bool) -> None:
+        """Write a streamed reply as fast as the client reads it."""
         stream = response.stream
         assert stream is not None
         chunked = request.version != "1.0" and response.length is None
         keep = keep and (chunked or response.length is not None) and not response.close and not self._service.draining
         self.flush()
-        self._transport.write(framing.stream_head(response, keep, chunked))
+        if not self._lost:
+            self._transport.write(framing.stream_head(response, keep, chunked))
         sent = 0
         try:
             if request.method != "HEAD":
@@ -549,10 +550,10 @@ class HttpProtocol(asyncio.Protocol):
                     if data:
                         sent += len(data)
                         self._transport.writelines(framing.chunk(data) if chunked else [data])
-                    if self._stalled:
+                    if self._stalled and not self._lost:
                         self._room = asyncio.get_running_loop().create_future()
                         await self._room
-                if chunked:
+                if chunked and not self._lost:
                     self._transport.write(framing.LAST_CHUNK)
                 elif response.length not in (None, sent):
                     raise RuntimeError(f"a stream of {response.length} bytes ended after {sent}")
@@ -561,10 +562,10 @@ class HttpProtocol(asyncio.Protocol):
             close = getattr(stream, "aclose", None)
             if close is not None:
                 await close()
-        self._after(request, keep)
-        return keep
+        if not self._lost:
+            self._after(request, keep)
 
-    def _streamed(self, task: asyncio.Future[bool]) -> None:
+    def _streamed(self, task: asyncio.Future[None]) -> None:
         self._task = None
         if task.cancelled() or task.exception() is not None:
             if not task.cancelled():

@@ -239,9 +239,6 @@ class Answerer:
             self._failed(call, E.IMPORT_ERROR_PREMATURE_EOF())
         except ApiError as error:
             self._failed(call, error)
-        except asyncio.CancelledError:  # the client is gone, and the engine's work had not begun
-            call.end(E.IMPORT_ERROR_PREMATURE_EOF())
-            raise
         except BaseException:
             call.end(E.INTERNAL_ERROR("the request failed"))
             raise

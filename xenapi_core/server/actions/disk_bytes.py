@@ -14,7 +14,7 @@ from xenapi_core.drivers.storage import PIECE, Storage
 from xenapi_core.engine.plan import Run
 from xenapi_core.errors import E
 from xenapi_core.server.actions.pipe import Pipe
-from xenapi_core.server.upload import Upload
+from xenapi_core.server.upload import Upload, UploadBroken
 from xenapi_core.store.api import Version
 from xenapi_core.wire import vhd
 
@@ -24,23 +24,31 @@ Pieces = AsyncIterator[tuple[int, bytes]]
 
 
 async def raw(upload: Upload, record: Version) -> Pieces:
-    """The disk from its beginning on. VDI_TOO_SMALL. A body of unknown length ends with the disk."""
+    """The disk from its beginning on. VDI_TOO_SMALL.
+
+    A body of unknown length ends with the disk, or where the client leaves: UploadBroken comes after all that it sent.
+    """
     size, offset = record["virtual_size"], 0
     if upload.size is not None and upload.size > size and not upload.endless:
         raise E.VDI_TOO_SMALL(record.ref, str(upload.size))
     held = bytearray()
-    async for data in upload:
-        held += data
-        if offset + len(held) > size:
-            if not upload.endless:
-                raise E.VDI_TOO_SMALL(record.ref, str(offset + len(held)))
-            del held[size - offset :]
-        while len(held) >= PIECE:
-            yield offset, bytes(held[:PIECE])
-            del held[:PIECE]
-            offset += PIECE
-        if upload.endless and offset + len(held) == size:
-            break
+    try:
+        async for data in upload:
+            held += data
+            if offset + len(held) > size:
+                if not upload.endless:
+                    raise E.VDI_TOO_SMALL(record.ref, str(offset + len(held)))
+                del held[size - offset :]
+            while len(held) >= PIECE:
+                yield offset, bytes(held[:PIECE])
+                del held[:PIECE]
+                offset += PIECE
+            if upload.endless and offset + len(held) == size:
+                break
+    except UploadBroken:
+        if upload.endless and held:
+            yield offset, bytes(held)
+        raise
     if held:
         yield offset, bytes(held)
 
