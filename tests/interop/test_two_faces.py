@@ -100,3 +100,13 @@ def test_a_vm_created_and_destroyed_appears_and_disappears_in_cim(xenapi, wbem):
     for vdi in disks:
         if vdi != "OpaqueRef:NULL":
             xenapi.VDI.destroy(vdi)
+
+
+def test_free_memory_is_told_from_the_start_and_by_both_faces(xenapi, wbem):
+    pools = {pool["PoolID"]: pool for pool in wbem.EnumerateInstances("Xen_MemoryPool")}
+    for host, record in xenapi.host.get_all_records().items():
+        metrics = xenapi.host_metrics.get_record(record["metrics"])
+        assert int(metrics["memory_free"]) == int(xenapi.host.compute_free_memory(host))
+        (pool,) = [pool for name, pool in pools.items() if record["uuid"] in name]
+        unit = {"byte": 1, "byte*2^10": 1 << 10}[pool["AllocationUnits"]]
+        assert 0 < pool["Reserved"] * unit == int(metrics["memory_total"]) - int(metrics["memory_free"])

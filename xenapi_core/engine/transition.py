@@ -46,7 +46,7 @@ def enter_halted(world: World, txn: Txn, vm: str) -> None:
     )
     _remove_consoles(txn, vm)
     _metrics(world, txn, vm, memory_actual=0, VCPUs_number=0, state=("halted",), current_domain_type="unspecified")
-    _count_memory(world, txn, host)
+    count_memory(world, txn, host)
 
 
 def enter_suspended(world: World, txn: Txn, vm: str, image: str) -> None:
@@ -63,7 +63,7 @@ def enter_suspended(world: World, txn: Txn, vm: str, image: str) -> None:
     )
     _remove_consoles(txn, vm)
     _metrics(world, txn, vm, memory_actual=0, state=("suspended",))
-    _count_memory(world, txn, host)
+    count_memory(world, txn, host)
 
 
 def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, booted: bool = True) -> None:
@@ -110,9 +110,9 @@ def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, 
     if domain.guest is not None:
         note_guest(world, txn, vm, domain.guest)
     _add_console(world, txn, vm, host)
-    _count_memory(world, txn, host)
+    count_memory(world, txn, host)
     if before != host:
-        _count_memory(world, txn, before)
+        count_memory(world, txn, before)
 
 
 def switch(world: World, txn: Txn, vm: str, state: str) -> None:
@@ -231,7 +231,7 @@ def _remove_consoles(txn: Txn, vm: str) -> None:
             txn.delete(console)
 
 
-def _count_memory(world: World, txn: Txn, host: str) -> None:
+def count_memory(world: World, txn: Txn, host: str) -> None:
     """Free memory of a host, after the change this transaction makes."""
     values = txn.find(host)
     if values is not None and txn.find(values["metrics"]) is not None:

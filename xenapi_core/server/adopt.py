@@ -17,6 +17,7 @@ from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plans.network_scan import CARD_FIELDS
 from xenapi_core.engine.specs import domain_spec
+from xenapi_core.engine.transition import count_memory
 from xenapi_core.ids import is_null
 from xenapi_core.store.api import Store, Version
 
@@ -53,7 +54,7 @@ def adopt_sr(store: Store, engine: Engine, world: SimWorld, sr: Version) -> None
 
 
 def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> None:
-    """Make the driver of a host, with its cards and the machines that run there."""
+    """Make the driver of a host, with its cards and the machines that run there; its free memory follows from them."""
     metrics, dom0 = store.find(host["metrics"]), store.find(host["control_domain"])
     driver = world.add_host(
         host["uuid"],
@@ -86,6 +87,9 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
     for dump in map(store.get, store.related(host.ref, "crashdumps")):
         driver.dumps[dump["filename"]] = CrashDump(dump["filename"], dump["timestamp"], dump["size"])
     engine.add_host(host.ref, driver)
+    txn = store.begin()
+    count_memory(engine.world, txn, host.ref)
+    store.commit(txn)
 
 
 def adopt_image(store: Store, world: SimWorld, vm: Version) -> None:
