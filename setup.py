@@ -27,7 +27,7 @@ setup(
         "python-pam>=2.0.2",
         "pywbem>=1.7",
         "pywbemtools>=1.3",
-        "rich>=13.7",
+        "rich>=13.8",
         "uvloop>=0.19",
         "XenAPI>=2.14",
         "xxhash>=3.4",

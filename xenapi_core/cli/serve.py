@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import os
 import shlex
 import sys
 import time
@@ -150,9 +151,17 @@ async def _serve(config: ServeConfig, started: float) -> None:
         await server.stopped()
 
 
+class _Greeting(Console):
+    """What the server says at its start, to whoever reads it: a closed pipe (`| head`) is no reason to end."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _greet(summary: Summary, seconds: float) -> None:
     """The start page: the pool, the URLs, the account, an export line and three commands to try."""
-    out = Console(file=sys.stdout, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 110)
+    out = _Greeting(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 110)
     out.print(f"[bold]xencim[/bold]  pool “{summary.pool}”: {summary.counts}     ready in {seconds:.1f} s")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("NAME", "STATE", "VCPUS", "MEMORY", "HOST"):
