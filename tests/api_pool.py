@@ -15,11 +15,11 @@ from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.clock import VirtualClock
 from xenapi_core.engine.engine import Engine
-from xenapi_core.ids import Ids
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.schema import ROLES
 from xenapi_core.server.routes import Peer
 from xenapi_core.store.memory import MemoryStore
+from xenapi_core.testing.records import Records
 from xenapi_core.wire.xmlrpc import XmlRpc
 
 TCP = Peer("tcp", "192.0.2.1")
@@ -35,15 +35,14 @@ class Refused(Exception):
         self.description = description
 
 
-class ApiPool:
+class ApiPool(Records):
     """One host, one coordinator, and whatever a test adds."""
 
     def __init__(
         self, store: Any, accounts: Mapping[str, Any], delays: Mapping[str, float], failure_delay: float
     ) -> None:
+        super().__init__("test", store)
         self.clock = VirtualClock()
-        self.ids = Ids("test")
-        self.store = store
         self.codec = XmlRpc()
         self.engine = Engine(store, SCHEMA, self.clock, self.ids, lambda t, v: self.codec.value(t, v).decode())
         self.authenticator = StaticAuthenticator(accounts)
@@ -52,23 +51,11 @@ class ApiPool:
         self.host = self.add("host", hostname="one", enabled=True)
         self.pool = self.add("pool", name_label="test pool", master=self.host)
 
-    def add(self, cls: str, **values: Any) -> str:
-        """A record, made behind the API's back."""
-        txn = self.store.begin()
-        ref = txn.create(cls, self.ids.ref(), {"uuid": self.ids.uuid(), **values})
-        self.store.commit(txn)
-        return ref
-
     def add_vm(self, **values: Any) -> str:
         memory = {f"memory_{name}": 1 << 30 for name in ("static_min", "dynamic_min", "dynamic_max", "static_max")}
         metrics = self.add("VM_metrics")
         given = {"name_label": "vm", "VCPUs_max": 2, "VCPUs_at_startup": 1, "metrics": metrics, **memory, **values}
         return self.add("VM", **given)
-
-    def change(self, ref: str, **values: Any) -> None:
-        txn = self.store.begin()
-        txn.update(ref, **values)
-        self.store.commit(txn)
 
     def send(self, method: str, *params: Any, peer: Peer = TCP) -> Any:
         """The raw answer of the dispatcher: bytes, or an awaitable of bytes."""

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from xenapi_core.errors import ApiError
-from xenapi_core.ids import NULL_REF, Ids
-from xenapi_core.model.catalog import SCHEMA
+from xenapi_core.ids import NULL_REF
 from xenapi_core.model.lifecycle import (
     allowed_task_operations,
     allowed_vbd_operations,
@@ -18,15 +17,14 @@ from xenapi_core.model.lifecycle import (
     check_vdi_operation,
     check_vif_operation,
 )
-from xenapi_core.store.memory import MemoryStore
+from xenapi_core.testing.records import Records
 
 
-class World:
+class World(Records):
     """A paravirtualised VM with a disk, a CD drive and a NIC."""
 
     def __init__(self, state: str = "Running", attached: bool = True) -> None:
-        self.store = MemoryStore(SCHEMA)
-        self.ids = Ids(seed="devices")
+        super().__init__("devices")
         self.metrics = self.add("VM_metrics", current_domain_type="pv")
         self.vm = self.add("VM", power_state=state, metrics=self.metrics)
         self.sr = self.add("SR", type="nfs", content_type="user")
@@ -36,17 +34,6 @@ class World:
         self.vbd = self.add("VBD", VDI=self.vdi, userdevice="0", mode="RW", type="Disk", **common)
         self.cd = self.add("VBD", VDI=NULL_REF, userdevice="3", mode="RO", type="CD", empty=True, **common)
         self.vif = self.add("VIF", VM=self.vm, device="0", network=NULL_REF, currently_attached=attached)
-
-    def add(self, cls: str, **values: Any) -> str:
-        txn = self.store.begin()
-        ref = txn.create(cls, self.ids.ref(), {"uuid": self.ids.uuid(), **values})
-        self.store.commit(txn)
-        return ref
-
-    def change(self, ref: str, **values: Any) -> None:
-        txn = self.store.begin()
-        txn.update(ref, **values)
-        self.store.commit(txn)
 
     def error(self, ref: str, operation: str) -> list[str]:
         version = self.store.get(ref)

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from xenapi_core.errors import ApiError
-from xenapi_core.ids import Ids
 from xenapi_core.model.appliance_lifecycle import refuse_appliance_operation
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.cluster_lifecycle import refuse_cluster_host_operation, refuse_cluster_operation
 from xenapi_core.model.passthrough_lifecycle import refuse_vtpm_operation, refuse_vusb_operation
-from xenapi_core.store.memory import MemoryStore
+from xenapi_core.testing.records import Records
 
 
-class World:
-    """A store, and short ways to put records into it."""
-
-    def __init__(self) -> None:
-        self.store, self.ids = MemoryStore(SCHEMA), Ids("groups")
-
-    def add(self, cls: str, **values: Any) -> str:
-        txn = self.store.begin()
-        ref = txn.create(cls, self.ids.ref(), {"uuid": self.ids.uuid(), **values})
-        self.store.commit(txn)
-        return ref
-
-    def change(self, ref: str, **values: Any) -> None:
-        txn = self.store.begin()
-        txn.update(ref, **values)
-        self.store.commit(txn)
+class World(Records):
+    """Records, and what may be requested of them."""
 
     def allowed(self, ref: str) -> tuple[str, ...]:
         version = self.store.get(ref)
@@ -41,7 +24,7 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    return World()
+    return World("groups")
 
 
 def told(error: ApiError | None) -> list[str]:

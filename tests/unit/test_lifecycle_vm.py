@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xenapi_core.errors import ApiError
-from xenapi_core.ids import NULL_REF, Ids
-from xenapi_core.model.catalog import SCHEMA
+from xenapi_core.ids import NULL_REF
 from xenapi_core.model.enums import VM_OPERATIONS, VM_POWER_STATE
 from xenapi_core.model.lifecycle import (
     OPERATIONS,
@@ -19,7 +18,7 @@ from xenapi_core.model.lifecycle import (
     check_vm_operation,
     requested_states_supported,
 )
-from xenapi_core.store.memory import MemoryStore
+from xenapi_core.testing.records import Records
 
 H, P, S, R = "Halted", "Paused", "Suspended", "Running"
 ANY = (H, P, R, S)
@@ -65,25 +64,13 @@ NOT_LISTED = {
 }  # fmt: skip
 
 
-class World:
+class World(Records):
     """One VM in a store."""
 
     def __init__(self, **values: Any) -> None:
-        self.store = MemoryStore(SCHEMA)
-        self.ids = Ids(seed="lifecycle")
+        super().__init__("lifecycle")
         self.metrics = self.add("VM_metrics", current_domain_type="pv")
         self.ref = self.add("VM", metrics=self.metrics, **values)
-
-    def add(self, cls: str, **values: Any) -> str:
-        txn = self.store.begin()
-        ref = txn.create(cls, self.ids.ref(), {"uuid": self.ids.uuid(), **values})
-        self.store.commit(txn)
-        return ref
-
-    def change(self, ref: str, **values: Any) -> None:
-        txn = self.store.begin()
-        txn.update(ref, **values)
-        self.store.commit(txn)
 
     def check(self, operation: str, **options: Any) -> None:
         check_vm_operation(self.store, self.store.get(self.ref), operation, **options)

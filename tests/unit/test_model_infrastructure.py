@@ -23,7 +23,7 @@ from xenapi_core.model.classes.vif import VIF
 from xenapi_core.model.classes.vm import VM
 from xenapi_core.model.schema import RO, Class, Schema, derive, reference_class
 from xenapi_core.model.types import STRING, Map, Ref, Set
-from xenapi_core.store.memory import MemoryStore
+from xenapi_core.testing.records import Records
 
 CLASSES = (HOST, HOST_METRICS, HOST_CPU, POOL, NETWORK, PIF, PIF_METRICS, SR, PBD)
 SCHEMA = Schema(*CLASSES, VM, VDI, VBD, VIF)
@@ -133,34 +133,16 @@ def test_operations_are_computed_or_forgotten_at_a_restart(cls: Class) -> None:
 # Allowed operations, on records in a real store
 
 
-class World:
+class World(Records):
     """A small pool in a store: one host with its metrics, one SR, and a way to change them."""
 
     def __init__(self) -> None:
-        self.store = MemoryStore(SCHEMA)
-        self.serial = 0
+        super().__init__("infrastructure")
         self.metrics = self.add("host_metrics", live=True)
         self.host = self.add("host", metrics=self.metrics, enabled=True)
         self.sr = self.add("SR", type="ext", physical_size=0, content_type="user")
         self.pool = self.add("pool", master=self.host)
         self.network = self.add("network")
-
-    def add(self, cls: str, **values: Any) -> str:
-        self.serial += 1
-        txn = self.store.begin()
-        ref = txn.create(cls, f"OpaqueRef:{self.serial:08d}", {"uuid": f"uuid-{self.serial}", **values})
-        self.store.commit(txn)
-        return ref
-
-    def set(self, ref: str, /, **values: Any) -> None:
-        txn = self.store.begin()
-        txn.update(ref, **values)
-        self.store.commit(txn)
-
-    def remove(self, ref: str) -> None:
-        txn = self.store.begin()
-        txn.delete(ref)
-        self.store.commit(txn)
 
     def connect(self, attached: bool) -> str:
         return self.add("PBD", host=self.host, SR=self.sr, device_config={}, currently_attached=attached)
@@ -216,8 +198,8 @@ IN_MAINTENANCE = ("evacuate", "shutdown", "reboot", "enable")
 def test_a_host_allows_what_its_state_permits(
     world: World, host: dict[str, Any], live: bool, allowed: tuple[str, ...]
 ) -> None:
-    world.set(world.metrics, live=live)
-    world.set(world.host, **host)
+    world.change(world.metrics, live=live)
+    world.change(world.host, **host)
     assert world.allowed(world.host) == allowed
 
 
@@ -227,7 +209,7 @@ def test_a_host_without_metrics_counts_as_down(world: World) -> None:
 
 
 def test_a_disabled_host_goes_down_only_when_its_guests_are_gone(world: World) -> None:
-    world.set(world.host, enabled=False)
+    world.change(world.host, enabled=False)
     world.add("VM", resident_on=world.host, is_control_domain=True)
     assert "reboot" in world.allowed(world.host)
     guest = world.add("VM", resident_on=world.host)
@@ -256,8 +238,8 @@ def test_a_disabled_host_goes_down_only_when_its_guests_are_gone(world: World) -
 def test_a_host_says_why_it_refuses(
     world: World, host: dict[str, Any], live: bool, operation: str, error: list[str]
 ) -> None:
-    world.set(world.metrics, live=live)
-    world.set(world.host, **host)
+    world.change(world.metrics, live=live)
+    world.change(world.host, **host)
     assert world.refusal(world.host, operation) == [world.host if part == "HOST" else part for part in error]
 
 
@@ -282,7 +264,7 @@ LIBRARY = ("vdi_introduce", "vdi_forget", "vdi_update")
 def test_an_sr_allows_what_its_kind_and_its_connections_permit(
     world: World, kind: str, attached: list[bool], allowed: set[str]
 ) -> None:
-    world.set(world.sr, type=kind)
+    world.change(world.sr, type=kind)
     for state in attached:
         world.connect(state)
     assert set(world.allowed(world.sr)) == allowed
@@ -290,9 +272,9 @@ def test_an_sr_allows_what_its_kind_and_its_connections_permit(
 
 def test_only_plug_overlaps_with_plug_on_an_sr(world: World) -> None:
     world.connect(False)
-    world.set(world.sr, current_operations={"t": "plug"})
+    world.change(world.sr, current_operations={"t": "plug"})
     assert world.allowed(world.sr) == ("plug",)
-    world.set(world.sr, current_operations={"t": "scan"})
+    world.change(world.sr, current_operations={"t": "scan"})
     assert world.allowed(world.sr) == ()
     assert world.refusal(world.sr, "plug") == ["OTHER_OPERATION_IN_PROGRESS", "SR", world.sr, "scan", "t"]
 
@@ -302,12 +284,12 @@ def test_an_sr_is_destroyed_only_detached_reachable_and_empty(world: World) -> N
     pbd = world.connect(True)
     assert world.refusal(world.sr, "destroy") == ["SR_HAS_PBD", world.sr]
     assert world.refusal(world.sr, "forget") == ["SR_HAS_PBD", world.sr]
-    world.set(pbd, currently_attached=False)
+    world.change(pbd, currently_attached=False)
     disk = world.add("VDI", SR=world.sr, type="user", managed=True)
     assert world.refusal(world.sr, "destroy") == ["SR_NOT_EMPTY"]
-    world.set(disk, type="rrd")
+    world.change(disk, type="rrd")
     assert world.refusal(world.sr, "destroy") == []
-    world.set(disk, type="user", managed=False)
+    world.change(disk, type="user", managed=False)
     assert world.refusal(world.sr, "destroy") == []
 
 
@@ -316,34 +298,34 @@ def test_an_sr_says_why_it_refuses(world: World) -> None:
     assert world.refusal(world.sr, "vdi_force_unlock") == ["SR_OPERATION_NOT_SUPPORTED", world.sr]
     world.connect(True)
     assert world.refusal(world.sr, "plug")[0] == "OPERATION_NOT_ALLOWED"
-    world.set(world.sr, type="iso")
+    world.change(world.sr, type="iso")
     assert world.refusal(world.sr, "vdi_create") == ["SR_OPERATION_NOT_SUPPORTED", world.sr]
 
 
 def test_the_tools_sr_cannot_be_destroyed(world: World) -> None:
     world.connect(False)
     assert "destroy" in world.allowed(world.sr)
-    world.set(world.sr, is_tools_sr=True)
+    world.change(world.sr, is_tools_sr=True)
     assert world.refusal(world.sr, "destroy") == ["SR_OPERATION_NOT_SUPPORTED", world.sr]
 
 
 def test_vifs_may_always_be_attached_to_a_network(world: World) -> None:
     assert world.allowed(world.network) == ("attaching",)
-    world.set(world.network, current_operations={"t": "attaching"})
+    world.change(world.network, current_operations={"t": "attaching"})
     assert world.allowed(world.network) == ("attaching",)
 
 
 def test_high_availability_keeps_hosts_from_leaving_the_pool(world: World) -> None:
     assert {"ha_enable", "eject", "designate_new_master"} <= set(world.allowed(world.pool))
     assert "ha_disable" not in world.allowed(world.pool)
-    world.set(world.pool, ha_enabled=True)
+    world.change(world.pool, ha_enabled=True)
     assert not {"ha_enable", "eject", "designate_new_master"} & set(world.allowed(world.pool))
     assert "ha_disable" in world.allowed(world.pool)
     assert world.refusal(world.pool, "eject") == ["HA_IS_ENABLED"]
 
 
 def test_a_pool_does_one_thing_at_a_time(world: World) -> None:
-    world.set(world.pool, current_operations={"t": "ha_enable"})
+    world.change(world.pool, current_operations={"t": "ha_enable"})
     assert world.allowed(world.pool) == ()
     assert world.refusal(world.pool, "eject") == [
         "OTHER_OPERATION_IN_PROGRESS", "pool", world.pool, "ha_enable", "t",
@@ -352,13 +334,13 @@ def test_a_pool_does_one_thing_at_a_time(world: World) -> None:
 
 def test_updates_need_a_repository(world: World) -> None:
     assert "sync_updates" not in world.allowed(world.pool)
-    world.set(world.pool, repositories=("OpaqueRef:repository",))
+    world.change(world.pool, repositories=("OpaqueRef:repository",))
     assert {"sync_updates", "get_updates", "apply_updates"} <= set(world.allowed(world.pool))
 
 
 def test_tls_verification_is_enabled_once(world: World) -> None:
     assert "tls_verification_enable" in world.allowed(world.pool)
-    world.set(world.pool, tls_verification_enabled=True)
+    world.change(world.pool, tls_verification_enabled=True)
     assert "tls_verification_enable" not in world.allowed(world.pool)
 
 
@@ -371,28 +353,28 @@ def test_a_refused_operation_is_not_offered_and_an_offered_one_is_not_refused(wo
 
 def test_what_changes_the_allowed_operations_makes_a_new_version(world: World) -> None:
     host, sr = world.store.get(world.host), world.store.get(world.sr)
-    world.set(world.metrics, live=False)
+    world.change(world.metrics, live=False)
     assert world.store.get(world.host) is not host
     pbd = world.connect(True)
     connected = world.store.get(world.sr)
     assert connected is not sr
-    world.set(pbd, currently_attached=False)
+    world.change(pbd, currently_attached=False)
     detached = world.store.get(world.sr)
     assert detached is not connected
     disk = world.add("VDI", SR=world.sr, type="user", managed=True)
     filled = world.store.get(world.sr)
     assert filled is not detached
-    world.set(disk, managed=False)
+    world.change(disk, managed=False)
     assert world.store.get(world.sr) is not filled
     host = world.store.get(world.host)
     guest = world.add("VM", resident_on=world.host)
     moved = world.store.get(world.host)
     assert moved is not host
-    world.set(guest, is_control_domain=True)
+    world.change(guest, is_control_domain=True)
     assert world.store.get(world.host) is not moved
 
 
 def test_measurements_of_a_host_do_not_make_new_versions_of_it(world: World) -> None:
     before = world.store.get(world.host)
-    world.set(world.metrics, last_updated=1_700_000_000, memory_total=1 << 36)
+    world.change(world.metrics, last_updated=1_700_000_000, memory_total=1 << 36)
     assert world.store.get(world.host) is before

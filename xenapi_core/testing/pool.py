@@ -12,12 +12,12 @@ from xenapi_core.drivers.sim import SimWorld, sim_backends
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.specs import domain_spec
-from xenapi_core.ids import NULL_REF, Ids
+from xenapi_core.ids import NULL_REF
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.schema import POOL_ADMIN
 from xenapi_core.model.types import Type
 from xenapi_core.store.api import Version
-from xenapi_core.store.memory import MemoryStore
+from xenapi_core.testing.records import Records
 from xenapi_core.testing.virtual_time import drive
 
 GIB = 1 << 30
@@ -29,7 +29,7 @@ def render_plain(type_: Type | None, value: Any) -> str:
     return "<value></value>" if type_ is None else f"<value>{value}</value>"
 
 
-class SimPool:
+class SimPool(Records):
     """Hosts "h0", "h1"..., a shared SR, an ISO SR and a network, all with their drivers. Made by `sim_pool`."""
 
     def __init__(
@@ -40,9 +40,8 @@ class SimPool:
         contention_timeout: float = 7200.0,
         seed: str = "pool",
     ) -> None:
+        super().__init__(seed)
         self.clock = clock
-        self.ids = Ids(seed=seed)
-        self.store = MemoryStore(SCHEMA)
         self.sim = SimWorld(clock, seed=1)
         self.engine = Engine(self.store, SCHEMA, clock, self.ids, render_plain, contention_timeout)
         for backend in sim_backends(self.sim):
@@ -57,18 +56,6 @@ class SimPool:
         self.change(self.pool, default_SR=self.sr, suspend_image_SR=self.sr, master=self.hosts[0])
 
     # Records.
-
-    def add(self, cls: str, **values: Any) -> str:
-        """A record with the schema's initial values and these."""
-        txn = self.store.begin()
-        ref = txn.create(cls, self.ids.ref(), {"uuid": self.ids.uuid(), **values})
-        self.store.commit(txn)
-        return ref
-
-    def change(self, ref: str, **values: Any) -> None:
-        txn = self.store.begin()
-        txn.update(ref, **values)
-        self.store.commit(txn)
 
     def _host(self, number: int, memory: int) -> str:
         metrics = self.add("host_metrics", memory_total=memory, memory_free=memory, live=True)
