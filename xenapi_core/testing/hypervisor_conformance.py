@@ -10,41 +10,32 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol
 
-from xenapi_core.clock import Clock
 from xenapi_core.drivers.api import (
     DiskSpec,
     DomainEvent,
     DomainSpec,
     DomainState,
-    DriverError,
     Gone,
     HostEvent,
     Hypervisor,
     NicSpec,
     PowerState,
 )
-from xenapi_core.testing.virtual_time import drive
+from xenapi_core.testing.conformance import AnyBench, OneTrial, run
 
-T = TypeVar("T")
 MIB: Final = 1 << 20
 
 
-class Bench(Protocol):
+class Bench(AnyBench, Protocol):
     """What a check needs of the place where a driver is tried."""
 
     @property
     def hypervisor(self) -> Hypervisor: ...
 
-    @property
-    def clock(self) -> Clock: ...
-
     async def volume(self, size: int) -> str:
         """A new volume of `size` bytes; its uuid."""
-
-    def uuid(self) -> str:
-        """A fresh uuid."""
 
     async def poweroff(self, machine: str) -> None:
         """The guest of `machine` powers off by itself."""
@@ -57,28 +48,12 @@ Make = Callable[[], AbstractAsyncContextManager[Bench]]
 Check = Callable[["Trial"], Awaitable[None]]
 
 
-class Trial:
-    """One bench, and short ways to say what the checks say."""
+class Trial(OneTrial[Bench]):
+    """A host under trial."""
 
     def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+        super().__init__(bench)
         self.driver = bench.hypervisor
-        self.told: list[float] = []
-
-    async def do(self, awaitable: Awaitable[T]) -> T:
-        """Await it, letting the bench's clock run."""
-        return await drive(self.bench.clock, awaitable)
-
-    async def refuses(self, kind: str, awaitable: Awaitable[Any]) -> None:
-        """It fails with a DriverError of that kind."""
-        failure: DriverError | None = None
-        try:
-            await self.do(awaitable)
-        except DriverError as error:
-            failure = error
-        assert failure is not None, f"expected a DriverError of kind {kind}"
-        assert failure.kind == kind, f"expected {kind}, got {failure.kind}: {failure.text}"
-        assert failure.text, "a DriverError says what happened"
 
     async def spec(self, memory: int = 256 * MIB) -> DomainSpec:
         """A small machine with one disk and one NIC."""
@@ -583,11 +558,9 @@ CHECKS: Final[tuple[Check, ...]] = (
 
 async def run_check(check: Check, make: Make) -> None:
     """One check on a bench of its own. AssertionError says what the driver does wrong."""
-    async with make() as bench:
-        await check(Trial(bench))
+    await run((check,), make, Trial)
 
 
 async def check_hypervisor(make: Make) -> None:
     """All checks, each on a bench of its own; the first failure ends it."""
-    for check in CHECKS:
-        await run_check(check, make)
+    await run(CHECKS, make, Trial)

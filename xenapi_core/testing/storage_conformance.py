@@ -10,32 +10,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
-from xenapi_core.clock import Clock
-from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.storage import Storage, StorageBackend
-from xenapi_core.testing.virtual_time import drive
+from xenapi_core.testing.conformance import AnyBench, OneTrial, run
 
-T = TypeVar("T")
 MIB: Final = 1 << 20
 
 
-class StorageBench(Protocol):
+class StorageBench(AnyBench, Protocol):
     """What a check needs of the place where a driver is tried."""
 
     @property
     def backend(self) -> StorageBackend: ...
 
     @property
-    def clock(self) -> Clock: ...
-
-    @property
     def host(self) -> str:
         """uuid of a host that reaches the storage."""
-
-    def uuid(self) -> str:
-        """A fresh uuid."""
 
     def config(self) -> Mapping[str, str]:
         """A device_config that leads to storage without a repository; a new place each time."""
@@ -48,28 +39,13 @@ Make = Callable[[], AbstractAsyncContextManager[StorageBench]]
 Check = Callable[["Trial"], Awaitable[None]]
 
 
-class Trial:
-    """One bench, and short ways to say what the checks say."""
+class Trial(OneTrial[StorageBench]):
+    """A type of storage under trial."""
 
     def __init__(self, bench: StorageBench) -> None:
-        self.bench = bench
+        super().__init__(bench)
         self.backend = bench.backend
         self.features = bench.backend.kind.features
-        self.told: list[float] = []
-
-    async def do(self, awaitable: Awaitable[T]) -> T:
-        """Await it, letting the bench's clock run."""
-        return await drive(self.bench.clock, awaitable)
-
-    async def refuses(self, kind: str, awaitable: Awaitable[Any]) -> None:
-        """It fails with a DriverError of that kind."""
-        failure: DriverError | None = None
-        try:
-            await self.do(awaitable)
-        except DriverError as error:
-            failure = error
-        assert failure is not None, f"expected a DriverError of kind {kind}"
-        assert failure.kind == kind, f"expected {kind}, got {failure.kind}: {failure.text}"
 
     async def lacks(self, feature: str, awaitable: Awaitable[Any]) -> bool:
         """Whether the type has no such feature; then `awaitable` must be unsupported, otherwise it is dropped."""
@@ -405,11 +381,9 @@ CHECKS: Final[tuple[Check, ...]] = (
 
 async def run_check(check: Check, make: Make) -> None:
     """One check on a bench of its own. AssertionError says what the driver does wrong."""
-    async with make() as bench:
-        await check(Trial(bench))
+    await run((check,), make, Trial)
 
 
 async def check_storage(make: Make) -> None:
     """All checks, each on a bench of its own; the first failure ends it."""
-    for check in CHECKS:
-        await run_check(check, make)
+    await run(CHECKS, make, Trial)
