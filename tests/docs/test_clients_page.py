@@ -57,6 +57,12 @@ def test_curl_shows_a_result_and_a_failure(shown):
     assert '"message":"HANDLE_INVALID","data":["VM","OpaqueRef:none"]' in shown["curl"]
 
 
+def test_a_disk_is_restored_from_a_full_backup_and_its_changes(shown):
+    text = shown["Disks and backups"]
+    assert text.startswith("changed\n")
+    assert re.findall(r"^ *(\d+) (\w+)\.vhd$", text[8:], re.M) == [("3", "changes"), ("7", "full")]
+
+
 @pytest.mark.parametrize("language", ["JavaScript", "Perl", "Java"])
 def test_other_languages_list_the_same_pool(shown, language):
     listed = dict(re.findall(r"^(?:VM )?([a-z]+-\d) (Running|Halted|Suspended)$", shown[language], re.M))

@@ -13,6 +13,7 @@ from action_server import Site, on_site
 from http_client import Client, until
 
 from xenapi_core.testing.faults import FaultRule, Faulty
+from xenapi_core.wire import vhd
 
 MIB = 1 << 20
 SIZE = 6 * MIB
@@ -86,6 +87,41 @@ def test_a_vhd_moves_the_contents_to_another_disk() -> None:
         assert len(image) < SIZE
         assert (await site.root("PUT", url("import", target, format="vhd"), image)).status == 200
         assert (await site.root("GET", url("export", target))).body == DATA.ljust(SIZE + 2 * MIB, b"\0")
+
+    on_site(scene)
+
+
+def test_a_vhd_of_what_changed_since_a_snapshot_is_put_on_a_copy_of_it() -> None:
+    async def scene(site: Site) -> None:
+        vdi = site.pool.add_vdi(SIZE)
+        await site.root("PUT", url("import", vdi), DATA)
+        snapshot = await site.pool.call("VDI.snapshot", vdi)
+        copy = await site.pool.call("VDI.clone", snapshot)
+        chunk = struct.pack("<QI", 5 * MIB, 3) + b"new" + struct.pack("<QI", 0, 4) + bytes(4) + struct.pack("<QI", 0, 0)
+        await site.root("PUT", url("import", vdi, chunked="true"), chunk)
+        now = (await site.root("GET", url("export", vdi))).body
+        image = (await site.root("GET", url("export", vdi, format="vhd", base=snapshot))).body
+        assert len(image) == vhd.length_of(SIZE, [0, 2])
+        parent = site.pool.store.get(snapshot)["uuid"]
+        assert image[512 + 40 : 512 + 56].hex() == parent.replace("-", "")
+        assert (await site.root("PUT", url("import", copy, format="vhd"), image)).status == 200
+        assert (await site.root("GET", url("export", copy))).body == now
+        assert no_claims(site, snapshot)
+
+    on_site(scene)
+
+
+def test_differences_are_told_as_vhd_alone_and_from_disks_that_can_be_read() -> None:
+    async def scene(site: Site) -> None:
+        vdi, base = site.pool.add_vdi(SIZE), site.pool.add_vdi(2 * MIB)
+        await site.root("PUT", url("import", vdi), DATA)
+        image = (await site.root("GET", url("export", vdi, format="vhd", base=base))).body
+        assert len(image) == vhd.length_of(SIZE, [0, 1])
+        assert b"INVALID_VALUE format raw" in (await site.root("GET", url("export", vdi, base=base))).body
+        assert (await site.root("GET", url("export", vdi, format="vhd", base="OpaqueRef:none"))).status == 404
+        vm = site.pool.add_vm(disks=0)
+        site.pool.add("VBD", VM=vm, VDI=base, mode="RW", type="Disk", currently_attached=True)
+        assert b"VDI_IN_USE" in (await site.root("GET", url("export", vdi, format="vhd", base=base))).body
 
     on_site(scene)
 

@@ -110,7 +110,6 @@ def kind(number):
         (place(45, b"\xff"), "checksum"),
         (place(512, b"cxsparsE"), "cxsparse"),
         (place(512 + 30, b"\x07"), "checksum"),
-        (kind(4), "parent"),
         (kind(2), "dynamic"),
         (place(1536, struct.pack(">I", 1)), "overlap"),
         (place(1536 + 4, struct.pack(">I", 5)), "overlap"),
@@ -119,6 +118,17 @@ def kind(number):
 def test_damage_is_found(spoil, words):
     with pytest.raises(vhd.VhdError, match=words):
         read(made(8 * MIB, [0, 1], spoil))
+
+
+def test_a_vhd_of_differences_names_its_parent():
+    parent = "fedcba98-7654-3210-fedc-ba9876543210"
+    image = vhd.head(8 * MIB, [1], UUID, NOW, parent) + vhd.BITMAP + b"x" * vhd.BLOCK
+    image += vhd.foot(8 * MIB, UUID, NOW, parent)
+    assert struct.unpack_from(">I", image, 60) == (4,)
+    assert image[552:568] == bytes.fromhex(parent.replace("-", ""))
+    assert image[576:1088].decode("utf-16-be").rstrip("\0") == f"{parent}.vhd"
+    reader, found = read(image)
+    assert (reader.complete, reader.size, found) == (True, 8 * MIB, {vhd.BLOCK: b"x" * vhd.BLOCK})
 
 
 def test_half_a_vhd_is_not_complete():

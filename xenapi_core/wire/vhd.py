@@ -1,4 +1,4 @@
-"""Disks in the VHD format (dynamic type): written and read as a stream, without going back.
+"""Disks in the VHD format (dynamic and differencing type): written and read as a stream, without going back.
 
 Theory of operation
 1. A dynamic VHD is: copy of the footer, header, block allocation table (BAT), blocks, footer. All numbers are
@@ -6,7 +6,9 @@ Theory of operation
    a bitmap of its sectors, padded to a sector, and its data.
 2. What is written has its blocks in the order of the disk, so the BAT is known before the first block is sent.
 3. What is read must have its BAT before its blocks, as every writer we know makes it; blocks may come in any order. A
-   VHD that refers to a parent, or one of fixed type, is refused: neither can be read as a stream.
+   VHD of fixed type is refused: only its end says what it is.
+4. A differencing VHD names its parent by identity and has the sectors that differ from it, here whole blocks. Whoever
+   reads it puts them on a disk that holds what the parent held.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ BITMAP: Final = bytes([255]) * (BLOCK // SECTOR // 8)  # all sectors of the bloc
 LARGEST: Final = 2040 << 30  # what the format can address
 _EPOCH: Final = 946684800  # 2000-01-01, seconds of Unix time
 _FOOTER: Final = struct.Struct(">8sIIQI4sI4sQQHBBI I16sB427x")
-_HEADER: Final = struct.Struct(">8sQQIII I16sI I512x 192x 256x")
+_HEADER: Final = struct.Struct(">8sQQIII I16sI I512s 192x 256x")
 _DYNAMIC: Final = 3
 _DIFFERENCING: Final = 4
 
@@ -48,30 +50,34 @@ def length_of(size: int, blocks: list[int]) -> int:
     return 2 * SECTOR + _HEADER.size + _table_size(size) + len(blocks) * (len(BITMAP) + BLOCK)
 
 
-def head(size: int, blocks: list[int], identity: str, now: int) -> bytes:
-    """Everything before the first block of a disk of `size` bytes. `now`: an instant of Unix time, in seconds."""
+def head(size: int, blocks: list[int], identity: str, now: int, parent: str | None = None) -> bytes:
+    """Everything before the first block of a disk of `size` bytes. `now`: an instant of Unix time, in seconds.
+
+    `identity`, `parent`: uuids; with a parent the blocks are those in which the disk differs from it.
+    """
     table = [NONE] * (-(-size // BLOCK))
     sector = (SECTOR + _HEADER.size + _table_size(size)) // SECTOR
     for number in blocks:
         table[number] = sector
         sector += (len(BITMAP) + BLOCK) // SECTOR
     packed = struct.pack(f">{len(table)}I", *table)
-    return foot(size, identity, now) + _header(len(table)) + packed.ljust(_table_size(size), b"\xff")
+    return foot(size, identity, now, parent) + _header(len(table), parent) + packed.ljust(_table_size(size), b"\xff")
 
 
-def foot(size: int, identity: str, now: int) -> bytes:
+def foot(size: int, identity: str, now: int, parent: str | None = None) -> bytes:
     """The footer, which also begins the file."""
     cylinders, heads, sectors = _geometry(size)
     fields = (
         b"conectix", 2, 0x00010000, SECTOR, max(0, now - _EPOCH), b"tap\0", 0x00010003, b"\0\0\0\0", size, size,
-        cylinders, heads, sectors, _DYNAMIC,
+        cylinders, heads, sectors, _DYNAMIC if parent is None else _DIFFERENCING,
     )  # fmt: skip
     return _summed(_FOOTER, (*fields, 0, uuid.UUID(identity).bytes, 0), 14)
 
 
-def _header(entries: int) -> bytes:
+def _header(entries: int, parent: str | None) -> bytes:
     fields = (b"cxsparse", (1 << 64) - 1, SECTOR + _HEADER.size, 0x00010000, entries, BLOCK)
-    return _summed(_HEADER, (*fields, 0, bytes(16), 0, 0), 6)
+    identity, name = (bytes(16), "") if parent is None else (uuid.UUID(parent).bytes, f"{parent}.vhd")
+    return _summed(_HEADER, (*fields, 0, identity, 0, 0, name.encode("utf-16-be")), 6)
 
 
 def _summed(layout: struct.Struct, fields: tuple[object, ...], place: int) -> bytes:
@@ -149,8 +155,8 @@ class Reader:
     def _read_footer(self, data: bytes) -> None:
         fields = _checked(_FOOTER, data, 14, b"conectix")
         kind, offset = fields[13], fields[3]
-        if kind != _DYNAMIC:
-            raise VhdError("it depends on a parent" if kind == _DIFFERENCING else "it is not of the dynamic type")
+        if kind not in (_DYNAMIC, _DIFFERENCING):
+            raise VhdError("it is not of the dynamic or the differencing type")
         self.size = fields[9]
         if not 0 < fields[9] <= LARGEST or not SECTOR <= offset <= 1 << 30:
             raise VhdError("its footer makes no sense")

@@ -6,23 +6,19 @@ Rule 1: what is written into a disk that was there before cannot be taken back: 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
-from typing import Final
 
-from xenapi_core.drivers.storage import PIECE, Storage
+from xenapi_core.drivers.storage import Storage
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.vdi_transfer import Use, plan_read, plan_write
+from xenapi_core.engine.plans.vdi_differences import BLOCK, differing, pieces
+from xenapi_core.engine.plans.vdi_transfer import Use, check_readable, plan_read, plan_write
 from xenapi_core.engine.plans.vm_copy import check_target
 from xenapi_core.engine.plans.vm_records import copied_vdi
 from xenapi_core.engine.plans.volumes import copy_step, create_step, note_usage, record_volume
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, is_null
-from xenapi_core.model.device_lifecycle import check_vdi_operation, sr_attached
 from xenapi_core.model.storage_types import features, offers
 from xenapi_core.store.api import Version
-
-BLOCK: Final = 64 << 10  # disks are compared in blocks of this many bytes
 
 
 @plans("VDI.copy")
@@ -32,8 +28,8 @@ def plan_copy(world: World, vdi: str, sr: str, base_vdi: str = NULL_REF, into_vd
     With `base_vdi` only blocks that differ from it are written: a new disk has nothing else, an existing one keeps what
     it has. INVALID_VALUE for an `sr` that `into_vdi` is not on.
     """
-    record = _checked(world, vdi)
-    base = None if is_null(base_vdi) else _checked(world, base_vdi)
+    record = check_readable(world, vdi)
+    base = None if is_null(base_vdi) else check_readable(world, base_vdi)
     if not is_null(into_vdi):
         return _copy_into(world, record, base, into_vdi, sr)
     target = record["SR"] if is_null(sr) else sr
@@ -90,44 +86,23 @@ def _fill(record: Version, base: Version, uuid: str, sr: str) -> Step:
 
 async def _write(run: Run, record: Version, base: Version | None, storage: Storage, uuid: str) -> None:
     """Give volume `uuid` what `record` holds, or where that is not what `base` holds."""
-    if base is None:
-        await _clear(run, record, storage, uuid)
-    source, size = run.storage(record["SR"]), max(1, record["virtual_size"])
-    other = None if base is None else run.storage(base["SR"])
-    stretches = await source.extents(record["uuid"])
-    if base is not None and other is not None:
-        held = await other.extents(base["uuid"])
-        stretches = [(at, min(length, size - at)) for at, length in (*stretches, *held) if at < size]
-    async for offset, length in _pieces(run, stretches):
-        data = await source.read(record["uuid"], offset, length)
-        if base is None or other is None:
+    size = max(1, record["virtual_size"])
+    if base is not None:
+        async for offset, data in differing(run, record, base):
             await storage.write(uuid, offset, data)
-        else:
-            there = max(0, min(length, base["virtual_size"] - offset))
-            old = (await other.read(base["uuid"], offset, there) if there else b"").ljust(length, b"\0")
-            for at in range(0, length, BLOCK):
-                if data[at : at + BLOCK] != old[at : at + BLOCK]:
-                    await storage.write(uuid, offset + at, data[at : at + BLOCK])
+            run.progress(min(1.0, offset / size))
+        return
+    await _clear(run, record, storage, uuid)
+    source = run.storage(record["SR"])
+    async for offset, length in pieces(run, await source.extents(record["uuid"])):
+        await storage.write(uuid, offset, await source.read(record["uuid"], offset, length))
         run.progress(min(1.0, offset / size))
 
 
 async def _clear(run: Run, record: Version, storage: Storage, uuid: str) -> None:
     """Zeros where the volume holds something: what is not written afterwards must not shine through."""
-    async for offset, length in _pieces(run, await storage.extents(uuid)):
+    async for offset, length in pieces(run, await storage.extents(uuid)):
         await storage.write(uuid, offset, bytes(length))
-
-
-async def _pieces(run: Run, stretches: list[tuple[int, int]]) -> AsyncIterator[tuple[int, int]]:
-    """(offset, size) of at most PIECE bytes in order, each byte once; others have their turn between two of them."""
-    done = 0
-    for start, length in sorted(stretches):
-        offset, end = max(start, done), start + length
-        while offset < end:
-            size = min(PIECE, end - offset)
-            yield offset, size
-            await run.world.clock.sleep(0)
-            offset += size
-        done = max(done, end)
 
 
 def _claims(record: Version, base: Version | None) -> tuple[Claim, ...]:
@@ -145,7 +120,7 @@ def plan_checksum(world: World, vdi: str) -> Plan:
         whole = [(at - at % BLOCK, -(-(at % BLOCK + length) // BLOCK) * BLOCK) for at, length in
                  await storage.extents(record["uuid"])]  # fmt: skip
         size = record["virtual_size"]
-        async for offset, length in _pieces(run, [(at, min(length, size - at)) for at, length in whole]):
+        async for offset, length in pieces(run, [(at, min(length, size - at)) for at, length in whole]):
             data = await storage.read(record["uuid"], offset, length)
             for at in range(0, length, BLOCK):
                 block = data[at : at + BLOCK]
@@ -156,12 +131,3 @@ def plan_checksum(world: World, vdi: str) -> Plan:
     use: Use = read
     plan = plan_read(world, vdi, use)
     return Plan(steps=plan.steps, claims=plan.claims, result=lambda run: digest.hexdigest())
-
-
-def _checked(world: World, ref: str) -> Version:
-    """A disk that may be read. VDI_IN_USE while a VM may write to it; what else forbids a copy."""
-    vdi = world.store.get(ref, "VDI")
-    check_vdi_operation(world.store, vdi, "copy")
-    if not sr_attached(world.store, vdi["SR"]):
-        raise E.SR_HAS_NO_PBDS(vdi["SR"])
-    return vdi

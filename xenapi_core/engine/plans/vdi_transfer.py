@@ -24,13 +24,25 @@ WITHIN: Final = 24 * 3600.0  # seconds that a transfer may take
 Use = Callable[[Run, Storage, Version], Awaitable[None]]
 
 
-def plan_read(world: World, vdi: str, use: Use) -> Plan:
-    """Let `use` read the disk. VDI_IN_USE while a VM may write to it; what else forbids a copy."""
+def plan_read(world: World, vdi: str, use: Use, base: str | None = None) -> Plan:
+    """Let `use` read the disk, and `base` too if there is one.
+
+    VDI_IN_USE while a VM may write to it; what else forbids a copy.
+    """
+    refs = dict.fromkeys((vdi,) if base is None else (vdi, base))
+    for ref in refs:
+        check_readable(world, ref)
+    record = world.store.get(vdi, "VDI")
+    return Plan(steps=(_lend(record, "copy", use),), claims=tuple(Claim(ref, "copy") for ref in refs))
+
+
+def check_readable(world: World, vdi: str) -> Version:
+    """The record of a disk whose contents can be read now. What forbids a copy, SR_HAS_NO_PBDS."""
     record = world.store.get(vdi, "VDI")
     check_vdi_operation(world.store, record, "copy")
     if not sr_attached(world.store, record["SR"]):
         raise E.SR_HAS_NO_PBDS(record["SR"])
-    return Plan(steps=(_lend(record, "copy", use),), claims=(Claim(vdi, "copy"),))
+    return record
 
 
 def plan_write(world: World, vdi: str, use: Use) -> Plan:

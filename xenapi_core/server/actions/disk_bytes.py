@@ -12,6 +12,7 @@ from typing import Final
 
 from xenapi_core.drivers.storage import PIECE, Storage
 from xenapi_core.engine.plan import Run
+from xenapi_core.engine.plans.vdi_differences import differing
 from xenapi_core.errors import E
 from xenapi_core.server.actions.pipe import Pipe
 from xenapi_core.server.upload import Upload, UploadBroken
@@ -82,7 +83,10 @@ async def _fill(upload: Upload, held: bytearray, wanted: int) -> None:
 
 
 async def from_vhd(upload: Upload, record: Version) -> Pieces:
-    """A dynamic VHD. IMPORT_ERROR with what is wrong with it, IMPORT_ERROR_PREMATURE_EOF, VDI_TOO_SMALL."""
+    """A VHD; a differencing one is for a disk that holds what its parent held.
+
+    IMPORT_ERROR with what is wrong with it, IMPORT_ERROR_PREMATURE_EOF, VDI_TOO_SMALL.
+    """
     reader, checked = vhd.Reader(), False
     async for data in upload:
         try:
@@ -119,14 +123,19 @@ async def send_raw(pipe: Pipe, run: Run, storage: Storage, record: Version) -> N
             run.progress(position / size)
 
 
-async def send_vhd(pipe: Pipe, run: Run, storage: Storage, record: Version, now: int) -> None:
-    """A dynamic VHD of the blocks that may hold data."""
-    size, uuid = record["virtual_size"], record["uuid"]
+async def send_vhd(pipe: Pipe, run: Run, storage: Storage, record: Version, base: Version | None) -> None:
+    """A dynamic VHD of the blocks that may hold data, or a differencing one of those that are not as in `base`."""
+    size, uuid, now = record["virtual_size"], record["uuid"], run.world.clock.now()
     if size > vhd.LARGEST:
         raise E.IMPORT_ERROR(f"A VHD holds at most {vhd.LARGEST} bytes.")
-    blocks = vhd.blocks_of(size, await storage.extents(uuid))
+    if base is None:
+        parent, extents = None, await storage.extents(uuid)
+    else:
+        parent = base["uuid"]
+        extents = [(offset, len(data)) async for offset, data in differing(run, record, base)]
+    blocks = vhd.blocks_of(size, extents)
     pipe.open(vhd.length_of(size, blocks))
-    await pipe.put(vhd.head(size, blocks, uuid, now))
+    await pipe.put(vhd.head(size, blocks, uuid, now, parent))
     for done, number in enumerate(blocks):
         start = number * vhd.BLOCK
         await pipe.put(vhd.BITMAP)
@@ -135,4 +144,4 @@ async def send_vhd(pipe: Pipe, run: Run, storage: Storage, record: Version, now:
             piece = await storage.read(uuid, offset, length) if length else b""
             await pipe.put(piece.ljust(PIECE, b"\0"))
         run.progress((done + 1) / len(blocks))
-    await pipe.put(vhd.foot(size, uuid, now))
+    await pipe.put(vhd.foot(size, uuid, now, parent))

@@ -29,16 +29,23 @@ def _format(call: ActionCall) -> str:
 
 @serves("get_export_raw_vdi")
 async def export_raw_vdi(call: ActionCall) -> Response:
-    """The bytes of a disk (`vdi`), as `format` raw (default) or vhd."""
+    """The bytes of a disk (`vdi`), as `format` raw (default) or vhd.
+
+    With the disk `base` (vhd only) what differs from it: a differencing VHD whose parent it is.
+    """
     vdi, form, pipe = call.object("VDI", "vdi"), _format(call), Pipe()
+    base = call.object("VDI", "base") if call.text("base") else None
+    if base is not None and form != "vhd":
+        raise E.INVALID_VALUE("format", form)
 
     async def use(run: Run, storage: Storage, record: Version) -> None:
         if form == "vhd":
-            await disk_bytes.send_vhd(pipe, run, storage, record, run.world.clock.now())
+            await disk_bytes.send_vhd(pipe, run, storage, record, base)
         else:
             await disk_bytes.send_raw(pipe, run, storage, record)
 
-    task = call.engine.start(call.work("Export of raw VDI"), lambda world: plan_read(world, vdi.ref, use))
+    other = base.ref if base is not None else None
+    task = call.engine.start(call.work("Export of raw VDI"), lambda world: plan_read(world, vdi.ref, use, other))
     await pipe.follow(task)
     name = ("Content-Disposition", f'attachment; filename="{vdi["uuid"]}.{form}"')
     return Response(200, (NO_CACHE, ("Content-Type", _TYPES[form]), name), stream=pipe, length=pipe.length)
