@@ -18,7 +18,7 @@ setup(
     package_dir=MOF,
     package_data={package: ["*.mof"] for package in MOF},
     install_requires=[
-        "aiohttp>=3.9",
+        "aiohttp>=3.12",
         "click>=8.1",
         "cryptography>=42",
         "httptools>=0.6.1",

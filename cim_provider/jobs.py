@@ -189,10 +189,14 @@ def require(call: Call, *methods: str) -> None:
 _REFERENCE = re.compile(r"OpaqueRef:[0-9A-Za-z-]+")
 
 
+def results_of(task: Version) -> tuple[str, ...]:
+    """The references in the result of a task."""
+    return tuple(_REFERENCE.findall(task.values["result"]))
+
+
 def result_of(task: Version) -> str:
-    """The reference in the result of a task; empty if it gave none."""
-    found = _REFERENCE.search(task.values["result"])
-    return found[0] if found is not None else ""
+    """The first of them; empty if it gave none."""
+    return next(iter(results_of(task)), "")
 
 
 def is_cancelled(task: Version | None) -> bool:
@@ -279,9 +283,10 @@ class Work:
         """What takes the last call back: a message, or the name of a function (`undoes`), and its arguments."""
         await self.log.add(name, *args)
 
-    async def made(self, ref: str) -> None:
-        """Tell at once what the job is making: the result of its task, which AffectedJobElement shows."""
-        await self.source.call(self.principal, "task.set_result", self.task, f"<value>{ref}</value>")
+    async def made(self, *refs: str) -> None:
+        """Tell what the job is making, or has made: the result of its task, which AffectedJobElement shows."""
+        told = "".join(f"<value>{ref}</value>" for ref in refs)
+        await self.source.call(self.principal, "task.set_result", self.task, told)
 
     def check(self) -> None:
         """TASK_CANCELLED if the job was asked to stop."""

@@ -30,6 +30,7 @@ from cim_provider.mapping.subject import Pool
 from cim_provider.mapping.view import VIEWS, View
 from cim_provider.operations import associators, extrinsic, intrinsic, schema_ops
 from cim_provider.operations.api import InstanceWriter
+from cim_provider.operations.job_writer import JobWriter
 from cim_provider.operations.namespaces import NamespaceWriter
 from cim_provider.operations.pull import Contexts
 from cim_provider.profiles.job_control import ConcreteJob
@@ -103,6 +104,7 @@ class CimProvider:
         self.static = StaticInstances()
         self.spaces = Namespaces(self._graph, self.static)
         self.writers: dict[str, InstanceWriter] = NamespaceWriter(self).classes()
+        self.pool_writers: dict[str, InstanceWriter] = {ConcreteJob.cim: JobWriter(self)}
         profiles.indications.install(self.repository, disk is not None)
         if disk is not None:
             self.repository.attach(disk)
@@ -129,7 +131,7 @@ class CimProvider:
             return SampleExtent(view, cls, self.source, self.tally)
         if issubclass(view, NamespaceView):
             return NamespaceExtent(view, cls, self.source, self.tally, self._written_names)
-        return Extent(view, cls, self.jobs.ended if view.declared is ConcreteJob else self.source, self.tally)
+        return Extent(view, cls, self.pool if view.declared is ConcreteJob else self.source, self.tally)
 
     def _written_names(self) -> tuple[str, ...]:
         """The names under which clients reach the namespaces: as replies write them, and the canonical ones."""
@@ -137,8 +139,9 @@ class CimProvider:
         return tuple(dict.fromkeys((*(self.mode.spaces.get(name, name) for name in names), *names)))
 
     @property
-    def pool(self) -> Source:
-        return self.source
+    def pool(self) -> Pool:
+        """The pool as relations see it: its tasks are those whose jobs are there."""
+        return self.jobs.ended
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -191,10 +194,10 @@ class CimProvider:
 
     def index(self, make: Callable[[Pool], T], classes: tuple[str, ...]) -> T:
         """See mapping/association.Extents."""
-        stamp = stamped(self.source, classes)
+        stamp = stamped(self.pool, classes)
         kept = self._indexes.get(make)
         if kept is None or kept[0] != stamp:
-            kept = self._indexes[make] = (stamp, make(self.source))
+            kept = self._indexes[make] = (stamp, make(self.pool))
         found: T = kept[1]
         return found
 
@@ -208,7 +211,7 @@ class CimProvider:
             found += ((yield from extent.listed()),)
         for association in tuple(self.associations(namespace, classname)):
             kept = self._links.get((association, namespace))
-            if kept is None or not kept.current(self.source):
+            if kept is None or not kept.current(self.pool):
                 kept = self._links[association, namespace] = yield from association.listing(self, namespace)
             found.append(kept)
         found += self.static_listings(namespace, classname)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sim_api import ask
 from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.dispatcher import Dispatcher
+from xenapi_core.api.registry import Services
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.clock import RealClock
 from xenapi_core.model.catalog import SCHEMA
@@ -21,6 +23,7 @@ from xenapi_core.model.schema import ROLES
 from xenapi_core.server.actions.action import parts_of
 from xenapi_core.server.actions.recorder import Recorder
 from xenapi_core.server.actions.table import action_routes
+from xenapi_core.server.download import download
 from xenapi_core.server.exchange import PoolExchange
 from xenapi_core.server.listener import Listener
 from xenapi_core.server.xenapi_app import page, xenapi_app
@@ -34,6 +37,7 @@ class Site:
     """One server. `sessions` of any account; requests on connections of their own."""
 
     pool: SimPool
+    services: Services
     sessions: Sessions
     listener: Listener
     recorder: Recorder
@@ -82,10 +86,10 @@ async def action_server(state: Path | None = None, **options: Any) -> AsyncItera
         dispatcher = Dispatcher(SCHEMA, pool.store, pool.engine, sessions, pool.clock, pool.ids)
         recorder = Recorder()
         extra = action_routes(dispatcher.services, BasicAuth(sessions), page, parts_of(state, recorder))
-        pool.engine.exchange = PoolExchange(dispatcher.services)
+        pool.engine.exchange = PoolExchange(dispatcher.services, partial(download, loopback=True))
         async with serving(xenapi_app(dispatcher, extra=extra)) as listener:
             pool.engine.be_reached(lambda address: f"http://127.0.0.1:{listener.port}")
-            yield Site(pool, sessions, listener, recorder)
+            yield Site(pool, dispatcher.services, sessions, listener, recorder)
 
 
 def on_site(test: Callable[[Site], Coroutine[Any, Any, None]], **options: Any) -> None:

@@ -33,7 +33,7 @@ from xenapi_core.bridge.source import NO_SAMPLES, Principal, Samples, Source
 from xenapi_core.clock import VirtualClock
 from xenapi_core.ids import NULL_REF, Ids
 from xenapi_core.model.catalog import SCHEMA
-from xenapi_core.model.schema import POOL_ADMIN, Schema
+from xenapi_core.model.schema import POOL_ADMIN, READ_ONLY, Schema
 from xenapi_core.store.api import Change, Version
 from xenapi_core.store.memory import MemoryStore
 from xenapi_core.testing.pool import SimPool, sim_pool
@@ -328,7 +328,7 @@ async def working_pool(hosts: int = 1) -> AsyncIterator[WorkingPool]:
     """A pool that works, on a virtual clock."""
     clock = VirtualClock()
     async with sim_pool(clock, hosts=hosts) as sim:
-        accounts = StaticAuthenticator({"root": ("secret", (POOL_ADMIN,))})
+        accounts = StaticAuthenticator({"root": ("secret", (POOL_ADMIN,)), "guest": ("guest", (READ_ONLY,))})
         sessions = Sessions(sim.store, sim.ids, clock, accounts)
         dispatcher = Dispatcher(SCHEMA, sim.store, sim.engine, sessions, clock, sim.ids)
         source = LocalSource(sim.store, dispatcher, sessions, clock)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-LISTENERS: Final = ("xenapi", "xenapi_tls", "wbem", "wbem_tls")
+LISTENERS: Final = ("xenapi", "xenapi_tls", "wbem", "wbem_tls", "nbd")
 
 
 class ConfigError(Exception):
@@ -49,6 +49,7 @@ class Ports:
     xenapi_tls: int | None = 9367
     wbem: int | None = 5988
     wbem_tls: int | None = 5989
+    nbd: int | None = None
 
 
 def default_socket() -> Path:
@@ -104,7 +105,7 @@ class ServeConfig:
                 ipaddress.ip_address(self.bind.strip("[]"))
             except ValueError:
                 raise ConfigError(f"--bind takes an IP address or localhost, not {self.bind!r}") from None
-        for name in ("xenapi", "xenapi_tls", "wbem", "wbem_tls"):
+        for name in LISTENERS:
             port = getattr(self.ports, name)
             if port is not None and not 0 <= port <= 65535:
                 raise ConfigError(f"--{name.replace('_', '-')}-port must be between 0 and 65535, not {port}")

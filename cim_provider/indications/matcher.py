@@ -93,12 +93,12 @@ class Matcher:
         return self._fill(new)
 
     def _fill(self, views: Iterable[type[View]]) -> Steps[None]:
-        source = self.provider.source
+        pool = self.provider.pool
         for view in views:
-            for version in tuple(source.all(view.of or "").values()):
+            for version in tuple(pool.all(view.of or "").values()):
                 key = (view, version.ref)
                 if key not in self._shown and view in self.views:
-                    self._note(key, source.find(version.ref))
+                    self._note(key, pool.find(version.ref))
                     yield
             self._filling.discard(view)
 
@@ -137,8 +137,7 @@ class Matcher:
 
     def _difference(self, key: Key, is_new: bool) -> list[Event]:
         before = self._shown.get(key)
-        jobs = self.provider.jobs.ended  # a job outlives its task
-        after = self._note(key, (jobs if key[0].of == "task" else self.provider.source).find(key[1]))
+        after = self._note(key, self.provider.pool.find(key[1]))
         if before is None:
             if key[0] in self._filling and not is_new:
                 return []

@@ -144,12 +144,6 @@ def moment(name: str) -> Rule:
     return Rule(lambda subject: timestamp(subject[name]), lambda schema, cls: Kind("datetime"), source=f"`{name}`")
 
 
-def lasting(seconds: int) -> Rule:
-    """Always the same interval."""
-    text = interval(seconds)
-    return Rule(lambda subject: text, lambda schema, cls: Kind("datetime"), source=f"{seconds} seconds")
-
-
 def xen_id(*parts: Rule | str) -> Rule:
     """An InstanceID or DeviceID `Xen:<part>/<part>...` (DSP0004: <OrgID>:<LocalID>) of rules and fixed words.
 

@@ -60,7 +60,8 @@ class Reply:
 
 
 class InstanceWriter(Protocol):
-    """Creates, changes and deletes the instances of some classes that clients may write (CimProvider.writers).
+    """Creates, changes and deletes instances of classes that clients may write (CimProvider.writers for those of
+    the Interop namespace, pool_writers for those of the pool's).
 
     Each checks the principal's roles and the values itself.
     """
@@ -68,10 +69,10 @@ class InstanceWriter(Protocol):
     def create(self, op: Operation, new: Instance) -> Path | Later[Path]:
         """The path of the new instance, which exists at once; a Later while something has to be prepared for it."""
 
-    def modify(self, op: Operation, path: Path, changed: Instance) -> None:
-        """Set the properties in `changed.values`; the caller has applied PropertyList."""
+    def modify(self, op: Operation, path: Path, changed: Instance) -> Later[None] | None:
+        """Set the properties in `changed.values`; the caller has applied PropertyList. A Later asks the pool to."""
 
-    def delete(self, op: Operation, path: Path) -> None: ...
+    def delete(self, op: Operation, path: Path) -> Later[None] | None: ...
 
 
 @dataclass(slots=True)

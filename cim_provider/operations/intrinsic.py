@@ -5,8 +5,8 @@ Rule 1: LocalOnly is deprecated (DSP0200 5.4.2.2); NULL counts as false, so that
 Rule 2: IncludeQualifiers is deprecated for instances and may be ignored: instances carry no qualifiers.
 Rule 3: what the pool shows cannot be created, changed or deleted through intrinsic operations; the methods of the
         profiles do that. Whoever tries is told whether the thing exists before being told so. Instances that belong
-        to clients (subscriptions to indications, namespaces) are handed to their InstanceWriter; those of classes that
-        clients wrote, to the one for static instances.
+        to clients (subscriptions to indications, namespaces, jobs) are handed to their InstanceWriter; those of classes
+        that clients wrote, to the one for static instances.
 Rule 4: who has written something is told when it is on disk, if there is a disk.
 """
 
@@ -21,6 +21,7 @@ from cim_provider.operations.static import StaticWriter, parsed
 from cim_provider.repository.static import Stored
 from cim_provider.schema.graph import CimClass, ClassGraph
 from cim_provider.schema.objects import (
+    CIMV2,
     INTEROP,
     INVALID_PARAMETER,
     NO_SUCH_PROPERTY,
@@ -235,8 +236,8 @@ def set_property(op: Operation) -> Reply | Later[Reply]:
     if writer is None:
         raise CimError(NOT_SUPPORTED, f"properties of {cls.name} cannot be set")
     value = parsed(declared, op.params.get("NewValue"))
-    writer.modify(op, found.path, Instance(cls.name, {declared.name: value}, found.path))
-    return provider_of(op).durable(Reply())
+    done = writer.modify(op, found.path, Instance(cls.name, {declared.name: value}, found.path))
+    return then(done, lambda _: provider_of(op).durable(Reply()))
 
 
 def writer_of(op: Operation, classname: str) -> InstanceWriter | None:
@@ -244,7 +245,10 @@ def writer_of(op: Operation, classname: str) -> InstanceWriter | None:
     provider = provider_of(op)
     if provider.spaces.get(op.namespace).written(classname):
         return StaticWriter(provider)
-    return provider.writers.get(classname) if provider.sees(op.namespace, INTEROP) else None
+    for home, writers in ((INTEROP, provider.writers), (CIMV2, provider.pool_writers)):
+        if classname in writers and provider.sees(op.namespace, home):
+            return writers[classname]
+    return None
 
 
 @operation("CreateInstance")
@@ -282,8 +286,7 @@ def modify_instance(op: Operation) -> Reply | Later[Reply]:
         given = {one.name: one.default if static and not one.key else None for one in declared}
         given |= {name: value for name, value in changed.values.items() if name.lower() in listed}
         changed = Instance(changed.classname, given, changed.path)
-    writer.modify(op, found.path, changed)
-    return provider_of(op).durable(Reply())
+    return then(writer.modify(op, found.path, changed), lambda _: provider_of(op).durable(Reply()))
 
 
 @operation("DeleteInstance")
@@ -293,5 +296,4 @@ def delete_instance(op: Operation) -> Reply | Later[Reply]:
     writer = writer_of(op, found.path.classname)
     if writer is None:
         raise CimError(NOT_SUPPORTED, f"instances of {found.path.classname} cannot be deleted")
-    writer.delete(op, found.path)
-    return provider_of(op).durable(Reply())
+    return then(writer.delete(op, found.path), lambda _: provider_of(op).durable(Reply()))

@@ -139,7 +139,10 @@ class ComputerSystemCapabilities(View, cim="Xen_ComputerSystemCapabilities", of=
 
 
 def host_enabled_state(host: Subject) -> int:
-    """2 Enabled, or 6 Enabled but Offline in maintenance: it works, but takes no new machines."""
+    """2 Enabled; 6 Enabled but Offline in maintenance: it works, but takes no new machines. Of a host that does not
+    answer: 3 Disabled if it had been disabled, as one is before it goes down, and 0 Unknown otherwise."""
+    if not state_change.host_is_live(host):
+        return 0 if host["enabled"] else 3
     return 2 if host["enabled"] else 6
 
 
@@ -158,7 +161,13 @@ def host_identifying_info(host: Subject) -> tuple[str, ...]:
 
 
 def host_requested_state(host: Subject) -> int:
-    """What is being done; 5 No Change while nothing is, as the pool does not keep what hosts were asked for before."""
+    """What is being done, or was asked for last, by whichever face of the pool; 5 No Change since the host left that
+    state by itself, 12 Not Applicable if nobody asked for anything yet."""
+    return state_change.host_goal(host) or int(host["requested_state"])
+
+
+def host_transitioning_to_state(host: Subject) -> int:
+    """5 No Change while nothing is in progress."""
     return state_change.host_goal(host) or 5
 
 
@@ -177,7 +186,7 @@ class HostComputerSystem(View, cim="Xen_HostComputerSystem", of="host"):
     EnabledState = computed(host_enabled_state)
     EnabledDefault = const(2)
     RequestedState = computed(host_requested_state)
-    TransitioningToState = computed(host_requested_state)
+    TransitioningToState = computed(host_transitioning_to_state)
     AvailableRequestedStates = computed(state_change.available_for_host)
     OperationalStatus = computed(host_operational_status)
     HealthState = computed(host_health_state)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from cim_provider.mapping.association import Pointing
-from cim_provider.mapping.rule import computed, const, field
+from cim_provider.mapping.association import Pointing, Reversed
+from cim_provider.mapping.rule import computed, const, field, xen_id
 from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import HostComputerSystem
 from cim_provider.profiles.device import HostDevice
+from cim_provider.profiles.system_virtualization import ElementCapabilities
 from cim_provider.profiles.virtual_system import SystemDevice
 
 # Flags of /proc/cpuinfo -> CIM_Processor.Characteristics.
@@ -53,4 +55,25 @@ class HostProcessor(HostDevice, cim="Xen_HostProcessor", of="host_cpu"):
     UniqueID = field("uuid")
 
 
+def has_processors(host: Subject) -> bool:
+    return bool(host["host_CPUs"])
+
+
+def no_states(host: Subject) -> tuple[int, ...]:
+    """None: processors of a host cannot be switched."""
+    return ()
+
+
+class ProcessorCapabilities(View, cim="Xen_HostProcessorCapabilities", of="host", where=has_processors):
+    """What each processor of a host can offer: the hypervisor counts a processor for each thread, so one of both."""
+
+    InstanceID = xen_id(field("uuid"), "ProcessorCapabilities")
+    ElementName = const("Capabilities of the processors of a host")
+    NumberOfProcessorCores = const(1)
+    NumberOfHardwareThreads = const(1)
+    ElementNameEditSupported = const(False)
+    RequestedStatesSupported = computed(no_states)
+
+
 SystemDevice.also(Pointing(HostComputerSystem, HostProcessor, "host_cpu.host"))
+ElementCapabilities.also(Reversed(Pointing(ProcessorCapabilities, HostProcessor, "host_cpu.host")))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cim_provider import jobs
-from cim_provider.ended_jobs import KEEP
+from cim_provider.ended_jobs import delete_on_completion, time_before_removal
 from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
-from cim_provider.mapping.rule import CimDateTime, computed, const, field, interval, lasting, moment, timestamp, xen_id
+from cim_provider.mapping.rule import CimDateTime, computed, const, field, interval, moment, timestamp, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.schema.objects import CimError
@@ -76,6 +76,16 @@ def job_status(task: Subject) -> str:
 def health_state(task: Subject) -> int:
     """5 OK, or 20 Major failure."""
     return 20 if task["status"] == "failure" else 5
+
+
+def time_until_removal(task: Subject) -> CimDateTime:
+    """Five minutes from its end, or what a client has set."""
+    return interval(time_before_removal(task.version))
+
+
+def deleted_on_completion(task: Subject) -> bool:
+    """Whether the job goes by itself when that time is over; a client may set it."""
+    return delete_on_completion(task.version)
 
 
 @jobs.answers(jobs.STATE_CHANGE)
@@ -157,8 +167,8 @@ class ConcreteJob(View, cim="Xen_ConcreteJob", of="task"):
     TimeOfLastStateChange = computed(time_of_last_state_change)
     LocalOrUtcTime = const(2)
     JobRunTimes = const(1)
-    TimeBeforeRemoval = lasting(KEEP)
-    DeleteOnCompletion = const(True)
+    TimeBeforeRemoval = computed(time_until_removal)
+    DeleteOnCompletion = computed(deleted_on_completion)
     ErrorCode = computed(error_code)
     ErrorDescription = computed(error_description)
 

@@ -1,7 +1,8 @@
 """DSP1103 Job Control: what a job works on, and which service it belongs to, whoever started it.
 
 Rule 1: what a task is about is said by current_operations of a machine, by applies_to in the task's other_config, and
-        by its result, if that is a machine or a snapshot it has made.
+        by its result, if that names what it has made: a machine, a snapshot, resources of a machine, pools, volumes. So
+        a client that got a job finds by it what the method would have answered otherwise.
 Rule 2: a task belongs to the service that offers what it does, by its name: also a task that a Xen-API client started.
 """
 
@@ -10,13 +11,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cim_provider.jobs import AFFECTED, result_of
+from cim_provider.jobs import AFFECTED, results_of
 from cim_provider.mapping.association import Association, Extents, Owned, Pairs, Relation
 from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.subject import Pool
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import ComputerSystem
+from cim_provider.profiles.ethernet import NetworkPortSettingData
+from cim_provider.profiles.generic_device import (
+    DisplaySettingData,
+    TPMSettingData,
+    USBSettingData,
+    VirtualGPUSettingData,
+)
+from cim_provider.profiles.host_pool import StorageVolume
 from cim_provider.profiles.job_control import ConcreteJob
+from cim_provider.profiles.resource_pool import NetworkPool, StoragePool
+from cim_provider.profiles.storage import DiskSettingData
 from cim_provider.profiles.virtual_system import VirtualSystemSettingData
 from xenapi_core.model.lifecycle import REQUESTED_STATE
 
@@ -41,8 +52,8 @@ def tasks_about(pool: Pool) -> dict[str, list[str]]:
 
 
 def tasks_that_made(pool: Pool) -> dict[str, list[str]]:
-    """The reference in the result of a task -> references of such tasks."""
-    return _by_key((result_of(task), ref) for ref, task in pool.all("task").items())
+    """A reference in the result of a task -> references of such tasks."""
+    return _by_key((made, ref) for ref, task in pool.all("task").items() for made in results_of(task))
 
 
 def machines_busy_with(pool: Pool) -> dict[str, list[str]]:
@@ -72,36 +83,63 @@ def machines_of_job(extents: Extents, job: Rendition) -> Iterator[Rendition]:
         return iter(())
     told = extents.pool.by_uuid("VM", job.version.values["other_config"].get(AFFECTED, ""))
     busy = extents.index(machines_busy_with, ("VM",)).get(job.version.ref, ())
-    return _shown(extents, ComputerSystem, (told.ref if told is not None else "", *busy, result_of(job.version)))
+    return _shown(extents, ComputerSystem, (told.ref if told is not None else "", *busy, *results_of(job.version)))
+
+
+def jobs_that_made(extents: Extents, made: Rendition) -> Iterator[Rendition]:
+    """The jobs that made what a record shows."""
+    if made.version is None:
+        return iter(())
+    return _shown(extents, ConcreteJob, extents.index(tasks_that_made, ("task",)).get(made.version.ref, ()))
 
 
 def jobs_of_settings(extents: Extents, settings: Rendition) -> Iterator[Rendition]:
     """The job that made a snapshot."""
     if settings.version is None or not settings.version.values["is_a_snapshot"]:
         return iter(())
-    return _shown(extents, ConcreteJob, extents.index(tasks_that_made, ("task",)).get(settings.version.ref, ()))
+    return jobs_that_made(extents, settings)
 
 
 def settings_of_job(extents: Extents, job: Rendition) -> Iterator[Rendition]:
     """The snapshot that a job made."""
-    version = extents.pool.find(result_of(job.version)) if job.version is not None else None
-    if version is None or version.cls != "VM" or not version.values["is_a_snapshot"]:
-        return iter(())
-    return _shown(extents, VirtualSystemSettingData, (version.ref,))
+    made = map(extents.pool.find, results_of(job.version)) if job.version is not None else ()
+    snapshots = [
+        version.ref
+        for version in made
+        if version is not None and version.cls == "VM" and version.values["is_a_snapshot"]
+    ]
+    return _shown(extents, VirtualSystemSettingData, snapshots)
+
+
+def made_by_jobs(view: type[View]) -> Pairs:
+    """What a view shows of the records that jobs made (left), and these jobs (right)."""
+
+    def made_by(extents: Extents, job: Rendition) -> Iterator[Rendition]:
+        return _shown(extents, view, results_of(job.version) if job.version is not None else ())
+
+    return Pairs(view, ConcreteJob, jobs_that_made, made_by)
+
+
+# Resources of machines, in the configurations that have them; pools, and volumes in them.
+MADE = (
+    DiskSettingData, NetworkPortSettingData, DisplaySettingData, TPMSettingData, USBSettingData, VirtualGPUSettingData,
+    StoragePool, NetworkPool, StorageVolume,
+)  # fmt: skip
 
 
 class AffectedJobElement(Association, cim="Xen_AffectedJobElement", left="AffectedElement", right="AffectingElement"):
-    """A job works on a machine, or made it or its snapshot."""
+    """A job works on a machine, or made it, its snapshot, one of its resources, a pool or a volume."""
 
     relations = (
         Pairs(ComputerSystem, ConcreteJob, jobs_of_machine, machines_of_job),
         Pairs(VirtualSystemSettingData, ConcreteJob, jobs_of_settings, settings_of_job),
+        *map(made_by_jobs, MADE),
     )
     properties = {"ElementEffects": EXCLUSIVE}
 
     @classmethod
     def described(cls, relation: Relation, left: Rendition, right: Rendition) -> Mapping[str, Any]:
-        made = left.version is not None and right.version is not None and result_of(right.version) == left.version.ref
+        made = left.version is not None and right.version is not None and left.version.ref in results_of(right.version)
         return {"ElementEffects": CREATE if made else EXCLUSIVE}
 
 

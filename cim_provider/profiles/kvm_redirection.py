@@ -7,6 +7,7 @@ redirection service for each host.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from cim_provider.mapping.association import Association, Owned, Pointing, Reversed, SameRecord
 from cim_provider.mapping.rule import OWN_CLASS, computed, const, field, via, xen_id
@@ -73,6 +74,31 @@ class ConsoleAddress(AccessPoint, cim="Xen_ConsoleAddress", of="console", where=
     OtherAccessContext = const("Console")
 
 
+PORTS = {"http": 80, "https": 443}
+
+
+def port_number(console: Subject) -> int | None:
+    """The port in the address of a console, or that of its scheme; None without such an address."""
+    try:
+        address = urlsplit(console["location"])
+        return address.port or PORTS.get(address.scheme)
+    except ValueError:  # what is no URL, or has no number for a port
+        return None
+
+
+def has_port(console: Subject) -> bool:
+    return is_present(console) and port_number(console) is not None
+
+
+class ConsolePort(AccessPoint, cim="Xen_ConsolePort", of="console", where=has_port):
+    """The port at which a console is reached."""
+
+    ElementName = const("Console port")
+    NameFormat = const("uuid of the console")
+    PortNumber = computed(port_number)
+    ProtocolIFType = const(4111)
+
+
 class RedirectionService(HostService, cim="Xen_RedirectionService", of="host"):
     """Consoles of the machines on a host; any number of clients can look at one."""
 
@@ -109,7 +135,7 @@ SAPS = (KVMRedirectionSAP, TextRedirectionSAP)
 class HostedAccessPoint(Association, cim="Xen_HostedAccessPoint", left="Antecedent", right="Dependent"):
     """A system has access points."""
 
-    relations = tuple(Pointing(ComputerSystem, sap, "console.VM") for sap in (*SAPS, ConsoleAddress))
+    relations = tuple(Pointing(ComputerSystem, sap, "console.VM") for sap in (*SAPS, ConsoleAddress, ConsolePort))
 
 
 class SAPAvailableForElement(
@@ -130,6 +156,12 @@ class SAPSAPDependency(Association, cim="Xen_SAPSAPDependency", left="Antecedent
     """A console is reached at an address."""
 
     relations = tuple(SameRecord(ConsoleAddress, sap) for sap in SAPS)
+
+
+class BindsTo(Association, cim="Xen_BindsTo", left="Antecedent", right="Dependent"):
+    """A console is reached at a port."""
+
+    relations = tuple(SameRecord(ConsolePort, sap) for sap in SAPS)
 
 
 HostedService.also(SameRecord(HostComputerSystem, RedirectionService))

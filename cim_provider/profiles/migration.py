@@ -13,7 +13,7 @@ from typing import Any
 
 from cim_provider import jobs
 from cim_provider.jobs import Work
-from cim_provider.mapping.association import Association, SameRecord
+from cim_provider.mapping.association import Association, Owned, Reversed, SameRecord, Where
 from cim_provider.mapping.method import Call, Function, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import const, field, xen_id
@@ -21,16 +21,19 @@ from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
 from cim_provider.profiles.host_service import (
+    HOME_READS,
     HostedService,
     HostService,
     ServiceAffectsElement,
     as_jobs,
     at_once,
+    home_of,
     machines_of,
 )
 from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
 from cim_provider.profiles.migration_settings import Arrival, apply, maps, read
 from cim_provider.profiles.system_virtualization import ElementCapabilities
+from cim_provider.profiles.virtual_system import ElementSettingData
 from cim_provider.schema.objects import Instance, Path
 from xenapi_core.bridge.source import Principal, Source
 from xenapi_core.errors import ApiError
@@ -260,3 +263,10 @@ HostedService.also(SameRecord(HostComputerSystem, VirtualSystemMigrationService)
 ElementCapabilities.also(SameRecord(VirtualSystemMigrationService, VirtualSystemMigrationCapabilities))
 ServiceAffectsElement.also(machines_of(VirtualSystemMigrationService))
 OwningJobElement.also(jobs_of(VirtualSystemMigrationService))
+# How a machine moves next if nothing else is said: as its host's service does it.
+ElementSettingData.also(
+    Where(
+        Reversed(Owned(VirtualSystemMigrationSettingData, ComputerSystem, home_of, HOME_READS)),
+        properties={"IsDefault": 1, "IsCurrent": 2, "IsNext": 1},
+    )
+)

@@ -150,7 +150,7 @@ async def _create_network(call: Call, name: str, parent: Subject | None, tag: in
 async def delete_resource_pool(call: Call, pool: Path | None) -> Result:
     """CIM_ResourcePoolConfigurationService.DeleteResourcePool: 6 while a machine uses it, 1 for pools of hosts."""
     subject = _changeable(call, pool)
-    body = _forget_storage(call, subject) if subject.version.cls == "SR" else _destroy_network(call, subject)
+    body = _forget_storage(call, subject) if subject.version.cls == "SR" else destroy_network(call, subject)
     return await _job(call, body, "Delete")
 
 
@@ -171,7 +171,8 @@ def _forget_storage(call: Call, sr: Subject) -> jobs.Body:
     return body
 
 
-def _destroy_network(call: Call, network: Subject) -> jobs.Body:
+def destroy_network(call: Call, network: Subject) -> jobs.Body:
+    """RefusedError IN_USE while machines are connected to it."""
     jobs.require(call, "network.destroy", "VLAN.destroy")
     if network["VIFs"]:
         raise RefusedError(Kind.IN_USE, "machines are connected to it")

@@ -32,6 +32,7 @@ IDENTITY = frozenset(
 PROCESSOR, MEMORY, ETHERNET = 3, 4, 10
 FLOPPY, CD, DVD, DISK = 14, 15, 16, 17
 DISKS = (DISK, 19, 31, 32)  # and Storage Extent, Logical Disk, Storage Volume
+MOST_WEIGHT = 65535  # of the credit scheduler, which begins with 1
 NICS = (ETHERNET, 30, 33)  # and Ethernet Switch Port, Ethernet Connection
 OTHER, USB, GRAPHICS = 1, 23, 24
 TPM_WORD = "TPM"  # OtherResourceType of settings of type 1
@@ -407,10 +408,13 @@ def _read_processors(given: Given, source: Source) -> Processors:
         unit = given.take(name)
         if unit is not None and unit != right and not (name == "AllocationUnits" and unit == "count"):
             raise invalid(f"{name} of processors is {right}, not {unit!r}")
+    weight = given.take("Weight")
+    if weight is not None and not 1 <= weight <= MOST_WEIGHT:
+        raise invalid(f"Weight {weight} is not between 1 and {MOST_WEIGHT}")
     return Processors(
         given.take("VirtualQuantity"),
         given.take("VCPUsAtStartup"),
-        given.take("Weight"),
+        weight,
         given.take("Limit"),
         _host_pool(given, source),
     )

@@ -13,10 +13,17 @@ from cim_provider.jobs import Work
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import Subject
-from xenapi_core.model.infrastructure_lifecycle import BRINGING, refuse_host_operation
+from xenapi_core.model.infrastructure_lifecycle import (
+    BRINGING,
+    DISABLED,
+    ENABLED,
+    HOST_ASKS_FOR,
+    OFFLINE,
+    REBOOT,
+    SHUT_DOWN,
+    refuse_host_operation,
+)
 from xenapi_core.model.lifecycle import ASKS_FOR, REQUESTED_STATE, conflicts
-
-ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT = 2, 3, 4, 6, 10
 
 # fmt: off
 # RequestedState values that a machine may be asked for again once it is there; DSP1057's table forbids it for others.
@@ -30,9 +37,6 @@ NEVER_FOR_HOSTS = (7, 8, 9, 11)
 ARGUMENTS = {"start": (False, False), "resume": (False, False)}
 
 HOST_STATES = (ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT)
-
-# Operation in progress on a host -> the RequestedState that it means, whoever asked.
-HOST_ASKS_FOR = {"power_on": ENABLED, "evacuate": DISABLED, "shutdown": SHUT_DOWN, "reboot": REBOOT}
 # fmt: on
 
 

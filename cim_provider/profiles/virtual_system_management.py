@@ -19,12 +19,13 @@ from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import const
 from cim_provider.mapping.subject import Subject
-from cim_provider.profiles import define_device
+from cim_provider.profiles import define_device, switch_management
 from cim_provider.profiles import define_system as plan
 from cim_provider.profiles.computer_system import HostComputerSystem
 from cim_provider.profiles.host_service import HostedService, HostService, ServiceAffectsElement, machines_of
 from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
 from cim_provider.profiles.setting_input import (
+    STATE,
     Asked,
     Device,
     Disk,
@@ -37,6 +38,7 @@ from cim_provider.profiles.setting_input import (
     read_system,
 )
 from cim_provider.profiles.system_virtualization import ElementCapabilities, VirtualSystemManagementCapabilities
+from cim_provider.profiles.virtual_ethernet_switch import VirtualSwitch
 from cim_provider.schema.objects import CIMV2, NOT_FOUND, CimError, Instance, Path
 
 if TYPE_CHECKING:
@@ -108,8 +110,12 @@ async def define_system(
 
     With a ReferenceConfiguration (of a template, a snapshot or a halted machine) the new machine is a clone of it in
     which the given settings count; resource settings with an InstanceID of the reference change that resource, others
-    add one. Without, what no setting says is as in define_system.NEW_MACHINE.
+    add one. Without, what no setting says is as in define_system.NEW_MACHINE. Settings of a switch make one
+    (switch_management.py).
     """
+    if system_settings is not None and switch_management.is_about_switch(system_settings):
+        more = bool(resource_settings) or reference_configuration is not None
+        return await switch_management.define(call, system_settings, more)
     reference: Version | None = None
     now: Mapping[str, Any] = {}
     if reference_configuration is not None:
@@ -234,8 +240,11 @@ def _counterpart(work: Work, vm: str, found: SettingId) -> Version:
 @jobs.answers(jobs.SYSTEMS)
 async def destroy_system(call: Call, affected_system: Path | None) -> Result:
     """CIM_VirtualSystemManagementService.DestroySystem: a machine that is not Halted is switched off first; the disks
-    that go with it (define_system.py, rule 3) and are used by no other machine are destroyed too."""
-    vm = call.target(affected_system, "AffectedSystem", "Xen_ComputerSystem")
+    that go with it (define_system.py, rule 3) and are used by no other machine are destroyed too. A switch is
+    destroyed if no machine is connected to it."""
+    vm = call.target(affected_system, "AffectedSystem", "Xen_ComputerSystem", VirtualSwitch.cim)
+    if vm.version.cls == VirtualSwitch.of:
+        return await switch_management.destroy(call, vm)
     jobs.require(call, "VM.destroy", "VM.hard_shutdown", "VDI.destroy")
     blocked = [name for name in ("destroy", "hard_shutdown") if name in vm["blocked_operations"]]
     if blocked:
@@ -262,6 +271,8 @@ async def modify_system_settings(call: Call, system_settings: Instance | None) -
     """CIM_VirtualSystemManagementService.ModifySystemSettings: NULL, and what is as it is, stays."""
     if system_settings is None:
         raise invalid("SystemSettings is missing")
+    if switch_management.is_about_switch(system_settings):
+        return await switch_management.modify(call, system_settings)
     given = of_class(system_settings, "SystemSettings")
     found = SettingId.of(str(given.values.get("InstanceID") or ""))
     now = settings_at(call, given.values["InstanceID"], VSSD) if found is not None and not found.part else None
@@ -305,7 +316,8 @@ async def add_resource_settings(
     async def body(work: Work) -> Mapping[str, Any]:
         work.expected = 3 * len(asked)
         made = [await plan.add(work, _present(work, vm.ref), each.resource, plug) for each in asked]
-        paths = [_path_of(call, ref, each.resource) for ref, each in zip(made, asked, strict=True)]
+        await work.made(*(ref for ref in made if ref != vm.ref))  # processors and memory are changed, not made
+        paths = [_path_of(call, ref, each.resource, plug) for ref, each in zip(made, asked, strict=True)]
         return {"ResultingResourceSettings": tuple(path for path in paths if path is not None)}
 
     return await call.jobs.several(
@@ -332,12 +344,18 @@ def _is_live(found: SettingId, vm: Version) -> bool:
     return True
 
 
-def _path_of(call: Call, ref: str, resource: object) -> Path | None:
+def _path_of(call: Call, ref: str, resource: object, state: bool) -> Path | None:
+    """The settings of a resource in the State or the Defined configuration; None if they are not there (any more)."""
     version = call.source.find(ref)
     if version is None:
         return None
     built_in = WORDS["Processor" if isinstance(resource, Processors) else "Memory"]
-    return call.path_of(SHOWN_AS.get(version.cls, built_in), ref)
+    defined = call.path_of(SHOWN_AS.get(version.cls, built_in), ref)
+    if defined is None or not state:
+        return defined
+    machine, _, part = str(defined.key("InstanceID")).partition("/")
+    found = call.find(Path.of(defined.classname, {"InstanceID": f"{machine}/{STATE}/{part}"}, CIMV2))
+    return found.path if found is not None else None
 
 
 @jobs.answers(jobs.SYSTEMS)
@@ -357,7 +375,10 @@ async def modify_resource_settings(call: Call, resource_settings: tuple[Instance
         for _, device, asked in changes:  # define_system.py, rule 1
             if isinstance(asked.resource, Disk) and asked.resource.size is not None and device is not None:
                 await plan.grow_disk(work, device, asked.resource.size)
-        paths = [_path_of(call, ref, asked.resource) for ref, (_, _, asked) in zip(made, changes, strict=True)]
+        shown = [(ref, asked) for ref, (_, _, asked) in zip(made, changes, strict=True)]
+        paths = [_path_of(call, ref, asked.resource, asked.id is not None and asked.id.state) for ref, asked in shown]
+        before = {found.ref for vm, device, _ in changes for found in (vm, device) if found is not None}
+        await work.made(*(ref for ref in made if ref not in before))
         return {"ResultingResourceSettings": tuple(path for path in paths if path is not None)}
 
     (uuids,) = ({vm.values["uuid"] for vm, _, _ in changes},)
@@ -456,5 +477,7 @@ class VirtualSystemManagementService(HostService, cim="Xen_VirtualSystemManageme
 
 HostedService.also(SameRecord(HostComputerSystem, VirtualSystemManagementService))
 ElementCapabilities.also(SameRecord(VirtualSystemManagementService, VirtualSystemManagementCapabilities))
-ServiceAffectsElement.also(machines_of(VirtualSystemManagementService))
+ServiceAffectsElement.also(
+    machines_of(VirtualSystemManagementService), switch_management.switches_of(VirtualSystemManagementService)
+)
 OwningJobElement.also(jobs_of(VirtualSystemManagementService))

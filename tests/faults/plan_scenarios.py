@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sim_api import dispatcher
+
 from xenapi_core.drivers.api import InterfaceState
+from xenapi_core.engine.plans.vm_export import disks_of, records_of
 from xenapi_core.ids import NULL_REF
+from xenapi_core.server.actions import xva
+from xenapi_core.server.actions.machines import about
+from xenapi_core.server.download import Trust
+from xenapi_core.server.exchange import PoolExchange
 from xenapi_core.testing.pool import GIB, SimPool
 
 Arguments = Sequence[Any]
@@ -177,6 +184,26 @@ async def migrate_send(pool: SimPool) -> Arguments:
     lan = pool.add("network", name_label="second lan", bridge="xenbr9", MTU=1500)
     vif_map = dict.fromkeys(pool.store.related(vm, "VIFs"), lan)
     return vm, {"host": other}, True, {first: pool.add_sr("second", 100 * GIB)}, vif_map, {}, {}, {}
+
+
+@scenario("VM.import")
+async def import_from_url(pool: SimPool) -> Arguments:
+    """The web is an archive in memory: a VM with two disks that have something on them."""
+    services = dispatcher(pool).services
+    vm = pool.store.get(pool.add_vm(disks=2))
+    records = records_of(pool.store, vm.ref, False)
+    names = xva.names_of(records)
+    parts = [xva.member(xva.OVA, await xva.describe(services, records, about(services)))]
+    for disk in disks_of(pool.store, vm):
+        last = (disk["virtual_size"] - 1) // xva.CHUNK
+        parts += [xva.chunk(f"{names[disk.ref]}/{number:08d}", bytes(xva.CHUNK)) for number in (0, last)]
+
+    async def fetch(url: str, *, trust: Trust) -> AsyncIterator[bytes]:
+        for part in (*parts, xva.END):
+            yield part
+
+    pool.engine.exchange = PoolExchange(services, fetch)
+    return "http://archive.example/vm.xva", NULL_REF, False, False
 
 
 @scenario("VM.migrate_send", name="copy")
@@ -410,6 +437,39 @@ async def _larger(pool: SimPool) -> Arguments:
 
 for _name in ("VDI.resize", "VDI.resize_online"):
     scenario(_name, "usage")(_larger)
+
+
+@scenario("SR.enable_database_replication")
+async def enable_database_replication(pool: SimPool) -> Arguments:
+    return (pool.sr,)
+
+
+@scenario("SR.disable_database_replication", "usage")
+async def disable_database_replication(pool: SimPool) -> Arguments:
+    await pool.call("SR.enable_database_replication", pool.sr)
+    return (pool.sr,)
+
+
+async def _lost_storage(pool: SimPool) -> str:
+    """Storage with a disk that no record tells of; its uuid."""
+    config = {"server": "filer", "serverpath": "/vms"}
+    sr = await pool.call("SR.create", pool.hosts[0], config, 0, "lost", "", "nfs", "user", True, {})
+    await pool.call("VDI.create", {"SR": sr, "virtual_size": GIB, "name_label": "disk", "type": "user"})
+    for pbd in pool.store.related(sr, "PBDs"):
+        await pool.call("PBD.unplug", pbd)
+    uuid = str(pool.store.get(sr)["uuid"])
+    await pool.call("SR.forget", sr)
+    return uuid
+
+
+@scenario("DR_task.create")
+async def dr_task_create(pool: SimPool) -> Arguments:
+    return "nfs", {"server": "filer"}, (await _lost_storage(pool),)
+
+
+@scenario("DR_task.destroy", "usage")
+async def dr_task_destroy(pool: SimPool) -> Arguments:
+    return (await pool.call("DR_task.create", *await dr_task_create(pool)),)
 
 
 @scenario("VBD.create")

@@ -1,4 +1,4 @@
-"""Disk images as the programs that made and will read them see them: qemu-img, and vhd-lib of Xen Orchestra."""
+"""Disks as other programs write and read them: qemu-img, vhd-lib of Xen Orchestra, libnbd."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from clients import logged_in
-from server_process import ServerProcess
+from server_process import ServerProcess, start_server
 from test_import_export import MIB, disk_of, request
 
 NODE = Path(__file__).parent / "node"
@@ -93,6 +94,37 @@ def test_what_changed_since_a_snapshot_is_merged_as_backups_do(
     assert (told["type"], told["parent"], told["name"]) == (4, parent.replace("-", ""), f"{parent}.vhd")
     qemu_img("convert", "-f", "vpc", "-O", "raw", full, raw)
     assert raw.read_bytes() == data
+
+
+@pytest.mark.parametrize("purpose", ["nbd", "insecure_nbd"])
+def test_libnbd_reads_a_disk_where_the_pool_says_it_can(tmp_path: Path, purpose: str) -> None:
+    server = start_server(tmp_path, "--nbd-port", "0")
+    try:
+        with contextlib.ExitStack() as stack:
+            session = logged_in(stack, server.ready["xenapi"], server.user, server.password)
+            data, disk = contents(), disk_of(session.xenapi, SIZE)
+            moved(server, session, "PUT", "import", bytes(data), vdi=disk)
+            assert session.xenapi.VDI.get_nbd_info(disk) == []
+            network = session.xenapi.PIF.get_network(session.xenapi.PIF.get_all()[0])
+            session.xenapi.network.add_purpose(network, purpose)
+            (place,) = session.xenapi.VDI.get_nbd_info(disk)
+            assert server.ready["nbd"] == f"nbd://{place['address']}:{place['port']}"
+            uri = f"//{place['address']}:{place['port']}/{quote(place['exportname'], safe='')}"
+            if purpose == "nbd":
+                (tmp_path / "ca-cert.pem").write_text(place["cert"])
+                uri = f"nbds:{uri}?tls-certificates={tmp_path}"
+            else:
+                uri = f"nbd:{uri}"
+            copy = tmp_path / "copy.raw"
+            done = subprocess.run(["nbdcopy", uri, copy], capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == 0, done.stderr
+            assert copy.read_bytes() == data
+            told = subprocess.run(
+                ["nbdinfo", "--json", uri], capture_output=True, text=True, timeout=60, check=True
+            ).stdout
+            assert json.loads(told)["TLS"] == (purpose == "nbd")
+    finally:
+        assert server.stop() == 0
 
 
 def test_a_backup_is_restored_from_a_full_and_a_delta(server: ServerProcess, session: Any) -> None:

@@ -10,12 +10,17 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import XenAPI
+from authority import issue, key
+from clients import wait_until
+from server_client import Wire, api_result, xml_call
 from server_process import start_server
 
 from xenapi_core.clock import RealClock
@@ -230,6 +235,23 @@ def test_a_bad_users_file_and_a_missing_pam_service_are_one_sentence(tmp_path):
     assert "/etc/pam.d/no-such-service" in refused(tmp_path, "--demo", "--pam", "no-such-service")
 
 
+def test_a_greeting_that_nobody_reads_does_not_end_the_server(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    ready = tmp_path / "ready.json"
+    options = ["--demo", "--socket", str(tmp_path / "s.sock"), "--ready-file", str(ready)]
+    with subprocess.Popen([*SERVE, *FREE, *options], stdout=writer, stderr=subprocess.PIPE, text=True) as process:
+        os.close(writer)
+        try:
+            wait_until(ready.exists, 30)
+            with socket.create_connection(("127.0.0.1", urlsplit(json.loads(ready.read_text())["xenapi"]).port)):
+                process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (0, "")
+
+
 def test_ready_file_is_complete_json_whenever_it_exists(tmp_path):
     server = start_server(tmp_path / "one")
     path = tmp_path / "one" / "ready.json"
@@ -245,6 +267,138 @@ def test_own_certificate_is_served_and_its_fingerprint_told(serve, tmp_path):
     address = urlsplit(server.ready["wbem_tls"])
     served = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((address.hostname, address.port)))
     assert hashlib.sha256(served).hexdigest() == server.ready["tls_fingerprint"].replace(":", "").lower()
+
+
+def test_every_host_tells_the_certificate_that_is_served(serve, login):
+    server = serve()
+    address = urlsplit(server.ready["xenapi_tls"])
+    served = ssl.get_server_certificate((address.hostname, address.port))
+    xenapi = login(server)
+    der = ssl.PEM_cert_to_DER_cert(served)
+    for host in xenapi.host.get_all():
+        assert ssl.PEM_cert_to_DER_cert(xenapi.host.get_server_certificate(host)) == der
+        (ref,) = xenapi.host.get_certificates(host)
+        record = xenapi.Certificate.get_record(ref)
+        assert (record["type"], record["host"], record["name"]) == ("host", host, "")
+        assert record["fingerprint_sha256"] == record["fingerprint"] == server.ready["tls_fingerprint"]
+        assert record["fingerprint_sha1"].replace(":", "").lower() == hashlib.sha1(der).hexdigest()
+        assert record["not_before"].value < record["not_after"].value
+
+
+def test_a_new_certificate_takes_the_place_of_the_recorded_one_at_the_next_start(serve, login, tmp_path):
+    state, own = str(tmp_path / "state"), ensure_certificate(tmp_path / "own", ["localhost"], RealClock())
+    first = serve("--state", state)
+    before = login(first).Certificate.get_all_records()
+    assert {one["fingerprint_sha256"] for one in before.values()} == {first.ready["tls_fingerprint"]}
+    assert first.stop() == 0
+    again = serve("--state", state)
+    assert login(again).Certificate.get_all_records() == before
+    assert again.stop() == 0
+    other = serve("--state", state, "--tls-cert", str(own[0]), "--tls-key", str(own[1]))
+    after = login(other).Certificate.get_all_records()
+    assert {one["fingerprint_sha256"] for one in after.values()} == {fingerprint(own[0])}
+    assert not before.keys() & after.keys()
+    assert len(after) == len(before)
+
+
+def test_without_tls_there_is_no_certificate(serve, login):
+    xenapi = login(serve("--xenapi-tls-port", "-1", "--wbem-tls-port", "-1"))
+    (host, *_) = xenapi.host.get_all()
+    assert xenapi.Certificate.get_all() == []
+    with pytest.raises(XenAPI.Failure) as failure:
+        xenapi.host.get_server_certificate(host)
+    assert failure.value.details[0] == "OPERATION_NOT_ALLOWED"
+
+
+def test_an_installed_certificate_is_served_at_once_on_both_faces_and_after_a_restart(serve, login, tmp_path):
+    state, now = str(tmp_path / "state"), int(time.time())
+    authority = issue("authority", now, authority=True)
+    own = issue("127.0.0.1", now, authority, private=key("2048", 1))
+    server = serve("--state", state)
+    xenapi = login(server)
+    (host, *_) = xenapi.host.get_all()
+    for bad, code in ((own.key[:-200], "KEY_INVALID"), (authority.key, "KEY_MISMATCH")):
+        with pytest.raises(XenAPI.Failure) as failure:
+            xenapi.host.install_server_certificate(host, own.pem, bad, "")
+        assert failure.value.details == [f"SERVER_CERTIFICATE_{code}"]
+    xenapi.host.install_server_certificate(host, own.pem, own.key, authority.pem)
+    assert xenapi.host.get_server_certificate(host) == own.pem
+    for door in ("xenapi_tls", "wbem_tls"):
+        assert ssl.PEM_cert_to_DER_cert(served_at(server, door)) == own.der
+    assert {one["fingerprint_sha256"] for one in xenapi.Certificate.get_all_records().values()} == {own.sha256}
+    assert server.stop() == 0
+    assert "PRIVATE KEY" not in server.output
+    assert own.key.splitlines()[1] not in server.output
+    again = serve("--state", state)
+    assert again.ready["tls_fingerprint"] == own.sha256
+    xenapi = login(again)
+    xenapi.host.reset_server_certificate(xenapi.host.get_all()[0])
+    reset = served_at(again, "xenapi_tls")
+    assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(reset)).hexdigest().upper() not in own.sha256.replace(":", "")
+    assert xenapi.host.get_server_certificate(xenapi.host.get_all()[0]) == reset
+
+
+def served_at(server, door):
+    address = urlsplit(server.ready[door])
+    return ssl.get_server_certificate((address.hostname, address.port))
+
+
+def told(call, *args):
+    with pytest.raises(XenAPI.Failure) as failure:
+        call(*args)
+    return failure.value.details
+
+
+def test_pools_that_verify_deal_only_with_servers_they_trust(serve, login):
+    lone = serve("--demo", "--seed", "lone", "--hosts", "1", "--vms", "1", "--srs", "0", "--speed", "50")
+    pool = serve("--demo", "--seed", "pool", "--hosts", "1", "--vms", "2")
+    here, there = login(lone), login(pool)
+    (vm,) = here.VM.get_by_name_label("web-0")
+    (source,) = there.VM.get_by_name_label("web-0")
+    for xenapi, ref in ((here, vm), (there, source)):
+        if xenapi.VM.get_power_state(ref) == "Running":
+            xenapi.VM.hard_shutdown(ref)
+    address = urlsplit(pool.ready["xenapi_tls"]).netloc
+    url = f"https://{pool.user}:{pool.password}@{address}/export?uuid={there.VM.get_uuid(source)}"
+    (host,) = there.host.get_all()
+    network = next(one["network"] for one in there.PIF.get_all_records().values() if one["management"])
+    dest = there.host.migrate_receive(host, network, {})
+    join = partial(here.pool.join, address, pool.user, pool.password)
+    (joiner,) = here.host.get_all()
+    local = here.SR.create(joiner, {"device": "/dev/sdb"}, str(1 << 36), "local", "", "lvm", "user", False, {})
+    bring = partial(getattr(here.VM, "import"), url, local, False, False)
+    send = partial(here.VM.assert_can_migrate, vm, dest, True, {}, dict.fromkeys(here.VM.get_VIFs(vm), network), {})
+
+    here.pool.enable_tls_verification()
+    assert told(join) == told(send) == ["SSL_VERIFY_ERROR", "self-signed certificate"]
+    assert told(bring) == [
+        "IMPORT_ERROR", "The server of that URL gave no answer: ClientConnectorCertificateError.",
+    ]  # fmt: skip
+
+    here.pool.install_ca_certificate("other-pool.pem", there.host.get_server_certificate(host))
+    send()
+    (came,) = bring()
+    assert here.VM.get_power_state(came) == "Halted"
+    assert told(join) == ["POOL_JOINING_HOST_TLS_VERIFICATION_MISMATCH"]
+    there.pool.enable_tls_verification()
+    there.pool.install_ca_certificate("joiner.pem", here.host.get_server_certificate(joiner))
+    uuid = here.host.get_uuid(joiner)
+    join()
+    assert told(here.VM.get_all)[0] == "HOST_IS_SLAVE"
+    with Wire(lone, "socket") as wire:
+        log_in = xml_call("session.login_with_password", "", "")
+        assert api_result(wire.ask(log_in))[0] == "Success"
+        there.host.reset_server_certificate(host)
+        assert api_result(wire.ask(log_in)) == ("Failure", ["SSL_VERIFY_ERROR", "self-signed certificate"])
+        _, root = api_result(wire.ask(xml_call("session.slave_local_login_with_password", "root", "")))
+        for word, result in (("disable", "Success"), ("reenable", "Failure")):
+            emergency = xml_call(f"host.emergency_{word}_tls_verification", root)
+            assert api_result(wire.ask(emergency))[0] == "Success"
+            assert api_result(wire.ask(log_in))[0] == result
+    there.pool.eject(there.host.get_by_uuid(uuid))
+    assert [login(lone).host.get_uuid(one) for one in login(lone).host.get_all()] == [uuid]
+    for server in (lone, pool):
+        assert dest["session_id"] not in server.output
 
 
 @pytest.fixture

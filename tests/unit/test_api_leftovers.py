@@ -175,16 +175,6 @@ async def test_members_record_disks_without_asking_the_storage() -> None:
         assert await pool.refusal("VDI.get_record", root, vdi) == ["HANDLE_INVALID", "VDI", vdi]
 
 
-def test_no_repository_takes_a_copy_of_the_database() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            error = await refused(pool, "SR.enable_database_replication", pool.sr)
-            assert error == ["SR_OPERATION_NOT_SUPPORTED", pool.sr]
-            await ask(pool, "SR.disable_database_replication", pool.sr)
-
-    asyncio.run(scene())
-
-
 # Events and tasks
 
 

@@ -1,4 +1,4 @@
-"""RequestedState of machines: the last request, through whichever face it came, until the machine leaves that state."""
+"""RequestedState of machines and hosts: the last request, by whichever face it came, until they leave that state."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from cim_services import POWER, FaultRule, Site, in_time, site
 
 from cim_provider.schema.objects import CimError
+from xenapi_core.ids import NULL_REF
 
 CIM = {2: "Running", 3: "Halted", 4: "Halted", 6: "Suspended", 9: "Paused", 10: "Running", 11: "Running"}
 # A Xen-API message -> the power state it begins in, its arguments after the machine, and the request it is.
@@ -129,5 +130,56 @@ def test_a_refused_request_changes_nothing_and_power_requests_are_remembered_as_
             assert requested(at, vm) == 2
             await at.ask(POWER, "RequestPowerStateChange", PowerState=12, ManagedElement=at.system(vm))
             assert requested(at, vm) == 4
+
+    in_time(work())
+
+
+def host_requested(at: Site) -> int:
+    return int(at.shown(at.host(at.sim.hosts[1]))["RequestedState"])
+
+
+def test_requests_to_hosts_are_remembered_through_whichever_face_they_came() -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            host = at.sim.hosts[1]
+            at.sim.change(host, power_on_mode="wake-on-lan")
+            assert host_requested(at) == 12
+            await at.sim.call("host.evacuate", host, NULL_REF, 0)
+            assert host_requested(at) == 12
+            await at.pool.source.call(at.pool.principal, "host.disable", host, True)
+            assert host_requested(at) == 6
+            await at.pool.source.call(at.pool.principal, "host.enable", host)
+            assert host_requested(at) == 2
+            for state in (3, 10, 2, 4, 2):
+                assert (await at.invoke(at.host(host), "RequestStateChange", RequestedState=state))[0] == 0
+                assert host_requested(at) == state
+                await at.sim.pass_time(600)
+                assert host_requested(at) == state
+            assert host_requested(at) == 2
+
+    in_time(work())
+
+
+def test_a_host_that_goes_down_or_comes_up_by_itself_was_not_asked_to() -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            host = at.sim.hosts[1]
+            at.sim.change(host, power_on_mode="wake-on-lan")
+            at.sim.sim.hosts[at.uuid(host)].fail()
+            await at.sim.pass_time(1)
+            assert host_requested(at) == 12
+            await at.sim.call("host.power_on", host)
+            await at.sim.pass_time(600)
+            assert host_requested(at) == 2
+            at.sim.sim.hosts[at.uuid(host)].fail()
+            await at.sim.pass_time(1)
+            assert host_requested(at) == 5
+            await at.sim.call("host.power_on", host)
+            await at.sim.pass_time(600)
+            assert (await at.invoke(at.host(host), "RequestStateChange", RequestedState=4))[0] == 0
+            assert host_requested(at) == 4
+            await at.sim.sim.hosts[at.uuid(host)].power_on("", {})
+            await at.sim.pass_time(600)
+            assert host_requested(at) == 5
 
     in_time(work())

@@ -19,7 +19,7 @@ CLASSES = tuple(FACTS["classes"])
 # The reference describes the answer of event.from in words; it is a class here, so that it can be described as others.
 OURS = {"event_batch"}
 # Fields that the server keeps for itself; no client sees them.
-OUR_FIELDS = {("VM", "requested_state")}
+OUR_FIELDS = {("VM", "requested_state"), ("host", "requested_state"), ("Certificate", "pem"), ("pool", "crls")}
 ONLY_1_0 = {cls.name for cls in catalog.ONLY_1_0}
 
 

@@ -22,6 +22,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import xenapi_core.api.handlers  # noqa: F401 - registers the handlers
+from xenapi_core.api.certificates import ShownCertificate
+from xenapi_core.api.database_reader import OF_SESSIONS, DatabaseReader
 from xenapi_core.api.derived import PLAIN_WRITES, READS, Interpreter
 from xenapi_core.api.events import Events
 from xenapi_core.api.records import Records
@@ -118,6 +120,8 @@ class Dispatcher:
         self.store = store
         self.engine = engine
         self.sessions = sessions
+        self.certificate: ShownCertificate | None = None  # what TLS listeners show; told when they listen
+        self.nbd_port: int | None = None  # where disks can be read with NBD; told when it listens
         self.records = Records(schema, store)
         delays = {"from_delay": from_delay, "next_delay": next_delay}
         given = {name: seconds for name, seconds in delays.items() if seconds is not None}
@@ -161,6 +165,8 @@ class Dispatcher:
                 caller = self.sessions.check(params[0])
                 if bound.removed:
                     raise E.MESSAGE_REMOVED()
+                if isinstance(caller.database, DatabaseReader) and bound.cls not in OF_SESSIONS:
+                    return self._of_copy(call, codec, bound, caller, caller.database)
                 args = bound.signature.accept(params, 1)
             else:
                 args = bound.signature.accept(params, 0)
@@ -182,6 +188,22 @@ class Dispatcher:
             return codec.success(call, self.records.render(codec, bound.result, value))
         except Exception as error:
             return codec.failure(call, self._describe(error, bound, caller))
+
+    def _of_copy(
+        self, call: Call, codec: Codec, bound: Bound, caller: Caller, database: DatabaseReader
+    ) -> bytes | Later[bytes]:
+        """The reply from a copy of a database, which is what the session is on."""
+        value = self._on_copy(bound, caller, database, call.params)()
+        if inspect.isawaitable(value):
+            return Later(self._finish(call, codec, bound, caller, Later(value)))
+        return self._guard(call, codec, bound, caller, database.reply(codec, call, bound.result, value))
+
+    def _on_copy(self, bound: Bound, caller: Caller, database: DatabaseReader, params: list[Any]) -> Callable[[], Any]:
+        """As `_act` for a message that a copy answers, when it is called; the checks before it are made now."""
+        method = self.schema.methods[bound.name]
+        args = database.accept(method, params)
+        self._check_role(bound, caller, args)
+        return lambda: database.act(method, self._context(bound, caller, None), args)
 
     def _read_many(self, call: Call, codec: Codec, bound: Bound, args: list[Any]) -> bytes | Later[bytes]:
         """The reply to a derived read of many records."""
@@ -249,6 +271,9 @@ class Dispatcher:
         try:
             if bound.removed:
                 raise E.MESSAGE_REMOVED()
+            if isinstance(caller.database, DatabaseReader) and bound.cls not in OF_SESSIONS:
+                task = self._start_on_copy(bound, caller, caller.database, call.params)
+                return codec.success(call, codec.value(TASK, task))
             args = bound.signature.accept(call.params, 1)
             task = self._start(bound, caller, args, peer)
             return codec.success(call, codec.value(TASK, task))
@@ -290,6 +315,12 @@ class Dispatcher:
 
     def _authorise(self, bound: Bound, caller: Caller, args: list[Any]) -> None:
         """Role, then references. RBAC_PERMISSION_DENIED, HANDLE_INVALID."""
+        self._check_role(bound, caller, args)
+        bound.signature.resolve(args)
+
+    @staticmethod
+    def _check_role(bound: Bound, caller: Caller, args: list[Any]) -> None:
+        """RBAC_PERMISSION_DENIED."""
         if bound.message.session and not caller.local_root:
             allowed = bound.allowed
             if bound.key_rules:
@@ -298,7 +329,6 @@ class Dispatcher:
                 raise refusal(bound.name, allowed)
             if bound.own and args[0] != caller.session and not may(caller, ADMINS):
                 raise refusal(bound.name, ADMINS)
-        bound.signature.resolve(args)
 
     def _act(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> Any:
         """The value of a message, or an awaitable of it. NOT_IMPLEMENTED [name]."""
@@ -325,6 +355,13 @@ class Dispatcher:
         if bound.plan:
             return self.engine.launch(bound.name, args, caller)
         return self.engine.launch(bound.name, args, caller, self._body(bound, caller, args, peer))
+
+    def _start_on_copy(self, bound: Bound, caller: Caller, database: DatabaseReader, params: list[Any]) -> str:
+        """As `_start`, for messages that a copy answers. The task is one of this pool."""
+        if not bound.message.asynchronous or self.engine is None:
+            raise NoAsyncError(bound.name)
+        act = self._on_copy(bound, caller, database, params)
+        return self.engine.launch(bound.name, (), caller, lambda: self._durably(act()))
 
     def _body(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> Callable[[], Any]:
         """What the task of a message without a plan runs; the task succeeds when the work is durable."""

@@ -154,8 +154,16 @@ class Sessions:
             local_root=identity.superuser, of_pool=of_pool,
         )  # fmt: skip
 
-    def open(self, identity: Identity, *, originator: str = "", address: str = "", of_pool: bool = False) -> str:
-        """A session for a proven identity."""
+    def open(
+        self,
+        identity: Identity,
+        *,
+        originator: str = "",
+        address: str = "",
+        of_pool: bool = False,
+        database: object | None = None,
+    ) -> str:
+        """A session for a proven identity. `database`: what it reads instead of the pool's own."""
         ref, uuid = self.ids.secret_ref(), self.ids.secret_ref().removeprefix("OpaqueRef:")
         now = self.clock.now()
         txn = self.store.begin()
@@ -170,7 +178,8 @@ class Sessions:
         if subject is not None:
             txn.update(ref, subject=subject.ref, auth_user_sid=subject["subject_identifier"])
         self.store.commit(txn)
-        self._live[ref] = Live(self._caller(ref, identity, originator, address, of_pool), now, now)
+        caller = replace(self._caller(ref, identity, originator, address, of_pool), database=database)
+        self._live[ref] = Live(caller, now, now)
         return ref
 
     def _this_host(self) -> str:

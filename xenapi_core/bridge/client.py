@@ -1,17 +1,21 @@
 """The Xen-API of another server over HTTP, as a client of it: one request per connection, each with a deadline.
 
 Rule 1: whatever keeps an answer from coming is an OSError; a Failure that came is an ApiError, its code as it was sent.
-Rule 2: certificates are not verified: servers have self-signed ones, and hosts that join a pool do not know each other
-        yet. TLS keeps listeners out; who answers is decided by the address that a person gave.
+        So is a server that cannot prove who it is: SSL_VERIFY_ERROR.
+Rule 2: `trust` decides who is believed, and then plain text is not. Without it certificates are not verified: servers
+        have self-signed ones, and hosts that join a pool do not know each other yet. TLS keeps listeners out; who
+        answers is decided by the address that a person gave.
 Rule 3: nothing that is sent or received is logged: it may be a password.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from xenapi_core.api.membership import place_of
+from xenapi_core.errors import E
 from xenapi_core.wire.api import WireError
 from xenapi_core.wire.limits import Limits
 from xenapi_core.wire.xmlrpc import decode_reply, encode_call
@@ -25,11 +29,12 @@ _LIMITS: Final = Limits(max_body=64 * 1024 * 1024, max_elements=4_000_000)
 class RemoteXenApi:
     """See api.membership.Remote. `address` as a person gives it; `port` is meant where it names none."""
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(self, address: str, port: int, trust: ssl.SSLContext | None = None) -> None:
         """ValueError for what is no address."""
         scheme, self._host, given = place_of(address)
         self._scheme = scheme or "https"
         self._port = given or port
+        self._trust = trust
 
     async def call(self, method: str, *params: Any) -> Any:
         return await self._ask("/", encode_call(method, params), {})
@@ -63,10 +68,12 @@ class RemoteXenApi:
         """The body of the reply (rule 1)."""
         import aiohttp  # a fifth of a second at start, for what most servers never do
 
+        if self._trust is not None and self._scheme != "https":
+            raise E.SSL_VERIFY_ERROR("The address of the other server is one without TLS.")
         shown = f"[{self._host}]" if ":" in self._host else self._host
         url = f"{self._scheme}://{shown}:{self._port}{path}"
         limits = aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_SECONDS)
-        connector = aiohttp.TCPConnector(ssl=False, force_close=True)  # rule 2
+        connector = aiohttp.TCPConnector(ssl=self._trust or False, force_close=True)  # rule 2
         try:
             async with (
                 aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http,
@@ -77,8 +84,15 @@ class RemoteXenApi:
                 content = await reply.content.read(_LIMITS.max_body + 1)
                 while not reply.content.at_eof() and len(content) <= _LIMITS.max_body:
                     content += await reply.content.read(_LIMITS.max_body + 1 - len(content))
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise E.SSL_VERIFY_ERROR(_reason(error.certificate_error)) from None
         except (aiohttp.ClientError, ValueError) as error:
             raise ConnectionError(f"no HTTP reply came: {type(error).__name__}") from None
         if len(content) > _LIMITS.max_body:
             raise ConnectionError("the reply is too long")
         return content
+
+
+def _reason(error: Exception) -> str:
+    """OpenSSL's word for what is wrong with a certificate."""
+    return str(getattr(error, "verify_message", "")) or type(error).__name__

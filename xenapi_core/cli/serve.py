@@ -37,6 +37,7 @@ SHOWN_VMS = 20
 @click.option("--xenapi-tls-port", default=9367, show_default=True, help="Xen-API over TLS.")
 @click.option("--wbem-port", default=5988, show_default=True, help="WBEM, plain.")
 @click.option("--wbem-tls-port", default=5989, show_default=True, help="WBEM over TLS.")
+@click.option("--nbd-port", default=-1, help="Disks over NBD (10809 is usual); default: none.")
 @click.option("--socket", type=path_option, metavar="PATH", help="Unix socket of the Xen-API (no login needed there).")
 @click.option("--tls-cert", type=path_option, metavar="FILE", help="PEM certificate; default: self-signed.")
 @click.option("--tls-key", type=path_option, metavar="FILE", help="PEM key of --tls-cert.")
@@ -75,7 +76,7 @@ SHOWN_VMS = 20
 @click.option("--log-level", default="warning", type=click.Choice(["debug", "info", "warning", "error"]))
 def serve(
     demo: bool, hosts: int, vms: int, networks: int, srs: int, templates: int, seed: str, speed: float, bind: str,
-    xenapi_port: int, xenapi_tls_port: int, wbem_port: int, wbem_tls_port: int, socket: Path | None,
+    xenapi_port: int, xenapi_tls_port: int, wbem_port: int, wbem_tls_port: int, nbd_port: int, socket: Path | None,
     tls_cert: Path | None, tls_key: Path | None,
     client_ca: Path | None, wbem_plain_basic: bool,
     indication_ca: Path | None, indication_no_verify: bool, endpoints_per_host: bool, allow_hosts: tuple[str, ...],
@@ -84,13 +85,12 @@ def serve(
 ) -> None:  # fmt: skip
     """Serve the Xen-API and WBEM for one pool until SIGTERM or Ctrl-C."""
     started = time.monotonic()
+    ports = (xenapi_port, xenapi_tls_port, wbem_port, wbem_tls_port, nbd_port)
     config = ServeConfig(
         demo=demo,
         inventory=Inventory(hosts, vms, networks, srs, templates, seed),
         bind=bind,
-        ports=Ports(
-            *(None if port == -1 else port for port in (xenapi_port, xenapi_tls_port, wbem_port, wbem_tls_port))
-        ),
+        ports=Ports(*(None if port == -1 else port for port in ports)),
         socket=socket,
         tls_cert=tls_cert,
         tls_key=tls_key,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +11,7 @@ class Caller:
 
     `local_root`: it came through the Unix socket. `of_pool`: it was made with the pool secret, by a member of the pool.
     `notes`: keys and texts that the task of this one call shall have in its other_config (wire.api.Call).
+    `database`: the copy of a database that the session reads instead of the pool's own (api.database_reader).
     """
 
     session: str
@@ -21,3 +22,4 @@ class Caller:
     local_root: bool = False
     of_pool: bool = False
     notes: tuple[tuple[str, str], ...] = ()
+    database: object | None = field(default=None, compare=False)

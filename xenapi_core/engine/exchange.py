@@ -1,13 +1,17 @@
-"""The way to another pool, as plans see it: one parcel with a VM in it, which arrives whole or not at all."""
+"""The way to other servers, as plans see it: a parcel with a VM for another pool, and archives from the web."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from xenapi_core.engine.plan import Run
 from xenapi_core.store.api import Version
+
+if TYPE_CHECKING:
+    from xenapi_core.engine.plans.vm_import import Exported, Fill
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Parcel:
 
 
 class Exchange(Protocol):
-    """Who carries parcels (server/exchange.py)."""
+    """Who carries parcels and fetches archives (server/exchange.py)."""
 
     async def check(self, parcel: Parcel) -> None:
         """Raise why it would not be taken, as far as that can be told before it is sent. CANNOT_CONTACT_HOST."""
@@ -38,3 +42,7 @@ class Exchange(Protocol):
     async def send(self, run: Run, parcel: Parcel) -> str:
         """The VM's reference there. Raises what went wrong; then nothing of it is there. run.check_cancelled is heard
         until the last byte has been sent."""
+
+    def archive(self, url: str) -> AbstractAsyncContextManager[tuple[Mapping[str, Exported], Fill]]:
+        """An export under a URL of http or https: its records, and what writes its disks while it comes. IMPORT_ERROR
+        and its kin."""

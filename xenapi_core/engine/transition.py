@@ -15,6 +15,7 @@ from xenapi_core.engine.placement import memory_free
 from xenapi_core.engine.plan import Claim, World
 from xenapi_core.engine.specs import device_name, domain_type
 from xenapi_core.ids import NULL_REF, is_null
+from xenapi_core.model.infrastructure_lifecycle import HOST_ASKS_FOR, SHUT_DOWN
 from xenapi_core.model.lifecycle import ASKS_FOR, NEVER_ASKED, NOT_ASKED
 from xenapi_core.model.power import HALTED, RUNNING, SUSPENDED
 from xenapi_core.store.api import Txn
@@ -24,6 +25,9 @@ STAYS_DISABLED = "stays_disabled"
 
 # Key of console.other_config: a client declared the console (API 1.0), so it stays when the VM stops.
 DECLARED = "declared"
+
+# Names of operations mean the same on VMs and hosts.
+_ASKS_FOR = {**ASKS_FOR, **HOST_ASKS_FOR}
 
 _DISPLAY_AFTER_BOOT = {"disable_on_reboot": "disabled", "enable_on_reboot": "enabled"}
 
@@ -123,10 +127,13 @@ def switch(world: World, txn: Txn, vm: str, state: str) -> None:
 
 
 def note_request(txn: Txn, claims: Iterable[Claim]) -> None:
-    """The operations of these claims were asked for and have succeeded: VMs remember which state that was."""
+    """The operations of these claims were asked for and have succeeded: VMs and hosts remember which state that was.
+    A host is Disabled when it is empty and takes no VMs: evacuating an enabled one asks for no state."""
     for claim in claims:
-        code, values = ASKS_FOR.get(claim.operation), txn.find(claim.ref)
-        if code is not None and values is not None and "requested_state" in values:
+        code, values = _ASKS_FOR.get(claim.operation), txn.find(claim.ref)
+        if code is None or values is None or "requested_state" not in values:
+            continue
+        if claim.operation != "evacuate" or not values["enabled"]:
             txn.update(claim.ref, requested_state=code)
 
 
@@ -148,7 +155,11 @@ def note_vcpus(world: World, txn: Txn, vm: str, count: int) -> None:
 
 
 def note_power(world: World, txn: Txn, host: str, up: bool) -> None:
-    """A host is up or down. One that has come up takes VMs, unless it was disabled for good (host.disable)."""
+    """A host is up or down. One that has come up takes VMs, unless it was disabled for good (host.disable).
+
+    It has left the state it was asked to be in, if that was another one; who asked for this has the last word
+    (`note_request`).
+    """
     values = txn.find(host)
     metrics = txn.find(values["metrics"]) if values is not None else None
     if values is None or metrics is None or metrics["live"] == up:
@@ -158,6 +169,8 @@ def note_power(world: World, txn: Txn, host: str, up: bool) -> None:
         display = _DISPLAY_AFTER_BOOT.get(values["display"], values["display"])
         enabled = values["other_config"].get(STAYS_DISABLED) != "true" or values["enabled"]
         txn.update(host, enabled=enabled, display=display)
+    if values["requested_state"] == SHUT_DOWN or (not up and values["requested_state"] != NEVER_ASKED):
+        txn.update(host, requested_state=NOT_ASKED)
 
 
 def note_guest(world: World, txn: Txn, vm: str, guest: GuestState) -> None:

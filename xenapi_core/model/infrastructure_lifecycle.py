@@ -28,6 +28,10 @@ DRIVING_AWAY: Final = frozenset({"evacuate", "reboot", "shutdown"})
 GOING_DOWN: Final = frozenset({"reboot", "shutdown"})
 PLACING: Final = frozenset({"provision", "vm_start", "vm_resume", "vm_migrate"})
 
+# CIM's RequestedState of a host, and the operations that ask for it, whoever asked (lifecycle.py has those of VMs).
+ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT = 2, 3, 4, 6, 10
+HOST_ASKS_FOR: Final = {"power_on": ENABLED, "evacuate": DISABLED, "shutdown": SHUT_DOWN, "reboot": REBOOT}
+
 
 def _in_progress(cls: str, record: Record, against: frozenset[str]) -> ApiError | None:
     """OTHER_OPERATION_IN_PROGRESS if one of `against` is in progress on the record."""

@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from functools import partial
+from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
 
 import orjson
@@ -23,9 +24,14 @@ from xenapi_core.api.registry import Services
 from xenapi_core.bridge.client import RemoteXenApi
 from xenapi_core.engine.exchange import Parcel
 from xenapi_core.engine.plan import Run
+from xenapi_core.engine.plans.vm_import import Exported, Fill
 from xenapi_core.errors import ApiError, E
 from xenapi_core.server.actions import xva
-from xenapi_core.server.actions.machines import about, chunks
+from xenapi_core.server.actions.machines import about, chunks, filler, objects_of
+from xenapi_core.server.download import Trust, download
+from xenapi_core.server.trust import of_pools, of_web_servers
+from xenapi_core.server.upload import UploadBroken
+from xenapi_core.store.api import Store
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +41,11 @@ _AGAIN: Final = 0.2
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-def _reach(url: str) -> RemoteXenApi:
+def _reach(store: Store, url: str) -> RemoteXenApi:
     """CANNOT_CONTACT_HOST for what is no address."""
     try:
         parts = urlsplit(url)
-        return RemoteXenApi(f"{parts.scheme}://{parts.netloc}", _PORTS.get(parts.scheme, 443))
+        return RemoteXenApi(f"{parts.scheme}://{parts.netloc}", _PORTS.get(parts.scheme, 443), of_pools(store))
     except ValueError:
         raise E.CANNOT_CONTACT_HOST(urlsplit(url).hostname or "") from None
 
@@ -52,15 +58,36 @@ async def _ask(remote: RemoteXenApi, parcel: Parcel, method: str, *args: Any) ->
         raise E.CANNOT_CONTACT_HOST(urlsplit(parcel.destination["master"]).hostname or "") from None
 
 
+class Fetch(Protocol):
+    """See download."""
+
+    def __call__(self, url: str, *, trust: Trust) -> AsyncIterator[bytes]: ...
+
+
 class PoolExchange:
     """See engine.exchange.Exchange."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, fetch: Fetch = download) -> None:
+        """`fetch`: gives what is under a URL, as download does with its other defaults."""
         self._services = services
+        self._fetch = fetch
+
+    @contextlib.asynccontextmanager
+    async def archive(self, url: str) -> AsyncIterator[tuple[Mapping[str, Exported], Fill]]:
+        """See engine.exchange.Exchange."""
+        source = self._fetch(url, trust=partial(of_web_servers, self._services.store))
+        try:
+            archive = xva.TarStream(xva.unzipped(source))
+            yield await objects_of(archive), filler(archive)
+        except UploadBroken as error:
+            raise E.IMPORT_ERROR_PREMATURE_EOF() from error
+        finally:
+            if isinstance(source, AsyncGenerator):
+                await source.aclose()
 
     async def check(self, parcel: Parcel) -> None:
         """The session, the host, and every SR and network must be there; what is asked for raises what it raises."""
-        remote = _reach(parcel.destination["master"])
+        remote = _reach(self._services.store, parcel.destination["master"])
         await _ask(remote, parcel, "host.get_uuid", parcel.destination["host"])
         for cls, refs in (("SR", parcel.disks.values()), ("network", parcel.networks.values())):
             for ref in sorted({ref for ref in refs if ref}):
@@ -68,7 +95,7 @@ class PoolExchange:
 
     async def send(self, run: Run, parcel: Parcel) -> str:
         """See engine.exchange.Exchange; VM_MIGRATE_FAILED if the connection breaks."""
-        remote = _reach(parcel.destination["master"])
+        remote = _reach(self._services.store, parcel.destination["master"])
         name = parcel.records[0]["name_label"]
         task = await _ask(remote, parcel, "task.create", f"Arrival of {name}", "")
         failure: BaseException | None = None
@@ -97,7 +124,7 @@ class PoolExchange:
                 raise
 
         try:
-            await _reach(parcel.destination["xenops"]).put(path, body())
+            await _reach(self._services.store, parcel.destination["xenops"]).put(path, body())
         except OSError:
             if broken and not isinstance(broken[0], GeneratorExit):
                 raise broken[0] from None

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from xenapi_core.api import pool_transfer
+from xenapi_core.api.certificates import record_certificates
 from xenapi_core.api.handlers.pool_join import MEMBERS
 from xenapi_core.api.membership import place_of
 from xenapi_core.api.registry import Services
@@ -123,6 +124,7 @@ def _take(services: Services, engine: Engine, world: SimWorld, records: pool_tra
     for vm in made:
         if vm.cls == "VM":
             adopt_image(store, world, vm)
+    record_certificates(services)
 
 
 async def _connect_shared(services: Services, engine: Engine, host: str) -> None:

@@ -115,14 +115,14 @@ async def listen_tcp(
 
     `gate` decides who may connect; None: everybody. Raises ListenError.
     """
-    sockets = await _bind(host, port)
+    sockets = await bind(host, port)
     service = Service(app, "tcp" if ssl_context is None else "tls", limits)
     servers = [await _serve(service, sock, ssl_context, gate) for sock in sockets]
     address, number = sockets[0].getsockname()[:2]
     return Listener(service, servers, address, number)
 
 
-async def _bind(host: str, port: int) -> list[socket.socket]:
+async def bind(host: str, port: int) -> list[socket.socket]:
     """Bound sockets for all addresses of `host` that this machine has. Raises ListenError."""
     if not 0 <= port <= 65535:
         raise ListenError(f"{port} is no port number (0 to 65535).")

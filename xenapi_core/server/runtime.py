@@ -16,6 +16,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.auth.pam import PamAuthenticator, PamError
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.auth.users_file import UsersFileAuthenticator, UsersFileError
+from xenapi_core.api.certificates import record_certificates
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.membership import Door, Membership, place_of
 from xenapi_core.api.sessions import Sessions
@@ -33,6 +35,7 @@ from xenapi_core.bridge.local import LocalSource
 from xenapi_core.clock import RealClock
 from xenapi_core.config import ServeConfig, default_socket
 from xenapi_core.drivers.sim.world import SimWorld
+from xenapi_core.engine import database_copies
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import https
 from xenapi_core.engine.snapshot_schedules import follow
@@ -48,15 +51,19 @@ from xenapi_core.server.actions.recorder import Recorder
 from xenapi_core.server.actions.table import action_routes
 from xenapi_core.server.adopt import adopt_pool
 from xenapi_core.server.demo import populate
+from xenapi_core.server.download import download
 from xenapi_core.server.endpoints import HostEndpoints, assign_addresses
 from xenapi_core.server.exchange import PoolExchange
 from xenapi_core.server.gate import Gate, PatternError
 from xenapi_core.server.http_auth import authenticated
 from xenapi_core.server.joining import members_route
 from xenapi_core.server.listener import Listener, ListenError, listen_tcp, listen_unix
+from xenapi_core.server.nbd import NbdServer
 from xenapi_core.server.pool_secret import MembershipFileError, open_membership
 from xenapi_core.server.relay import relay_to_coordinator
 from xenapi_core.server.routes import App, EndpointError, Hosting, encrypted_only, of_host, only_while
+from xenapi_core.server.tls_identity import TlsIdentity
+from xenapi_core.server.trust import of_pools
 from xenapi_core.server.xenapi_app import page, reply_headers, xenapi_app
 from xenapi_core.store.failure import StoreError
 from xenapi_core.store.journal import open_store
@@ -146,11 +153,13 @@ class Server:
             await engine.recover()
             sessions = Sessions(store, ids, clock, authenticator, membership=membership)
             dispatcher = Dispatcher(SCHEMA, store, engine, sessions, clock, ids)
-            engine.exchange = PoolExchange(dispatcher.services)
+            engine.exchange = PoolExchange(dispatcher.services, partial(download, loopback=config.loopback))
             sweeper = asyncio.create_task(_sweep(sessions, clock), name="session sweeper")
             stack.push_async_callback(_cancel, sweeper)
             schedules = asyncio.create_task(follow(engine), name="snapshot schedules")
             stack.push_async_callback(_cancel, schedules)
+            replicating = asyncio.create_task(database_copies.follow(engine), name="database copies")
+            stack.push_async_callback(_cancel, replicating)
             recorder = Recorder()
             source = LocalSource(store, dispatcher, sessions, clock, lambda: recorder.newest)
             basic = BasicAuth(sessions)
@@ -177,8 +186,14 @@ class Server:
                     stack.push_async_callback(app.stop)
                 if app.start is not None:
                     await app.start()
-            membership.connect = lambda address: RemoteXenApi(address, self._tls_port or DEFAULT_TLS_PORT)
-            endpoints, fingerprint, hosts = await self._listen(stack, apps, store, directory, places, xenapi)
+            membership.connect = lambda address: RemoteXenApi(
+                address, self._tls_port or DEFAULT_TLS_PORT, of_pools(store)
+            )
+            endpoints, certificate, hosts = await self._listen(stack, apps, store, directory, places, xenapi)
+            fingerprint = certificate.facts.sha256 if certificate is not None else ""
+            dispatcher.certificate = certificate
+            record_certificates(dispatcher.services)
+            endpoints |= await self._listen_nbd(stack, dispatcher, certificate)
             membership.address = _reached_at(endpoints, store)
             engine.be_reached(_reach(membership.address, bool(places)))
             place_consoles(engine.world)
@@ -186,7 +201,7 @@ class Server:
             yield Summary(
                 endpoints=endpoints,
                 fingerprint=fingerprint,
-                self_signed=config.tls_cert is None,
+                self_signed=certificate is not None and certificate.self_signed,
                 account=account,
                 demo_account=None if config.users or config.pam else DEMO_ACCOUNT,
                 **_inventory(store),
@@ -265,9 +280,11 @@ class Server:
         directory: Path,
         places: Mapping[str, str],
         xenapi: Callable[[str], App],
-    ) -> tuple[dict[str, str], str, dict[str, dict[str, str]]]:
-        """Open every listener. Returns URLs (the socket's path too) by the ready file's names, the fingerprint, and the
-        URLs of each host by its uuid where hosts have endpoints of their own (`places`: host -> address)."""
+    ) -> tuple[dict[str, str], TlsIdentity | None, dict[str, dict[str, str]]]:
+        """Open every listener. Returns URLs (the socket's path too) by the ready file's names, the certificate if one
+        is shown, and the URLs of each host by its uuid where hosts have endpoints of their own (`places`: host ->
+        address).
+        """
         config = self.config
         wanted = [
             (name, app, getattr(config.ports, f"{name}{suffix}"), bool(suffix))
@@ -277,19 +294,17 @@ class Server:
         ]
         own = HostEndpoints(store, places, xenapi, (None, None), None)
         endpoints: dict[str, str] = {}
-        fingerprint, context, verifying = "", None, None
+        identity, context, verifying = None, None, None
         listeners: list[Listener] = []
         stack.push_async_callback(_drain, listeners, store)
         host = config.bind.strip("[]")
         shown = f"[{host}]" if ":" in host else host
         try:
             if any(encrypted for *_, encrypted in wanted):
-                if config.tls_cert is not None and config.tls_key is not None:
-                    certificate, key = config.tls_cert, config.tls_key
-                else:
-                    certificate, key = tls.ensure_certificate(directory, [host, *places.values()], RealClock())
-                context, fingerprint = tls.server_context(certificate, key), tls.fingerprint(certificate)
-                verifying = tls.server_context(certificate, key, config.client_ca) if config.client_ca else context
+                given = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
+                identity = TlsIdentity(directory, given, [host, *places.values()], RealClock())
+                context = identity.context()
+                verifying = identity.context(config.client_ca) if config.client_ca else context
             if places:
                 ports = (config.ports.xenapi, config.ports.xenapi_tls)
                 gates = (self._gate("xenapi"), self._gate("xenapi_tls"))
@@ -318,7 +333,24 @@ class Server:
             endpoints["socket"] = str(socket)
         except (ListenError, tls.CertificateError) as error:
             raise StartError(str(error)) from None
-        return endpoints, fingerprint, own.urls()
+        return endpoints, identity, own.urls()
+
+    async def _listen_nbd(
+        self, stack: contextlib.AsyncExitStack, dispatcher: Dispatcher, identity: TlsIdentity | None
+    ) -> dict[str, str]:
+        """Serve disks over NBD if that was asked for; its URL under the ready file's name."""
+        port = self.config.ports.nbd
+        if port is None:
+            return {}
+        server = NbdServer(dispatcher.services, identity.context() if identity is not None else None)
+        host = self.config.bind.strip("[]")
+        stack.push_async_callback(server.close)
+        try:
+            await server.listen(host, port, self._gate("nbd"))
+        except (ListenError, tls.CertificateError) as error:
+            raise StartError(str(error)) from None
+        dispatcher.nbd_port = server.port
+        return {"nbd": f"nbd://{f'[{host}]' if ':' in host else host}:{server.port}"}
 
     def _write_ready(
         self,
@@ -335,6 +367,7 @@ class Server:
         content: dict[str, Any] = {"pid": os.getpid(), **{name: endpoints.get(name) for name in names}}
         content |= {"tls_fingerprint": fingerprint}
         content |= {"endpoints": hosts} if hosts else {}
+        content |= {"nbd": endpoints["nbd"]} if "nbd" in endpoints else {}
         try:
             partial = path.with_name(f".{path.name}.{os.getpid()}")
             partial.write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -1,18 +1,20 @@
 """The server's certificate and TLS settings: made on first start, reused ever after.
 
 Rule 1: a certificate and a key that exist are never overwritten, whoever made them.
+        One that a client installed is in a file of its own, which counts while it is there, and is replaced as a whole.
 Rule 2: the key file is never readable for others, not even for a moment: it is created with mode 0600 and then renamed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import os
 import secrets
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,10 +23,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from xenapi_core.api.pem import Facts, facts
 from xenapi_core.clock import Clock
 
 CERTIFICATE_FILE = "server.pem"
 KEY_FILE = "server.key"
+INSTALLED_FILE = "installed.pem"  # certificate, what signed it, and key
 YEARS = 10
 
 
@@ -44,19 +48,37 @@ def ensure_certificate(directory: str | Path, names: Iterable[str], clock: Clock
         if not key.exists():
             raise CertificateError(f"{certificate} is there, but its key {key} is missing.")
         return certificate, key
-    private = ec.generate_private_key(ec.SECP256R1())
-    signed = _self_signed(private, names, clock.now())
+    made, private = make_pair(names, clock)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         # The certificate goes last: its presence says that the pair is complete.
-        encoded = private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        _write(key, encoded, 0o600)
-        _write(certificate, signed.public_bytes(serialization.Encoding.PEM), 0o644)
+        _write(key, private, 0o600)
+        _write(certificate, made, 0o644)
     except OSError as error:
         raise CertificateError(f"Cannot write a certificate to {directory}: {error.strerror}.") from None
     return certificate, key
+
+
+def make_pair(names: Iterable[str], clock: Clock) -> tuple[bytes, bytes]:
+    """A new self-signed certificate for `names` (see ensure_certificate) and its key, both as PEM."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    encoded = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return _self_signed(private, names, clock.now()).public_bytes(serialization.Encoding.PEM), encoded
+
+
+@contextlib.contextmanager
+def replacing(path: Path, content: bytes) -> Iterator[Path]:
+    """A private file with that content, for a look whether it is good; it takes the place of `path` at the end of the
+    block, unless the block raises. Raises OSError."""
+    trial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        _write(trial, content, 0o600)
+        yield trial
+        trial.replace(path)
+    finally:
+        trial.unlink(missing_ok=True)
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, names: Iterable[str], now: int) -> x509.Certificate:
@@ -162,6 +184,17 @@ def subject_of(certificate: str | Path) -> str:
     if not subject:
         raise CertificateError(f"The certificate {certificate} has no subject.")
     return subject
+
+
+def shown(certificate: str | Path) -> Facts:
+    """What clients see of the certificate in a file (the first one in it). Raises CertificateError."""
+    return facts(_load(certificate))
+
+
+def is_self_signed(certificate: str | Path) -> bool:
+    """Whether the certificate in a file names itself as its issuer. Raises CertificateError."""
+    loaded = _load(certificate)
+    return loaded.issuer == loaded.subject
 
 
 def fingerprint(certificate: str | Path) -> str:

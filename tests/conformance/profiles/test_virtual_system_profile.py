@@ -173,7 +173,12 @@ def test_the_types_a_host_supports_are_those_machines_can_have(pool: SmallPool) 
 
 @pytest.mark.parametrize(
     ("enabled", "live", "expected"),
-    [(True, True, (2, (2,), 5)), (False, True, (6, (2,), 5)), (True, False, (2, (12,), 0))],
+    [
+        (True, True, (2, (2,), 5)),
+        (False, True, (6, (2,), 5)),
+        (True, False, (0, (12,), 0)),
+        (False, False, (3, (12,), 0)),
+    ],
 )
 def test_a_host_shows_maintenance_and_loss_of_contact(
     pool: SmallPool, enabled: bool, live: bool, expected: tuple[Any, ...]

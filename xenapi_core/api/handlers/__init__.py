@@ -4,6 +4,7 @@ from xenapi_core.api.handlers import (
     auth,
     blob,
     bond,
+    certificate,
     console,
     cpu_pool,
     crashdump,
@@ -23,6 +24,7 @@ from xenapi_core.api.handlers import (
     pool,
     pool_join,
     pool_roles,
+    recovery,
     role,
     secret,
     session,
@@ -30,6 +32,7 @@ from xenapi_core.api.handlers import (
     subject,
     task,
     telemetry,
+    trust,
     tunnel,
     user,
     vbd,
@@ -46,8 +49,9 @@ from xenapi_core.api.handlers import (
 )
 
 __all__ = [
-    "auth", "blob", "bond", "console", "cpu_pool", "crashdump", "data_sources", "event", "host", "host_management",
-    "host_upkeep", "legacy", "legacy_pif", "legacy_vm", "message", "migration", "network", "pbd", "pif", "pool",
-    "pool_join", "pool_roles", "role", "secret", "session", "sr", "subject", "task", "telemetry", "tunnel", "user",
-    "vbd", "vdi", "vdi_records", "vif", "vlan", "vm", "vm_appliance", "vm_group", "vm_settings", "vmss", "vtpm",
+    "auth", "blob", "bond", "certificate", "console", "cpu_pool", "crashdump", "data_sources", "event", "host",
+    "host_management", "host_upkeep", "legacy", "legacy_pif", "legacy_vm", "message", "migration", "network", "pbd",
+    "pif", "pool", "pool_join", "pool_roles", "recovery", "role", "secret", "session", "sr", "subject", "task",
+    "telemetry", "trust", "tunnel", "user", "vbd", "vdi", "vdi_records", "vif", "vlan", "vm", "vm_appliance",
+    "vm_group", "vm_settings", "vmss", "vtpm",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from xenapi_core.engine.plans.host_evacuate import moves_away
 from xenapi_core.engine.plans.host_records import remove_host
 from xenapi_core.engine.transition import STAYS_DISABLED
 from xenapi_core.errors import E
-from xenapi_core.model.infrastructure_lifecycle import check_host_operation
+from xenapi_core.model.infrastructure_lifecycle import ENABLED, OFFLINE, check_host_operation
 from xenapi_core.store.api import Version
 
 LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", re.ASCII)
@@ -24,7 +24,7 @@ def enable(call: CallContext, ref: str) -> None:
     """HOST_OFFLINE."""
     host = call.get(ref, "host")
     check_host_operation(call.store, host, "enable")
-    call.update(ref, enabled=True, other_config=_without(host, STAYS_DISABLED))
+    call.update(ref, enabled=True, requested_state=ENABLED, other_config=_without(host, STAYS_DISABLED))
 
 
 def _without(host: Version, key: str) -> dict[str, str]:
@@ -39,7 +39,7 @@ def disable(call: CallContext, ref: str, auto_enable: bool) -> None:
     if metrics is not None and not metrics["live"]:
         raise E.HOST_OFFLINE(ref)
     kept = {} if auto_enable else {STAYS_DISABLED: "true"}
-    call.update(ref, enabled=False, other_config=_without(host, STAYS_DISABLED) | kept)
+    call.update(ref, enabled=False, requested_state=OFFLINE, other_config=_without(host, STAYS_DISABLED) | kept)
 
 
 @handles("host.get_servertime")

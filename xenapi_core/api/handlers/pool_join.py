@@ -189,7 +189,8 @@ def _check_fit(call: CallContext, there: Pool, force: bool) -> None:
     """HOSTS_NOT_COMPATIBLE, HOSTS_NOT_HOMOGENEOUS [reason], JOINING_HOST_CANNOT_CONTAIN_SHARED_SRS,
     POOL_JOINING_HOST_HAS_BONDS, .._HAS_TUNNELS, .._HAS_NETWORK_SRIOVS, .._HAS_NON_MANAGEMENT_VLANS,
     .._MANAGEMENT_VLAN_DOES_NOT_MATCH, POOL_JOINING_EXTERNAL_AUTH_MISMATCH, LICENSE_DOES_NOT_SUPPORT_POOLING,
-    .._MUST_HAVE_SAME_API_VERSION, .._MUST_HAVE_SAME_DB_SCHEMA, NOT_SUPPORTED_DURING_UPGRADE."""
+    .._MUST_HAVE_SAME_API_VERSION, .._MUST_HAVE_SAME_DB_SCHEMA, .._TLS_VERIFICATION_MISMATCH,
+    NOT_SUPPORTED_DURING_UPGRADE."""
     store, mine, master = call.store, call.get(the_pool(call)["master"]), there.master
     versions = mine["software_version"], master["software_version"]
     if any(versions[0].get(key) != versions[1].get(key) for key in _SAME_RELEASE):
@@ -221,6 +222,8 @@ def _check_fit(call: CallContext, there: Pool, force: bool) -> None:
     schemas = [version.get("db_schema", "") for version in versions]
     if schemas[0] != schemas[1]:
         raise E.POOL_JOINING_HOST_MUST_HAVE_SAME_DB_SCHEMA(*schemas)
+    if the_pool(call)["tls_verification_enabled"] != there.pool.get("tls_verification_enabled", False):
+        raise E.POOL_JOINING_HOST_TLS_VERIFICATION_MISMATCH()
     if there.pool["other_config"].get("rolling_upgrade_in_progress") == "true":
         raise E.NOT_SUPPORTED_DURING_UPGRADE()
 

@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.drivers.storage import Found
 from xenapi_core.engine.failures import STORAGE, About, told_as
+from xenapi_core.engine.plans.database_copy import check_replication
 from xenapi_core.engine.plans.sr_records import REPOSITORY, check_device_config, check_live, is_live
 from xenapi_core.errors import E
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
@@ -107,8 +108,8 @@ def get_live_hosts(call: CallContext, ref: str) -> tuple[str, ...]:
     return tuple(host for host in hosts if call.get(host)["enabled"] and is_live(call.world, host))
 
 
-@handles("SR.assert_can_host_ha_statefile", "SR.assert_supports_database_replication")
-def assert_holds_pool_data(call: CallContext, ref: str) -> None:
+@handles("SR.assert_can_host_ha_statefile")
+def assert_can_host_ha_statefile(call: CallContext, ref: str) -> None:
     """SR_HAS_NO_PBDS unless every host is connected; then SR_OPERATION_NOT_SUPPORTED, as a host would have to attach
     such a disk without this server, and no back end can tell it how (VDI.generate_config)."""
     sr = call.get(ref, "SR")
@@ -118,17 +119,10 @@ def assert_holds_pool_data(call: CallContext, ref: str) -> None:
     check_sr_operation(call.store, sr, "vdi_generate_config")
 
 
-@handles("SR.enable_database_replication")
-def enable_database_replication(call: CallContext, ref: str) -> None:
-    """What SR.assert_supports_database_replication raises; NOT_IMPLEMENTED should a back end support it."""
-    assert_holds_pool_data(call, ref)
-    raise E.NOT_IMPLEMENTED(call.wire_name)
-
-
-@handles("SR.disable_database_replication")
-def disable_database_replication(call: CallContext, ref: str) -> None:
-    """Nothing is replicated anywhere, so there is nothing to stop."""
-    call.get(ref, "SR")
+@handles("SR.assert_supports_database_replication")
+def assert_supports_database_replication(call: CallContext, ref: str) -> None:
+    """See database_copy.check_replication."""
+    check_replication(call.store, ref)
 
 
 async def _measured(call: CallContext, sr: Version) -> dict[str, tuple[float, str, str]]:

@@ -27,22 +27,3 @@ def destroy(call: CallContext, ref: str) -> None:
         txn.delete(ref)
 
     call.commit(write)
-
-
-@handles("VM_appliance.get_SRs_required_for_recovery")
-def get_srs_required_for_recovery(call: CallContext, ref: str, session_to: str) -> tuple[str, ...]:
-    """Where the disks of its VMs are."""
-    found = (repositories(call, vm) for vm in call.store.related(ref, "VMs"))
-    return tuple(dict.fromkeys(sr for srs in found for sr in srs))
-
-
-@handles("VM.get_SRs_required_for_recovery")
-def get_srs_of_vm(call: CallContext, ref: str, session_to: str) -> tuple[str, ...]:
-    """Where the disks of the VM are."""
-    return repositories(call, ref)
-
-
-def repositories(call: CallContext, vm: str) -> tuple[str, ...]:
-    """The SRs of a VM's disks, each once."""
-    vdis = (call.store.find(call.get(vbd)["VDI"]) for vbd in call.store.related(vm, "VBDs"))
-    return tuple(dict.fromkeys(vdi["SR"] for vdi in vdis if vdi is not None))

@@ -22,8 +22,9 @@ def remove_host(world: World, txn: Txn, host: str) -> None:
     for pif in txn.related(host, "PIFs"):
         txn.delete(txn.get(pif)["metrics"])
         txn.delete(pif)
-    for cpu in txn.related(host, "host_CPUs"):
-        txn.delete(cpu)
+    for field in ("host_CPUs", "certificates"):
+        for each in txn.related(host, field):
+            txn.delete(each)
     for cpus in world.store.all("cpu_pool").values():
         if cpus["resident_on"] == host and txn.find(cpus.ref) is not None:
             txn.delete(cpus.ref)
@@ -34,9 +35,9 @@ def remove_host(world: World, txn: Txn, host: str) -> None:
                 for device in txn.related(vm, field):
                     txn.delete(device)
             txn.delete(vm)
-    for each in world.store.all("VM").values():
-        if each["affinity"] == host and txn.find(each.ref) is not None:
-            txn.update(each.ref, affinity=NULL_REF)
+    for vm_record in world.store.all("VM").values():
+        if vm_record["affinity"] == host and txn.find(vm_record.ref) is not None:
+            txn.update(vm_record.ref, affinity=NULL_REF)
     txn.delete(values["metrics"])
     txn.delete(host)
 

@@ -3,6 +3,7 @@
 Rule 1: a volume without a record gets one; a record without a volume is marked missing, so that what VMs refer to
         stays. A volume that an operation in progress is making is that operation's, and a disk with a claim is left
         to its operation.
+Rule 2: a volume that begins like a copy of a pool's database is a disk of type "metadata".
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Any
 from xenapi_core.drivers.storage import VolumeState
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
+from xenapi_core.engine.plans.database_disk import NEEDED, database_disks
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
+from xenapi_core.model.storage_types import features
 from xenapi_core.store.api import Txn, Version
 
 
@@ -27,7 +30,10 @@ def plan_scan(world: World, sr: str) -> Plan:
     async def look(run: Run) -> None:
         storage = run.open_storage(sr, record["type"], record["uuid"])
         with told_as(STORAGE, About(sr=sr, operation="scan")):
-            run.results["volumes"] = await storage.volumes()
+            run.results["volumes"] = volumes = await storage.volumes()
+            if features(record["type"]) >= NEEDED:
+                unknown = [volume for volume in volumes if world.store.by_uuid("VDI", volume.uuid) is None]
+                run.results["databases"] = await database_disks(storage, unknown)
             run.results["usage"] = await storage.usage()
 
     def finish(run: Run, txn: Txn) -> None:
@@ -79,7 +85,8 @@ def _compare(world: World, run: Run, txn: Txn, sr: Version, volumes: Iterable[Vo
     for volume in new:
         known = world.store.by_uuid("VDI", volume.snapshot_of) if volume.snapshot_of else None
         origin = known.ref if known is not None else refs.get(volume.snapshot_of, NULL_REF)
-        txn.create("VDI", refs[volume.uuid], found_vdi(sr, volume, origin))
+        kind = "metadata" if volume.uuid in run.results.get("databases", ()) else "user"
+        txn.create("VDI", refs[volume.uuid], {**found_vdi(sr, volume, origin), "type": kind})
 
 
 def sizes_of(volume: VolumeState) -> dict[str, Any]:

@@ -11,7 +11,7 @@ Theory of operation
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -43,11 +43,12 @@ _OF_DISKS: Final = (
 
 @dataclass(frozen=True)
 class Exported:
-    """One record of an export: `values` as on the wire, references by the export's own names."""
+    """One record of an export: references are the export's own names; `values` are as on the wire, or `internal`."""
 
     cls: str
     name: str
     values: Mapping[str, Any]
+    internal: bool = False
 
 
 @dataclass
@@ -75,12 +76,14 @@ def plan_import(
     fill: Fill | None,
     places: Mapping[str, str] = MappingProxyType({}),
     known: Mapping[str, str] = MappingProxyType({}),
+    replaced: Collection[str] = (),
 ) -> Plan:
     """VMs like the exported ones; the result is their references.
 
     `sr`: for all disks but those in `places` (exported name -> SR); without it the pool's default SR. `known`: names
-    that the export has for objects of this pool. `fill` writes the disks' bytes; None (records alone): the
-    disks must be in this pool already, found by uuid, else IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND unless `force`.
+    that the export has for objects of this pool. `replaced`: VMs that will be gone. `fill` writes the disks' bytes;
+    None (records alone): the disks must be in this pool already, found by uuid, else
+    IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND unless `force`.
     IMPORT_ERROR for what makes no sense; VM_TO_IMPORT_IS_NOT_NEWER_VERSION for a restored VM that is still here.
     """
     store, work = world.store, Import(objects, restore, known=dict(known))
@@ -89,7 +92,7 @@ def plan_import(
         raise E.IMPORT_ERROR("The export holds no VM.")
     for vm in vms:
         existing = store.by_uuid("VM", str(vm.values.get("uuid", ""))) if restore else None
-        if existing is not None:
+        if existing is not None and existing.ref not in replaced:
             version = vm.values.get("version", "0")
             raise E.VM_TO_IMPORT_IS_NOT_NEWER_VERSION(existing.ref, str(existing["version"]), str(version))
         work.known[vm.name] = world.ids.ref()
@@ -170,6 +173,8 @@ def _find_media(world: World, work: Import) -> None:
 def _value(world: World, cls: str, one: Exported, name: str) -> Any:
     """One field. IMPORT_ERROR if it has another type."""
     kind = world.schema[cls].by_name[name]
+    if one.internal:
+        return one.values[name]
     try:
         return kind.type.accept(one.values[name])
     except (Mismatch, ApiError, KeyError) as error:

@@ -27,6 +27,7 @@ CERTIFICATE = Class(
               state="prototyped"),
         Field("purpose", Set(CERTIFICATE_PURPOSE), STATIC, "What it is trusted for; empty for everything.", default=(),
               state="prototyped"),
+        Field("pem", STRING, RO, "The certificate itself, if it is trusted.", default="", internal=True),
     ),
 )
 # fmt: on

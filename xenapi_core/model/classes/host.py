@@ -73,6 +73,9 @@ HOST = Class(
         Field("hostname", STRING, RW, "Name in the host's own configuration."),
         Field("address", STRING, RW, "Address by which other hosts reach it."),
         Field("metrics", Ref("host_metrics"), RO, "Memory and liveness.", default=NULL_REF),
+        Field("requested_state", INT, RO,
+              "The state last asked for, as CIM's RequestedState: 12 none yet, 5 it changed by itself since.",
+              default=12, internal=True),
         Field("license_params", STRING_MAP, RO, "Licence in force: edition, expiry, limits.", default={}),
         Field("boot_free_mem", INT, RO, "Memory that was free after boot, in bytes.", default=0, internal=True),
         # high availability and labels

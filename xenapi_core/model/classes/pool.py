@@ -86,6 +86,7 @@ POOL = Class(
         Field("is_psr_pending", BOOL, RW, "True if a change of the pool secret was interrupted and must be repeated.",
               default=False),
         Field("tls_verification_enabled", BOOL, RO, "True if hosts check each other's certificates.", default=False),
+        Field("crls", STRING_MAP, RO, "Revocation lists in PEM form, by name.", default={}, internal=True),
         # update repositories and client certificates
         Field("repositories", Set(Ref("Repository")), RO, "Enabled update repositories.", default=()),
         Field("client_certificate_auth_enabled", BOOL, RO, "True if clients may log in with a certificate.",

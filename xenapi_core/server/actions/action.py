@@ -2,7 +2,8 @@
 
 Theory of operation
 1. Authentication is in http_auth.py's order: session_id as a cookie, then in the query, the pool_secret cookie, HTTP
-   Basic, else 401 with the action's name as realm. The Unix socket is root. Then the role, else 403.
+   Basic, else 401 with the action's name as realm. The Unix socket is root. Then the role, else 403. A session on a
+   copy of a database counts as none.
 2. `task_id` (query, then cookie) names the client's own task, which ends with the request; `subtask_of` names the task
    above the one that is made for the request otherwise. Whatever fails after authentication fails the task, too.
 3. An action is a function registered with `serves` under its name in model/http_actions.py. It returns a Response, or
@@ -255,9 +256,10 @@ class Answerer:
         session = query.get("session_id") if given is None else given
         if session is not None:
             try:
-                return sessions.check(session)
+                caller = sessions.check(session)
             except ApiError:
                 return None
+            return caller if caller.database is None else None
         secret = cookie(cookies, "pool_secret")
         if secret is not None:
             return ROOT if sessions.membership.knows(secret) else None
