@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +62,7 @@ def start_server(directory: Path, *options: str, demo: bool = True) -> ServerPro
         command += [f"--{name}-port", "0"]
     # no "_" in the path: the PyPI client's Unix transport cannot spell it; and short, as socket paths must be
     sockets = Path(tempfile.gettempdir()) / f"xencim-test-{os.getpid()}-{next(_numbers)}"
+    atexit.register(shutil.rmtree, sockets, ignore_errors=True)
     command += ["--socket", str(sockets / "xenapi.sock")]
     command += ["--demo"] if demo else []
     return _started([*command, *options], ready, log)

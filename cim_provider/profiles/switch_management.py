@@ -20,13 +20,15 @@ from cim_provider.profiles.job_relations import AffectedJobElement, made_by_jobs
 from cim_provider.profiles.pool_configuration import destroy_network
 from cim_provider.profiles.resource_allocation import hosts_of_network
 from cim_provider.profiles.setting_input import IDENTITY, Given
-from cim_provider.profiles.virtual_ethernet_switch import SYSTEM_TYPE, VirtualSwitch, VirtualSwitchSettingData
+from cim_provider.profiles.system_virtualization import SWITCH_TYPE
+from cim_provider.profiles.virtual_ethernet_switch import VirtualSwitch, VirtualSwitchSettingData
 from cim_provider.schema.objects import CIMV2, Instance, Path
 
 SETTINGS = (VirtualSwitchSettingData.cim, "CIM_VirtualEthernetSwitchSettingData")
 
 # Properties that are fields of the network.
 _FIELDS = {"ElementName": "name_label", "Description": "name_description"}
+_OWN = IDENTITY | {"AssociatedResourcePool", "Bridge"}  # a new switch gets its own
 _VEB = 2
 
 
@@ -37,15 +39,15 @@ def is_about_switch(settings: Instance | None) -> bool:
 
 async def define(call: Call, settings: Instance, more: bool) -> Result:
     """DefineSystem of a switch. `more`: resource settings or a reference were given (rule 1)."""
-    given = Given(settings, {}, IDENTITY)
-    if more:
-        raise RefusedError(Kind.NOT_SUPPORTED, "a switch is defined by its own settings alone")
-    if given.take("VirtualSystemType") not in (None, SYSTEM_TYPE) or given.take("EVBMode") not in (None, _VEB):
+    given = Given(settings, {}, _OWN)
+    if more or given.take("VLANConnection"):
+        raise RefusedError(Kind.NOT_SUPPORTED, "a switch is defined by its own settings alone, and has no uplinks yet")
+    if given.take("VirtualSystemType") not in (None, SWITCH_TYPE) or given.take("EVBMode") not in (None, _VEB):
         raise invalid("no switch is of that type")
     fields = {field: given.take(name) or "" for name, field in _FIELDS.items()}
-    record = {**fields, "MTU": 0, "other_config": {}, "bridge": given.take("Bridge") or ""}
     given.end()
     jobs.require(call, "network.create")
+    record = {**fields, "MTU": 0, "other_config": {}, "bridge": ""}
     record["name_label"] = record["name_label"] or "New switch"
 
     async def body(work: Work) -> Mapping[str, Any]:

@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 # Define- and DestroySystem, Modify-Resource- and -SystemSettings, Remove- and AddResourceSettings.
 METHODS = (2, 3, 5, 6, 7, 10)
 
+# VirtualSystemType of a switch (DSP1097), which the same service manages.
+SWITCH_TYPE = "DMTF:Virtual Ethernet Switch"
+
 
 class VirtualSystemManagementCapabilities(View, cim="Xen_VirtualSystemManagementCapabilities", of="host"):
     """What defining and changing machines through CIM supports on a host."""
 
     InstanceID = xen_id(field("uuid"), "VirtualSystemManagementCapabilities")
     ElementName = field("name_label")
-    VirtualSystemTypesSupported = const(tuple(dict.fromkeys(SYSTEM_TYPES.values())))
+    VirtualSystemTypesSupported = const((*dict.fromkeys(SYSTEM_TYPES.values()), SWITCH_TYPE))
     ElementNameEditSupported = const(False)
     SynchronousMethodsSupported = at_once(*METHODS)
     AsynchronousMethodsSupported = as_jobs(*METHODS)

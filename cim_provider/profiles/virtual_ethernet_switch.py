@@ -22,15 +22,13 @@ from cim_provider.profiles.ethernet_port import HostNetworkPort
 from cim_provider.profiles.kvm_redirection import HostedAccessPoint
 from cim_provider.profiles.resource_allocation import hosts_of_network
 from cim_provider.profiles.resource_pool import NETWORK, NetworkPool
-from cim_provider.profiles.system_virtualization import HostedDependency
+from cim_provider.profiles.system_virtualization import SWITCH_TYPE, HostedDependency
 from cim_provider.profiles.virtual_system import (
     ElementSettingData,
     SettingDataComponent,
     SettingsDefineState,
     SystemDevice,
 )
-
-SYSTEM_TYPE = "DMTF:Virtual Ethernet Switch"
 
 # What Xen's back end of every interface has as its address.
 BACK_END_MAC = "FEFFFFFFFFFF"
@@ -73,7 +71,7 @@ class VirtualSwitchSettingData(View, cim="Xen_VirtualSwitchSettingData", of="net
     ElementName = field("name_label")
     Description = field("name_description")
     VirtualSystemIdentifier = field("uuid")
-    VirtualSystemType = const(SYSTEM_TYPE)
+    VirtualSystemType = const(SWITCH_TYPE)
     VLANConnection = computed(vlan_connection)
     AssociatedResourcePool = computed(associated_resource_pool)
     EVBMode = const(2)

@@ -462,7 +462,7 @@ async def _lost_storage(pool: SimPool) -> str:
     return uuid
 
 
-@scenario("DR_task.create")
+@scenario("DR_task.create", "read")
 async def dr_task_create(pool: SimPool) -> Arguments:
     return "nfs", {"server": "filer"}, (await _lost_storage(pool),)
 

@@ -92,7 +92,7 @@ def test_a_device_leads_back_to_its_machine(pool: SmallPool) -> None:
         ({"AssocClass": "CIM_SystemDevice", "ResultRole": "GroupComponent"}, []),
         ({"AssocClass": "CIM_HostedDependency", "Role": "Dependent"}, ["Xen_HostComputerSystem"]),
         ({"AssocClass": "CIM_Dependency", "ResultClass": "CIM_ComputerSystem"}, ["Xen_HostComputerSystem"]),
-        ({"ResultRole": "SettingData"}, ["Xen_VirtualSystemSettingData"]),
+        ({"ResultRole": "SettingData"}, ["Xen_VirtualSystemSettingData", "Xen_VirtualSystemMigrationSettingData"]),
         ({"AssocClass": "CIM_AffectedJobElement"}, ["Xen_ConcreteJob"]),
         (
             {"AssocClass": "CIM_ElementCapabilities"},
@@ -111,7 +111,7 @@ def test_filters_leave_what_they_name(pool: SmallPool, params: dict[str, str], e
     [
         ({"ResultClass": "CIM_SystemDevice"}, 10),
         ({"ResultClass": "CIM_SystemDevice", "Role": "PartComponent"}, 0),
-        ({"Role": "ManagedElement"}, 6),  # setting data, two capabilities, profile, two consoles
+        ({"Role": "ManagedElement"}, 7),  # setting data of two kinds, two capabilities, profile, two consoles
         ({"ResultClass": "CIM_Component"}, 10),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from typing import Any
-from unittest.mock import ANY
 
 import pytest
 from sim_api import ask, dispatcher, refused
@@ -203,17 +202,33 @@ def test_disks_that_are_gone_are_left_out_by_force_only() -> None:
             assert lost is not None
             await pool.call("VDI.destroy", lost.ref)
             copy, here = await ask(pool, "VDI.open_database", disk), await login(pool)
-            for args, error in (
-                ((vm, here, False), ["IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND"]),
-                ((dom0, here, True), ["OPERATION_NOT_ALLOWED", ANY]),
-                ((vm, await login(pool, "vm-admin"), True), ["RBAC_PERMISSION_DENIED", "vm.recover", ANY]),
+            for args, code in (
+                ((vm, here, False), "IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND"),
+                ((dom0, here, True), "OPERATION_NOT_ALLOWED"),
+                ((vm, await login(pool, "vm-admin"), True), "RBAC_PERMISSION_DENIED"),
             ):
                 with pytest.raises(Refused) as failure:
                     await called(pool, "VM.recover", copy, *args)
-                assert list(failure.value.description) == error
+                assert failure.value.description[0] == code
             await called(pool, "VM.recover", copy, vm, here, True)
             (found,) = pool.store.by_name("VM", "shop")
             assert len(pool.store.related(found, "VBDs")) == 1
+
+    asyncio.run(scene())
+
+
+def test_a_suspended_vm_goes_on_where_it_was() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = await pool.running("shop")
+            await pool.call("VM.suspend", vm)
+            _, disk = await after_the_disaster(pool, vm)
+            copy, here = await ask(pool, "VDI.open_database", disk), await login(pool)
+            await called(pool, "VM.recover", copy, vm, here, False)
+            (found,) = pool.store.by_name("VM", "shop")
+            assert pool.vm(found)["power_state"] == "Suspended"
+            await pool.call("VM.resume", found, False, False)
+            assert pool.vm(found)["power_state"] == "Running"
 
     asyncio.run(scene())
 

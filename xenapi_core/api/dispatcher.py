@@ -121,6 +121,7 @@ class Dispatcher:
         self.engine = engine
         self.sessions = sessions
         self.certificate: ShownCertificate | None = None  # what TLS listeners show; told when they listen
+        self.history: History | None = None  # what was measured; told when samples are taken
         self.nbd_port: int | None = None  # where disks can be read with NBD; told when it listens
         self.records = Records(schema, store)
         delays = {"from_delay": from_delay, "next_delay": next_delay}

@@ -174,14 +174,25 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Requests:
+    """Requests a second that one disk is asked for, and the seconds one of them takes on average."""
+
+    reads: float = 0.0
+    writes: float = 0.0
+    read_time: float = 0.0
+    write_time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class MachineUsage:
-    """What one machine uses now: the busy part of each virtual processor (0..1), memory in bytes, and the traffic of
-    its disks and NICs by position."""
+    """What one machine uses now: the busy part of each virtual processor (0..1), memory in bytes, the traffic of its
+    disks and NICs by position, and the requests to its disks."""
 
     cpus: tuple[float, ...]
     memory: int
     disks: Mapping[str, Traffic] = field(default_factory=dict)
     nics: Mapping[str, Traffic] = field(default_factory=dict)
+    requests: Mapping[str, Requests] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

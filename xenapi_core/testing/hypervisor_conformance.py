@@ -359,6 +359,11 @@ async def usage_is_told_for_every_machine(t: Trial) -> None:
     assert all(0 <= busy <= 1 for busy in (*usage.cpus, *machine.cpus))
     assert set(machine.disks) == {disk.position for disk in state.disks}
     assert set(machine.nics) == {nic.position for nic in state.nics}
+    assert set(machine.requests) == set(machine.disks)
+    for position, asked in machine.requests.items():
+        assert (asked.reads > 0) == (machine.disks[position].inward > 0)
+        assert (asked.writes > 0) == (machine.disks[position].outward > 0)
+        assert min(asked.read_time, asked.write_time) >= 0
     moved = (*machine.disks.values(), *machine.nics.values(), *usage.nics.values())
     assert all(one.inward >= 0 and one.outward >= 0 for one in moved)
 

@@ -166,9 +166,10 @@ def test_the_configuration_is_identified_by_the_machine(pool: SmallPool) -> None
     assert found["VirtualSystemIdentifier"] == pool.uuid("web")
 
 
-def test_the_types_a_host_supports_are_those_machines_can_have(pool: SmallPool) -> None:
+def test_the_types_a_host_supports_are_those_machines_and_switches_have(pool: SmallPool) -> None:
     supported = pool.values("Xen_VirtualSystemManagementCapabilities", "host-0")["VirtualSystemTypesSupported"]
-    assert {row[2] for row in SETTINGS if row[1] == "VirtualSystemType"} == set(supported)
+    switch = pool.values("Xen_VirtualSwitchSettingData", "lan")["VirtualSystemType"]
+    assert {row[2] for row in SETTINGS if row[1] == "VirtualSystemType"} | {switch} == set(supported)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
 from xenapi_core.store.api import Version
 
 ANSWER_WITHIN: Final = 60.0  # seconds of real time a back end has to answer
-HIGHEST: Final = float(1 << 63)  # of a counter that only grows; infinity has no form on the wire
 
 
 @handles("SR.get_supported_types")
@@ -123,49 +122,3 @@ def assert_can_host_ha_statefile(call: CallContext, ref: str) -> None:
 def assert_supports_database_replication(call: CallContext, ref: str) -> None:
     """See database_copy.check_replication."""
     check_replication(call.store, ref)
-
-
-async def _measured(call: CallContext, sr: Version) -> dict[str, tuple[float, str, str]]:
-    """Data source -> (value, units, description): what went through all disks of the SR together."""
-    check_sr_operation(call.store, sr, "scan")
-    engine = call.services.engine
-    if engine is None or sr.ref not in engine.storages:
-        raise E.SR_NOT_ATTACHED(sr.ref)
-    storage = engine.storages[sr.ref]
-    with told_as(STORAGE, About(sr=sr.ref, operation="data sources")):
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN):
-                size, used = await storage.usage()
-                traffic = [await storage.traffic(volume.uuid) for volume in await storage.volumes()]
-        except TimeoutError as error:
-            raise E.SR_BACKEND_FAILURE("timeout", "", "the storage did not answer") from error
-    return {
-        "physical_size": (float(size), "B", "Space there is"),
-        "physical_utilisation": (float(used), "B", "Space in use"),
-        "io_bytes_read": (float(sum(one.bytes_read for one in traffic)), "B", "Read from all disks so far"),
-        "io_bytes_written": (float(sum(one.bytes_written for one in traffic)), "B", "Written to all disks so far"),
-        "io_reads": (float(sum(one.reads for one in traffic)), "requests", "Read requests so far"),
-        "io_writes": (float(sum(one.writes for one in traffic)), "requests", "Write requests so far"),
-    }
-
-
-@handles("SR.get_data_sources")
-async def get_data_sources(call: CallContext, ref: str) -> tuple[dict[str, Any], ...]:
-    """SR_HAS_NO_PBDS while no host is connected."""
-    measured = await _measured(call, call.get(ref, "SR"))
-    return tuple(
-        {
-            "name_label": name, "name_description": text, "enabled": False, "standard": True, "units": units,
-            "min": 0.0, "max": HIGHEST, "value": value,
-        }
-        for name, (value, units, text) in measured.items()
-    )  # fmt: skip
-
-
-@handles("SR.query_data_source")
-async def query_data_source(call: CallContext, ref: str, name: str) -> float:
-    """INVALID_VALUE for a name get_data_sources does not list."""
-    measured = await _measured(call, call.get(ref, "SR"))
-    if name not in measured:
-        raise E.INVALID_VALUE("data_source", name)
-    return measured[name][0]

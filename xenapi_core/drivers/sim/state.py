@@ -15,12 +15,15 @@ from xenapi_core.drivers.api import (
     MachineUsage,
     NicSpec,
     PowerState,
+    Requests,
     Traffic,
 )
 from xenapi_core.drivers.storage import VolumeState, VolumeTraffic
 
 BLOCK: Final = 2 << 20  # storage is given out in blocks of 2 MiB
 FLOW: Final = 64 << 20  # bytes a second that a guest whose processors are all busy moves through each of its devices
+REQUEST: Final = 64 << 10  # bytes a guest asks a disk for at a time
+RATE: Final = 256 << 20  # bytes a second of one request: its time is that of its bytes
 
 
 def in_blocks(size: int) -> int:
@@ -102,11 +105,13 @@ class Machine:
         load = self.load if self.power_state is PowerState.RUNNING else 0.0
         state = self.state()
         flow = load * FLOW
+        disks = {disk.position: _traffic_of_disk(disk, 0.0 if disk.uuid in self.held else flow) for disk in state.disks}
         return MachineUsage(
             (load,) * state.vcpus,
             state.memory_actual,
-            {disk.position: _traffic_of_disk(disk, 0.0 if disk.uuid in self.held else flow) for disk in state.disks},
+            disks,
             {nic.position: Traffic(flow / 4, flow / 8) for nic in state.nics},
+            {position: _requests(moved) for position, moved in disks.items()},
         )
 
     @property
@@ -132,6 +137,12 @@ def _traffic_of_disk(disk: DiskSpec, flow: float) -> Traffic:
     if disk.volume is None:
         return Traffic(0.0, 0.0)
     return Traffic(flow / 2, 0.0 if disk.read_only else flow / 4)
+
+
+def _requests(moved: Traffic) -> Requests:
+    """Requests of one size, each of which takes as long as its bytes."""
+    reads, writes = moved.inward / REQUEST, moved.outward / REQUEST
+    return Requests(reads, writes, REQUEST / RATE if reads else 0.0, REQUEST / RATE if writes else 0.0)
 
 
 def device_name(position: str) -> str:

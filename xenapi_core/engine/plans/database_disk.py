@@ -77,7 +77,7 @@ async def read_copy(schema: Schema, storage: Storage, uuid: str, size: int) -> D
 
 
 async def database_disks(storage: Storage, volumes: Iterable[VolumeState]) -> frozenset[str]:
-    """The uuids of those volumes that hold a database, of this format or a newer one. What cannot be read holds none."""
+    """The uuids of those volumes that hold a database, of any format. What cannot be read holds none."""
     found = set()
     for volume in volumes:
         try:
