@@ -90,13 +90,20 @@ class CimProvider:
         shown = {view: self._shown(view) for view in VIEWS.values()}
         self._views: dict[str, tuple[type[View], ...]] = {}
         for view, face in shown.items():
-            self._views[face.cim] = (*self._views.get(face.cim, ()), view)
+            for name in (face.cim, *face.kinds):
+                self._views[name] = (*self._views.get(name, ()), view)
         self._associations = {
             name: related_by(found, mode.relations[found]) if found in mode.relations else found
             for name, found in ASSOCIATIONS.items()
         }
         mistakes = check(self._graph, source.schema, VIEWS.values(), self._associations.values())
         mistakes += check(self._graph, source.schema, (face for view, face in shown.items() if face is not view), ())
+        mistakes += [
+            f"{name} is no class below {face.cim}"
+            for face in shown.values()
+            for name in face.kinds
+            if self._graph.find(name) is None or not self._graph.is_a(name, face.cim)
+        ]
         if mistakes:
             raise MappingError("\n".join(mistakes))
         self.disk = disk
@@ -104,7 +111,8 @@ class CimProvider:
         self.static = StaticInstances()
         self.spaces = Namespaces(self._graph, self.static)
         self.writers: dict[str, InstanceWriter] = NamespaceWriter(self).classes()
-        self.pool_writers: dict[str, InstanceWriter] = {ConcreteJob.cim: JobWriter(self)}
+        jobs = shown[ConcreteJob]
+        self.pool_writers: dict[str, InstanceWriter] = dict.fromkeys((jobs.cim, *jobs.kinds), JobWriter(self))
         profiles.indications.install(self.repository, disk is not None)
         if disk is not None:
             self.repository.attach(disk)
@@ -117,6 +125,7 @@ class CimProvider:
         self._links: dict[tuple[type[Association], str], Listing] = {}
         self._indexes: dict[Callable[[Pool], Any], tuple[Stamp, Any]] = {}
         self._below: dict[tuple[str, str], tuple[Extent, ...]] = {}
+        self._parts: dict[tuple[Extent, str], tuple[Listing, Listing]] = {}
 
     def _shown(self, view: type[View]) -> type[View]:
         """A declared view, or the variant of it that the mode shows instead."""
@@ -169,16 +178,30 @@ class CimProvider:
         return self._extents[view]
 
     def extents(self, namespace: str, classname: str) -> tuple[Extent, ...]:
-        """The extents of a class and its subclasses in a namespace. The class must exist."""
+        """The extents that have instances of a class or its subclasses in a namespace; those with several classes have
+        others too (`part`). The class must exist."""
         key = (namespace, classname.lower())
         found = self._below.get(key)
         if found is None:
             found = self._below[key] = tuple(
                 extent
                 for extent in self._extents.values()
-                if self.sees(namespace, extent.view.namespace) and self._graph.is_a(extent.view.cim, classname)
+                if self.sees(namespace, extent.view.namespace)
+                and any(self._graph.is_a(name, classname) for name in (extent.view.cim, *extent.view.kinds))
             )
         return found
+
+    def part(self, extent: Extent, classname: str) -> Steps[Listing]:
+        """The instances of a class and its subclasses in an extent; steps as of `Extent.listed`."""
+        whole = yield from extent.listed()
+        if self._graph.is_a(extent.view.cim, classname):
+            return whole
+        key = (extent, classname.lower())
+        kept = self._parts.get(key)
+        if kept is None or kept[0] is not whole:
+            chosen = [one for one in whole.shown if self._graph.is_a(one.path.classname, classname)]
+            kept = self._parts[key] = (whole, Listing(chosen, whole.stamp))
+        return kept[1]
 
     def associations(self, namespace: str, classname: str | None = None) -> Iterator[type[Association]]:
         """The associations of a namespace that are of a class (or of any)."""
@@ -208,7 +231,7 @@ class CimProvider:
         """
         found: list[Listing] = []
         for extent in self.extents(namespace, classname):
-            found += ((yield from extent.listed()),)
+            found += ((yield from self.part(extent, classname)),)
         for association in tuple(self.associations(namespace, classname)):
             kept = self._links.get((association, namespace))
             if kept is None or not kept.current(self.pool):

@@ -21,6 +21,7 @@ from xenapi_core.clock import RealClock
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.schema import ROLES
 from xenapi_core.server.actions.action import parts_of
+from xenapi_core.server.actions.history import History
 from xenapi_core.server.actions.recorder import Recorder
 from xenapi_core.server.actions.table import action_routes
 from xenapi_core.server.download import download
@@ -85,6 +86,7 @@ async def action_server(state: Path | None = None, **options: Any) -> AsyncItera
         sessions = Sessions(pool.store, pool.ids, pool.clock, StaticAuthenticator(ACCOUNTS), failure_delay=0)
         dispatcher = Dispatcher(SCHEMA, pool.store, pool.engine, sessions, pool.clock, pool.ids)
         recorder = Recorder()
+        dispatcher.history = History(recorder, pool.store, pool.clock, state)
         extra = action_routes(dispatcher.services, BasicAuth(sessions), page, parts_of(state, recorder))
         pool.engine.exchange = PoolExchange(dispatcher.services, partial(download, loopback=True))
         async with serving(xenapi_app(dispatcher, extra=extra)) as listener:

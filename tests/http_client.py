@@ -115,6 +115,19 @@ async def connected(listener: Listener, context: ssl.SSLContext | None = None) -
         await client.close()
 
 
+class Watched(AsyncIterator[bytes]):
+    """A stream of nothing that tells when it is given up."""
+
+    def __init__(self, closed: asyncio.Event) -> None:
+        self.closed = closed
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
 @dataclass
 class Probe:
     """An endpoint whose handlers tell the test what happened to them."""
@@ -125,6 +138,7 @@ class Probe:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     stream_closed: asyncio.Event = field(default_factory=asyncio.Event)
     streamed: int = 0
+    leave: Callable[[], None] = lambda: None
 
     def app(self) -> App:
         routes = (
@@ -136,6 +150,7 @@ class Probe:
             Route("GET", "/big", lambda request: Response(200, (), [BIG[:1000], BIG[1000:]])),
             Route("GET", "/stream", lambda request: Response(200, (), stream=self.stream(20))),
             Route("GET", "/endless", lambda request: Response(200, (), stream=self.stream(1 << 40))),
+            Route("GET", "/vanishing", self.vanishing),
             Route("GET", "/broken", lambda request: Response(200, (), stream=self.broken())),
             Route("GET", "/boom", self.boom),
             Route("GET", "/boom-later", self.boom_later),
@@ -164,6 +179,11 @@ class Probe:
                 yield b"%06d" % number * 1000
         finally:
             self.stream_closed.set()
+
+    async def vanishing(self, request: Request) -> Response:
+        """The client is gone (`leave`) when this is done, and before the reply begins."""
+        asyncio.get_running_loop().call_soon(self.leave)
+        return Response(200, (), stream=Watched(self.stream_closed))
 
     async def broken(self) -> AsyncIterator[bytes]:
         yield b"the first part"

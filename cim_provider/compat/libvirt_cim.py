@@ -13,7 +13,7 @@ from cim_provider.compat.libvirt_names import HOST_CLASS, Naming, disk_name, mac
 from cim_provider.compat.mode import Mode
 from cim_provider.compat.names import prefixed
 from cim_provider.compat.single import single_faces, single_relations, together
-from cim_provider.mapping.face import Face
+from cim_provider.mapping.face import Face, Kinds
 from cim_provider.mapping.rule import Rule, computed, const, field, via
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
@@ -28,6 +28,7 @@ from cim_provider.profiles.computer_system import (
     is_guest,
 )
 from cim_provider.profiles.ethernet import NetworkPort, NetworkPortSettingData
+from cim_provider.profiles.job_control import ConcreteJob
 from cim_provider.profiles.resource_pool import (
     MemoryPool,
     NetworkPool,
@@ -59,6 +60,8 @@ STATES = {
 # fmt: on
 REQUESTED_STATES = (2, 3, 4, 9, 10, 11)
 MIGRATIONS = ("MigrateVirtualSystemToHost", "MigrateVirtualSystemToSystem")
+MIGRATION_TASKS = ("Async.VM.pool_migrate", "Async.VM.migrate_send", *(f"CIM.{method}" for method in MIGRATIONS))
+MIGRATION_JOB = "Xen_MigrationJob"
 BOOT_DEVICES = {"c": "hd", "d": "cdrom", "n": "network", "a": "fd"}
 
 
@@ -187,6 +190,10 @@ def product(host: Subject) -> str:
     return f"Xen {host['software_version'].get('xen', '')}".strip()
 
 
+def job_class(task: Subject) -> str:
+    return MIGRATION_JOB if task["name_label"] in MIGRATION_TASKS else ""
+
+
 def item_word(subject: Subject) -> str:
     return str(subject.item)
 
@@ -217,6 +224,7 @@ def _faces(names: Naming) -> Iterator[tuple[type[View], Face]]:
         },
         where=is_configured,
     )  # fmt: skip
+    yield ConcreteJob, Face(kinds=Kinds((MIGRATION_JOB,), job_class))
     yield from _devices(names)
     yield from _settings(names)
     yield from _pools(names)

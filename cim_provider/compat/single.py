@@ -45,7 +45,11 @@ def together(*several: Faces) -> Faces:
         for view, face in faces.items():
             old = found.get(view, Face())
             found[view] = Face(
-                face.cim or old.cim, {**old.lines, **face.lines}, face.where or old.where, face.items or old.items
+                face.cim or old.cim,
+                {**old.lines, **face.lines},
+                face.where or old.where,
+                face.items or old.items,
+                face.kinds or old.kinds,
             )
     return found
 

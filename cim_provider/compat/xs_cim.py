@@ -12,13 +12,15 @@ from cim_provider.compat.answers import EVERYTHING, capability_faces
 from cim_provider.compat.inputs import Inputs, Values, in_bytes
 from cim_provider.compat.mode import Given, Mode, Request
 from cim_provider.compat.single import home, single_faces, single_relations, together
-from cim_provider.mapping.face import Face
+from cim_provider.mapping.face import Face, Kinds
 from cim_provider.mapping.rule import Rule, computed, const, field, moment, via, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
+from cim_provider.profiles.allocation_capabilities import NetworkLimit
 from cim_provider.profiles.computer_system import ComputerSystem, ComputerSystemCapabilities, is_guest
 from cim_provider.profiles.ethernet import NetworkPort
 from cim_provider.profiles.host_pool import StorageVolume
+from cim_provider.profiles.job_control import ConcreteJob
 from cim_provider.profiles.memory import BLOCK_SIZE as MEMORY_BLOCK
 from cim_provider.profiles.memory import Memory, MemorySettingData, consumable_blocks
 from cim_provider.profiles.processor import ProcessorSettingData
@@ -53,6 +55,11 @@ REQUESTS: Mapping[str, tuple[int, ...]] = {
 }  # fmt: skip
 REQUESTED_STATES = (ENABLED, DISABLED, SHUT_DOWN, OFFLINE, QUIESCE, REBOOT, RESET, HARD_SHUTDOWN, HARD_REBOOT)
 
+# Tasks by name -> the class of their jobs.
+STATE_CHANGE_JOB, CREATE_JOB = "Xen_SystemStateChangeJob", "Xen_VirtualSystemCreateJob"
+JOB_CLASSES = {**{f"Async.VM.{operation}": STATE_CHANGE_JOB for operation in REQUESTS}, "CIM.DefineSystem": CREATE_JOB}
+TEMPLATE, SNAPSHOT = "Xen_ComputerSystemTemplate", "Xen_ComputerSystemSnapshot"
+
 
 def is_system(vm: Subject) -> bool:
     """Machines, and control domains, which stand for their hosts."""
@@ -61,6 +68,17 @@ def is_system(vm: Subject) -> bool:
 
 def caption(vm: Subject) -> str:
     return HOST_CAPTION if vm["is_control_domain"] else "Virtual machine"
+
+
+def job_class(task: Subject) -> str:
+    return JOB_CLASSES.get(task["name_label"], "")
+
+
+def configuration_class(vm: Subject) -> str:
+    """Snapshots are templates to the pool."""
+    if vm["is_a_snapshot"]:
+        return SNAPSHOT
+    return TEMPLATE if vm["is_a_template"] else ""
 
 
 def requestable(vm: Subject) -> tuple[int, ...]:
@@ -118,9 +136,15 @@ def _faces() -> Iterator[tuple[type[View], Face]]:
     )  # fmt: skip
     able = {"RequestedStatesSupported": const(REQUESTED_STATES), "StateAwareness": const(REQUESTED_STATES)}
     yield ComputerSystemCapabilities, Face(lines=able)
-    yield VirtualSystemSettingData, Face(
-        "Xen_ComputerSystemSettingData", {"HostAffinity": via("affinity", field("uuid"))}
-    )  # fmt: skip
+    yield (
+        VirtualSystemSettingData,
+        Face(
+            "Xen_ComputerSystemSettingData",
+            {"HostAffinity": via("affinity", field("uuid"))},
+            kinds=Kinds((TEMPLATE, SNAPSHOT), configuration_class),
+        ),
+    )
+    yield ConcreteJob, Face(kinds=Kinds((STATE_CHANGE_JOB, CREATE_JOB), job_class))
     device = {"DeviceID": xen_id(via("VM", field("uuid")), field("uuid"))}
     yield LogicalDisk, Face("Xen_Disk", device)
     yield CDROMDrive, Face("Xen_DiskDrive", device)
@@ -142,6 +166,7 @@ def _faces() -> Iterator[tuple[type[View], Face]]:
     yield MemoryPool, Face(lines={"AllocationUnits": const("Bytes")})
     yield StoragePool, Face(lines={"AllocationUnits": const("Bytes"), "ConsumedResourceUnits": const("Bytes")})
     yield NetworkPool, Face("Xen_NetworkConnectionPool")
+    yield NetworkLimit, Face("Xen_NetworkConnectionCapabilitiesSettingData")
     yield StorageVolume, Face("Xen_DiskImage")
     yield (
         VirtualSystemManagementCapabilities,

@@ -10,7 +10,7 @@ Theory of operation
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -32,13 +32,15 @@ Writer = Callable[[Shown], bytes]
 class Event:
     """One indication before anybody has asked for it. `classname` is the class of its kind, `at` its CIM timestamp;
     `sources` are the instances it is about: the present one first (the last one for a deletion), then the previous
-    one. An alert has none, and all it says in `extra`."""
+    one. An alert has none, and all it says in `extra`. `spaces`: how namespaces are written that do not go by their
+    canonical names."""
 
     classname: str
     at: str
     sources: tuple[Shown, ...] = ()
     changed: tuple[str, ...] = ()
     extra: dict[str, object] = field(default_factory=dict)
+    spaces: Mapping[str, str] = field(default_factory=dict)
     identifier: str = field(default_factory=lambda: f"Xen:{secrets.token_hex(16)}")
 
     @cached_property
@@ -47,7 +49,7 @@ class Event:
         values: dict[str, object] = {"IndicationIdentifier": self.identifier, "IndicationTime": self.at, **self.extra}
         if self.sources:
             values["SourceInstance"] = _embedded(self.sources[0])
-            values["SourceInstanceModelPath"] = model_path(self.sources[0].path)
+            values["SourceInstanceModelPath"] = model_path(self.sources[0].path, self.spaces)
         if len(self.sources) > 1:
             values["PreviousInstance"] = _embedded(self.sources[1])
             values["ChangedPropertyNames"] = self.changed
@@ -102,31 +104,31 @@ class Event:
             yield f'<{kind} NAME="{name}" TYPE="{prop.type}">{written}</{kind}>'
 
 
-def written(before: Stored | None, after: Stored | None, at: str) -> Event | None:
+def written(before: Stored | None, after: Stored | None, at: str, spaces: Mapping[str, str]) -> Event | None:
     """What a client's change of an instance without provider is; None if it changed no value."""
     if after is None:
-        return None if before is None else Event(DELETION, at, (before,))
+        return None if before is None else Event(DELETION, at, (before,), spaces=spaces)
     if before is None:
-        return Event(CREATION, at, (after,))
+        return Event(CREATION, at, (after,), spaces=spaces)
     names = {**before.values, **after.values}
     changed = tuple(name for name in names if before.values.get(name) != after.values.get(name))
-    return Event(MODIFICATION, at, (after, before), changed) if changed else None
+    return Event(MODIFICATION, at, (after, before), changed, spaces=spaces) if changed else None
 
 
 def _embedded(shown: Shown) -> Instance:
     return Instance(shown.path.classname, shown.values, shown.path)
 
 
-def model_path(path: Path) -> str:
-    """A path as text: namespace:class.key="value",... (DSP0004 8.2.5)."""
-    keys = ",".join(f"{name}={_key(value)}" for name, value in path.keys or ())
-    return f"{path.namespace}:{path.classname}.{keys}"
+def model_path(path: Path, spaces: Mapping[str, str]) -> str:
+    """A path as text: namespace:class.key="value",... (DSP0004 8.2.5). `spaces`: see Event."""
+    keys = ",".join(f"{name}={_key(value, spaces)}" for name, value in path.keys or ())
+    return f"{spaces.get(path.namespace, path.namespace)}:{path.classname}.{keys}"
 
 
-def _key(value: object) -> str:
+def _key(value: object, spaces: Mapping[str, str]) -> str:
     if isinstance(value, bool | int):
         return text.boolean(value) if isinstance(value, bool) else str(value)
-    plain = model_path(value) if isinstance(value, Path) else str(value)
+    plain = model_path(value, spaces) if isinstance(value, Path) else str(value)
     quoted = plain.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{quoted}"'
 

@@ -71,12 +71,17 @@ class Matcher:
                 for part in conjuncts(one.query.where)
                 if isinstance(part, IsA) and part.operand.steps[-1].name.lower() == "sourceinstance"
             ]
-            found |= {view for view in WATCHABLE if all(graph.is_a(self._shown_as(view), name) for name in needed)}
+            found |= {
+                view
+                for view in WATCHABLE
+                if all(any(graph.is_a(cim, name) for cim in self._shown_as(view)) for name in needed)
+            }
         return frozenset(found), alerts
 
-    def _shown_as(self, view: type[View]) -> str:
-        """The class of the instances of a view."""
-        return self.provider.extent(view).view.cim
+    def _shown_as(self, view: type[View]) -> tuple[str, ...]:
+        """The classes of the instances of a view."""
+        shown = self.provider.extent(view).view
+        return shown.cim, *shown.kinds
 
     def watch(self, views: frozenset[type[View]], alerts: bool) -> Steps[None]:
         """Watch these views and no others from now on; the steps fill the new ones."""
@@ -145,17 +150,18 @@ class Matcher:
         if before is after:
             return []
         at = timestamp(self.provider.source.now()) or ""
+        spaces = self.provider.mode.spaces
         old = {rendition.path: rendition for rendition in before}
         found = []
         for rendition in after:
             previous = old.pop(rendition.path, None)
             if previous is None:
-                found.append(Event(CREATION, at, (rendition,)))
+                found.append(Event(CREATION, at, (rendition,), spaces=spaces))
             elif previous is not rendition:
                 changed = _changed(previous.values, rendition.values)
                 if changed:
-                    found.append(Event(MODIFICATION, at, (rendition, previous), changed))
-        return [*found, *(Event(DELETION, at, (rendition,)) for rendition in old.values())]
+                    found.append(Event(MODIFICATION, at, (rendition, previous), changed, spaces=spaces))
+        return [*found, *(Event(DELETION, at, (rendition,), spaces=spaces) for rendition in old.values())]
 
     def _note(self, key: Key, version: Version | None) -> tuple[Rendition, ...]:
         """Render one record for one view, and keep what was made and what it depends on."""

@@ -189,7 +189,7 @@ class Indications:
     def _stored(self, before: Stored | None, after: Stored | None) -> None:
         """Rule 5."""
         if self._running and self._enabled:
-            event = written(before, after, timestamp(self.provider.source.now()) or "")
+            event = written(before, after, timestamp(self.provider.source.now()) or "", self.provider.mode.spaces)
             if event is not None:
                 self._route(event)
 

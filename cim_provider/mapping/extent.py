@@ -200,7 +200,8 @@ class Extent:
             for item in view.items(subject):
                 one = subject if item is None else subject.at(item)
                 values = {name: read(one) for name, read in self._rules}
-                path = Path.of(view.cim, {key: values[key] for key in self.cls.keys}, view.namespace)
+                cim = view.kind(one) if view.kinds else view.cim
+                path = Path.of(cim, {key: values[key] for key in self.cls.keys}, view.namespace)
                 made.append(Rendition(view, version, item, path, values))
         return subject.seen, tuple(made)
 
@@ -232,7 +233,8 @@ class Extent:
         return iter(self._renditions)
 
     def find(self, path: Path) -> Rendition | None:
-        """The instance with the keys of `path` (its namespace and host are not looked at)."""
+        """The instance with the keys of `path`, and its class if the view has several (namespace and host are not
+        looked at)."""
         if self.view.of is None:
             candidates = tuple(self)
         else:
@@ -240,7 +242,10 @@ class Extent:
             if version is None:
                 return None
             candidates = self.of(version)
-        return next((rendition for rendition in candidates if rendition.path.keys == path.keys), None)
+        found = next((rendition for rendition in candidates if rendition.path.keys == path.keys), None)
+        if found is not None and self.view.kinds and found.path.classname != path.classname:
+            return None
+        return found
 
     def version_of(self, path: Path) -> Version | None:
         """The record a path is about, whether or not the view shows it."""

@@ -19,14 +19,24 @@ from cim_provider.mapping.view import View
 
 
 @dataclass(frozen=True)
+class Kinds:
+    """Instances of one view that are of different classes. `names`: subclasses of the face's class; `of` says which of
+    them an instance is of, "" for the face's class. It looks at the instance's own record only."""
+
+    names: tuple[str, ...]
+    of: Callable[[Subject], str]
+
+
+@dataclass(frozen=True)
 class Face:
     """What differs from the declared view. `cim`: the class of the instances, "" for the declared one; `lines`: rules
-    that replace or add to the declared ones; `where` and `items`: None for the declared ones."""
+    that replace or add to the declared ones; `where`, `items` and `kinds`: None for the declared ones."""
 
     cim: str = ""
     lines: Mapping[str, Rule] = field(default_factory=dict)
     where: Callable[[Subject], bool] | None = None
     items: Callable[[Subject], Iterable[Any]] | None = None
+    kinds: Kinds | None = None
 
 
 def variant(view: type[View], face: Face, name: str) -> type[View]:
@@ -40,6 +50,9 @@ def variant(view: type[View], face: Face, name: str) -> type[View]:
         made.where = staticmethod(face.where)
     if face.items is not None:
         made.items = staticmethod(face.items)
+    if face.kinds is not None:
+        kinds, general = face.kinds, made.cim
+        made.kinds, made.kind = kinds.names, staticmethod(lambda subject: kinds.of(subject) or general)
     return made
 
 

@@ -37,6 +37,8 @@ MADE_BY_CODE: Mapping[str, tuple[str, ...]] = {
         "SubscriptionDuration", "SubscriptionStartTime", "SubscriptionTimeRemaining",
     ),
 }  # fmt: skip
+# Methods that the server itself answers (operations/namespaces.py), by class.
+METHODS_BY_CODE: Mapping[str, tuple[str, ...]] = {"Xen_WBEMServer": ("CreateWBEMServerNamespace",)}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ def _associated(association: type[Association]) -> set[str]:
     return found
 
 
+def methods_of(view: type[View]) -> tuple[str, ...]:
+    """The methods that instances of a view have, whoever answers them."""
+    return (*view.methods, *METHODS_BY_CODE.get(view.cim, ()))
+
+
 def findings(requirements: Mapping[str, Any], graph: ClassGraph) -> list[Finding]:
     """What each class of each profile comes to, in the order of the data."""
     found = []
@@ -89,7 +96,7 @@ def _finding(number: str, cls: str, row: Mapping[str, Any], graph: ClassGraph) -
     shown_by = [view.cim for view in views] + [link.cim for link in links] or ([cls] if coded else [])
     if not shown_by:
         return Finding(number, cls, row["level"], (), (), ((row["level"], ""),))
-    has: list[set[str]] = [{*view.rules, *(f"{name}()" for name in view.methods)} for view in views]
+    has: list[set[str]] = [{*view.rules, *(f"{name}()" for name in methods_of(view))} for view in views]
     has += [_associated(association) for association in links]
     members = [(level, name) for level in LEVELS for name in row.get(level, ())]
     members += [(level, f"{name}()") for level, names in row.get("methods", {}).items() for name in names]
@@ -163,8 +170,9 @@ def mapping_page() -> str:
     for name, view in sorted(VIEWS.items()):
         lines += [f"## {name}", "", *_described(view), "", "| property | from |", "|---|---|"]
         lines += [f"| {prop} | {rule.source or 'computed'} |" for prop, rule in view.rules.items()]
-        if view.methods:
-            lines += ["", "Methods: " + ", ".join(f"`{method}`" for method in sorted(view.methods)) + "."]
+        methods = sorted(methods_of(view))
+        if methods:
+            lines += ["", "Methods: " + ", ".join(f"`{method}`" for method in methods) + "."]
         lines.append("")
     lines += ["## Associations", "", "| class | between | and | properties |", "|---|---|---|---|"]
     for name, association in sorted(ASSOCIATIONS.items()):

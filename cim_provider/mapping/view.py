@@ -39,6 +39,7 @@ class View:
     items      what one record becomes: one item per instance (virtual processors); for a view without records, all
                items there are. Rules find the item as `subject.item`.
     namespace  where the instances live.
+    kinds      subclasses of `cim` that instances may be of, too; `kind` tells the class of one. Only faces have any.
     declared   the view as a profile declares it; of a variant (face.py), the one it is a variant of.
     memo       under what name renditions are kept; no other view or variant has it.
     """
@@ -48,6 +49,8 @@ class View:
     where: ClassVar[Callable[[Subject], bool]]
     items: ClassVar[Callable[[Subject], Iterable[Any]]]
     namespace: ClassVar[str] = CIMV2
+    kinds: ClassVar[tuple[str, ...]] = ()
+    kind: ClassVar[Callable[[Subject], str]]
     rules: ClassVar[dict[str, Rule]] = {}
     methods: ClassVar[dict[str, DeclaredMethod]] = {}
     declared: ClassVar[type[View]]

@@ -2,7 +2,8 @@
 
 Rule 1: TimeBeforeRemoval and DeleteOnCompletion are kept in the job's task (ended_jobs.py), in the name of the user who
         asks: whose task it is, or who may change any, may change them, behind a bridge too.
-Rule 2: other properties follow the task. Who gives them as they are changes nothing; another value is refused.
+Rule 2: other properties follow the task. Who gives them as they are changes nothing; another value is refused. How far
+        the job is has changed since anybody read it: that is refused only if it is named in a PropertyList.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def told(name: str, value: Any) -> str | None:
 
 
 WRITABLE = {"TimeBeforeRemoval": LASTS, "DeleteOnCompletion": GOES}
+MOVING = frozenset({"PercentComplete", "ElapsedTime"})
 
 
 class JobWriter:
@@ -66,10 +68,11 @@ class JobWriter:
         """CimError ACCESS_DENIED, INVALID_PARAMETER, NOT_SUPPORTED; FAILED for a job whose task is gone."""
         job, version = self._found(path, op)
         wanted: dict[str, str | None] = {}
+        is_whole = op.name == "ModifyInstance" and op.params.get("PropertyList") is None
         for name, value in changed.values.items():
             if name in WRITABLE:
                 wanted[WRITABLE[name]] = told(WRITABLE[name], value)
-            elif value is not None and value != job.values.get(name):
+            elif value is not None and value != job.values.get(name) and not (is_whole and name in MOVING):
                 raise CimError(NOT_SUPPORTED, f"{name} of a job cannot be changed")
         if self.provider.jobs.ended.is_kept(version.ref):
             raise CimError(FAILED, "the task of this job is gone: it can only be deleted")

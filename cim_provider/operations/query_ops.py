@@ -150,7 +150,11 @@ def candidates(op: Operation, cls: CimClass, where: Condition | None, names: Nam
     fixed = fixed_texts(where, names)
     extents = provider.extents(op.namespace, cls.name)
     associations = next(provider.associations(op.namespace, cls.name), None) is not None
-    located = {e for e in extents if e.view.of is not None and e.locator is not None and e.locator.lower() in fixed}
+    located = {
+        e
+        for e in extents
+        if e.view.of is not None and e.locator is not None and e.locator.lower() in fixed and not e.view.kinds
+    }
     if associations or not located:
         return then(listings(op, cls.name), instances)
 
@@ -158,7 +162,7 @@ def candidates(op: Operation, cls: CimClass, where: Condition | None, names: Nam
         found: list[Shown] = []
         for extent in extents:
             if extent not in located or extent.locator is None:
-                found += (yield from extent.listed()).shown
+                found += (yield from provider.part(extent, cls.name)).shown
                 continue
             value = fixed[extent.locator.lower()]
             version = extent.version_of(Path.of(extent.view.cim, {extent.locator: value}))

@@ -112,6 +112,7 @@ LIFECYCLE_CLASSES: Mapping[str, LifecycleClass] = {
         LifecycleClass(f"Xen_ComputerSystem{past}Indication", kind, "Xen_ComputerSystem"),
         LifecycleClass(f"Xen_ComputerSystem{noun}", kind, "Xen_ComputerSystem"),
         LifecycleClass(f"Xen_ResourceAllocationSettingData{past}Indication", kind, _SETTING),
+        LifecycleClass(f"Xen_ComputerSystemMigrationJob{past}Indication", kind, "Xen_MigrationJob"),  # in a mode only
     )
 }
 

@@ -112,12 +112,21 @@ def settings_of_job(extents: Extents, job: Rendition) -> Iterator[Rendition]:
 
 
 def made_by_jobs(view: type[View]) -> Pairs:
-    """What a view shows of the records that jobs made (left), and these jobs (right)."""
+    """What a view shows of the records that jobs made or say they are about (left), and these jobs (right)."""
+
+    def jobs_about(extents: Extents, shown: Rendition) -> Iterator[Rendition]:
+        yield from jobs_that_made(extents, shown)
+        if shown.version is not None:
+            told = extents.index(tasks_about, ("task",)).get(shown.version.values["uuid"], ())
+            yield from _shown(extents, ConcreteJob, told)
 
     def made_by(extents: Extents, job: Rendition) -> Iterator[Rendition]:
-        return _shown(extents, view, results_of(job.version) if job.version is not None else ())
+        if job.version is None:
+            return iter(())
+        told = extents.pool.by_uuid(view.of or "", job.version.values["other_config"].get(AFFECTED, ""))
+        return _shown(extents, view, (*results_of(job.version), told.ref if told is not None else ""))
 
-    return Pairs(view, ConcreteJob, jobs_that_made, made_by)
+    return Pairs(view, ConcreteJob, jobs_about, made_by)
 
 
 # Resources of machines, in the configurations that have them; pools, and volumes in them.
@@ -128,7 +137,7 @@ MADE = (
 
 
 class AffectedJobElement(Association, cim="Xen_AffectedJobElement", left="AffectedElement", right="AffectingElement"):
-    """A job works on a machine, or made it, its snapshot, one of its resources, a pool or a volume."""
+    """A job works on a machine, a pool or a volume, or made one, or a snapshot or resource of a machine."""
 
     relations = (
         Pairs(ComputerSystem, ConcreteJob, jobs_of_machine, machines_of_job),

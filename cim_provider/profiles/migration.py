@@ -7,6 +7,7 @@ methods can say in whose name a machine should be received there.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,18 +61,22 @@ def migration_type(settings: Instance | None) -> int:
     return int(kind)
 
 
+# A name and a port, or an IPv6 address in brackets with or without one. An address without brackets has no port.
+_WITH_PORT = re.compile(r"\[(?P<address>[^\]]+)\](?::\d+)?|(?P<name>[^:]+):\d+", re.ASCII)
+
+
 def _host_named(call: Call, name: str | None) -> Subject:
     """The host of a DestinationHost: its host name, address, name or uuid, with or without a port or scheme."""
     if not name:
         raise invalid("DestinationHost is missing")
-    plain = name.rpartition("://")[2].partition("/")[0].strip("[]").lower()
-    for ref, host in call.source.all("host").items():
+    plain = name.rpartition("://")[2].partition("/")[0].lower()
+    found = _WITH_PORT.fullmatch(plain)
+    asked = {plain, "" if found is None else found["address"] or found["name"]} - {""}
+    for host in call.source.all("host").values():
         names = (host.values[key].lower() for key in ("hostname", "address", "name_label", "uuid"))
-        if plain in names:
-            found = call.source.find(ref)
-            if found is not None:
-                return Subject(call.source, found)
-    raise invalid(f"there is no host {name} in the pool")
+        if not asked.isdisjoint(names):
+            return Subject(call.source, host)
+    raise invalid(f"there is no host {name} in this pool; VM.migrate_send reaches others")
 
 
 @dataclass(frozen=True)

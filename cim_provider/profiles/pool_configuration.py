@@ -43,8 +43,10 @@ def _unsupported(why: str) -> RefusedError:
     return RefusedError(Kind.NOT_SUPPORTED, why)
 
 
-async def _job(call: Call, body: jobs.Body, label: str) -> Result:
-    return await call.jobs.several(call, jobs.POOLS, f"CIM.ResourcePool.{label}", body)
+async def _job(call: Call, body: jobs.Body, label: str, about: Subject | None = None) -> Result:
+    """`about`: the pool or volume that is there already."""
+    uuid = "" if about is None else about["uuid"]
+    return await call.jobs.several(call, jobs.POOLS, f"CIM.ResourcePool.{label}", body, about=uuid)
 
 
 @jobs.answers(jobs.POOLS)
@@ -151,7 +153,7 @@ async def delete_resource_pool(call: Call, pool: Path | None) -> Result:
     """CIM_ResourcePoolConfigurationService.DeleteResourcePool: 6 while a machine uses it, 1 for pools of hosts."""
     subject = _changeable(call, pool)
     body = _forget_storage(call, subject) if subject.version.cls == "SR" else destroy_network(call, subject)
-    return await _job(call, body, "Delete")
+    return await _job(call, body, "Delete", subject)
 
 
 def _forget_storage(call: Call, sr: Subject) -> jobs.Body:
@@ -204,7 +206,7 @@ async def add_resources(call: Call, host_resources: tuple[Path, ...] | None, poo
     (pool_resources.py); 1 for pools of processors and memory."""
     subject = _changeable(call, pool)
     add = pool_resources.connect_hosts if subject.version.cls == "SR" else pool_resources.connect_ports
-    return await _job(call, add(call, subject, host_resources), "AddResources")
+    return await _job(call, add(call, subject, host_resources), "AddResources", subject)
 
 
 @jobs.answers(jobs.POOLS)
@@ -212,7 +214,7 @@ async def remove_resources(call: Call, host_resources: tuple[Path, ...] | None, 
     """CIM_ResourcePoolConfigurationService.RemoveResourcesFromResourcePool: the reverse."""
     subject = _changeable(call, pool)
     remove = pool_resources.disconnect_hosts if subject.version.cls == "SR" else pool_resources.disconnect_ports
-    return await _job(call, remove(call, subject, host_resources), "RemoveResources")
+    return await _job(call, remove(call, subject, host_resources), "RemoveResources", subject)
 
 
 @jobs.answers(jobs.POOLS)
@@ -264,7 +266,7 @@ async def delete_in_pool(call: Call, resource: Path | None, pool: Path | None) -
         await work.run("VDI.destroy", vdi.ref)
         return {}
 
-    return await _job(call, body, "DeleteResource")
+    return await _job(call, body, "DeleteResource", vdi)
 
 
 class ResourcePoolConfigurationService(HostService, cim="Xen_ResourcePoolConfigurationService", of="host"):

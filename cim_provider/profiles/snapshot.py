@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cim_provider import jobs
 from cim_provider.jobs import Work
-from cim_provider.mapping.association import Association, Extents, Pairs, Pointing, SameRecord
+from cim_provider.mapping.association import Association, Extents, Pairs, Pointing, Reversed, SameRecord, Where
 from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
@@ -223,6 +223,19 @@ class LastAppliedSnapshot(Association, cim="Xen_LastAppliedSnapshot", left="Ante
     """The snapshot a machine was last reverted to."""
 
     relations = (Pairs(VirtualSystemSettingData, ComputerSystem, machine_applied_to, applied_snapshot),)
+
+
+def is_snapshot(machine: Rendition, settings: Rendition) -> bool:
+    """A machine may have grown from what is no snapshot."""
+    return settings.version is not None and bool(settings.version.values["is_a_snapshot"])
+
+
+class MostCurrentSnapshotInBranch(
+    Association, cim="Xen_MostCurrentSnapshotInBranch", left="Antecedent", right="Dependent"
+):
+    """The snapshot taken of a machine, or that it was reverted to, last: by whichever face of the pool."""
+
+    relations = (Where(Reversed(Pointing(VirtualSystemSettingData, ComputerSystem, "VM.parent")), is_snapshot),)
 
 
 HostedService.also(SameRecord(HostComputerSystem, VirtualSystemSnapshotService))

@@ -174,7 +174,8 @@ def _check_empty(host: Subject) -> None:
 
 
 async def _disable(work: Work, host: Subject, until_boot: bool) -> None:
-    """Take no new machines: until the host boots again, or until it is enabled."""
+    """Take no new machines: until the host boots again, or until it is enabled. Its undo asks for Enabled, and that is
+    remembered as what was asked for last."""
     if host["enabled"]:
         await work.call("host.disable", host.ref, until_boot)
         await work.undo("host.enable", host.ref)

@@ -47,7 +47,7 @@ async def define(call: Call, settings: Instance, more: bool) -> Result:
     fields = {field: given.take(name) or "" for name, field in _FIELDS.items()}
     given.end()
     jobs.require(call, "network.create")
-    record = {**fields, "MTU": 0, "other_config": {}, "bridge": ""}
+    record: dict[str, Any] = {**fields, "MTU": 0, "other_config": {}, "bridge": ""}
     record["name_label"] = record["name_label"] or "New switch"
 
     async def body(work: Work) -> Mapping[str, Any]:
@@ -61,7 +61,8 @@ async def define(call: Call, settings: Instance, more: bool) -> Result:
 
 async def destroy(call: Call, network: Subject) -> Result:
     """DestroySystem of a switch (rule 2), with the VLANs that connect it."""
-    return await call.jobs.several(call, jobs.SYSTEMS, "CIM.DestroySystem", destroy_network(call, network))
+    body = destroy_network(call, network)
+    return await call.jobs.several(call, jobs.SYSTEMS, "CIM.DestroySystem", body, about=network["uuid"])
 
 
 async def modify(call: Call, settings: Instance) -> Result:
@@ -82,7 +83,7 @@ async def modify(call: Call, settings: Instance) -> Result:
             await work.undo(f"network.set_{field}", network.ref, network.values[field])
         return {}
 
-    return await call.jobs.several(call, jobs.SYSTEMS, "CIM.ModifySystemSettings", body)
+    return await call.jobs.several(call, jobs.SYSTEMS, "CIM.ModifySystemSettings", body, about=network.values["uuid"])
 
 
 AffectedJobElement.also(made_by_jobs(VirtualSwitch))

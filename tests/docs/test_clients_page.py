@@ -57,6 +57,13 @@ def test_curl_shows_a_result_and_a_failure(shown):
     assert '"message":"HANDLE_INVALID","data":["VM","OpaqueRef:none"]' in shown["curl"]
 
 
+def test_measurements_are_told_by_name(shown):
+    text = shown["Measurements"]
+    assert re.search(r"^memory_total_kib [1-9][0-9.]+$", text, re.M)
+    assert re.search(r"^iops_read_[0-9a-f]{8} [0-9.]+$", text, re.M)
+    assert re.search(r'"MAX:sr:[0-9a-f-]{36}:physical_size"', text)
+
+
 def test_a_disk_is_restored_from_a_full_backup_and_its_changes(shown):
     text = shown["Disks and backups"]
     assert text.startswith("changed\n")

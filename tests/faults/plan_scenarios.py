@@ -89,6 +89,8 @@ on_vm("VM.set_shadow_multiplier_live", 2.0)
 on_vm("VM.hard_reboot_internal")
 on_vm("VM.send_sysrq", "h")
 on_vm("VM.send_trigger", "nmi")
+on_vm("VM.restart_device_models")
+on_vm("VM.s3_suspend")
 on_vm("VM.power_state_reset", state="Halted")
 
 
@@ -124,6 +126,8 @@ on_host("host.enable_display")
 on_host("host.disable_display")
 on_host("host.enable_ssh")
 on_host("host.disable_ssh")
+on_host("host.set_ssh_enabled_timeout", 60)
+on_host("host.set_ssh_auto_mode", True)
 on_host("host.set_console_idle_timeout", 60)
 on_host("host.dmesg")
 on_host("host.dmesg_clear")
@@ -131,6 +135,8 @@ on_host("host.get_log")
 on_host("host.send_debug_keys", "h")
 on_pool("pool.enable_ssh")
 on_pool("pool.disable_ssh")
+on_pool("pool.set_ssh_enabled_timeout", 60)
+on_pool("pool.set_ssh_auto_mode", True)
 on_pool("pool.set_console_idle_timeout", 60)
 on_pool("pool.set_igmp_snooping_enabled", True)
 
@@ -174,6 +180,13 @@ async def pool_migrate(pool: SimPool) -> Arguments:
     vm = await pool.running()
     other = next(host for host in pool.hosts if host != pool.vm(vm)["resident_on"])
     return vm, other, {}
+
+
+@scenario("VM.s3_resume")
+async def wake(pool: SimPool) -> Arguments:
+    vm = await pool.running()
+    await pool.call("VM.s3_suspend", vm)
+    return (vm,)
 
 
 @scenario("VM.migrate_send", "destroy")
@@ -492,7 +505,7 @@ async def _attached(pool: SimPool) -> Arguments:
     return (pool.store.related(await pool.running(disks=2), "VBDs")[1],)
 
 
-for _name in ("VBD.unplug", "VBD.unplug_force"):
+for _name in ("VBD.unplug", "VBD.unplug_force", "VBD.unplug_force_no_safety_check"):
     scenario(_name)(_attached)
 
 

@@ -130,6 +130,7 @@ async def migrate_live(at: Site) -> Prepared:
 async def empty_a_host(at: Site) -> Prepared:
     vm = at.sim.add_vm()
     await at.sim.call("VM.start_on", vm, at.sim.hosts[1], False, False)
+    await at.pool.source.call(at.pool.principal, "host.enable", at.sim.hosts[1])  # the undo asks for that too
     await at.sim.pass_time(30)
     return at.host(at.sim.hosts[1]), "RequestStateChange", {"RequestedState": 3}
 

@@ -125,15 +125,65 @@ def test_the_server_tells_its_namespaces_as_clients_name_them(libvirt):
 
 @pytest.mark.parametrize("word", ["Created", "Modified", "Deleted"])
 def test_events_are_subscribed_to_by_the_class_of_their_indication(libvirt, virt, libvirt_xenapi, word):
-    query = f"SELECT * FROM Xen_ComputerSystem{word}Indication"
+    name = f"told-{word}"
+    with listening(libvirt, f"Xen_ComputerSystem{word}Indication") as listener:
+        define(virt, name)
+        (vm,) = libvirt_xenapi.VM.get_by_name_label(name)
+        libvirt_xenapi.VM.start(vm, False, False)
+        virt.InvokeMethod("DestroySystem", MANAGEMENT, AffectedSystem=machine(name))
+        found = listener.until(lambda one: one["SourceInstance"]["Name"] == name)[-1]
+        assert found.classname == f"Xen_ComputerSystem{word}Indication"
+        keys = f'CreationClassName="Xen_ComputerSystem",Name="{name}"'
+        assert found["SourceInstanceModelPath"] == f"root/virt:Xen_ComputerSystem.{keys}"
+
+
+@pytest.mark.parametrize("word", ["Created", "Modified", "Deleted"])
+def test_events_of_settings_are_told_by_the_class_of_their_indication(libvirt, virt, libvirt_xenapi, word):
+    name = f"set-{word}"
+    with listening(libvirt, f"Xen_ResourceAllocationSettingData{word}Indication") as listener:
+        define(virt, name)
+        (vm,) = libvirt_xenapi.VM.get_by_name_label(name)
+        libvirt_xenapi.VM.set_memory_limits(vm, *(str(512 << 20) for _ in range(4)))
+        virt.InvokeMethod("DestroySystem", MANAGEMENT, AffectedSystem=machine(name))
+        found = listener.until(lambda one: one["SourceInstance"]["InstanceID"] == f"{name}/mem")[-1]
+        assert found.classname == f"Xen_ResourceAllocationSettingData{word}Indication"
+        assert found["SourceInstance"].classname == "Xen_MemResourceAllocationSettingData"
+
+
+@pytest.mark.parametrize("word", ["Created", "Modified", "Deleted"])
+def test_migrations_are_told_by_the_class_of_their_indication(libvirt, virt, libvirt_xenapi, word):
+    name = f"moved-{word}"
+    define(virt, name)
+    (vm,) = libvirt_xenapi.VM.get_by_name_label(name)
+    libvirt_xenapi.VM.start(vm, False, False)
+    here = libvirt_xenapi.VM.get_resident_on(vm)
+    there = next(ref for ref in libvirt_xenapi.host.get_all() if ref != here)
+    with listening(libvirt, f"Xen_ComputerSystemMigrationJob{word}Indication") as listener:
+        value, out = virt.InvokeMethod(
+            "MigrateVirtualSystemToHost", "Xen_VirtualSystemMigrationService", ComputerSystem=machine(name),
+            DestinationHost=libvirt_xenapi.host.get_hostname(there),
+        )  # fmt: skip
+        assert (value, out["Job"].classname) == (4096, "Xen_MigrationJob")
+        assert wait_until(lambda: virt.GetInstance(out["Job"])["JobState"] == 7)
+        virt.DeleteInstance(out["Job"])
+        found = listener.until(lambda one: one["SourceInstance"]["InstanceID"] == out["Job"]["InstanceID"])[-1]
+        assert found.classname == f"Xen_ComputerSystemMigrationJob{word}Indication"
+        assert found["SourceInstance"].classname == "Xen_MigrationJob"
+    assert libvirt_xenapi.VM.get_resident_on(vm) == there
+    virt.InvokeMethod("DestroySystem", MANAGEMENT, AffectedSystem=machine(name))
+
+
+@contextlib.contextmanager
+def listening(libvirt: ServerProcess, classname: str) -> Iterator[Listener]:
+    """A listener that gets all indications of a class, subscribed as libvirt-cim's tests do it."""
     listener = Listener()
     with contextlib.ExitStack() as stack:
         stack.callback(listener.listener.stop)
         connection = stack.enter_context(connected(libvirt, "root/interop"))
         keys = {"SystemCreationClassName": "Xen_HostSystem", "SystemName": "any"}
         made = [
-            create(connection, "CIM_IndicationFilter", keys, SourceNamespace="root/virt", Query=query,
-                   QueryLanguage="WQL"),
+            create(connection, "CIM_IndicationFilter", keys, SourceNamespace="root/virt",
+                   Query=f"SELECT * FROM {classname}", QueryLanguage="WQL"),
             create(connection, "CIM_IndicationHandlerCIMXML", keys, Destination=listener.url),
         ]  # fmt: skip
         for path in made:
@@ -143,13 +193,7 @@ def test_events_are_subscribed_to_by_the_class_of_their_indication(libvirt, virt
             pywbem.CIMInstance("CIM_IndicationSubscription", ends), namespace="root/interop"
         )
         stack.callback(connection.DeleteInstance, subscription)
-        name = f"told-{word}"
-        define(virt, name)
-        (vm,) = libvirt_xenapi.VM.get_by_name_label(name)
-        libvirt_xenapi.VM.start(vm, False, False)
-        virt.InvokeMethod("DestroySystem", MANAGEMENT, AffectedSystem=machine(name))
-        found = listener.until(lambda one: one["SourceInstance"]["Name"] == name)[-1]
-        assert found.classname == f"Xen_ComputerSystem{word}Indication"
+        yield listener
 
 
 def create(
@@ -169,7 +213,7 @@ def test_xs_cim_clients_find_everything_in_root_cimv2_and_get_jobs(xs):
         keys = {"CreationClassName": "Xen_ComputerSystem", "Name": xenapi.VM.get_uuid(vm)}
         path = pywbem.CIMInstanceName("Xen_ComputerSystem", keys, namespace="root/cimv2")
         value, out = wbem.InvokeMethod("RequestStateChange", path, RequestedState=pywbem.Uint16(32768))
-        assert value == 4096
+        assert (value, out["Job"].classname) == (4096, "Xen_SystemStateChangeJob")
         assert wait_until(lambda: wbem.GetInstance(out["Job"])["JobState"] == 7)
         shown = wbem.GetInstance(path)
         assert (shown["EnabledState"], shown["OperationalStatus"], shown["Status"]) == (3, [15], "Stopped")

@@ -281,6 +281,21 @@ def test_a_client_that_vanishes_ends_its_stream(loop):
     with_server(test, loop)
 
 
+def test_a_client_that_vanishes_before_its_stream_begins_ends_it(loop):
+    async def test(listener, probe):
+        def leave():
+            for connection in tuple(listener.service.connections):
+                connection.abort()
+
+        probe.leave = leave
+        async with connected(listener) as client:
+            await client.send(get("/vanishing"))
+            await probe.stream_closed.wait()
+            assert await client.ended()
+
+    with_server(test, loop)
+
+
 def test_a_client_that_does_not_read_stops_the_stream_and_is_cut_off(loop):
     async def test(listener, probe):
         async with connected(listener) as client:

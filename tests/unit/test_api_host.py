@@ -171,7 +171,8 @@ def test_host_disabled_for_good_stays_disabled_after_a_reboot() -> None:
             assert live(pool, host)
             assert not pool.store.get(host)["enabled"]
             await ask(pool, "host.enable", host)
-            assert (pool.store.get(host)["enabled"], pool.store.get(host)["other_config"]) == (True, {})
+            assert pool.store.get(host)["enabled"]
+            assert "stays_disabled" not in pool.store.get(host)["other_config"]
 
     asyncio.run(scene())
 

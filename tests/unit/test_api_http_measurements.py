@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
+import re
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import pytest
 from action_server import Site, on_site
+from sim_api import TEST_CALLER, drive
 
+from xenapi_core.errors import ApiError
 from xenapi_core.server.actions.measurements import sample
 from xenapi_core.server.actions.recorder import ARCHIVES, Recorder, Series, archive_for
 
@@ -36,6 +41,7 @@ def test_coarser_rows_are_made_of_their_samples() -> None:
     assert by_function["MIN"][1_000_020] == [0.0]
     assert by_function["MAX"][1_000_020] == [11.0]
     assert by_function["AVERAGE"][1_000_080] == [17.5]
+    assert filled(30, first=1_000_020 - 55).unfinished(1, [CPU], "MAX") == [5.0]
 
 
 def test_old_samples_go_and_do_not_grow() -> None:
@@ -53,7 +59,7 @@ def test_what_was_not_measured_is_not_a_number() -> None:
     assert rows[recorder.last] == [2.0, 3.0]
     assert math.isnan(rows[recorder.last - 20][0])
     assert rows[recorder.last - 20][1] == 1.0
-    assert recorder.last - 10 not in rows
+    assert all(map(math.isnan, rows[recorder.last - 10]))  # rows follow each other without gaps
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,19 @@ def test_what_was_not_measured_is_not_a_number() -> None:
 )
 def test_the_archive_fits_the_question(interval: int, age: int, index: int) -> None:
     assert archive_for(interval, age) == index
+
+
+async def told_here(site: Site, wire_name: str, *args: Any) -> Any:
+    """A message to the dispatcher that knows of the site's samples."""
+    value = site.services.dispatcher.invoke(TEST_CALLER, wire_name, args)
+    return await drive(site.pool.clock, value) if inspect.isawaitable(value) else value
+
+
+async def refusal_of(site: Site, wire_name: str, *args: Any) -> list[str]:
+    """The code and parameters of a message that must fail."""
+    with pytest.raises(ApiError) as failure:
+        await told_here(site, wire_name, *args)
+    return failure.value.description
 
 
 async def measured(site: Site) -> str:
@@ -126,12 +145,13 @@ def test_json_tells_the_same_as_xml() -> None:
     on_site(scene)
 
 
-def test_databases_of_vms_and_hosts_hold_every_source() -> None:
+def test_databases_of_vms_hosts_and_repositories_hold_every_source() -> None:
     async def scene(site: Site) -> None:
         vm = await measured(site)
         for path, names in (
             (f"/vm_rrd?uuid={site.pool.store.get(vm)['uuid']}", {"cpu0", "memory", "memory_target"}),
             ("/host_rrd", {"cpu_avg", "memory_total_kib", "memory_free_kib"}),
+            (f"/sr_rrd?uuid={site.pool.store.get(site.pool.sr)['uuid']}", {"physical_size", "iops_read", "iowait"}),
         ):
             tree = ET.fromstring((await site.root("GET", path)).body)
             assert tree.findtext("step") == "5"
@@ -141,6 +161,13 @@ def test_databases_of_vms_and_hosts_hold_every_source() -> None:
             rows = tree.findall("rra[1]/database/row")
             assert rows
             assert {len(row) for row in rows} == {columns}
+            assert {len(each) for each in tree.iterfind("rra/cdp_prep")} == {columns}
+            told = json.loads((await site.root("GET", f"{path}{'&' if '?' in path else '?'}json=true")).body)
+            assert [ds["name"] for ds in told["ds"]] == [ds.findtext("name") for ds in tree.iterfind("ds")]
+            assert (told["step"], told["lastupdate"]) == (tree.findtext("step"), tree.findtext("lastupdate"))
+            for rra, element in zip(told["rra"], tree.iterfind("rra"), strict=True):
+                assert (rra["cf"], rra["pdp_per_row"]) == (element.findtext("cf"), element.findtext("pdp_per_row"))
+                assert rra["database"] == [[v.text for v in row] for row in element.iterfind("database/row")]
 
     on_site(scene)
 
@@ -150,11 +177,11 @@ def test_databases_of_vms_and_hosts_hold_every_source() -> None:
     [
         ("/rrd_updates?start=x", 500, b"INVALID_VALUE"),
         ("/rrd_updates?cf=MEDIAN", 500, b"INVALID_VALUE"),
-        ("/rrd_updates?uuid=none", 404, b"UUID_INVALID"),
+        ("/rrd_updates?uuid=nobody", 404, b"UUID_INVALID"),
         ("/vm_rrd?uuid=none", 404, b"UUID_INVALID"),
         ("/vm_rrd", 404, b"UUID_INVALID"),
-        ("/host_rrd?json=true", 501, b"NOT_IMPLEMENTED"),
-        ("/sr_rrd", 501, b"NOT_IMPLEMENTED"),
+        ("/rrd_updates?sr_uuid=x", 404, b"UUID_INVALID"),
+        ("/sr_rrd", 404, b"UUID_INVALID"),
     ],
 )
 def test_questions_that_make_no_sense_are_refused(path: str, status: int, words: bytes) -> None:
@@ -174,6 +201,99 @@ def test_a_host_that_does_not_answer_is_left_out() -> None:
         await site.pool.pass_time(5)
         await sample(site.recorder, site.pool.engine)
         assert site.recorder.last > before
-        assert site.recorder.values == {}
+        assert {series.kind for series in site.recorder.values} == {"sr"}
+
+    on_site(scene)
+
+
+def test_updates_are_of_the_objects_that_were_asked_for() -> None:
+    async def scene(site: Site) -> None:
+        vm, store = await measured(site), site.pool.store
+        vm_uuid, sr_uuid = store.get(vm)["uuid"], store.get(site.pool.sr)["uuid"]
+
+        async def kinds(query: str) -> set[str]:
+            told = json.loads((await site.root("GET", f"/rrd_updates?json=true&start=1&{query}")).body)
+            return {entry.rpartition(":")[0] for entry in told["meta"]["legend"]}
+
+        assert await kinds("cf=MIN") == {f"MIN:vm:{vm_uuid}"}
+        assert await kinds("") == {f"{function}:vm:{vm_uuid}" for function in ("AVERAGE", "MIN", "MAX")}
+        here = [store.get(pbd)["SR"] for pbd in store.related(site.pool.hosts[0], "PBDs")]
+        connected = {f"MAX:sr:{store.get(sr)['uuid']}" for sr in here}
+        assert await kinds("cf=MAX&vm_uuid=none&sr_uuid=all") == connected
+        assert await kinds(f"cf=MAX&vm_uuid={vm_uuid}&sr_uuid={sr_uuid}") == {f"MAX:vm:{vm_uuid}", f"MAX:sr:{sr_uuid}"}
+
+    on_site(scene)
+
+
+def test_graphs_of_clients_find_hosts_machines_and_repositories() -> None:
+    """What Xen Orchestra looks for in the answer: the legend's form, the names, and rows one step apart."""
+
+    async def scene(site: Site) -> None:
+        vm, store = await measured(site), site.pool.store
+        site.pool.sim.guest(store.get(vm)["uuid"]).work(0.5)
+        await sample(site.recorder, site.pool.engine)
+        start = site.recorder.last - 5 * 119
+        reply = await site.root("GET", f"/rrd_updates?cf=AVERAGE&host=true&interval=5&json=true&start={start}")
+        told = json.loads(reply.body)
+        assert told["meta"]["step"] == 5
+        times = [row["t"] for row in told["data"]]
+        assert times == list(range(told["meta"]["end"], told["meta"]["end"] - 5 * len(times), -5))
+        assert {len(row["values"]) for row in told["data"]} == {told["meta"]["columns"]}
+        found: dict[str, set[str]] = {"host": set(), "vm": set()}
+        for column, entry in enumerate(told["meta"]["legend"]):
+            match = re.fullmatch(r"AVERAGE:([^:]+):(.+):(.+)", entry)
+            assert match is not None
+            if (told["data"][0]["values"][column] or 0) > 0:
+                found[match[1]].add(match[3])
+        repository = store.get(site.pool.sr)["uuid"][:8]
+        words = ("io_throughput_read", "io_throughput_write", "iops_read", "iops_write", "read_latency", "iowait")
+        assert {f"{word}_{repository}" for word in words} <= found["host"]
+        assert {"memory_total_kib", "memory_free_kib", "cpu0"} <= found["host"]
+        disks = {"vbd_xvda_read", "vbd_xvda_write", "vbd_xvda_iops_read", "vbd_xvda_iops_write"}
+        assert {"memory", "cpu0", *disks} <= found["vm"]
+
+    on_site(scene)
+
+
+def test_what_goes_to_a_repository_is_what_its_disks_do() -> None:
+    async def scene(site: Site) -> None:
+        vm, store = await site.pool.running(), site.pool.store
+        site.pool.sim.guest(store.get(vm)["uuid"]).work(0.5)
+        machine = {one["name_label"]: one["value"] for one in await site.call("VM.get_data_sources", vm)}
+        told = {one["name_label"]: one for one in await site.call("SR.get_data_sources", site.pool.sr)}
+        assert told["io_throughput_read"]["value"] == pytest.approx(machine["vbd_xvda_read"] / (1 << 20))
+        assert told["io_throughput_write"]["value"] == pytest.approx(machine["vbd_xvda_write"] / (1 << 20))
+        assert told["iops_write"]["value"] == pytest.approx(machine["vbd_xvda_iops_write"])
+        assert told["read_latency"]["value"] == pytest.approx(machine["vbd_xvda_read_latency"])
+        requests = told["iops_read"]["value"] * told["read_latency"]["value"]
+        requests += told["iops_write"]["value"] * told["write_latency"]["value"]
+        assert told["iowait"]["value"] == pytest.approx(requests / 1e6)
+        assert told["physical_size"]["value"] > told["physical_utilisation"]["value"] > 0
+        assert await site.call("SR.query_data_source", site.pool.sr, "iops_read") == told["iops_read"]["value"]
+        await site.call("SR.record_data_source", site.pool.sr, "iops_read")
+        for message in ("query_data_source", "record_data_source", "forget_data_source_archives"):
+            assert await refusal_of(site, f"SR.{message}", site.pool.sr, "x") == ["INVALID_VALUE", "data_source", "x"]
+
+    on_site(scene)
+
+
+def test_a_history_that_is_given_up_begins_anew() -> None:
+    async def scene(site: Site) -> None:
+        vm, store = await measured(site), site.pool.store
+        for cls, kind, ref, name in (
+            ("VM", "vm", vm, "memory"),
+            ("host", "host", site.pool.hosts[0], "cpu_avg"),
+            ("SR", "sr", site.pool.sr, "iowait"),
+        ):
+            series = Series(kind, store.get(ref)["uuid"], name)
+            others = [one for one in site.recorder.series(kind, series.uuid) if one != series]
+            assert len(list(site.recorder.rows(0, [series], 0, "AVERAGE"))) > 1
+            await told_here(site, f"{cls}.forget_data_source_archives", ref, name)
+            assert site.recorder.series(kind, series.uuid) == others
+            refusal = await refusal_of(site, f"{cls}.forget_data_source_archives", ref, name)
+            assert refusal == ["INVALID_VALUE", "data_source", name]
+            await site.pool.pass_time(5)
+            await sample(site.recorder, site.pool.engine)
+            assert len(list(site.recorder.rows(0, [series], 0, "AVERAGE"))) == 1
 
     on_site(scene)

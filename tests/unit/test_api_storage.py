@@ -31,7 +31,7 @@ async def test_repository_is_made_by_a_task_whose_result_names_it():
         found = await drive(pool.clock, pool.call("SR.probe_ext", session, pool.host, {}, "nfs", {}))
         assert [(one["sr"]["uuid"], one["complete"]) for one in found] == [(sr["uuid"], True)]
         sources = await drive(pool.clock, pool.call("SR.get_data_sources", session, result))
-        assert {one["name_label"]: one["value"] for one in sources}["io_bytes_read"] == 0.0
+        assert {one["name_label"]: one["value"] for one in sources}["io_throughput_read"] == 0.0
         types = await pool.call("SR.get_supported_types", session)
         assert {sm["type"] for sm in (await pool.call("SM.get_all_records", session)).values()} == set(types)
         await world.close()

@@ -123,7 +123,9 @@ def test_measurements_are_those_of_the_hypervisor() -> None:
             pool.sim.guest(pool.vm(vm)["uuid"]).work(0.75)
             sources = {source["name_label"]: source for source in await ask(pool, "VM.get_data_sources", vm)}
             disk = ["vbd_xvda_read", "vbd_xvda_write"]
-            assert list(sources) == ["cpu0", "cpu1", "memory", "memory_target", *disk, "vif_0_rx", "vif_0_tx"]
+            asked = ["vbd_xvda_iops_read", "vbd_xvda_read_latency", "vbd_xvda_iops_write", "vbd_xvda_write_latency"]
+            assert list(sources) == ["cpu0", "cpu1", "memory", "memory_target", *disk, *asked, "vif_0_rx", "vif_0_tx"]
+            assert all(sources[name]["value"] > 0 for name in asked)
             assert all(sources[name]["value"] > 0 and sources[name]["units"] == "B/s" for name in (*disk, "vif_0_tx"))
             assert (sources["cpu1"]["value"], sources["memory"]["value"]) == (0.75, 2.0 * GIB)
             assert await ask(pool, "VM.query_data_source", vm, "cpu0") == 0.75

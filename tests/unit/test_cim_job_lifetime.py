@@ -9,7 +9,7 @@ from cim_pool import path_in
 from cim_services import Instance, Path, Site, in_time
 from test_cim_services_jobs import following, jobs, path_of, task
 
-from cim_provider.ended_jobs import KEEP
+from cim_provider.ended_jobs import KEEP, LASTS
 from cim_provider.operations.api import OPERATIONS, Operation
 from cim_provider.schema.objects import (
     ACCESS_DENIED,
@@ -175,6 +175,25 @@ def test_a_client_may_give_back_all_that_it_has_read() -> None:
     in_time(work())
 
 
+def test_a_running_job_that_went_on_meanwhile_can_be_given_back_too() -> None:
+    async def work() -> None:
+        async with following() as at:
+            call, who = at.pool.source.call, at.pool.principal
+            ref = await call(who, "task.create", "mine", "")
+            path = path_of(at, ref)
+            read = at.shown(path)
+            await at.pool.clock.advance(10)
+            await call(who, "task.set_progress", ref, 0.5)
+            await change(at, path, **{**read, "DeleteOnCompletion": False})
+            assert at.shown(path)["DeleteOnCompletion"] is False
+            for name in ("ElapsedTime", "PercentComplete"):
+                changed = Instance(path.classname, {name: read[name]}, path)
+                given = {"ModifiedInstance": changed, "PropertyList": [name]}
+                assert await refused(at, "ModifyInstance", **given) == NOT_SUPPORTED
+
+    in_time(work())
+
+
 @pytest.mark.parametrize(
     ("values", "status"),
     [
@@ -240,5 +259,15 @@ def test_jobs_are_not_created_by_clients() -> None:
         async with following() as at:
             new = Instance("Xen_ConcreteJob", {"InstanceID": "Xen:x", "Name": "x"})
             assert await refused(at, "CreateInstance", NewInstance=new) == NOT_SUPPORTED
+
+    in_time(work())
+
+
+@pytest.mark.parametrize("told", ["soon", "-5", "", "1" * 20, "٣"])
+def test_what_is_no_number_of_seconds_in_a_task_is_no_lifetime(told: str) -> None:
+    async def work() -> None:
+        async with following() as at:
+            ref = at.sim.add("task", status="success", finished=at.pool.clock.now(), other_config={LASTS: told})
+            assert at.shown(path_of(at, ref))["TimeBeforeRemoval"] == "00000000000500.000000:000"
 
     in_time(work())

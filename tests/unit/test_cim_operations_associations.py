@@ -35,7 +35,7 @@ def pool() -> SmallPool:
     pool.disk("db-disk", "db")
     pool.equip("web")
     snapshot = pool.vm("snapshot", is_a_template=True, is_a_snapshot=True, snapshot_of=pool.refs["db"])
-    pool.set("db", other_config={APPLIED: pool.store.get(snapshot)["uuid"]})
+    pool.set("db", parent=snapshot, other_config={APPLIED: pool.store.get(snapshot)["uuid"]})
     for service in ("start", "snapshot", "pool_migrate"):
         pool.add("task", service, name_label=f"Async.VM.{service}", resident_on=pool.refs["host-0"])
     task = pool.add("task", "task", name_label="Async.VM.clean_shutdown")

@@ -9,6 +9,7 @@ from cim_services import POWER, FaultRule, Site, in_time, site
 
 from cim_provider.schema.objects import CimError
 from xenapi_core.ids import NULL_REF
+from xenapi_core.testing.virtual_time import drive
 
 CIM = {2: "Running", 3: "Halted", 4: "Halted", 6: "Suspended", 9: "Paused", 10: "Running", 11: "Running"}
 # A Xen-API message -> the power state it begins in, its arguments after the machine, and the request it is.
@@ -178,7 +179,7 @@ def test_a_host_that_goes_down_or_comes_up_by_itself_was_not_asked_to() -> None:
             await at.sim.pass_time(600)
             assert (await at.invoke(at.host(host), "RequestStateChange", RequestedState=4))[0] == 0
             assert host_requested(at) == 4
-            await at.sim.sim.hosts[at.uuid(host)].power_on("", {})
+            await drive(at.pool.clock, at.sim.sim.hosts[at.uuid(host)].power_on("", {}))
             await at.sim.pass_time(600)
             assert host_requested(at) == 5
 

@@ -97,6 +97,27 @@ def test_applying_a_snapshot_brings_the_machine_back_and_says_so() -> None:
     in_time(work())
 
 
+def test_a_machine_grows_from_the_snapshot_taken_or_applied_last_by_whichever_face() -> None:
+    async def work() -> None:
+        async with site() as at:
+            vm, link = await machine(at, "Halted"), "CIM_MostCurrentSnapshotInBranch"
+            assert at.related(at.system(vm), link) == []
+            first = await snapshot(at, vm)
+            assert at.related(at.system(vm), link) == [at.settings(first)]
+            second = await at.sim.call("VM.snapshot", vm, "second")
+            assert at.related(at.system(vm), link) == [at.settings(second)]
+            assert at.related(at.settings(first), link) == []
+            assert at.related(at.settings(second), link) == [at.system(vm)]
+            await at.sim.call("VM.revert", first)
+            assert at.related(at.system(vm), link) == [at.settings(first)]
+            assert await at.ask(SNAPSHOTS, "DestroySnapshot", AffectedSnapshot=at.settings(first)) == (0, {})
+            assert at.related(at.system(vm), link) == []
+            at.sim.change(vm, parent=at.sim.add_vm("other"))
+            assert at.related(at.system(vm), link) == []
+
+    in_time(work())
+
+
 @pytest.mark.parametrize("kind", [2, 3])
 def test_destroying_a_snapshot_leaves_nothing_of_it(kind: int) -> None:
     async def work() -> None:
@@ -207,11 +228,31 @@ def test_a_machine_that_cannot_move_is_not_migratable_and_asking_for_it_tells_wh
     in_time(work())
 
 
+@pytest.mark.parametrize(
+    "form", ["{}", "https://{}", "https://{}:443/", "{}:5989", "[{}]", "[{}]:443", "http://[{}]:80/x"]
+)
+def test_a_destination_may_be_written_as_a_host_with_scheme_and_port(form: str) -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            vm = await machine(at, "Running")
+            here, there = at.sim.hosts
+            at.sim.change(here, address="fe80::1")
+            at.sim.change(there, address="fe80::1:443")
+            for address, expected in (("fe80::1:443", "true"), (at.uuid(there).upper(), "true"), ("fe80::1", "false")):
+                if address.startswith("fe80") and ("[" not in form and form != "{}"):
+                    continue  # an IPv6 address needs its brackets
+                given = {"ComputerSystem": at.system(vm), "DestinationHost": form.format(address)}
+                value, out = await at.ask(MIGRATION, "CheckVirtualSystemIsMigratableToHost", **given)
+                assert (value, out["IsMigratable"].findtext("VALUE")) == (0, expected)
+
+    in_time(work())
+
+
 def test_a_destination_that_is_not_in_the_pool_is_invalid_and_a_bandwidth_is_not_supported() -> None:
     async def work() -> None:
         async with site(hosts=2) as at:
             vm = at.system(await machine(at, "Running"))
-            for name in (None, "elsewhere"):
+            for name in (None, "", "elsewhere", "elsewhere:443", "https://elsewhere/", "https://", "[]", "10.0.0.9"):
                 given = {"ComputerSystem": vm, "DestinationHost": name}
                 assert (await at.ask(MIGRATION, "MigrateVirtualSystemToHost", **given))[0] == 4
             slow = Instance("CIM_VirtualSystemMigrationSettingData", {"MigrationType": 2, "Bandwidth": 10})

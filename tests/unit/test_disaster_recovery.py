@@ -12,11 +12,12 @@ from wire_calls import Refused, called, login
 
 from xenapi_core.clock import RealClock
 from xenapi_core.engine.database_copies import follow, renew
-from xenapi_core.engine.plans.database_copy import MANY, copies
-from xenapi_core.engine.plans.database_disk import LONG, read_copy
+from xenapi_core.engine.plans.database_copy import MANY, SIZE, copies
+from xenapi_core.engine.plans.database_disk import LONG, heads, read_copy
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.store.api import Version
+from xenapi_core.store.dump import HEAD
 from xenapi_core.testing.faults import FaultRule, Faulty
 from xenapi_core.testing.pool import GIB, SimPool, sim_pool
 
@@ -80,11 +81,11 @@ def test_replication_makes_one_disk_that_says_whose_it_is() -> None:
 def test_replication_needs_all_hosts_and_a_type_that_holds_bytes() -> None:
     async def scene() -> None:
         async with sim_pool(hosts=2) as pool:
-            assert await refused(pool, "SR.enable_database_replication", pool.iso) == [
-                "SR_OPERATION_NOT_SUPPORTED", pool.iso,
-            ]  # fmt: skip
+            both = ("SR.assert_supports_database_replication", "SR.enable_database_replication")
+            for message in both:
+                assert await refused(pool, message, pool.iso) == ["SR_OPERATION_NOT_SUPPORTED", pool.iso]
             await pool.call("PBD.unplug", pool.store.related(pool.sr, "PBDs")[0])
-            for message in ("SR.assert_supports_database_replication", "SR.enable_database_replication"):
+            for message in both:
                 assert await refused(pool, message, pool.sr) == ["SR_HAS_NO_PBDS", pool.sr]
 
     asyncio.run(scene())
@@ -182,6 +183,9 @@ def test_a_recovery_as_a_task_is_followed_in_the_session_that_began_it() -> None
             uuid = pool.vm(vm)["uuid"]
             _, disk = await after_the_disaster(pool, vm)
             copy, here = await ask(pool, "VDI.open_database", disk), await login(pool)
+            with pytest.raises(Refused) as failure:  # its result would be a session, and anybody may read a task
+                await called(pool, "Async.VDI.open_database", here, disk)
+            assert failure.value.description[0] == "Fault"
             task = await called(pool, "Async.VM.recover", copy, vm, here, False)
             await pool.pass_time(10)
             assert await called(pool, "task.get_status", copy, task) == "success"
@@ -198,6 +202,7 @@ def test_disks_that_are_gone_are_left_out_by_force_only() -> None:
             uuid = pool.store.get(gone)["uuid"]
             dom0 = pool.add("VM", name_label="dom0", is_control_domain=True)
             _, disk = await after_the_disaster(pool, vm)
+            pool.remove(dom0)
             lost = pool.store.by_uuid("VDI", uuid)
             assert lost is not None
             await pool.call("VDI.destroy", lost.ref)
@@ -328,6 +333,24 @@ def test_a_copy_of_the_copy_can_be_opened_beside_it() -> None:
     asyncio.run(scene())
 
 
+def test_the_dump_before_a_damaged_one_is_read() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            await pool.call("SR.enable_database_replication", pool.sr)
+            vdi, storage = copy_of(pool), pool.engine.storages[pool.sr]
+            vm = pool.add_vm("late")
+            await ask(pool, "pool.sync_database")
+            newest = await read_copy(SCHEMA, storage, vdi["uuid"], SIZE)
+            assert newest.store.find(vm) is not None
+            (_, place), _ = await heads(storage, vdi["uuid"], SIZE)
+            await storage.write(vdi["uuid"], place + HEAD, b"damage")
+            before = await read_copy(SCHEMA, storage, vdi["uuid"], SIZE)
+            assert before.store.find(vm) is None
+            assert list(before.store.all("pool")) == [pool.pool]
+
+    asyncio.run(scene())
+
+
 def test_a_disk_without_a_database_is_not_opened() -> None:
     async def scene() -> None:
         async with sim_pool() as pool:
@@ -373,6 +396,8 @@ def test_a_recovery_task_brings_storage_in_and_leaves_what_vms_need() -> None:
             task = await ask(pool, "DR_task.create", "nfs", {"server": "filer"}, uuids[:2])
             brought = await ask(pool, "DR_task.get_introduced_SRs", task)
             assert sorted(pool.store.get(sr)["uuid"] for sr in brought) == sorted(uuids[:2])
+            again = await ask(pool, "DR_task.create", "nfs", {"server": "filer"}, uuids[:2])
+            assert await ask(pool, "DR_task.get_introduced_SRs", again) == ()
             vdis = [pool.store.get(vdi) for sr in brought for vdi in pool.store.related(sr, "VDIs")]
             (metadata,) = [vdi.ref for vdi in vdis if vdi["type"] == "metadata"]
             copy, here = await ask(pool, "VDI.open_database", metadata), await login(pool)

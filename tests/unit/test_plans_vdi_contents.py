@@ -182,7 +182,7 @@ def test_copy_shows_its_progress() -> None:
         ("iso", "VDI.enable_cbt", (), "SR_OPERATION_NOT_SUPPORTED"),
         ("dummy", "VDI.disable_cbt", (), "SR_OPERATION_NOT_SUPPORTED"),
         ("nfs", "VDI.data_destroy", (), "OPERATION_NOT_ALLOWED"),
-        ("nfs", "VDI.open_database", (), "NOT_IMPLEMENTED"),
+        ("nfs", "VDI.open_database", (), "VDI_INCOMPATIBLE_TYPE"),
     ],
 )
 def test_what_a_type_lacks_is_refused(kind: str, operation: str, args: tuple[Any, ...], error: str) -> None:

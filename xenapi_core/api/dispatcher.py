@@ -26,6 +26,7 @@ from xenapi_core.api.certificates import ShownCertificate
 from xenapi_core.api.database_reader import OF_SESSIONS, DatabaseReader
 from xenapi_core.api.derived import PLAIN_WRITES, READS, Interpreter
 from xenapi_core.api.events import Events
+from xenapi_core.api.history import History
 from xenapi_core.api.records import Records
 from xenapi_core.api.registry import HANDLERS, CallContext, Services
 from xenapi_core.api.roles import allowed_roles, key_allows, key_role_sets, may, permissions, refusal
@@ -52,7 +53,7 @@ TASK = Ref("task")
 NAMES = Set(STRING)
 ADMINS = frozenset({POOL_ADMIN})
 # What has no task, though the reference lets it: its result is a secret, and everybody may read a task's result.
-UNRECORDED = frozenset({"pool.initial_auth"})
+UNRECORDED = frozenset({"pool.initial_auth", "VDI.open_database", "session.create_from_db_file"})
 
 
 class Peer(Protocol):

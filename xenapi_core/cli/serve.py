@@ -21,6 +21,8 @@ from xenapi_core.server.runtime import Server, StartError, Summary
 path_option = click.Path(path_type=Path)
 STATE_STYLE = {"Running": "green", "Paused": "yellow", "Suspended": "yellow", "Halted": "dim"}
 SHOWN_VMS = 20
+# Where clients of the WBEM server find things, by --cim-compat.
+NAMESPACES = {None: "root/cimv2, interop", "libvirt-cim": "root/virt, root/interop", "xs-cim": "root/cimv2"}
 
 
 @click.command()
@@ -146,7 +148,7 @@ async def _serve(config: ServeConfig, started: float) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        _greet(summary, time.monotonic() - started)
+        _greet(summary, time.monotonic() - started, config.cim_compat)
         await server.stopped()
 
 
@@ -158,7 +160,7 @@ class _Greeting(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _greet(summary: Summary, seconds: float) -> None:
+def _greet(summary: Summary, seconds: float, cim_compat: str | None) -> None:
     """The start page: the pool, the URLs, the account, an export line and three commands to try."""
     out = _Greeting(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 110)
     out.print(f"[bold]xencim[/bold]  pool “{summary.pool}”: {summary.counts}     ready in {seconds:.1f} s")
@@ -181,7 +183,7 @@ def _greet(summary: Summary, seconds: float) -> None:
         ("Xen-API", ends.get("xenapi"), summary.account),
         ("", ends.get("xenapi_tls"), f"self-signed, SHA-256 {summary.fingerprint}" if summary.self_signed else ""),
         ("", ends.get("socket") and f"unix:{ends['socket']}", "no login needed"),
-        ("WBEM", ends.get("wbem"), "namespaces root/cimv2, interop"),
+        ("WBEM", ends.get("wbem"), f"namespaces {NAMESPACES[cim_compat]}"),
         ("", ends.get("wbem_tls"), ""),
     ]
     for label, url, note in lines:

@@ -235,7 +235,8 @@ Progress = Callable[[float], None]
 HOST_SETTINGS: Final = frozenset(
     {
         "console_idle_timeout", "display", "hostname", "igmp_snooping", "iscsi_iqn", "max_cstate", "multipathing",
-        "ntp_custom_servers", "ntp_mode", "numa_affinity_policy", "sched_gran", "ssh", "syslog_destination", "timezone",
+        "ntp_custom_servers", "ntp_mode", "numa_affinity_policy", "sched_gran", "ssh", "ssh_auto_mode",
+        "ssh_enabled_timeout", "syslog_destination", "timezone",
     }
 )  # fmt: skip
 # Parameters of the scheduler for one machine (Hypervisor.set_scheduling).
@@ -293,6 +294,13 @@ class Hypervisor(Protocol):
         and given back here at the end. bad_state unless Running; exists (it is there already); no_memory; offline.
         """
 
+    async def renew(self, uuid: str, progress: Progress) -> DomainState:
+        """Move a running machine into a new domain of the same host, so that it has fresh device models.
+
+        As `migrate`: the guest runs on, its start_time stays, the domid is new; until the end there is memory for both.
+        bad_state unless Running; no_memory.
+        """
+
     async def set_memory(self, uuid: str, target: int) -> int:
         """Ask the balloon for `target` bytes and wait for it; the bytes it has then. unsupported without an agent."""
 
@@ -304,6 +312,13 @@ class Hypervisor(Protocol):
 
     async def send_trigger(self, uuid: str, trigger: str) -> None:
         """What a button would send: nmi, init, reset, power or sleep. unsupported for others; bad_state."""
+
+    async def sleep(self, uuid: str) -> None:
+        """Have the guest sleep in ACPI state S3, its memory kept: it computes nothing, and the machine stays Running.
+        bad_state unless Running and awake; unsupported if the guest has no means to be asked."""
+
+    async def wake(self, uuid: str) -> None:
+        """Wake a guest from S3. bad_state unless it sleeps."""
 
     async def set_scheduling(self, uuid: str, parameters: Mapping[str, str]) -> None:
         """Tell the scheduler about a machine: weight, cap (hundredths of a processor; 0: none), mask (processors, as

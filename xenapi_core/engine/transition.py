@@ -158,7 +158,8 @@ def note_power(world: World, txn: Txn, host: str, up: bool) -> None:
     """A host is up or down. One that has come up takes VMs, unless it was disabled for good (host.disable).
 
     It has left the state it was asked to be in, if that was another one; who asked for this has the last word
-    (`note_request`).
+    (`note_request`). Its other_config says when it came up, in seconds since 1970: clients that restart hosts wait for
+    an agent_start_time later than the one they knew.
     """
     values = txn.find(host)
     metrics = txn.find(values["metrics"]) if values is not None else None
@@ -168,7 +169,8 @@ def note_power(world: World, txn: Txn, host: str, up: bool) -> None:
     if up:
         display = _DISPLAY_AFTER_BOOT.get(values["display"], values["display"])
         enabled = values["other_config"].get(STAYS_DISABLED) != "true" or values["enabled"]
-        txn.update(host, enabled=enabled, display=display)
+        since = dict.fromkeys(("boot_time", "agent_start_time"), f"{world.clock.now()}.")
+        txn.update(host, enabled=enabled, display=display, other_config={**values["other_config"], **since})
     if values["requested_state"] == SHUT_DOWN or (not up and values["requested_state"] != NEVER_ASKED):
         txn.update(host, requested_state=NOT_ASKED)
 

@@ -39,17 +39,10 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = {
     "There is no mandatory access control whose policy could be read or changed.": (
         "XSPolicy.*", "ACMPolicy.*", "*.set_security_label",
     ),
-    "No driver can do it to a running guest.": (
-        "VM.s3_suspend", "VM.s3_resume", "VM.restart_device_models",
-        "VBD.unplug_force_no_safety_check",
-    ),
+    "Guests offer no services to the pool: there are no driver domains.": ("VM.query_services",),
     "A driver continues saved memory only as the machine it was saved from.": ("VM.csvm",),
-    "Guests have no UEFI variables: the simulator has no firmware.": (
-        "VM.set_uefi_mode", "VM.*secureboot*", "pool.set_uefi_certificates", "pool.set_custom_uefi_certificates",
-        "pool.get_guest_secureboot_readiness", "host.set_uefi_certificates", "host.write_uefi_certificates_to_disk",
-    ),
-    "Measurements of hosts and VMs are always recorded, those of SRs are not; no history is given up or copied.": (
-        "SR.record_data_source", "*.forget_data_source_archives", "host.backup_rrds",
+    "Certificates for secure boot are in the record of the pool; hosts have no file of them.": (
+        "host.write_uefi_certificates_to_disk",
     ),
     "The counters of API 1.0 were totals since the start of the VM; drivers tell rates.": ("VIF_metrics.get_io_*",),
     "The server does not send to a URL that a client names.": ("host_crashdump.upload", "VM.import_convert"),
@@ -73,14 +66,13 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = {
         "pool.detect_nonhomogeneous_external_auth", "pool.set_local_auth_max_threads", "pool.set_ext_auth_*",
     ),
     "The server is one program without plugins, agents or a toolstack to restart and look into.": (
-        "host.restart_agent", "host.shutdown_agent", "host.call_extension", "host.get_diagnostic_timing_stats",
+        "host.restart_agent", "host.shutdown_agent", "host.get_diagnostic_timing_stats",
         "host.get_sm_diagnostics", "host.get_thread_diagnostics", "host.get_system_status_capabilities",
-        "Diagnostics.*", "Observer.*", "VM.query_services", "host.get_tracked_user_agents", "pool.audit_log_append",
+        "Diagnostics.*", "Observer.*", "host.get_tracked_user_agents", "pool.audit_log_append",
     ),
-    "A simulated host has no kernel, clock or network of its own that could be set.": (
-        "host.rescan_drivers", "host.reset_networking", "host.set_servertime", "host.get_ntp_servers_status",
-        "host.get_ntp_synchronized", "*.set_ssh_enabled_timeout", "*.set_ssh_auto_mode", "Host_driver.*",
-        "Driver_variant.*",
+    "A simulated host has no kernel and no clock of its own that could be set.": (
+        "host.rescan_drivers", "host.set_servertime", "host.get_ntp_servers_status",
+        "host.get_ntp_synchronized", "Host_driver.*", "Driver_variant.*",
     ),
     "Storage is as its driver has it; there is no cache, archive or conversion to switch on.": (
         "*.enable_local_storage_caching", "*.disable_local_storage_caching", "LVHD.*", "pool.test_archive_target",

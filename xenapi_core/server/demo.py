@@ -277,6 +277,7 @@ def _pool(build: Builder) -> None:
         crash_dump_SR=build.srs[0] if build.srs else NULL_REF,
         cpu_info={"vendor": "GenuineIntel", "cpu_count": str(CPUS_PER_HOST * len(build.hosts)), "socket_count": "2",
                   "features_pv": CPU_FEATURES, "features_hvm": CPU_FEATURES},
+        restrictions={"restrict_vtpm": "false"},  # Xen Orchestra makes no VTPM unless a pool says that it may
         other_config={},
     )  # fmt: skip
 

@@ -23,8 +23,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Final, cast
 
 import httptools
@@ -32,7 +33,7 @@ import httptools
 from xenapi_core.logs import incident
 from xenapi_core.server import framing
 from xenapi_core.server.peers import peer_of
-from xenapi_core.server.routes import Handler, Peer, Request, Response
+from xenapi_core.server.routes import Handler, Peer, Request, Response, give_up
 from xenapi_core.server.service import Service
 from xenapi_core.server.tunnel import Tunnel
 from xenapi_core.server.upload import Upload
@@ -456,8 +457,8 @@ class HttpProtocol(asyncio.Protocol):
         if self._lost or self._transport.is_closing() or self._tunnel:
             if not task.cancelled() and task.exception() is not None:
                 self._failed(request, task.exception())
-            elif request.upload is not None and not task.cancelled() and task.result().reads_on:
-                self._reply(request, task.result(), False)  # nobody hears it, but what was sent is used
+            elif not (task.cancelled() or self._tunnel or task.result().stream is None):
+                self._reply(request, task.result(), False)  # nobody hears it, but who makes it must learn that
             self._close()
             return
         if task.cancelled():  # not by us: what the handler waited for was
@@ -466,7 +467,7 @@ class HttpProtocol(asyncio.Protocol):
             response = self._failed(request, error)
         else:
             response = task.result()
-        if request.upload is None or request.upload.broken is None:
+        if request.upload is None or request.upload.broken is None or response.reads_on:
             self._reply(request, response, keep)
         self._advance()
 
@@ -482,7 +483,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._task = task = asyncio.ensure_future(self._stream(request, response, keep))
         self._service.own(task)
-        task.add_done_callback(self._streamed)
+        task.add_done_callback(partial(self._streamed, response.stream))
 
     def _switch(self, request: Request, response: Response) -> None:
         """Leave HTTP (theory 7)."""
@@ -545,7 +546,7 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.write(framing.stream_head(response, keep, chunked))
         sent = 0
         try:
-            if request.method != "HEAD":
+            if request.method != "HEAD" and (response.reads_on or not self._lost):
                 async for data in stream:
                     if data:
                         sent += len(data)
@@ -555,18 +556,16 @@ class HttpProtocol(asyncio.Protocol):
                         await self._room
                 if chunked and not self._lost:
                     self._transport.write(framing.LAST_CHUNK)
-                elif response.length not in (None, sent):
+                elif response.length not in (None, sent) and not self._lost:
                     raise RuntimeError(f"a stream of {response.length} bytes ended after {sent}")
         finally:
             self._room = None
-            close = getattr(stream, "aclose", None)
-            if close is not None:
-                await close()
         if not self._lost:
             self._after(request, keep)
 
-    def _streamed(self, task: asyncio.Future[None]) -> None:
+    def _streamed(self, stream: AsyncIterator[bytes], task: asyncio.Future[None]) -> None:
         self._task = None
+        self._service.own(asyncio.ensure_future(give_up(stream)))  # not in the task: it may never have begun
         if task.cancelled() or task.exception() is not None:
             if not task.cancelled():
                 # Half a reply is out: only cutting the connection tells the client that it is not whole.

@@ -77,6 +77,13 @@ class Response:
     reads_on: bool = False
 
 
+async def give_up(stream: AsyncIterator[bytes]) -> None:
+    """Tell who makes a stream that nobody reads on; nothing happens to one that has ended."""
+    close = getattr(stream, "aclose", None)
+    if close is not None:
+        await close()
+
+
 Handler = Callable[[Request], Response | Awaitable[Response]]
 
 

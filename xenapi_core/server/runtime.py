@@ -38,6 +38,7 @@ from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine import database_copies
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import https
+from xenapi_core.engine.plans import host_ssh
 from xenapi_core.engine.snapshot_schedules import follow
 from xenapi_core.engine.transition import place_consoles
 from xenapi_core.ids import Ids
@@ -47,6 +48,7 @@ from xenapi_core.server import tls
 from xenapi_core.server.about import about_route
 from xenapi_core.server.actions import measurements
 from xenapi_core.server.actions.action import parts_of
+from xenapi_core.server.actions.history import History
 from xenapi_core.server.actions.recorder import Recorder
 from xenapi_core.server.actions.table import action_routes
 from xenapi_core.server.adopt import adopt_pool
@@ -158,14 +160,19 @@ class Server:
             stack.push_async_callback(_cancel, sweeper)
             schedules = asyncio.create_task(follow(engine), name="snapshot schedules")
             stack.push_async_callback(_cancel, schedules)
+            expiring = asyncio.create_task(host_ssh.follow(engine), name="SSH expiry")
+            stack.push_async_callback(_cancel, expiring)
             replicating = asyncio.create_task(database_copies.follow(engine), name="database copies")
             stack.push_async_callback(_cancel, replicating)
             recorder = Recorder()
+            dispatcher.history = history = History(recorder, store, clock, config.state)
+            await history.restore()
             source = LocalSource(store, dispatcher, sessions, clock, lambda: recorder.newest)
             basic = BasicAuth(sessions)
             about = about_route(SCHEMA, authenticated(sessions, basic, "xencim"))
             joining = members_route(dispatcher.services, world)
-            measuring = asyncio.create_task(measurements.follow(recorder, engine), name="measurements")
+            stack.push_async_callback(history.save)
+            measuring = asyncio.create_task(measurements.follow(history, engine), name="measurements")
             stack.push_async_callback(_cancel, measuring)
             parts = parts_of(config.state, recorder)
             extra = (about, joining, *action_routes(dispatcher.services, basic, page, parts))

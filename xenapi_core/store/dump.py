@@ -6,7 +6,8 @@ Theory of operation
    [class, reference, record], the record in the form of rows.py, in creation order.
 2. What is damaged, incomplete or of a newer format is refused as a whole (DumpError); what this schema does not know of
    a record is left out, as in a journal.
-3. Operations in progress are not copied: a copy has none. Who makes a dump may leave classes out.
+3. What does not outlast a restart, operations in progress among it, is not in a dump. Who makes one may leave out
+   more classes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -81,10 +82,7 @@ def encode(schema: Schema, pool: str, versions: Iterable[Version]) -> Content:
     rows, squeezer = Rows(schema), zlib.compressobj(_LEVEL)
     parts = [squeezer.compress(orjson.dumps({"pool": pool}) + b"\n")]
     for version in versions:
-        values: dict[str, Any] = {**version.values}
-        if "current_operations" in values:
-            values["current_operations"] = {}
-        line = orjson.dumps([version.cls, version.ref, rows.encode(version.cls, values)])
+        line = orjson.dumps([version.cls, version.ref, rows.encode(version.cls, version.values)])
         parts.append(squeezer.compress(line + b"\n"))
     parts.append(squeezer.flush())
     data = b"".join(parts)

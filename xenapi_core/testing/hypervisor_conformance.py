@@ -24,6 +24,10 @@ from xenapi_core.drivers.api import (
     PowerState,
 )
 from xenapi_core.testing.conformance import AnyBench, OneTrial, run
+from xenapi_core.testing.domain_conformance import (
+    a_renewed_machine_runs_on_in_a_new_domain,
+    a_sleeping_guest_keeps_its_machine_and_wakes,
+)
 
 MIB: Final = 1 << 20
 
@@ -546,6 +550,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     memory_and_processors_follow_what_is_asked,
     usage_is_told_for_every_machine,
     keys_and_triggers_reach_running_machines_only,
+    a_sleeping_guest_keeps_its_machine_and_wakes,
+    a_renewed_machine_runs_on_in_a_new_domain,
     settings_of_the_host_are_kept_until_they_are_taken_back,
     scheduling_of_running_machines_can_be_changed,
     an_empty_host_can_be_restarted,

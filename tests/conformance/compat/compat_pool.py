@@ -67,6 +67,11 @@ class ModePool(SmallPool):
         """All instances of a class, as EnumerateInstances gives them."""
         return [one for extent in self.provider.extents(CIMV2, classname) for one in extent]
 
+    def shown_in(self, classname: str) -> list[Rendition]:
+        """As `shown`, without what is of other classes."""
+        graph = self.provider.graph(CIMV2)
+        return [one for one in self.shown(classname) if graph.is_a(one.path.classname, classname)]
+
     def shown_as(self, view: str, record: str, classname: str) -> Rendition:
         """What a declared view is shown as: an instance of `classname`, which EnumerateInstances gives too."""
         found = self.one(view, record)

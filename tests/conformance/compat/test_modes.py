@@ -15,6 +15,7 @@ from cim_provider.mapping.view import VIEWS
 from cim_provider.schema.compile import load_graph, mof_root
 from cim_provider.schema.mof_text import MofError
 from cim_provider.schema.objects import INTEROP, Path
+from xenapi_core.cli.serve import NAMESPACES
 
 
 @pytest.fixture(scope="module", params=MODES)
@@ -115,3 +116,11 @@ def test_mof_of_a_mode_adds_properties_to_declared_classes(tmp_path: File) -> No
         assert [set(graph.classes[name].properties) for name in ("t_place", "t_shop")] == [{"id", "town"}] * 2
     with pytest.raises(MofError, match=r"more\.mof:1: T_Place is declared in .*place\.mof already"):
         load_graph([qualifiers, place, more], tmp_path)
+
+
+def test_the_start_page_names_the_namespaces_as_the_mode_writes_them(pool: ModePool) -> None:
+    mode = pool.provider.mode
+    apart = [] if INTEROP in mode.also.get(CIMV2, ()) else [INTEROP]
+    assert NAMESPACES[mode.name] == ", ".join(mode.spaces.get(name, name) for name in (CIMV2, *apart))
+    assert NAMESPACES[None] == f"{CIMV2}, {INTEROP}"
+    assert {None, *MODES} == set(NAMESPACES)

@@ -27,7 +27,7 @@ MADE, AFFECTED = ["5"], "Xen_AffectedJobElement"
 
 
 async def created(at: Site, service: str, method: str, **params: Any) -> set[tuple[str, str]]:
-    """Class and InstanceID (or DeviceID) of what the job of a method has as created; every link is found from both
+    """Class and InstanceID (DeviceID, Name) of what the job of a method has as created; every link is found from both
     ends."""
     value, out = await at.ask(service, method, **params)
     assert value == 4096
@@ -38,7 +38,7 @@ async def created(at: Site, service: str, method: str, **params: Any) -> set[tup
         made = path_in(link["AffectedElement"])
         assert job in at.related(made, AFFECTED)
         if link["ElementEffects"] == MADE:
-            found.add((made.classname, str(made.key("InstanceID") or made.key("DeviceID"))))
+            found.add((made.classname, str(made.key("InstanceID") or made.key("DeviceID") or made.key("Name"))))
     return found
 
 
@@ -121,7 +121,8 @@ def test_jobs_of_the_pool_configuration_tell_the_pool_or_volume_they_made() -> N
                 return at.uuid(ref)
 
             made = await created(at, POOLS, "CreateResourcePool", ElementName="n", ResourceType="10")
-            assert made == {("Xen_NetworkPool", f"Xen:NetworkPool/{new('network')}")}
+            network = new("network")  # which is a switch, too
+            assert made == {("Xen_NetworkPool", f"Xen:NetworkPool/{network}"), ("Xen_VirtualSwitch", network)}
             settings = {"ResourceType": 17, "ResourceSubType": "nfs", "HostResource": ("server=a", "serverpath=/b")}
             made = await created(
                 at, POOLS, "CreateChildResourcePool",
@@ -133,6 +134,21 @@ def test_jobs_of_the_pool_configuration_tell_the_pool_or_volume_they_made() -> N
                 Settings=Instance(DISKS, {"VirtualQuantity": GIB}), Pool=pool_path(at, "Storage", at.sim.sr),
             )  # fmt: skip
             assert made == {("Xen_StorageVolume", new("VDI"))}
+
+    in_time(work())
+
+
+def test_a_job_that_changes_a_pool_tells_which() -> None:
+    async def work() -> None:
+        async with site(mode="always") as at:
+            path = pool_path(at, "Storage", at.sim.sr)
+            value, out = await at.ask(POOLS, "RemoveResourcesFromResourcePool", Pool=path)
+            assert value == 4096
+            assert (await at.ended(out))["status"] == "success"
+            job = path_in(out["Job"])
+            (link,) = at.links(job, AFFECTED)
+            assert (path_in(link["AffectedElement"]), link["ElementEffects"]) == (path, ["2"])
+            assert at.related(path, AFFECTED) == [job]
 
     in_time(work())
 

@@ -17,7 +17,8 @@ def test_a_machine_has_the_default_migration_settings_of_its_host() -> None:
     async def work() -> None:
         async with site(hosts=2) as at:
             first, second = at.sim.hosts
-            away, off = await at.sim.running("away", host=second), at.sim.add_vm("off")
+            away, off = at.sim.add_vm("away"), at.sim.add_vm("off")
+            await at.sim.call("VM.start_on", away, second, False, False)
             for vm, host in ((away, second), (off, first)):
                 assert at.related(at.system(vm), LINK) == [default_of(at, host)]
                 assert at.system(vm) in at.related(default_of(at, host), LINK)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from cim_pool import graph
 
-from cim_provider.mapping.pages import MADE_BY_CODE, Finding, findings, reason_of
+from cim_provider.mapping.pages import MADE_BY_CODE, METHODS_BY_CODE, Finding, findings, reason_of
 from cim_provider.mapping.view import VIEWS
+from cim_provider.operations.namespaces import SERVER_METHODS
 from cim_provider.profiles.profile_registration import PROFILES
 
 REQUIREMENTS: dict[str, Any] = json.loads((Path(__file__).parent / "requirements.json").read_text(encoding="utf-8"))
@@ -62,6 +63,11 @@ def test_the_table_speaks_of_classes_and_members_that_exist() -> None:
 def test_what_code_makes_are_properties_of_its_classes() -> None:
     for name, members in MADE_BY_CODE.items():
         assert {member.lower() for member in members} <= graph().classes[name.lower()].properties.keys(), name
+
+
+def test_what_the_server_answers_itself_is_told() -> None:
+    told = {(name, method) for name, methods in METHODS_BY_CODE.items() for method in methods}
+    assert told == set(SERVER_METHODS)
 
 
 def test_what_was_done_is_done() -> None:

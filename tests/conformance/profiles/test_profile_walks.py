@@ -33,6 +33,8 @@ def pool() -> SmallPool:
     pool.nic("nic", "web")
     pool.disk("db-disk", "db")
     pool.equip("web")
+    office = pool.add("network", "office", name_label="office")
+    pool.add("PIF", "tagged", host=pool.refs["host-0"], network=office, device="eth0", VLAN=7, currently_attached=True)
     return pool
 
 

@@ -62,6 +62,7 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             stack.callback(session("close"))
             session.login_with_password(running.user, running.password, "2.21", "tests")
             _start_with_a_disc(session.xenapi)
+            _have_a_vlan(session.xenapi)
         with pywbem.WBEMConnection(
             running.ready["wbem"], (running.user, running.password), default_namespace="root/cimv2", timeout=30
         ) as connection:
@@ -84,6 +85,11 @@ def _start_with_a_disc(xenapi: Any) -> None:
     }  # fmt: skip
     xenapi.VBD.create(drive)
     xenapi.VM.start(machine, False, False)
+
+
+def _have_a_vlan(xenapi: Any) -> None:
+    office = {"name_label": "office", "name_description": "", "MTU": "1500", "other_config": {}, "tags": []}
+    xenapi.pool.create_VLAN("eth0", xenapi.network.create(office), "7")
 
 
 def test_every_profile_is_registered_with_its_version(client: Client) -> None:

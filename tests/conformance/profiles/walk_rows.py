@@ -44,6 +44,7 @@ PARTS = "CIM_VirtualSystemSettingDataComponent GroupComponent CIM_ResourceAlloca
 TO_HOST = "CIM_HostedResourcePool PartComponent CIM_System"
 CAN = "CIM_ElementCapabilities ManagedElement CIM_AllocationCapabilities"
 LIMIT = "CIM_SettingsDefineCapabilities GroupComponent CIM_ResourceAllocationSettingData"
+TAGGED = "CIM_HostedAccessPoint Antecedent CIM_VLANEndpoint"
 
 
 def allocated(device: str) -> str:
@@ -177,5 +178,12 @@ ROWS = (
     Row("Virtual Ethernet Switch", RASD,
         ("CIM_SettingsDefineState ManagedElement CIM_VirtualEthernetSwitchSettingData",
          "CIM_VirtualSystemSettingDataComponent GroupComponent CIM_EthernetPortAllocationSettingData")),
+    Row("Virtual Ethernet Switch", (*SERVICE, "DesiredEndpointMode", "OperationalEndpointMode"), (TAGGED,)),
+    Row("Virtual Ethernet Switch", ("InstanceID", "AccessVLAN"),
+        (TAGGED, "CIM_SettingsDefineState ManagedElement CIM_VLANEndpointSettingData")),
+    Row("Virtual Ethernet Switch", ENDPOINT, (TAGGED, "CIM_BindsTo Dependent CIM_LANEndpoint")),
+    Row("Virtual Ethernet Switch", ("InstanceID", "VLANId"), ("CIM_HostedCollection Antecedent CIM_NetworkVLAN",)),
+    Row("Virtual Ethernet Switch", SERVICE,
+        ("CIM_HostedCollection Antecedent CIM_NetworkVLAN", "CIM_MemberOfCollection Collection CIM_VLANEndpoint")),
 )
 # fmt: on

@@ -1,4 +1,4 @@
-"""Machines with values that the demo's own do not have, made through the Xen-API."""
+"""Machines with values that the demo's own do not have, and a VLAN, made through the Xen-API."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def new_machine(xenapi: Any, name: str, **values: Any) -> str:
 
 
 def add_odd_machines(xenapi: Any) -> dict[str, str]:
-    """Name of the oddity -> reference."""
+    """Name of the oddity -> reference of the machine."""
     odd = {
         "no disks": new_machine(xenapi, "no disks"),
         "unicode": new_machine(xenapi, UNICODE_NAME, name_description="zwei\nZeilen\tund ]]>", tags=["ä", "b c"]),
@@ -84,4 +84,6 @@ def add_odd_machines(xenapi: Any) -> dict[str, str]:
                 "qos_algorithm_params": {},
             }
         )
+    office = {"name_label": "office", "name_description": "", "MTU": "1500", "other_config": {}, "tags": []}
+    xenapi.pool.create_VLAN("eth0", xenapi.network.create(office), "7")
     return {**odd, "renamed": renamed, "with CD": cd}

@@ -27,6 +27,7 @@ from xenapi_core.api.handlers import (
     recovery,
     role,
     secret,
+    secure_boot,
     session,
     sr,
     subject,
@@ -51,7 +52,7 @@ from xenapi_core.api.handlers import (
 __all__ = [
     "auth", "blob", "bond", "certificate", "console", "cpu_pool", "crashdump", "data_sources", "event", "host",
     "host_management", "host_upkeep", "legacy", "legacy_pif", "legacy_vm", "message", "migration", "network", "pbd",
-    "pif", "pool", "pool_join", "pool_roles", "recovery", "role", "secret", "session", "sr", "subject", "task",
-    "telemetry", "trust", "tunnel", "user", "vbd", "vdi", "vdi_records", "vif", "vlan", "vm", "vm_appliance",
+    "pif", "pool", "pool_join", "pool_roles", "recovery", "role", "secret", "secure_boot", "session", "sr", "subject",
+    "task", "telemetry", "trust", "tunnel", "user", "vbd", "vdi", "vdi_records", "vif", "vlan", "vm", "vm_appliance",
     "vm_group", "vm_settings", "vmss", "vtpm",
 ]  # fmt: skip

@@ -1,29 +1,37 @@
-"""What can be measured on hosts and VMs: processors, memory and traffic, asked of the hypervisor at every call.
+"""What can be measured on hosts, VMs and SRs: processors, memory, space and traffic, asked of the driver at every call.
 
 Rule 1: the server records everything that is listed here from its start on (server/actions/measurements.py), so there
-        is nothing to begin; no history can be given up, so forget_data_source_archives answers NOT_IMPLEMENTED.
+        is nothing to begin. A history that is given up begins anew with the next sample.
+Rule 2: what goes to an SR is what running machines do with its disks; of a host's own machines, it is also a data
+        source of the host, with the first eight digits of the SR's uuid behind the name.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.drivers.api import HostUsage, MachineUsage, Traffic
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.drivers.api import DriverError, HostUsage, MachineUsage, Requests, Traffic
+from xenapi_core.engine.failures import MACHINE, STORAGE, About, told_as
 from xenapi_core.engine.specs import device_name
 from xenapi_core.errors import E
+from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.model.power import PAUSED, RUNNING
-from xenapi_core.store.api import Version
+from xenapi_core.store.api import Store, Version
 
 ANSWER_WITHIN: Final = 60.0  # seconds of real time a driver has to tell what is used
+LONGEST_DELAY: Final = 86400.0  # seconds
 UNBOUNDED: Final = sys.float_info.max  # as the largest value: JSON knows no infinity
 
+MIB: Final = 1 << 20
+MICROSECONDS: Final = 1e6
+
 Source = dict[str, Any]
+Moved = tuple[Traffic, Requests]  # of one disk of one machine
 
 
 def _source(name: str, description: str, units: str, value: float, highest: float) -> Source:
@@ -56,6 +64,39 @@ def _of_disks(disks: Mapping[str, Traffic]) -> Iterator[Source]:
         yield from _traffic(f"vbd_{name}", ("read", "write"), f"disk {name}", disks[position])
 
 
+def _of_requests(requests: Mapping[str, Requests]) -> Iterator[Source]:
+    """How often disks are asked for something, and how long that takes."""
+    for position in sorted(requests):
+        name, asked = device_name(position), requests[position]
+        for word, count, time in (
+            ("read", asked.reads, asked.read_time),
+            ("write", asked.writes, asked.write_time),
+        ):
+            yield _source(f"vbd_{name}_iops_{word}", f"{word} requests to disk {name}", "requests/s", count, UNBOUNDED)
+            text = f"Time of a {word} request to disk {name}"
+            yield _source(f"vbd_{name}_{word}_latency", text, "\N{MICRO SIGN}s", time * MICROSECONDS, UNBOUNDED)
+
+
+def _of_storage(moved: Sequence[Moved], suffix: str = "") -> Iterator[Source]:
+    """What goes to one SR: `suffix` ends the names."""
+
+    def source(name: str, text: str, units: str, value: float) -> Source:
+        return _source(f"{name}{suffix}", text, units, value, UNBOUNDED)
+
+    waited = 0.0
+    for word, bytes_, counts, times in (
+        ("read", [t.inward for t, _ in moved], [r.reads for _, r in moved], [r.read_time for _, r in moved]),
+        ("write", [t.outward for t, _ in moved], [r.writes for _, r in moved], [r.write_time for _, r in moved]),
+    ):
+        time = sum(count * each for count, each in zip(counts, times, strict=True))
+        mean = time / sum(counts) if sum(counts) else 0.0
+        waited += time
+        yield source(f"io_throughput_{word}", f"Bytes a second: {word} of all disks", "MiB/s", sum(bytes_) / MIB)
+        yield source(f"iops_{word}", f"{word} requests to all disks", "requests/s", float(sum(counts)))
+        yield source(f"{word}_latency", f"Time of a {word} request", "\N{MICRO SIGN}s", mean * MICROSECONDS)
+    yield source("iowait", "Seconds that requests took, all together, in each second", "s/s", waited)
+
+
 async def _usage(call: CallContext, host: str) -> HostUsage:
     """HOST_OFFLINE; NOT_IMPLEMENTED without a back end."""
     engine = call.services.engine
@@ -84,9 +125,70 @@ def host_sources(usage: HostUsage) -> tuple[Source, ...]:
     )
 
 
+def moved_on(store: Store, usage: HostUsage) -> dict[str, list[Moved]]:
+    """What the machines of a host do with their disks, by SR."""
+    found: dict[str, list[Moved]] = {}
+    for uuid, machine in usage.machines.items():
+        vm = store.by_uuid("VM", uuid)
+        vbds = store.related(vm.ref, "VBDs") if vm is not None and machine.disks else ()
+        for vbd in map(store.get, vbds):
+            vdi, traffic = store.find(vbd["VDI"]), machine.disks.get(vbd["userdevice"])
+            if vdi is not None and traffic is not None:
+                asked = machine.requests.get(vbd["userdevice"], Requests())
+                found.setdefault(vdi["SR"], []).append((traffic, asked))
+    return found
+
+
+def storage_sources(store: Store, host: str, moved: Mapping[str, Sequence[Moved]]) -> Iterator[Source]:
+    """What is measured on a host of the SRs it is connected to (rule 2)."""
+    for pbd in map(store.get, store.related(host, "PBDs")):
+        if pbd["currently_attached"]:
+            yield from _of_storage(moved.get(pbd["SR"], ()), f"_{store.get(pbd['SR'])['uuid'][:8]}")
+
+
 @handles("host.get_data_sources")
 async def of_host(call: CallContext, ref: str) -> tuple[Source, ...]:
-    return host_sources(await _usage(call, ref))
+    usage = await _usage(call, ref)
+    return (*host_sources(usage), *storage_sources(call.store, ref, moved_on(call.store, usage)))
+
+
+def sr_sources(size: int, used: int, moved: Sequence[Moved]) -> tuple[Source, ...]:
+    """What is measured on an SR; sizes in bytes."""
+    return (
+        _source("physical_size", "Space there is", "B", float(size), UNBOUNDED),
+        _source("physical_utilisation", "Space in use", "B", float(used), float(size)),
+        *_of_storage(moved),
+    )
+
+
+def connected_hosts(store: Store, sr: str) -> Iterable[str]:
+    """Hosts with a connection to an SR."""
+    return [pbd["host"] for pbd in map(store.get, store.related(sr, "PBDs")) if pbd["currently_attached"]]
+
+
+@handles("SR.get_data_sources")
+async def of_sr(call: CallContext, ref: str) -> tuple[Source, ...]:
+    """SR_HAS_NO_PBDS while no host is connected. Hosts that do not answer count as idle."""
+    check_sr_operation(call.store, call.get(ref, "SR"), "scan")
+    engine = call.services.engine
+    if engine is None or ref not in engine.storages:
+        raise E.SR_NOT_ATTACHED(ref)
+    with told_as(STORAGE, About(sr=ref, operation="data sources")):
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                size, used = await engine.storages[ref].usage()
+        except TimeoutError as error:
+            raise E.SR_BACKEND_FAILURE("timeout", "", "the storage did not answer") from error
+    moved: list[Moved] = []
+    for host in connected_hosts(call.store, ref):
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                usage = await engine.hypervisors[host].usage() if host in engine.hypervisors else None
+        except (DriverError, TimeoutError):
+            continue
+        if usage is not None:
+            moved += moved_on(call.store, usage).get(ref, ())
+    return sr_sources(size, used, moved)
 
 
 def vm_sources(vm: Version, machine: MachineUsage) -> tuple[Source, ...]:
@@ -97,6 +199,7 @@ def vm_sources(vm: Version, machine: MachineUsage) -> tuple[Source, ...]:
         _source("memory", "Memory the machine has", "B", float(machine.memory), highest),
         _source("memory_target", "Memory the balloon shall reach", "B", float(vm["memory_dynamic_max"]), highest),
         *_of_disks(machine.disks),
+        *_of_requests(machine.requests),
         *_of_nics("vif", machine.nics),
     )
 
@@ -115,6 +218,12 @@ async def of_vm(call: CallContext, ref: str) -> tuple[Source, ...]:
 async def query_host(call: CallContext, ref: str, name: str) -> float:
     """INVALID_VALUE for a name get_data_sources does not list."""
     return _value(await of_host(call, ref), name)
+
+
+@handles("SR.query_data_source")
+async def query_sr(call: CallContext, ref: str, name: str) -> float:
+    """INVALID_VALUE for a name get_data_sources does not list; SR_HAS_NO_PBDS."""
+    return _value(await of_sr(call, ref), name)
 
 
 @handles("VM.query_data_source")
@@ -142,3 +251,53 @@ async def record_vm(call: CallContext, ref: str, name: str) -> None:
     """It is recorded already. INVALID_VALUE for a name get_data_sources does not list; VM_BAD_POWER_STATE."""
     check_vm_operation(call.store, call.get(ref, "VM"), "data_source_op")
     _value(await of_vm(call, ref), name)
+
+
+@handles("SR.record_data_source")
+async def record_sr(call: CallContext, ref: str, name: str) -> None:
+    """It is recorded already. INVALID_VALUE for a name get_data_sources does not list; SR_HAS_NO_PBDS."""
+    _value(await of_sr(call, ref), name)
+
+
+@handles("host.forget_data_source_archives")
+def forget_host(call: CallContext, ref: str, name: str) -> None:
+    """INVALID_VALUE if nothing of that name was recorded."""
+    _forget(call, "host", call.get(ref, "host"), name)
+
+
+@handles("VM.forget_data_source_archives")
+def forget_vm(call: CallContext, ref: str, name: str) -> None:
+    """INVALID_VALUE if nothing of that name was recorded; VM_BAD_POWER_STATE."""
+    vm = call.get(ref, "VM")
+    check_vm_operation(call.store, vm, "data_source_op")
+    _forget(call, "vm", vm, name)
+
+
+@handles("SR.forget_data_source_archives")
+def forget_sr(call: CallContext, ref: str, name: str) -> None:
+    """INVALID_VALUE if nothing of that name was recorded."""
+    _forget(call, "sr", call.get(ref, "SR"), name)
+
+
+def _forget(call: CallContext, kind: str, owner: Version, name: str) -> None:
+    """Rule 1. NOT_IMPLEMENTED where nobody takes samples."""
+    history = call.services.dispatcher.history
+    if history is None:
+        raise E.NOT_IMPLEMENTED(call.wire_name)
+    if not history.forget(kind, owner["uuid"], name):
+        raise E.INVALID_VALUE("data_source", name)
+
+
+@handles("host.backup_rrds")
+async def back_up(call: CallContext, ref: str, delay: float) -> None:
+    """Write what was measured on all hosts to the state directory: the pool's hosts have one history.
+
+    Without delay it is there when the call ends. INVALID_VALUE for a delay that is no time; NOT_IMPLEMENTED without a
+    state directory; INTERNAL_ERROR if it cannot be written.
+    """
+    call.get(ref, "host")
+    if not 0.0 <= delay <= LONGEST_DELAY:
+        raise E.INVALID_VALUE("delay", str(delay))
+    history = call.services.dispatcher.history
+    if history is None or not await history.back_up(delay):
+        raise E.NOT_IMPLEMENTED(call.wire_name)

@@ -15,6 +15,8 @@ from xenapi_core.engine.transition import STAYS_DISABLED
 from xenapi_core.errors import E
 from xenapi_core.model.infrastructure_lifecycle import ENABLED, OFFLINE, check_host_operation
 from xenapi_core.store.api import Version
+from xenapi_core.wire.api import WireError
+from xenapi_core.wire.xmlrpc import XmlRpc
 
 LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", re.ASCII)
 
@@ -159,6 +161,16 @@ def get_uncooperative_resident_vms(call: CallContext, ref: str) -> tuple[str, ..
 def call_plugin(call: CallContext, ref: str, plugin: str, function: str, args: dict[str, str]) -> str:
     """XENAPI_MISSING_PLUGIN: this server has no plug-ins."""
     raise E.XENAPI_MISSING_PLUGIN(plugin)
+
+
+@handles("host.call_extension")
+def call_extension(call: CallContext, ref: str, text: str) -> str:
+    """MESSAGE_METHOD_UNKNOWN [method]: this server has no API extensions. INVALID_VALUE for what is no XML-RPC call."""
+    try:
+        method = XmlRpc().decode(text.encode()).method
+    except WireError as error:
+        raise E.INVALID_VALUE("call", str(error)) from error
+    raise E.MESSAGE_METHOD_UNKNOWN(method)
 
 
 @handles("host.has_extension")

@@ -1,4 +1,4 @@
-"""host: the management interface, as the host itself is told to use it.
+"""host: its management interface, as the host itself is told to use it, and its network records as a whole.
 
 Rule 1: these calls name no host: they mean the one whose endpoint was called, or the coordinator where one endpoint
         serves the whole pool.
@@ -33,6 +33,23 @@ def management_disable(call: CallContext) -> None:
         for pif in txn.related(_here(call), "PIFs"):
             txn.update(pif, management=False)
 
+    call.commit(write)
+
+
+@handles("host.reset_networking")
+def reset_networking(call: CallContext, ref: str) -> None:
+    """Forget the bonds, VLANs, tunnels and interfaces of a host; PIF.scan finds its cards again."""
+
+    def write(txn: Txn) -> None:
+        mine = set(txn.related(ref, "PIFs"))
+        gone = {txn.get(pif)["metrics"] for pif in mine}
+        for cls, field in (("Bond", "master"), ("VLAN", "tagged_PIF"), ("tunnel", "transport_PIF")):
+            gone.update(each.ref for each in call.store.all(cls).values() if each[field] in mine)
+        for each in (*gone, *mine):
+            if txn.find(each) is not None:
+                txn.delete(each)
+
+    call.get(ref, "host")
     call.commit(write)
 
 

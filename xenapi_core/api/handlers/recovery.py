@@ -110,7 +110,7 @@ def _from_file(call: CallContext, path: Path) -> Database:
 def _target(call: CallContext, session_to: str) -> World:
     """The pool the VMs go to. SESSION_INVALID; RBAC_PERMISSION_DENIED unless that session may operate the pool."""
     there = call.services.sessions.check(session_to)
-    if there.database is not None or not may(there, OPERATORS):
+    if not may(there, OPERATORS):
         raise refusal(call.wire_name, OPERATORS)
     return engine_of(call).world
 

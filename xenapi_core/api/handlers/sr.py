@@ -8,12 +8,11 @@ from xml.sax.saxutils import escape
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.drivers.storage import Found
-from xenapi_core.engine.failures import STORAGE, About, told_as
+from xenapi_core.engine.failures import About, told_as
 from xenapi_core.engine.plans.database_copy import check_replication
 from xenapi_core.engine.plans.sr_records import REPOSITORY, check_device_config, check_live, is_live
 from xenapi_core.errors import E
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
-from xenapi_core.store.api import Version
 
 ANSWER_WITHIN: Final = 60.0  # seconds of real time a back end has to answer
 

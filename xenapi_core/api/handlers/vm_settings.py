@@ -116,7 +116,10 @@ def set_vcpus_at_startup(call: CallContext, ref: str, value: int) -> None:
 
 @handles("VM.set_is_a_template")
 def set_is_a_template(call: CallContext, ref: str, value: bool) -> None:
-    """VM_IS_PROTECTED for a VM under high availability; VM_BAD_POWER_STATE unless Halted; the lifecycle's refusals."""
+    """VM_IS_PROTECTED for a VM under high availability; VM_BAD_POWER_STATE unless Halted; the lifecycle's refusals.
+
+    A snapshot may stop being a template, and stays a snapshot: Xen Orchestra asks for that after each one it takes.
+    """
     vm = call.get(ref, "VM")
     if value == vm["is_a_template"]:
         return
@@ -124,8 +127,6 @@ def set_is_a_template(call: CallContext, ref: str, value: bool) -> None:
         if vm["ha_restart_priority"] == "restart":
             raise E.VM_IS_PROTECTED(ref)
         check_vm_operation(call.store, vm, "make_into_template")
-    elif vm["is_a_snapshot"]:
-        raise E.VM_IS_SNAPSHOT(ref, "set_is_a_template")
     call.update(ref, is_a_template=value)
 
 

@@ -226,6 +226,20 @@ class SimHypervisor(Devices):
         self._publish(DomainEvent(spec.uuid, None))
         return machine.state()
 
+    async def renew(self, uuid: str, progress: Progress) -> DomainState:
+        machine = self._get(uuid)
+        self._require(machine, PowerState.RUNNING)
+        self._check_memory(machine.memory)
+        self._building[uuid] = machine.memory
+        try:
+            await self._take_time(self.world.migrate_time, progress)
+            self._same(machine)
+            self._require(machine, PowerState.RUNNING)
+        finally:
+            self._building.pop(uuid, None)
+        self._receive(machine)
+        return machine.state()
+
     def _receive(self, machine: Machine) -> None:
         """The machine goes on here, from this moment (rule 4)."""
         machine.host, machine.domid, self._next_domid = self.uuid, self._next_domid, self._next_domid + 1
@@ -274,6 +288,30 @@ class SimHypervisor(Devices):
             self.end(machine, Gone.REBOOT)
         elif trigger == "power" and not machine.ignores_shutdown:
             self.end(machine, Gone.SHUTDOWN)
+
+    async def sleep(self, uuid: str) -> None:
+        machine = self._awake(uuid)
+        if not machine.has_agent:
+            raise DriverError("unsupported", f"the guest of {uuid} cannot be asked to sleep")
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._same(machine)
+        self._awake(uuid).asleep = True
+
+    def _awake(self, uuid: str) -> Machine:
+        machine = self._get(uuid)
+        self._require(machine, PowerState.RUNNING)
+        if machine.asleep:
+            raise DriverError("bad_state", f"the guest of {uuid} sleeps")
+        return machine
+
+    async def wake(self, uuid: str) -> None:
+        machine = self._get(uuid)
+        self._require(machine, PowerState.RUNNING)
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._same(machine)
+        if not machine.asleep:
+            raise DriverError("bad_state", f"the guest of {uuid} is awake")
+        machine.asleep = False
 
     async def set_scheduling(self, uuid: str, parameters: Mapping[str, str]) -> None:
         self._require(self._get(uuid), PowerState.RUNNING)

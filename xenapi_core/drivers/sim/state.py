@@ -93,6 +93,7 @@ class Machine:
     pressed: list[str] = field(default_factory=list)  # keys and triggers the guest was sent
     scheduling: dict[str, str] = field(default_factory=dict)  # what the scheduler was told
     held: dict[str, str] = field(default_factory=dict)  # disks whose traffic is held back -> token of who holds them
+    asleep: bool = False  # in ACPI state S3
     crashed: bool = False  # it is kept to be looked at, and never runs again
     shadow: float = 0.0  # factor on the memory of shadow page tables; 0: as it was built
 
@@ -101,8 +102,8 @@ class Machine:
         self.shadow = self.shadow or self.spec.shadow
 
     def usage(self) -> MachineUsage:
-        """What it uses now: a paused machine computes nothing."""
-        load = self.load if self.power_state is PowerState.RUNNING else 0.0
+        """What it uses now: a machine that is paused, or whose guest sleeps, computes nothing."""
+        load = self.load if self.power_state is PowerState.RUNNING and not self.asleep else 0.0
         state = self.state()
         flow = load * FLOW
         disks = {disk.position: _traffic_of_disk(disk, 0.0 if disk.uuid in self.held else flow) for disk in state.disks}

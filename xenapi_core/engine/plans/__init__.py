@@ -7,6 +7,7 @@ from xenapi_core.engine.plans import (
     host_evacuate,
     host_power,
     host_settings,
+    host_ssh,
     network_bond,
     network_scan,
     pbd_connect,
@@ -35,8 +36,8 @@ from xenapi_core.engine.plans import (
 )
 
 __all__ = [
-    "appliance_power", "crash_dumps", "database_copy", "host_evacuate", "host_power", "host_settings", "network_bond",
-    "network_scan", "pbd_connect", "recovery_task", "reset_disks", "sr_life", "sr_scan", "vbd", "vdi", "vdi_contents",
-    "vdi_copy", "vdi_move", "vdi_tracking", "vif", "vm_copy", "vm_destroy", "vm_fetch", "vm_live", "vm_migrate",
-    "vm_migrate_send", "vm_power", "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
+    "appliance_power", "crash_dumps", "database_copy", "host_evacuate", "host_power", "host_settings", "host_ssh",
+    "network_bond", "network_scan", "pbd_connect", "recovery_task", "reset_disks", "sr_life", "sr_scan", "vbd", "vdi",
+    "vdi_contents", "vdi_copy", "vdi_move", "vdi_tracking", "vif", "vm_copy", "vm_destroy", "vm_fetch", "vm_live",
+    "vm_migrate", "vm_migrate_send", "vm_power", "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
 ]  # fmt: skip

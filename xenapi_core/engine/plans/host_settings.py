@@ -25,7 +25,7 @@ _SERVER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]*[A-Za-z0-9])?\Z")
 Finish = Callable[[Run, Txn], None]
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
     """A value as HOST_SETTINGS spells it."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -54,7 +54,7 @@ REFUSED: Final = {**MACHINE, "unsupported": lambda a, e: E.OPERATION_NOT_ALLOWED
 
 def _set(host: str, setting: str, value: Any, **fields: Any) -> Plan:
     return Plan(
-        steps=(tell(host, {setting: _word(value)}),),
+        steps=(tell(host, {setting: word(value)}),),
         finish=lambda run, txn: txn.update(host, **fields),
     )
 
@@ -70,7 +70,7 @@ def plan_iscsi_iqn(world: World, host: str, value: str) -> Plan:
 
 @plans("host.set_multipathing")
 def plan_multipathing(world: World, host: str, value: bool) -> Plan:
-    other_config = {**world.store.get(host, "host")["other_config"], "multipathing": _word(value)}
+    other_config = {**world.store.get(host, "host")["other_config"], "multipathing": word(value)}
     return _set(host, "multipathing", value, multipathing=value, other_config=other_config)
 
 
@@ -163,25 +163,7 @@ def plan_disable_display(world: World, host: str) -> Plan:
     return _display(world, host, {"enabled": "disable_on_reboot", "enable_on_reboot": "disabled"}, "disabled")
 
 
-# Logins at the host itself
-
-
-def _ssh(world: World, hosts: tuple[str, ...], on: bool) -> Plan:
-    def finish(run: Run, txn: Txn) -> None:
-        for host in hosts:
-            txn.update(host, ssh_enabled=on)
-
-    return Plan(steps=tuple(tell(host, {"ssh": _word(on)}) for host in hosts), finish=finish)
-
-
-@plans("host.enable_ssh")
-def plan_enable_ssh(world: World, host: str) -> Plan:
-    return _ssh(world, (host,), True)
-
-
-@plans("host.disable_ssh")
-def plan_disable_ssh(world: World, host: str) -> Plan:
-    return _ssh(world, (host,), False)
+# Logins at the host itself; see host_ssh.py
 
 
 def _idle(world: World, hosts: tuple[str, ...], seconds: int) -> Plan:
@@ -211,10 +193,11 @@ def plan_pool_idle(world: World, pool: str, value: int) -> Plan:
 # All hosts
 
 
-def _all_hosts(
-    world: World, values: Mapping[str, str], failure: Callable[[list[str]], ApiError], finish: Finish
+def tell_all_hosts(
+    world: World, values: Callable[[str], Mapping[str, str]], failure: Callable[[list[str]], ApiError], finish: Finish
 ) -> Plan:
-    """Tell every host; `failure(hosts)` names the first that could not be told, and no host keeps the new values."""
+    """Tell every host `values(host)`; `failure(hosts)` names the first that could not be told, and no host keeps the
+    new values."""
 
     def named(host: str, step: Step) -> Step:
         async def do(run: Run) -> None:
@@ -225,33 +208,7 @@ def _all_hosts(
 
         return Step(step.name, do, step.undo)
 
-    return Plan(steps=tuple(named(host, tell(host, values)) for host in world.store.all("host")), finish=finish)
-
-
-@plans("pool.enable_ssh")
-def plan_pool_enable_ssh(world: World, pool: str) -> Plan:
-    """ENABLE_SSH_PARTIALLY_FAILED [hosts]; then no host has changed."""
-    return _pool_ssh(world, True, lambda hosts: E.ENABLE_SSH_PARTIALLY_FAILED(_listed(hosts)))
-
-
-@plans("pool.disable_ssh")
-def plan_pool_disable_ssh(world: World, pool: str) -> Plan:
-    """DISABLE_SSH_PARTIALLY_FAILED [hosts]; then no host has changed."""
-    return _pool_ssh(world, False, lambda hosts: E.DISABLE_SSH_PARTIALLY_FAILED(_listed(hosts)))
-
-
-def _listed(hosts: list[str]) -> str:
-    return ";".join(hosts)
-
-
-def _pool_ssh(world: World, on: bool, failure: Callable[[list[str]], ApiError]) -> Plan:
-    hosts = tuple(world.store.all("host"))
-
-    def finish(run: Run, txn: Txn) -> None:
-        for host in hosts:
-            txn.update(host, ssh_enabled=on)
-
-    return _all_hosts(world, {"ssh": _word(on)}, failure, finish)
+    return Plan(steps=tuple(named(host, tell(host, values(host))) for host in world.store.all("host")), finish=finish)
 
 
 @plans("pool.set_igmp_snooping_enabled")
@@ -266,7 +223,7 @@ def plan_igmp_snooping(world: World, pool: str, value: bool) -> Plan:
                 txn.update(pif.ref, igmp_snooping_status=status)
 
     failure = E.COULD_NOT_UPDATE_IGMP_SNOOPING_EVERYWHERE
-    return _all_hosts(world, {"igmp_snooping": _word(value)}, lambda hosts: failure(), finish)
+    return tell_all_hosts(world, lambda host: {"igmp_snooping": word(value)}, lambda hosts: failure(), finish)
 
 
 # What a host tells of itself

@@ -123,8 +123,10 @@ def plan_unplug(world: World, vbd: str) -> Plan:
 
 
 @plans("VBD.unplug_force")
+@plans("VBD.unplug_force_no_safety_check")
 def plan_unplug_force(world: World, vbd: str) -> Plan:
-    """Detach a disk from its running VM, whatever the guest says."""
+    """Detach a disk from its running VM, whatever the guest says: of a guest's drivers nothing is known, so there is no
+    check of them that the second message could leave out."""
     return _unplug(world, vbd, "unplug_force")
 
 

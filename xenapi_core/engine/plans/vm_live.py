@@ -168,6 +168,22 @@ def plan_trigger(world: World, ref: str, trigger: str) -> Plan:
     return _press(world, ref, "send_trigger", lambda host, uuid: host.send_trigger(uuid, trigger))
 
 
+# Sleep is no operation of its own in the API; it meets what a trigger meets.
+
+
+@plans("VM.s3_suspend")
+def plan_sleep(world: World, ref: str) -> Plan:
+    """Send the guest to ACPI sleep; the VM stays Running. VM_LACKS_FEATURE without an agent in it;
+    OPERATION_NOT_ALLOWED if it sleeps."""
+    return _press(world, ref, "send_trigger", lambda host, uuid: host.sleep(uuid))
+
+
+@plans("VM.s3_resume")
+def plan_wake(world: World, ref: str) -> Plan:
+    """Wake the guest from ACPI sleep. OPERATION_NOT_ALLOWED if it is awake."""
+    return _press(world, ref, "send_trigger", lambda host, uuid: host.wake(uuid))
+
+
 def _press(world: World, ref: str, operation: str, how: Callable[[Hypervisor, str], Awaitable[None]]) -> Plan:
     vm = world.store.get(ref, "VM")
     check_vm_operation(world.store, vm, operation)

@@ -44,6 +44,31 @@ def plan_pool_migrate(world: World, vm: str, host: str, options: Mapping[str, st
     )
 
 
+@plans("VM.restart_device_models")
+def plan_restart_device_models(world: World, vm: str) -> Plan:
+    """Move a running VM into a new domain of its own host; the guest runs on.
+
+    The host needs memory for both meanwhile: HOST_NOT_ENOUGH_FREE_MEMORY. Else as VM.pool_migrate.
+    """
+    record = world.store.get(vm, "VM")
+    check_vm_operation(world.store, record, "pool_migrate")
+    host = record["resident_on"]
+    about = About(
+        vm=vm, host=host, operation="pool_migrate", size=memory_needed(record), available=memory_free_now(world, host)
+    )
+
+    async def renew(run: Run) -> None:
+        run.results["hosts"] = (host,)
+        with told_as(MACHINE, about):
+            run.results["domain"] = await run.hypervisor(host).renew(record["uuid"], run.progress)
+
+    return Plan(
+        steps=(Step("migrate", renew, weight=10),),
+        claims=(Claim(vm, "pool_migrate"), Claim(host, "vm_migrate")),
+        finish=lambda run, txn: enter_live(world, txn, vm, host, run.results["domain"], booted=False),
+    )
+
+
 def move_memory(world: World, vm: Version, host: str, operation: str) -> Step:
     """Move the domain of a running VM to `host`; results["domain"] is what it is there.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from xenapi_core.drivers.api import DriverError
+from xenapi_core.engine.efi_variables import boot_firmware
 from xenapi_core.engine.failures import MACHINE, About, told_as
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import check_host, check_receiving, choose_host, memory_needed
@@ -54,6 +55,7 @@ def _boot(world: World, vm: Version, operation: str, host: str, paused: bool) ->
 
     def finish(run: Run, txn: Txn) -> None:
         enter_live(world, txn, vm.ref, host, run.results["domain"])
+        boot_firmware(world.store, txn, vm.ref)
         for disk in disks:
             disk.finish(run, txn)
         post_vm(world, txn, "VM_STARTED", vm.values)
@@ -229,6 +231,7 @@ def _reboot(world: World, ref: str, operation: str) -> Plan:
 def _rebooted(world: World, vm: Version, host: str, message: str) -> Callable[[Run, Txn], None]:
     def finish(run: Run, txn: Txn) -> None:
         enter_live(world, txn, vm.ref, host, run.results["domain"])
+        boot_firmware(world.store, txn, vm.ref)
         post_vm(world, txn, message, vm.values)
 
     return finish

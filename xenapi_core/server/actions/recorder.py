@@ -4,16 +4,17 @@ Theory of operation
 1. Every STEP seconds each series gets one sample. ARCHIVES says how long which resolution is kept; a row of a coarser
    archive is made of the samples of its time, by each of the consolidation functions.
 2. All series share the rows' times: row `n` of an archive ends at instant n * step. A series that had no sample then
-   has NaN there.
-3. Samples are kept in memory only: a restart begins anew, and so does the history. A series that was not measured for
-   the time of the longest archive is gone; what a series costs grows with its age, to a few kilobytes in a week.
+   has NaN there, also for the time the server was not running.
+3. A series that was not measured for the time of the longest archive is gone; what a series costs grows with its age,
+   to a few kilobytes in a week. What is kept over a restart is in history.py, as the bytes that `packed` gives.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,11 +24,13 @@ STEP: Final = 5
 ARCHIVES: Final = ((1, 120), (12, 120), (720, 168), (17280, 366))  # (samples in a row, rows)
 FUNCTIONS: Final = ("AVERAGE", "MIN", "MAX")
 _NAN: Final = math.nan
+_SERIES: Final = struct.Struct("=HHHq")  # lengths of the three words, instant of the newest sample
+_ARCHIVE: Final = struct.Struct("=qIqIddd")  # first, rows, number, count, total, least, most
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One thing that is measured. `kind`: "host" or "vm"."""
+    """One thing that is measured. `kind`: "host", "vm" or "sr"."""
 
     kind: str
     uuid: str
@@ -47,7 +50,9 @@ class _Archive:
     most: float = -math.inf
 
     def add(self, number: int, value: float, limit: int) -> None:
-        """A sample of row `number`."""
+        """A sample of row `number`; none of an earlier row, for a clock that was set back."""
+        if number < self.number:
+            return
         if number != self.number:
             if self.count:
                 self._close(limit)
@@ -80,6 +85,29 @@ class _Archive:
         rows = self.rows.get(function)
         return rows[index] if rows is not None and 0 <= index < len(rows) else _NAN
 
+    def packed(self, limit: int) -> bytes:
+        """The newest `limit` rows, and the one in the making."""
+        rows = {name: row[-limit:] for name, row in self.rows.items()}
+        kept = len(rows[FUNCTIONS[0]]) if rows else 0
+        first = self.first + len(self.rows[FUNCTIONS[0]]) - kept if rows else 0
+        head = _ARCHIVE.pack(first, kept, self.number, self.count, self.total, self.least, self.most)
+        return head + b"".join(rows[name].tobytes() for name in FUNCTIONS if rows)
+
+    @staticmethod
+    def unpacked(data: bytes, at: int) -> tuple[_Archive, int]:
+        """The archive whose bytes begin at `at`, and where they end. ValueError, struct.error."""
+        first, kept, number, count, total, least, most = _ARCHIVE.unpack_from(data, at)
+        at += _ARCHIVE.size
+        rows: dict[str, array[float]] = {}
+        size = kept * 8
+        if at + size * len(FUNCTIONS) > len(data):
+            raise ValueError("rows are missing")
+        if kept:
+            for name in FUNCTIONS:
+                rows[name] = array("d", data[at : at + size])
+                at += size
+        return _Archive(first, rows, number, count, total, least, most), at
+
 
 class Recorder:
     """Samples of all series. Instants in seconds."""
@@ -93,22 +121,72 @@ class Recorder:
 
     def record(self, now: int, values: Mapping[Series, float]) -> None:
         """One sample of each series."""
-        self.last = now - now % STEP
-        self.values = dict(values)
+        for _ in self.recording(now, values):
+            pass
+
+    def recording(self, now: int, values: Mapping[Series, float]) -> Generator[None, None, None]:
+        """The same in pieces, one series a step; readers see the new rows when the last one is there."""
+        last = now - now % STEP
         by_object: dict[str, dict[str, float]] = {}
         for series, value in values.items():
             by_object.setdefault(series.uuid, {})[series.name] = value
-        self.newest = Samples(now, by_object)
-        for series, value in values.items():
             archives = self._archives.get(series)
             if archives is None:
                 archives = self._archives[series] = tuple(_Archive() for _ in ARCHIVES)
-            self._seen[series] = self.last
+            self._seen[series] = last
             for archive, (samples, limit) in zip(archives, ARCHIVES, strict=True):
-                archive.add(-(-self.last // (samples * STEP)), value, limit)
+                archive.add(-(-last // (samples * STEP)), value, limit)
+            yield
+        self.last, self.values, self.newest = last, dict(values), Samples(now, by_object)
         samples, limit = ARCHIVES[-1]
         for series in [one for one, seen in self._seen.items() if self.last - seen > samples * STEP * limit]:
             del self._seen[series], self._archives[series]
+
+    def forget(self, series: Series) -> bool:
+        """Drop what is known of a series. False: it is not known."""
+        self.values.pop(series, None)
+        self._seen.pop(series, None)
+        return self._archives.pop(series, None) is not None
+
+    def keep(self, known: Callable[[Series], bool]) -> None:
+        """Forget the series of objects that are gone."""
+        for series in [one for one in self._archives if not known(one)]:
+            self.forget(series)
+
+    def packed(self) -> Generator[None, None, list[bytes]]:
+        """What `unpack` reads, in pieces, one series a step: each of them is of one moment."""
+        pieces = []
+        for series, archives in list(self._archives.items()):
+            words = [word.encode() for word in (series.kind, series.uuid, series.name)]
+            head = _SERIES.pack(*map(len, words), self._seen.get(series, self.last))
+            rows = (archive.packed(limit) for archive, (_, limit) in zip(archives, ARCHIVES, strict=True))
+            pieces.append(b"".join((head, *words, *rows)))
+            yield
+        return pieces
+
+    def unpack(self, data: bytes, now: int) -> None:
+        """Take over what was recorded before, all or nothing. ValueError for what is damaged or of the future."""
+        found, seen, at = {}, {}, 0
+        try:
+            while at < len(data):
+                *lengths, newest = _SERIES.unpack_from(data, at)
+                at += _SERIES.size
+                words = []
+                for length in lengths:
+                    words.append(data[at : at + length].decode())
+                    at += length
+                archives = []
+                for _ in ARCHIVES:
+                    archive, at = _Archive.unpacked(data, at)
+                    archives.append(archive)
+                series = Series(*words)
+                found[series], seen[series] = tuple(archives), newest
+        except (struct.error, TypeError) as error:
+            raise ValueError("damaged") from error
+        if max(seen.values(), default=0) > now:
+            raise ValueError("newer than the clock")
+        self._archives, self._seen = found, seen
+        self.last = max(seen.values(), default=0)
 
     def series(self, kind: str, uuid: str = "") -> list[Series]:
         """Known series of that kind, of one object or of all, in the order of their names."""
@@ -116,14 +194,25 @@ class Recorder:
         return sorted(found, key=lambda one: (one.uuid, one.name))
 
     def rows(self, index: int, series: list[Series], start: int, function: str) -> Iterator[tuple[int, list[float]]]:
-        """(instant, values) of the rows of archive `index` that end after `start`, the newest first."""
+        """(instant, values) of the rows of archive `index` that end after `start`, the newest first.
+
+        They follow each other without gaps, down to the oldest one with a value: clients count rows to tell the time.
+        """
         samples, limit = ARCHIVES[index]
         step = samples * STEP
         newest = self.last // step
+        gap = []
         for number in range(newest, max(newest - limit, start // step), -1):
             values = [self._archives[one][index].at(number, function) for one in series]
+            gap.append((number * step, values))
             if not all(map(math.isnan, values)):
-                yield number * step, values
+                yield from gap
+                gap = []
+
+    def unfinished(self, index: int, series: list[Series], function: str) -> list[float]:
+        """What the row of archive `index` that is being made comes to so far; NaN where it has no sample."""
+        number = self.last // (ARCHIVES[index][0] * STEP) + 1
+        return [self._archives[one][index].at(number, function) for one in series]
 
 
 def archive_for(interval: int, age: int) -> int:

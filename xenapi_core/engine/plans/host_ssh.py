@@ -1,0 +1,150 @@
+"""SSH at hosts: on and off, for how long, and by itself.
+
+Theory of operation
+1. A host that is switched on with ssh_enabled_timeout has an expiry; when it has passed, `expire` switches SSH off.
+2. In auto mode SSH is on only while the API of the host does not answer. The API answered whoever set the mode, so it
+   switches SSH off; switching SSH on ends the mode.
+3. What is set for a pool is set at all its hosts or at none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from xenapi_core.engine.caller import Caller
+from xenapi_core.engine.plan import Plan, Run, World, plans
+from xenapi_core.engine.plans.host_settings import tell, tell_all_hosts, word
+from xenapi_core.errors import ApiError, E
+from xenapi_core.ids import NULL_REF
+from xenapi_core.model.schema import POOL_ADMIN
+from xenapi_core.store.api import Txn
+
+if TYPE_CHECKING:
+    from xenapi_core.engine.engine import Engine
+
+log = logging.getLogger(__name__)
+
+LONGEST: Final = 2 * 86_400  # seconds that SSH may stay on
+LOOK_EVERY: Final = 30.0  # seconds
+EXPIRY: Final = Caller(NULL_REF, "root", frozenset({POOL_ADMIN}), originator="SSH expiry")
+
+Change = Callable[[str], tuple[dict[str, str], dict[str, Any]]]  # host -> what it is told, and what is recorded
+Failure = Callable[[list[str]], ApiError]
+
+
+def _plan(host: str, change: Change) -> Plan:
+    told, _ = change(host)
+    return Plan(steps=(tell(host, told),), finish=lambda run, txn: txn.update(host, **change(host)[1]))
+
+
+def _plan_all(world: World, change: Change, failure: Callable[[str], ApiError]) -> Plan:
+    def finish(run: Run, txn: Txn) -> None:
+        for host in world.store.all("host"):
+            txn.update(host, **change(host)[1])
+
+    def told(host: str) -> dict[str, str]:
+        return change(host)[0]
+
+    return tell_all_hosts(world, told, lambda hosts: failure(";".join(hosts)), finish)
+
+
+def _expiry(world: World, on: bool, timeout: int) -> int:
+    return world.clock.now() + timeout if on and timeout else 0
+
+
+def _switch(world: World, on: bool) -> Change:
+    def change(ref: str) -> tuple[dict[str, str], dict[str, Any]]:
+        host = world.store.get(ref, "host")
+        recorded = {"ssh_enabled": on, "ssh_expiry": _expiry(world, on, host["ssh_enabled_timeout"])}
+        if on and host["ssh_auto_mode"]:
+            return {"ssh": word(on), "ssh_auto_mode": "false"}, {**recorded, "ssh_auto_mode": False}
+        return {"ssh": word(on)}, recorded
+
+    return change
+
+
+@plans("host.enable_ssh")
+def plan_enable_ssh(world: World, host: str) -> Plan:
+    """On, until ssh_enabled_timeout has passed; no longer by itself."""
+    return _plan(host, _switch(world, True))
+
+
+@plans("host.disable_ssh")
+def plan_disable_ssh(world: World, host: str) -> Plan:
+    return _plan(host, _switch(world, False))
+
+
+@plans("pool.enable_ssh")
+def plan_pool_enable_ssh(world: World, pool: str) -> Plan:
+    """ENABLE_SSH_PARTIALLY_FAILED [hosts]; then no host has changed."""
+    return _plan_all(world, _switch(world, True), E.ENABLE_SSH_PARTIALLY_FAILED)
+
+
+@plans("pool.disable_ssh")
+def plan_pool_disable_ssh(world: World, pool: str) -> Plan:
+    """DISABLE_SSH_PARTIALLY_FAILED [hosts]; then no host has changed."""
+    return _plan_all(world, _switch(world, False), E.DISABLE_SSH_PARTIALLY_FAILED)
+
+
+def _timeout(world: World, seconds: int) -> Change:
+    """INVALID_VALUE if negative, or longer than LONGEST."""
+    if not 0 <= seconds <= LONGEST:
+        raise E.INVALID_VALUE("ssh_enabled_timeout", str(seconds))
+
+    def change(ref: str) -> tuple[dict[str, str], dict[str, Any]]:
+        on = world.store.get(ref, "host")["ssh_enabled"]
+        recorded = {"ssh_enabled_timeout": seconds, "ssh_expiry": _expiry(world, on, seconds)}
+        return {"ssh_enabled_timeout": str(seconds)}, recorded
+
+    return change
+
+
+@plans("host.set_ssh_enabled_timeout")
+def plan_timeout(world: World, host: str, value: int) -> Plan:
+    """In seconds; where SSH is on they begin now. 0: until it is switched off. INVALID_VALUE beyond two days."""
+    return _plan(host, _timeout(world, value))
+
+
+@plans("pool.set_ssh_enabled_timeout")
+def plan_pool_timeout(world: World, pool: str, value: int) -> Plan:
+    """SET_SSH_TIMEOUT_PARTIALLY_FAILED [hosts]; then no host has changed. INVALID_VALUE beyond two days."""
+    return _plan_all(world, _timeout(world, value), E.SET_SSH_TIMEOUT_PARTIALLY_FAILED)
+
+
+def _auto(on: bool) -> Change:
+    if not on:
+        return lambda host: ({"ssh_auto_mode": "false"}, {"ssh_auto_mode": False})
+    off = {"ssh_auto_mode": True, "ssh_enabled": False, "ssh_expiry": 0}
+    return lambda host: ({"ssh_auto_mode": "true", "ssh": "false"}, off)
+
+
+@plans("host.set_ssh_auto_mode")
+def plan_auto_mode(world: World, host: str, value: bool) -> Plan:
+    """See rule 2."""
+    return _plan(host, _auto(value))
+
+
+@plans("pool.set_ssh_auto_mode")
+def plan_pool_auto_mode(world: World, pool: str, value: bool) -> Plan:
+    """SET_SSH_AUTO_MODE_PARTIALLY_FAILED [hosts]; then no host has changed."""
+    return _plan_all(world, _auto(value), E.SET_SSH_AUTO_MODE_PARTIALLY_FAILED)
+
+
+async def follow(engine: Engine) -> None:
+    """Switch SSH off where its time has passed, until cancelled. An expiry is met within LOOK_EVERY."""
+    while True:
+        await engine.world.clock.sleep(LOOK_EVERY)
+        await expire(engine)
+
+
+async def expire(engine: Engine) -> None:
+    """Switch SSH off where its time has passed; a host that cannot be told is told the next time."""
+    now = engine.world.clock.now()
+    for ref, host in engine.world.store.all("host").items():
+        if host["ssh_enabled"] and 0 < host["ssh_expiry"] <= now:
+            try:
+                await engine.perform("host.disable_ssh", (ref,), EXPIRY)
+            except ApiError as error:
+                log.warning("SSH of host %s has expired and is still on: %s", ref, error.code)

@@ -1,0 +1,51 @@
+"""Checks of testing.check_hypervisor about guests that sleep, and about machines that change their domain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from xenapi_core.drivers.api import DriverError, PowerState
+
+if TYPE_CHECKING:
+    from xenapi_core.testing.hypervisor_conformance import Trial
+
+MIB: Final = 1 << 20
+
+
+async def a_sleeping_guest_keeps_its_machine_and_wakes(t: Trial) -> None:
+    spec = await t.spec()
+    before = await t.start(spec)
+    await t.refuses("bad_state", t.driver.wake(spec.uuid))
+    try:
+        await t.do(t.driver.sleep(spec.uuid))
+    except DriverError as error:
+        if error.kind != "unsupported":
+            raise
+        return
+    asleep = await t.find(spec.uuid)
+    assert asleep is not None
+    assert (asleep.power_state, asleep.domid) == (PowerState.RUNNING, before.domid)
+    await t.refuses("bad_state", t.driver.sleep(spec.uuid))
+    await t.do(t.driver.wake(spec.uuid))
+    await t.refuses("bad_state", t.driver.wake(spec.uuid))
+    await t.do(t.driver.pause(spec.uuid))
+    await t.refuses("bad_state", t.driver.sleep(spec.uuid))
+
+
+async def a_renewed_machine_runs_on_in_a_new_domain(t: Trial) -> None:
+    if not await t.offers("live_migrate"):
+        return
+    spec = await t.spec()
+    before, free = await t.start(spec), await t.free()
+    after = await t.do(t.driver.renew(spec.uuid, t.told.append))
+    assert (after.start_time, after.disks, after.nics) == (before.start_time, before.disks, before.nics)
+    assert after.domid != before.domid
+    assert await t.find(spec.uuid) == after
+    assert await t.free() == free
+    await t.do(t.driver.pause(spec.uuid))
+    await t.refuses("bad_state", t.driver.renew(spec.uuid, t.told.append))
+    await t.do(t.driver.destroy(spec.uuid))
+    large = await t.spec(memory=(await t.free()) // 2 + 64 * MIB)
+    before = await t.start(large)
+    await t.refuses("no_memory", t.driver.renew(large.uuid, t.told.append))
+    assert (await t.find(large.uuid)) == before
