@@ -19,6 +19,7 @@ VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "managers", 
 # The functions that make a task outside a TaskGroup: who owns it, and where its end is awaited.
 TASK_OWNERS = {
     "xenapi_core/server/http.py:_run": "the service keeps the tasks of its connections, and drain() awaits them",
+    "xenapi_core/server/http.py:_streamed": "the service keeps the tasks of its connections, and drain() awaits them",
     "xenapi_core/server/http.py:_reply": "the service keeps the tasks of its connections, and drain() awaits them",
     "xenapi_core/server/runtime.py:running": "the exit stack cancels and awaits the sweeper of sessions",
     "xenapi_core/server/runtime.py:_listen": "the exit stack cancels and awaits who follows the hosts' endpoints",

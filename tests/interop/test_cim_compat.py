@@ -156,6 +156,8 @@ def test_migrations_are_told_by_the_class_of_their_indication(libvirt, virt, lib
     define(virt, name)
     (vm,) = libvirt_xenapi.VM.get_by_name_label(name)
     libvirt_xenapi.VM.start(vm, False, False)
+    # The guest's tools come up after its start, and a machine without them does not move.
+    assert wait_until(lambda: "pool_migrate" in libvirt_xenapi.VM.get_allowed_operations(vm))
     here = libvirt_xenapi.VM.get_resident_on(vm)
     there = next(ref for ref in libvirt_xenapi.host.get_all() if ref != here)
     with listening(libvirt, f"Xen_ComputerSystemMigrationJob{word}Indication") as listener:
