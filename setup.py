@@ -31,6 +31,7 @@ setup(
         "uvloop>=0.19",
         "XenAPI>=2.14",
         "xxhash>=3.4",
+        "zstandard>=0.22",
     ],
     extras_require={
         "test": [

@@ -157,7 +157,7 @@ def test_migrations_are_told_by_the_class_of_their_indication(libvirt, virt, lib
     (vm,) = libvirt_xenapi.VM.get_by_name_label(name)
     libvirt_xenapi.VM.start(vm, False, False)
     # The guest's tools come up after its start, and a machine without them does not move.
-    assert wait_until(lambda: "pool_migrate" in libvirt_xenapi.VM.get_allowed_operations(vm))
+    assert wait_until(lambda: tools(libvirt_xenapi, vm).get("PV_drivers_detected", False))
     here = libvirt_xenapi.VM.get_resident_on(vm)
     there = next(ref for ref in libvirt_xenapi.host.get_all() if ref != here)
     with listening(libvirt, f"Xen_ComputerSystemMigrationJob{word}Indication") as listener:
@@ -173,6 +173,11 @@ def test_migrations_are_told_by_the_class_of_their_indication(libvirt, virt, lib
         assert found["SourceInstance"].classname == "Xen_MigrationJob"
     assert libvirt_xenapi.VM.get_resident_on(vm) == there
     virt.InvokeMethod("DestroySystem", MANAGEMENT, AffectedSystem=machine(name))
+
+
+def tools(xenapi: Any, vm: str) -> dict[str, Any]:
+    """What a guest's tools say; nothing before they are up."""
+    return xenapi.VM_guest_metrics.get_all_records().get(xenapi.VM.get_guest_metrics(vm), {})
 
 
 @contextlib.contextmanager

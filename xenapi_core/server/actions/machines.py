@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from xenapi_core.server.actions.pipe import Pipe
 from xenapi_core.server.routes import Response
 from xenapi_core.server.upload import UploadBroken
 from xenapi_core.store.api import Version
+from xenapi_core.wire.compression import compressor
 
 _TYPE: Final = ("Content-Type", "application/octet-stream")
 
@@ -42,15 +42,16 @@ def _squeeze(call: ActionCall) -> Callable[[bytes | None], bytes]:
     wanted = call.text("use_compression").lower()
     if wanted in ("", "false"):
         return lambda data: data or b""
-    if wanted not in ("true", "gzip"):
-        raise E.INVALID_VALUE("use_compression", wanted)
-    squeezer = zlib.compressobj(6, wbits=31)
+    try:
+        squeezer = compressor("gzip" if wanted == "true" else wanted)
+    except KeyError:
+        raise E.INVALID_VALUE("use_compression", wanted) from None
     return lambda data: squeezer.flush() if data is None else squeezer.compress(data)
 
 
 @serves("get_export")
 async def export(call: ActionCall) -> Response:
-    """A VM (`uuid` or `ref`) that is not running, with its disks; compressed with gzip if use_compression=true.
+    """A VM (`uuid` or `ref`) that is not running, with its disks, compressed by `use_compression`: true or gzip, zstd.
 
     Saved memory goes along only with preserve_power_state=true; otherwise the VM arrives halted. Snapshots go along,
     with their disks and saved memory, with include_snapshots=true.

@@ -7,7 +7,7 @@ Theory of operation
    are left out, except for the first and the last: the last one tells that the disk is whole.
 3. Each chunk is followed by <name>.checksum with its SHA-1 in hexadecimal, or in archives of other servers by
    <name>.xxhash with its XXH64.
-4. An archive is read as a stream, and may be compressed with gzip. Whatever is not expected ends the import.
+4. An archive is read as a stream, and may be compressed with gzip or zstd. Whatever is not expected ends the import.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import re
 import tarfile
-import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
@@ -27,6 +26,7 @@ from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.types import STRING, Record
 from xenapi_core.store.api import Version
+from xenapi_core.wire import compression
 from xenapi_core.wire.api import WireError
 from xenapi_core.wire.limits import Limits
 from xenapi_core.wire.xmlrpc import XmlRpc
@@ -101,25 +101,23 @@ def read_ova(data: bytes) -> dict[str, Exported]:
 
 
 async def unzipped(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The archive, whether or not it is compressed with gzip. IMPORT_ERROR."""
-    head = b""
-    async for data in source:
-        head += data
-        if len(head) >= 2:
+    """The archive, whether or not it is compressed. IMPORT_ERROR."""
+    data = b""
+    async for more in source:
+        data += more
+        if len(data) >= compression.MAGIC:
             break
-    inflate = zlib.decompressobj(31) if head[:2] == b"\x1f\x8b" else None
-    data = head
+    inflate = compression.decompressor(data)
     while True:
         if inflate is None:
             yield data
         else:
             try:
-                while data:
-                    yield inflate.decompress(data, CHUNK)
-                    data = inflate.unconsumed_tail
-            except zlib.error as error:
+                for piece in inflate.pieces(data):
+                    yield piece
+            except compression.CompressionError as error:
                 raise E.IMPORT_ERROR(f"The archive cannot be decompressed: {error}") from error
-            if inflate.eof:
+            if inflate.ended:
                 return
         try:
             data = await anext(source)
