@@ -185,6 +185,7 @@ def _greet(summary: Summary, seconds: float, cim_compat: str | None) -> None:
         ("", ends.get("socket") and f"unix:{ends['socket']}", "no login needed"),
         ("WBEM", ends.get("wbem"), f"namespaces {NAMESPACES[cim_compat]}"),
         ("", ends.get("wbem_tls"), ""),
+        ("NBD", ends.get("nbd"), "see VDI.get_nbd_info"),
     ]
     for label, url, note in lines:
         if url:
@@ -196,15 +197,15 @@ def _greet(summary: Summary, seconds: float, cim_compat: str | None) -> None:
     if summary.demo_account:
         exports["XENCIM_USER"], exports["XENCIM_PASSWORD"] = summary.demo_account
     words = " ".join(f"{key}={shlex.quote(value)}" for key, value in exports.items() if value)
-    print(f"export {words} XENCIM_PID={os.getpid()}")
-    _suggest(summary)
-    sys.stdout.flush()
+    out.print(f"export {words} XENCIM_PID={os.getpid()}", soft_wrap=True, markup=False)
+    out.print("\nTry next, in another terminal:")
+    for command in _suggestions(summary):
+        out.print(f"  {Path(sys.executable).parent}/{command}", soft_wrap=True, markup=False)
 
 
-def _suggest(summary: Summary) -> None:
+def _suggestions(summary: Summary) -> list[str]:
     """Three commands that work as they stand in a second terminal."""
     user, password = summary.demo_account or ("USER", "PASSWORD")
-    binaries = Path(sys.executable).parent
     commands = []
     if url := summary.endpoints.get("xenapi"):
         login = f"import XenAPI; s = XenAPI.Session('{url}'); s.login_with_password('{user}', '{password}'); "
@@ -217,6 +218,4 @@ def _suggest(summary: Summary) -> None:
     if url := summary.endpoints.get("wbem"):
         what = "instance enumerate Xen_ComputerSystem --pl ElementName,EnabledState"
         commands.append(f"pywbemcli -s {url} -u {user} -p {password} -o table {what}")
-    print("\nTry next, in another terminal:")
-    for command in commands:
-        print(f"  {binaries}/{command}")
+    return commands
