@@ -378,6 +378,7 @@ def test_traffic_of_a_repository_is_a_data_source() -> None:
         assert await ask(pool, "SR.query_data_source", pool.sr, "io_bytes_read") == 0.0
         await ask(pool, "VDI.copy", vdi, NULL_REF)
         assert await ask(pool, "SR.query_data_source", pool.sr, "io_bytes_read") == GIB // 4
+        assert (await refused(pool, "SR.record_data_source", pool.sr, "io_bytes_read"))[0] == "OPERATION_NOT_ALLOWED"
         assert await refused(pool, "SR.query_data_source", pool.sr, "io_smell") == [
             "INVALID_VALUE",
             "data_source",

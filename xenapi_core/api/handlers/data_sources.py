@@ -1,6 +1,6 @@
 """What can be measured on hosts, VMs and SRs: processors, memory, space and traffic, asked of the driver at every call.
 
-Rule 1: the server records everything that is listed here from its start on (server/actions/measurements.py), so there
+Rule 1: the server records everything that is enabled here from its start on (server/actions/measurements.py), so there
         is nothing to begin. A history that is given up begins anew with the next sample.
 Rule 2: what goes to an SR is what running machines do with its disks; of a host's own machines, it is also a data
         source of the host, with the first eight digits of the SR's uuid behind the name.
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.drivers.api import DriverError, HostUsage, MachineUsage, Requests, Traffic
+from xenapi_core.drivers.storage import VolumeTraffic
 from xenapi_core.engine.failures import MACHINE, STORAGE, About, told_as
 from xenapi_core.engine.specs import device_name
 from xenapi_core.errors import E
@@ -176,7 +177,9 @@ async def of_sr(call: CallContext, ref: str) -> tuple[Source, ...]:
     with told_as(STORAGE, About(sr=ref, operation="data sources")):
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                size, used = await engine.storages[ref].usage()
+                storage = engine.storages[ref]
+                size, used = await storage.usage()
+                through = [await storage.traffic(volume.uuid) for volume in await storage.volumes()]
         except TimeoutError as error:
             raise E.SR_BACKEND_FAILURE("timeout", "", "the storage did not answer") from error
     moved: list[Moved] = []
@@ -188,7 +191,19 @@ async def of_sr(call: CallContext, ref: str) -> tuple[Source, ...]:
             continue
         if usage is not None:
             moved += moved_on(call.store, usage).get(ref, ())
-    return sr_sources(size, used, moved)
+    return (*sr_sources(size, used, moved), *_totals(through))
+
+
+def _totals(through: Sequence[VolumeTraffic]) -> Iterator[Source]:
+    """What went through all disks so far, as the storage itself counts it."""
+    for name, units, words in (
+        ("bytes_read", "B", "Read from"),
+        ("bytes_written", "B", "Written to"),
+        ("reads", "requests", "Requests to read from"),
+        ("writes", "requests", "Requests to write to"),
+    ):
+        total = float(sum(getattr(one, name) for one in through))
+        yield {**_source(f"io_{name}", f"{words} all disks so far", units, total, UNBOUNDED), "enabled": False}
 
 
 def vm_sources(vm: Version, machine: MachineUsage) -> tuple[Source, ...]:
@@ -255,8 +270,14 @@ async def record_vm(call: CallContext, ref: str, name: str) -> None:
 
 @handles("SR.record_data_source")
 async def record_sr(call: CallContext, ref: str, name: str) -> None:
-    """It is recorded already. INVALID_VALUE for a name get_data_sources does not list; SR_HAS_NO_PBDS."""
-    _value(await of_sr(call, ref), name)
+    """It is recorded already, unless it is a total (OPERATION_NOT_ALLOWED).
+
+    INVALID_VALUE for a name get_data_sources does not list; SR_HAS_NO_PBDS.
+    """
+    sources = await of_sr(call, ref)
+    _value(sources, name)
+    if any(source["name_label"] == name and not source["enabled"] for source in sources):
+        raise E.OPERATION_NOT_ALLOWED("Totals are told and not recorded: rates are.")
 
 
 @handles("host.forget_data_source_archives")
