@@ -7,8 +7,8 @@ Theory of operation
 2. The provider holds no state of the pool: extents read the Source at each call and keep only what they can prove
    current. What it does hold are the open enumerations (operations/pull.py).
    Long reads take the loop's time in slices, all from one (clock.py, rule 3).
-3. What is shown are the declared views and associations, or what the mode makes of them (compat/mode.py). They are
-   known by the declared ones; methods find declared instances.
+3. What is shown are the declared views and associations, or what the mode makes of them (compat/mode.py), and views of
+   the mode. They are known by the declared ones; methods find declared instances of what profiles declare.
 4. Declarations are checked once, at construction; a provider with a mistake in a profile does not start.
 """
 
@@ -87,7 +87,8 @@ class CimProvider:
         )
         if mode.spaces:
             self._graph = replace(self._graph, spaces=mode.spaces)
-        shown = {view: self._shown(view) for view in VIEWS.values()}
+        self.views = (*VIEWS.values(), *mode.views)
+        shown = {view: self._shown(view) for view in self.views}
         self._views: dict[str, tuple[type[View], ...]] = {}
         for view, face in shown.items():
             for name in (face.cim, *face.kinds):
@@ -96,7 +97,7 @@ class CimProvider:
             name: related_by(found, mode.relations[found]) if found in mode.relations else found
             for name, found in ASSOCIATIONS.items()
         }
-        mistakes = check(self._graph, source.schema, VIEWS.values(), self._associations.values())
+        mistakes = check(self._graph, source.schema, self.views, self._associations.values())
         mistakes += check(self._graph, source.schema, (face for view, face in shown.items() if face is not view), ())
         mistakes += [
             f"{name} is no class below {face.cim}"

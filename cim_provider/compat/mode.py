@@ -1,10 +1,11 @@
 """Compatibility modes as values: what a server shows, takes and answers otherwise than the DMTF's profiles say.
 
 Theory of operation
-1. A Mode is data: faces of views, relations of associations, and a few functions at the places where a request comes in
-   and an answer goes out. The profiles know nothing of modes; PLAIN, which changes nothing, is the DMTF way.
-2. What clients see is made by the faces. What methods get is what the profiles declare: `Inputs` turns references and
-   settings in the words of the mode into those of the profiles before a method sees them.
+1. A Mode is data: faces of views, views of its own, relations of associations, and a few functions at the places where
+   a request comes in and an answer goes out. The profiles know nothing of modes; PLAIN, which changes nothing, is the
+   DMTF way.
+2. What clients see is made by the faces and those views. What methods get is what the profiles declare: `Inputs` turns
+   references and settings in the words of the mode into those of the profiles before a method sees them.
 3. A refusal of a method is a return value to the profiles; `Mode.refusal` may make a CIM error of it.
 """
 
@@ -79,6 +80,7 @@ class Mode:
 
     mof        files of `mof/xen` whose classes add to the schema.
     faces      by declared view.
+    views      views that are shown beside those of the profiles; the relations of the mode may speak of them.
     relations  by association; those not named here have the declared ones.
     spaces     canonical name of a namespace -> how it is written in replies.
     also       canonical name of a namespace -> others whose instances are seen in it too.
@@ -92,6 +94,7 @@ class Mode:
     name: str = ""
     mof: tuple[str, ...] = ()
     faces: Mapping[type[View], Face] = field(default_factory=dict)
+    views: tuple[type[View], ...] = ()
     relations: Mapping[type[Association], tuple[Relation, ...]] = field(default_factory=dict)
     spaces: Mapping[str, str] = field(default_factory=dict)
     also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from cim_provider.compat.answers import EVERYTHING, capability_faces
 from cim_provider.compat.inputs import Inputs, Values, in_bytes
 from cim_provider.compat.mode import Given, Mode, Request
 from cim_provider.compat.single import home, single_faces, single_relations, together
+from cim_provider.compat.xs_services import VIEWS, service_relations
 from cim_provider.mapping.face import Face, Kinds
 from cim_provider.mapping.rule import Rule, computed, const, field, moment, via, xen_id
 from cim_provider.mapping.subject import Subject
@@ -219,7 +220,8 @@ def xs_cim(source: Source) -> Mode:
         name=NAME,
         mof=("compat_xs_cim.mof",),
         faces=together(single_faces(), capability_faces(EVERYTHING), *({view: face} for view, face in _faces())),
-        relations=single_relations(),
+        views=VIEWS,
+        relations={**single_relations(), **service_relations()},
         also={CIMV2: (INTEROP,)},
         inputs=XsInputs().read,
         waits=waits,

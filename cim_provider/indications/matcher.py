@@ -20,7 +20,7 @@ from cim_provider.indications.events import ALERT, CREATION, DELETION, MODIFICAT
 from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.rule import timestamp
 from cim_provider.mapping.subject import Seen
-from cim_provider.mapping.view import VIEWS, View
+from cim_provider.mapping.view import View
 from cim_provider.query.ast import IsA, conjuncts
 from cim_provider.schema.objects import CIMV2
 from xenapi_core.clock import Steps
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from xenapi_core.store.api import Change, Version
 
 Key = tuple[type[View], str]
-WATCHABLE = tuple(view for view in VIEWS.values() if view.of is not None and view.namespace == CIMV2)
 
 # Priority of a Xen-API message -> PerceivedSeverity (7 Fatal ... 2 Information).
 SEVERITIES = {1: 6, 2: 5, 3: 3, 4: 2, 5: 2}
@@ -42,6 +41,7 @@ class Matcher:
 
     def __init__(self, provider: CimProvider) -> None:
         self.provider = provider
+        self._watchable = tuple(v for v in provider.views if v.of is not None and v.namespace == CIMV2)
         self.views: frozenset[type[View]] = frozenset()
         self.alerts = False
         self._filling: set[type[View]] = set()
@@ -73,7 +73,7 @@ class Matcher:
             ]
             found |= {
                 view
-                for view in WATCHABLE
+                for view in self._watchable
                 if all(any(graph.is_a(cim, name) for cim in self._shown_as(view)) for name in needed)
             }
         return frozenset(found), alerts
@@ -92,7 +92,7 @@ class Matcher:
         self.views = views
         self._filling = (self._filling & views) | new
         by_class: dict[str, list[type[View]]] = {}
-        for view in (view for view in WATCHABLE if view in views):  # events keep the order of the declarations
+        for view in (view for view in self._watchable if view in views):  # events keep the order of the declarations
             by_class.setdefault(view.of or "", []).append(view)
         self._by_class = {cls: tuple(found) for cls, found in by_class.items()}
         return self._fill(new)

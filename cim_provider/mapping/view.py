@@ -6,7 +6,8 @@
         EnabledState = computed(enabled_state)
 
 One line per property: the name is the property's, the value a Rule. A class statement without `cim=` declares lines
-that several views share. A view without `of=` has no records; its `items` function says what there is.
+that several views share. A view without `of=` has no records; its `items` function says what there is. One with
+`registered=False` is in no registry: only the modes that name it show it (compat/mode.py).
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class View:
         where: Callable[[Subject], bool] = _always,
         items: Callable[[Subject], Iterable[Any]] = _one,
         namespace: str = CIMV2,
+        registered: bool = True,
         **more: Any,
     ) -> None:
         variant_of: type[View] | None = more.pop("variant_of", None)
@@ -86,4 +88,5 @@ class View:
             raise TypeError(f"{cim}: a view without records must say what its items are")
         if cim in VIEWS:
             raise TypeError(f"{cim} has two views")
-        VIEWS[cim] = cls
+        if registered:
+            VIEWS[cim] = cls

@@ -1,0 +1,179 @@
+"""The services and consoles that xs-cim had beside the DMTF's, as its clients call and find them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cim_services import GIB, Site, in_time
+from compat_pool import CIMV2, CimError, ModePool, Path, graph, mode_site, path_of
+
+from cim_provider.indications.matcher import Matcher
+from cim_provider.indications.subscriptions import compiled
+from cim_provider.schema.objects import METHOD_NOT_AVAILABLE, Instance
+from xenapi_core.store.api import Version
+
+STORAGE, SWITCHES = "Xen_StoragePoolManagementService", "Xen_VirtualSwitchManagementService"
+POOLS, MANAGEMENT = "Xen_ResourcePoolConfigurationService", "Xen_VirtualSystemManagementService"
+RASD, SWITCH_SETTINGS = "CIM_ResourceAllocationSettingData", "Xen_VirtualSwitchSettingData"
+SHARE = ("server=192.0.2.9", "serverpath=/vms")
+
+
+async def done(at: Site, service: str, method: str, **params: Any) -> dict[str, Any]:
+    """Call a method, which must give a job, and wait until that has succeeded. The outputs."""
+    value, out = await at.ask(service, method, **params)
+    assert value == 4096
+    assert (await at.ended(out))["status"] == "success"
+    return out
+
+
+def named(at: Site, cls: str, name: str) -> Version:
+    (found,) = [version for version in at.store.all(cls).values() if version["name_label"] == name]
+    return found
+
+
+def test_a_storage_pool_is_created_and_detached_by_jobs() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            values = {"ResourceType": 17, "ResourceSubType": "nfs", "HostResource": SHARE, "VirtualQuantity": 10,
+                      "AllocationUnits": "GB"}  # fmt: skip
+            await done(at, STORAGE, "CreateStoragePool", ElementName="new", Settings=(Instance(RASD, values),))
+            sr = named(at, "SR", "new")
+            assert (sr["type"], sr["shared"]) == ("nfs", True)
+            (pbd,) = (at.store.get(ref) for ref in at.store.related(sr.ref, "PBDs"))
+            assert pbd["device_config"] == {"server": "192.0.2.9", "serverpath": "/vms"}
+            await done(at, STORAGE, "DetachStoragePool", Pool=path_of(at, sr.ref, "Xen_StoragePool"))
+            assert at.store.find(sr.ref) is None
+
+    in_time(work())
+
+
+def test_a_disk_image_is_created_and_deleted_by_jobs() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            pool = path_of(at, at.sim.sr, "Xen_StoragePool")
+            asked = {"ResourceType": 17, "VirtualQuantity": 2, "AllocationUnits": "GB", "ElementName": "data"}
+            await done(at, STORAGE, "CreateDiskImage", Settings=Instance(RASD, asked), Pool=pool)
+            vdi = named(at, "VDI", "data")
+            assert (vdi["virtual_size"], vdi["SR"]) == (2 * GIB, at.sim.sr)
+            image = path_of(at, vdi.ref, "Xen_StorageVolume")
+            assert image.classname == "Xen_DiskImage"
+            await done(at, STORAGE, "DeleteDiskImage", Resource=image, Pool=pool)
+            assert at.store.find(vdi.ref) is None
+
+    in_time(work())
+
+
+def test_the_storage_service_refuses_what_is_no_storage() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            network = Instance(RASD, {"ResourceType": 10})
+            for settings in (None, (network,)):
+                assert (await at.ask(STORAGE, "CreateStoragePool", Settings=settings))[0] == 5
+            pool = path_of(at, at.sim.network, "Xen_NetworkPool")
+            assert (await at.ask(STORAGE, "DetachStoragePool", Pool=pool))[0] == 5
+            assert (await at.ask(STORAGE, "CreateDiskImage", Settings=network, Pool=pool))[0] == 5
+            assert at.store.find(at.sim.network) is not None
+
+    in_time(work())
+
+
+def test_a_storage_pool_and_an_image_in_use_stay() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            (vbd,) = at.store.related(at.sim.add_vm("web"), "VBDs")
+            vdi = at.store.get(vbd)["VDI"]
+            pool = path_of(at, at.sim.sr, "Xen_StoragePool")
+            assert (await at.ask(STORAGE, "DetachStoragePool", Pool=pool))[0] == 6
+            image = path_of(at, vdi, "Xen_StorageVolume")
+            assert (await at.ask(STORAGE, "DeleteDiskImage", Resource=image, Pool=pool))[0] == 6
+            assert at.store.find(at.sim.sr) is not None
+            assert at.store.find(vdi) is not None
+
+    in_time(work())
+
+
+def test_a_switch_is_defined_renamed_and_destroyed_by_jobs() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            await done(at, SWITCHES, "DefineSystem", SystemSettings=Instance(SWITCH_SETTINGS, {"ElementName": "made"}))
+            network = named(at, "network", "made")
+            changed = at.copy(path_of(at, network.ref, SWITCH_SETTINGS), ElementName="other")
+            await done(at, SWITCHES, "ModifySystemSettings", SystemSettings=changed)
+            assert at.store.get(network.ref)["name_label"] == "other"
+            await done(at, SWITCHES, "DestroySystem", AffectedSystem=path_of(at, network.ref, "Xen_VirtualSwitch"))
+            assert at.store.find(network.ref) is None
+
+    in_time(work())
+
+
+def test_the_switch_service_refuses_machines() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            vm = at.sim.add_vm("web")
+            machine = Instance("Xen_ComputerSystemSettingData", {"ElementName": "made"})
+            for settings in (None, machine):
+                assert (await at.ask(SWITCHES, "DefineSystem", SystemSettings=settings))[0] == 4
+                assert (await at.ask(SWITCHES, "ModifySystemSettings", SystemSettings=settings))[0] == 4
+            assert (await at.ask(SWITCHES, "DestroySystem", AffectedSystem=at.system(vm)))[0] == 4
+            assert at.store.find(vm) is not None
+
+    in_time(work())
+
+
+def test_resource_settings_of_switches_have_no_behaviour() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            for method in ("AddResourceSettings", "ModifyResourceSettings", "RemoveResourceSettings"):
+                with pytest.raises(CimError) as caught:
+                    await at.ask(SWITCHES, method)
+                assert caught.value.status == METHOD_NOT_AVAILABLE
+
+    in_time(work())
+
+
+def test_services_belong_to_their_hosts_and_jobs_to_the_service_of_the_profile() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            (host,) = at.sim.hosts
+            hosted = {path.classname for path in at.related(at.host(host), "Xen_HostedService")}
+            assert {STORAGE, SWITCHES, POOLS, MANAGEMENT} <= hosted
+            for service in (STORAGE, SWITCHES):
+                assert at.related(at.service(service), "Xen_HostedService") == [at.host(host)]
+            switch = path_of(at, at.sim.network, "Xen_VirtualSwitch")
+            assert SWITCHES in {path.classname for path in at.related(switch, "Xen_ServiceAffectsElement")}
+            out = await done(
+                at, SWITCHES, "DefineSystem", SystemSettings=Instance(SWITCH_SETTINGS, {"ElementName": "made"})
+            )
+            task = (await at.ended(out)).ref
+            owners = at.related(path_of(at, task, "Xen_ConcreteJob"), "Xen_OwningJobElement")
+            assert [path.classname for path in owners] == [MANAGEMENT]
+
+    in_time(work())
+
+
+def test_the_services_do_not_exist_without_the_mode() -> None:
+    plain = ModePool("")
+    for name in (STORAGE, SWITCHES, "Xen_Console"):
+        assert plain.provider.views_of(name) == ()
+
+
+def test_consoles_are_devices_of_their_machines() -> None:
+    found = ModePool("xs-cim")
+    shown = found.shown("Xen_Console")
+    assert shown
+    for one in shown:
+        assert one.version is not None
+        assert one.values["DeviceID"] == f"Xen:{found.uuid('web')}/{one.version['uuid']}"
+        assert one.values["SystemName"] == found.uuid("web")
+        assert found.provider.find(Path.of("Xen_Console", dict(one.path.keys or ()), CIMV2), CIMV2) == one
+    devices = found.ends("Xen_SystemDevice", "Xen_ComputerSystem", "web", "GroupComponent")
+    assert {one.path for one in shown} <= {one.path for one in devices}
+
+
+def test_subscribers_to_consoles_are_told_of_them() -> None:
+    found = ModePool("xs-cim")
+    query = "SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA Xen_Console"
+    matcher = Matcher(found.provider)
+    views, _ = matcher.watched_by([compiled(graph(*found.provider.mode.mof), "f", "WQL", query)])
+    assert {view.cim for view in views} == {"Xen_Console"}
