@@ -85,9 +85,11 @@ async def read_database_pool_uuid(call: CallContext, ref: str) -> str:
 @handles("session.create_from_db_file")
 async def create_from_db_file(call: CallContext, filename: str) -> str:
     """A session on a database in a file of the server, as /pool/xmldbdump gives it. COULD_NOT_IMPORT_DATABASE."""
+    path = Path(filename)
     try:
+        _check_file(path)
         async with asyncio.timeout(WITHIN):
-            return _open(call, await asyncio.to_thread(_from_file, call, Path(filename)))
+            return _open(call, await asyncio.to_thread(_from_file, call, path))
     except TimeoutError:
         raise E.COULD_NOT_IMPORT_DATABASE("The file could not be read in time.") from None
     except OSError as error:
@@ -96,11 +98,15 @@ async def create_from_db_file(call: CallContext, filename: str) -> str:
         raise E.COULD_NOT_IMPORT_DATABASE(str(error)) from error
 
 
-def _from_file(call: CallContext, path: Path) -> Database:
+def _check_file(path: Path) -> None:
+    """DumpError, OSError, ValueError for what need not be read."""
     if not path.is_file():
         raise DumpError("There is no such file.")
     if path.stat().st_size > HEAD + LARGEST:
         raise DumpError("It is too large.")
+
+
+def _from_file(call: CallContext, path: Path) -> Database:
     return decode_file(call.services.schema, path.read_bytes())
 
 
