@@ -178,6 +178,9 @@ def test_what_is_not_there_is_told_before_anything_moves() -> None:
             nobody = dest | {"master": "http://127.0.0.1:1"}
             refusal = await refused(here.pool, name, vm, nobody, live, vdi_map, vif_map, options)
             assert refusal == ["CANNOT_CONTACT_HOST", "127.0.0.1"]
+            for key, url, host in (("master", "http://[", ""), ("xenops", "http://[", ""), ("xenops", "ftp://a/", "a")):
+                refusal = await refused(here.pool, name, vm, dest | {key: url}, live, vdi_map, vif_map, options)
+                assert refusal == ["CANNOT_CONTACT_HOST", host]
             assert (await refused(here.pool, name, vm, {"host": "x"}, live, {}, {}, {}))[0] == "INVALID_VALUE"
         wrong = {vdi: "OpaqueRef:none"}
         assert await refused(here.pool, check, vm, dest, live, wrong, vif_map, options) == [

@@ -212,6 +212,8 @@ def test_who_asks_for_what_is_not_theirs_may_ask_again() -> None:
         refused = {
             "": nbd.POLICY,
             f"/{uuid}": nbd.POLICY,
+            "//[?session_id=%ff": nbd.POLICY,
+            good.replace(uuid, "//[" + uuid): nbd.UNKNOWN,
             f"/{uuid}?session_id=OpaqueRef:none": nbd.POLICY,
             await export(site, vdi, "vm-operator"): nbd.POLICY,
             good.replace(uuid, uuid[::-1]): nbd.UNKNOWN,

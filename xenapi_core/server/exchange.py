@@ -43,11 +43,13 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 def _reach(store: Store, url: str) -> RemoteXenApi:
     """CANNOT_CONTACT_HOST for what is no address."""
+    host = ""
     try:
         parts = urlsplit(url)
+        host = parts.hostname or ""
         return RemoteXenApi(f"{parts.scheme}://{parts.netloc}", _PORTS.get(parts.scheme, 443), of_pools(store))
     except ValueError:
-        raise E.CANNOT_CONTACT_HOST(urlsplit(url).hostname or "") from None
+        raise E.CANNOT_CONTACT_HOST(host) from None
 
 
 async def _ask(remote: RemoteXenApi, parcel: Parcel, method: str, *args: Any) -> Any:
@@ -88,6 +90,7 @@ class PoolExchange:
     async def check(self, parcel: Parcel) -> None:
         """The session, the host, and every SR and network must be there; what is asked for raises what it raises."""
         remote = _reach(self._services.store, parcel.destination["master"])
+        _reach(self._services.store, parcel.destination["xenops"])
         await _ask(remote, parcel, "host.get_uuid", parcel.destination["host"])
         for cls, refs in (("SR", parcel.disks.values()), ("network", parcel.networks.values())):
             for ref in sorted({ref for ref in refs if ref}):
@@ -95,12 +98,12 @@ class PoolExchange:
 
     async def send(self, run: Run, parcel: Parcel) -> str:
         """See engine.exchange.Exchange; VM_MIGRATE_FAILED if the connection breaks."""
-        remote = _reach(self._services.store, parcel.destination["master"])
+        remote, door = (_reach(self._services.store, parcel.destination[key]) for key in ("master", "xenops"))
         name = parcel.records[0]["name_label"]
         task = await _ask(remote, parcel, "task.create", f"Arrival of {name}", "")
         failure: BaseException | None = None
         try:
-            await self._put(run, parcel, task)
+            await self._put(door, run, parcel, task)
         except (ApiError, OSError) as error:
             failure = error
         try:
@@ -109,7 +112,7 @@ class PoolExchange:
             with contextlib.suppress(ApiError):
                 await _ask(remote, parcel, "task.destroy", task)
 
-    async def _put(self, run: Run, parcel: Parcel, task: str) -> None:
+    async def _put(self, door: RemoteXenApi, run: Run, parcel: Parcel, task: str) -> None:
         """OSError if there is no answer of success; what reading our disks raises; TASK_CANCELLED."""
         url = urlsplit(parcel.destination["xenops"])
         path = f"{url.path}?{url.query}{'&' if url.query else ''}task_id={quote(task)}"
@@ -124,7 +127,7 @@ class PoolExchange:
                 raise
 
         try:
-            await _reach(self._services.store, parcel.destination["xenops"]).put(path, body())
+            await door.put(path, body())
         except OSError:
             if broken and not isinstance(broken[0], GeneratorExit):
                 raise broken[0] from None

@@ -21,7 +21,7 @@ import ssl
 import struct
 from collections.abc import Callable
 from typing import Final, Protocol
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from xenapi_core.api.registry import Services
 from xenapi_core.api.roles import may
@@ -249,12 +249,12 @@ class _Talk:
 
     def _place(self, name: str) -> tuple[str, Caller, Version]:
         """The session, its caller and the disk that the name of an export tells (theory 1)."""
-        parts = urlsplit(name)
-        session = parse_qs(parts.query).get("session_id", [""])[0]
+        path, _, query = name.partition("?")  # not a URL: nothing in it may be taken for a host
+        session = parse_qs(query).get("session_id", [""])[0]
         caller = self.services.sessions.check(session)
         if not may(caller, _ALLOWED):
             raise E.RBAC_PERMISSION_DENIED("VDI.get_nbd_info", "")
-        uuid = parts.path.strip("/")
+        uuid = path.strip("/")
         vdi = self.services.store.by_uuid("VDI", uuid)
         if vdi is None:
             raise E.UUID_INVALID("VDI", uuid)
