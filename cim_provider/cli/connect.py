@@ -143,8 +143,8 @@ def target(
     timeout: int = 30,
 ) -> Target:
     """A target from options. `server` may lack scheme and port, and may hold user and password."""
-    parts = urlsplit(server if "://" in server else f"http://{server}")
     try:
+        parts = urlsplit(server if "://" in server else f"http://{server}")
         port = parts.port or PORTS[parts.scheme]
     except (KeyError, ValueError):
         raise Failure(f"{server!r} is no address of a server", f"for example {DEFAULT_SERVER}", USAGE) from None

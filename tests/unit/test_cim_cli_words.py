@@ -132,7 +132,7 @@ def test_a_server_may_be_written_short(server: str, url: str, user: str | None) 
     assert target(server, "other", "secret", "x").user == "other"
 
 
-@pytest.mark.parametrize("server", ["ftp://h", "http://", "http://h:port", "http://h:99999"])
+@pytest.mark.parametrize("server", ["ftp://h", "http://", "http://h:port", "http://h:99999", "http://["])
 def test_what_is_no_server_is_wrong_usage(server: str) -> None:
     with pytest.raises(Failure) as failure:
         target(server, None, None, "x")
