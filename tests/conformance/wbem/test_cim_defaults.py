@@ -22,7 +22,8 @@ PORT = class_named("Xen_NetworkPort", "ObjectName")
 @pytest.fixture(scope="module")
 def machine(wbem: Any) -> str:
     """INSTANCENAME of a machine that is off."""
-    return machine_name(next(i["Name"] for i in wbem.EnumerateInstances("Xen_ComputerSystem") if i["EnabledState"] == 3))
+    machines = wbem.EnumerateInstances("Xen_ComputerSystem")
+    return machine_name(next(i["Name"] for i in machines if i["EnabledState"] == 3))
 
 
 # operation, its other parameters, parameter -> the value it has when it is left out
