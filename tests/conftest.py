@@ -1,13 +1,28 @@
-"""Fixtures that every test may use: real server processes."""
+"""Fixtures that every test may use: real server processes; and what holds for the process that tests."""
 
 from __future__ import annotations
 
+import gc
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from server_process import ServerProcess, start_server, until_done
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells do that to what they run in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that tests interrupt would inherit it
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _garbage_of_this_module_only() -> None:
+    """The model, the MOF and the tests are some 250,000 objects that stay. Looking through them for garbage again and
+    again took half of the time of all tests.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
 
 
 @pytest.fixture
