@@ -10,7 +10,8 @@ Theory of operation
    revision of the class changes whenever a task is kept, hidden or let go, so no listing outlives what it shows.
 4. Who tells of jobs that go (indications) asks `catch_up` before it looks, and `let_go` for those whose time is over,
    the first of which ends at `next_end`.
-5. The steps of a job of several calls (jobs.Work) are no jobs of their own when they are done: they are not kept.
+5. The call that started a job (job_calls.py) is there as long as the job: it goes with the task or what is kept of it.
+6. The steps of a job of several calls (jobs.Work) are no jobs of their own when they are done: they are not kept.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from cim_provider.job_calls import JobCalls
 from xenapi_core.errors import ApiError
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class EndedJobs:
         self._since: int | None = None  # None: nobody follows
         self._gone: deque[str] = deque(maxlen=MOST)
         self.steps: set[str] = set()
+        self.calls = JobCalls()
         self.related, self.value, self.now = source.related, source.value, source.now
 
     @property
@@ -186,6 +189,7 @@ class EndedJobs:
         self.steps.discard(ref)
         if version is None or is_over or is_step:
             self._ends.pop(ref, None)
+            self.calls.forget(ref)
             return
         self._kept[ref] = version
         self._turns += 1
@@ -194,6 +198,7 @@ class EndedJobs:
 
     def _drop(self, ref: str) -> None:
         del self._kept[ref]
+        self.calls.forget(ref)
         self._ends.pop(ref, None)
         self._gone.append(ref)
         self._turns += 1
@@ -203,7 +208,12 @@ class EndedJobs:
         return ref in self._hidden
 
     def _present(self) -> dict[str, Version]:
-        """What is kept still, oldest first, after all jobs whose time is over have gone."""
+        """What is kept still, oldest first, after all jobs whose time is over have gone.
+
+        Tasks that went just now are known before `follow` has its turn: a job is not gone in between.
+        """
+        if self._since not in (None, self._source.revision):
+            self.catch_up()
         now = self._source.now()
         if self._next is None or now < self._next:
             return self._kept

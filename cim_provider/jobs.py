@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cim_provider.ended_jobs import ENDED, EndedJobs
+from cim_provider.job_calls import STARTED_BY, call_of
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.refusal import Kind, RefusedError
 from cim_provider.schema.objects import ACCESS_DENIED, NOT_FOUND, CimError, Instance
@@ -335,8 +336,7 @@ class Jobs:
         """
         try:
             task: str = await call.source.call(call.principal, f"Async.{method}", ref, *args)
-            if about:
-                await self._mark(call, task, about)
+            await self._note(call, task, codes, about)
             if self.waits():
                 error = failure_of(await followed(call.source, task))
                 if error is not None:
@@ -353,8 +353,7 @@ class Jobs:
         """
         try:
             task: str = await call.source.call(call.principal, "task.create", label, "")
-            if about:
-                await self._mark(call, task, about)
+            await self._note(call, task, codes, about)
             work = Work(call.source, call.principal, task, self.ended.steps, self._disk)
             running = self._own(self._perform(work, body))
             if not self.waits():
@@ -408,23 +407,28 @@ class Jobs:
             error = E.INTERNAL_ERROR(f"{type(failure).__name__} (log id {incident})")
         await (work.log.end() if error is None else work.log.unwind())
         with contextlib.suppress(ApiError):  # the record may be gone: then nobody asks for it
-            await self._end(work, error)
+            await self._end(work, error, out)
         return error, out
 
-    async def _end(self, work: Work, error: ApiError | None) -> None:
+    async def _end(self, work: Work, error: ApiError | None, out: Mapping[str, Any]) -> None:
         call = functools.partial(work.source.call, work.principal)
         if error is None:
+            self.ended.calls.gave(work.task, out)
             await call("task.set_status", work.task, "success")
             return
         await call("task.set_result", work.task, "")
         await call("task.set_error_info", work.task, tuple(error.description))
         await call("task.set_status", work.task, "cancelled" if error.code == "TASK_CANCELLED" else "failure")
 
-    @staticmethod
-    async def _mark(call: Call, task: str, about: str) -> None:
-        """Say in the task which VM it is about, so that the job is related to it for as long as the task exists."""
-        with contextlib.suppress(ApiError):  # a short task of another server may be gone by now; nothing is lost then
-            await call.source.call(call.principal, "task.add_to_other_config", task, AFFECTED, about)
+    async def _note(self, call: Call, task: str, codes: Codes, about: str) -> None:
+        """Note the call that started a job. Say in the task which method that was (job_calls.py, rule 1), and which VM
+        it is about, so that the job is related to it for as long as the task exists."""
+        self.ended.calls.note(task, call_of(call.invoked, codes))
+        for key, value in {STARTED_BY: call.invoked.method, AFFECTED: about}.items():
+            # a short task of another server may be gone by now, or a user may not write a key: nothing else is lost
+            with contextlib.suppress(ApiError):
+                if value:
+                    await call.source.call(call.principal, "task.add_to_other_config", task, key, value)
 
     @staticmethod
     def _started(call: Call, task: str) -> Result:

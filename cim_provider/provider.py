@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from cim_provider import profiles
 from cim_provider.compat.mode import PLAIN, Mode
+from cim_provider.ended_jobs import TASK
 from cim_provider.jobs import Jobs
 from cim_provider.mapping.association import ASSOCIATIONS, Association, Link
 from cim_provider.mapping.check import check
@@ -141,7 +142,7 @@ class CimProvider:
             return SampleExtent(view, cls, self.source, self.tally)
         if issubclass(view, NamespaceView):
             return NamespaceExtent(view, cls, self.source, self.tally, self._written_names)
-        return Extent(view, cls, self.pool if view.declared is ConcreteJob else self.source, self.tally)
+        return Extent(view, cls, self.pool if view.of == TASK else self.source, self.tally)
 
     def _written_names(self) -> tuple[str, ...]:
         """The names under which clients reach the namespaces: as replies write them, and the canonical ones."""

@@ -27,6 +27,7 @@ from xenapi_core.server.actions.table import action_routes
 from xenapi_core.server.download import download
 from xenapi_core.server.exchange import PoolExchange
 from xenapi_core.server.listener import Listener
+from xenapi_core.server.outgoing import send
 from xenapi_core.server.xenapi_app import page, xenapi_app
 from xenapi_core.testing.pool import SimPool, sim_pool
 
@@ -87,8 +88,11 @@ async def action_server(state: Path | None = None, **options: Any) -> AsyncItera
         dispatcher = Dispatcher(SCHEMA, pool.store, pool.engine, sessions, pool.clock, pool.ids)
         recorder = Recorder()
         dispatcher.history = History(recorder, pool.store, pool.clock, state)
-        extra = action_routes(dispatcher.services, BasicAuth(sessions), page, parts_of(state, recorder))
-        pool.engine.exchange = PoolExchange(dispatcher.services, partial(download, loopback=True))
+        parts = parts_of(state, recorder)
+        dispatcher.blobs = parts.blobs
+        extra = action_routes(dispatcher.services, BasicAuth(sessions), page, parts)
+        local = partial(download, loopback=True), partial(send, loopback=True)
+        pool.engine.exchange = PoolExchange(dispatcher.services, *local)
         async with serving(xenapi_app(dispatcher, extra=extra)) as listener:
             pool.engine.be_reached(lambda address: f"http://127.0.0.1:{listener.port}")
             yield Site(pool, dispatcher.services, sessions, listener, recorder)

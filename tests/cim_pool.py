@@ -16,6 +16,8 @@ from typing import Any
 
 from lxml import etree
 
+from cim_provider.job_calls import STARTED_BY, Invocation, call_of
+from cim_provider.jobs import SYSTEMS
 from cim_provider.operations.api import OPERATIONS, MethodCall, Operation, Param, Reply
 from cim_provider.operations.extrinsic import invoke
 from cim_provider.profiles import indications
@@ -29,7 +31,7 @@ from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.records import Records
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.bridge.local import LocalSource
-from xenapi_core.bridge.source import NO_SAMPLES, Principal, Samples, Source
+from xenapi_core.bridge.source import NO_SAMPLES, Principal, Samples, Source, Summary, Window
 from xenapi_core.clock import VirtualClock
 from xenapi_core.ids import NULL_REF, Ids
 from xenapi_core.model.catalog import SCHEMA
@@ -159,6 +161,8 @@ class SmallPool:
         """What a pool has besides disks and interfaces, one of each: hardware of host-0 and devices of a VM."""
         host, machine = self.refs["host-0"], self.refs[vm]
         self.add("host_cpu", "cpu", host=host, number=0, vendor="GenuineIntel", modelname="CPU", speed=2400, flags="lm")
+        self.set("host-0", software_version={"product_brand": "xencim", "product_version": "8.3.0", "xen": "4.17.5"})
+        self.set(vm, guest_metrics=self.add("VM_guest_metrics", "tools", PV_drivers_version={"major": "7"}))
         metrics = self.add("PIF_metrics", "pif/metrics", carrier=True, speed=1000, duplex=True)
         self.add(
             "PIF", "pif", host=host, network=self.refs["lan"], device="eth0", VLAN=-1, MAC="52:54:00:00:00:01",
@@ -171,9 +175,19 @@ class SmallPool:
         self.add("VUSB", "vusb", VM=machine, currently_attached=True)
         self.add("VGPU", "vgpu", VM=machine, device="0", currently_attached=True)
         measured = {"cpu0": 0.25, "memory": float(GIB), "vbd_xvda_read": 1e6, "vif_0_rx": 2e6}
-        self.source.round = Samples(
-            1_800_000_000, {self.uuid(vm): measured, self.uuid("host-0"): {"cpu0": 0.5, "pif_eth0_rx": 2e6}}
-        )
+        both = {self.uuid(vm): measured, self.uuid("host-0"): {"cpu0": 0.5, "pif_eth0_rx": 2e6}}
+        minute = {
+            uuid: {name: Summary(value, value / 2, value * 2) for name, value in values.items()}
+            for uuid, values in both.items()
+        }
+        self.source.round = Samples(1_800_000_000, both, Window(1_800_000_000, 60, minute))
+
+    def called(self, name: str) -> None:
+        """A task that a method call started."""
+        calls = self.provider.jobs.ended.calls
+        task = self.add("task", name, status="success", other_config={STARTED_BY: "DefineSystem"})
+        service = Path.of("Xen_VirtualSystemManagementService", {"Name": "x"}, CIMV2)
+        calls.note(task, call_of(Invocation("DefineSystem", service, {}, {}, {}), SYSTEMS))
 
     def set(self, name: str, **values: Any) -> None:
         txn = self.store.begin()

@@ -85,6 +85,7 @@ class ServeConfig:
     models: tuple[tuple[Path, str], ...] = ()  # MOF files and the namespaces they go to
     users: Path | None = None
     pam: str | None = None
+    directories: tuple[tuple[str, str, Path | None], ...] = ()  # for external authentication: type, name, users file
     ready_file: Path | None = None
     clock_speed: float = 1.0
     contention_timeout: float = 7200.0

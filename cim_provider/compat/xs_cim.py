@@ -20,7 +20,7 @@ from cim_provider.mapping.view import View
 from cim_provider.profiles.allocation_capabilities import NetworkLimit
 from cim_provider.profiles.computer_system import ComputerSystem, ComputerSystemCapabilities, is_guest
 from cim_provider.profiles.ethernet import NetworkPort
-from cim_provider.profiles.host_pool import StorageVolume
+from cim_provider.profiles.host_pool import HostPool, StorageVolume
 from cim_provider.profiles.job_control import ConcreteJob
 from cim_provider.profiles.memory import BLOCK_SIZE as MEMORY_BLOCK
 from cim_provider.profiles.memory import Memory, MemorySettingData, consumable_blocks
@@ -169,6 +169,8 @@ def _faces() -> Iterator[tuple[type[View], Face]]:
     yield NetworkPool, Face("Xen_NetworkConnectionPool")
     yield NetworkLimit, Face("Xen_NetworkConnectionCapabilitiesSettingData")
     yield StorageVolume, Face("Xen_DiskImage")
+    pool = {"Master": via("master", field("uuid")), "DefaultStoragePoolID": via("default_SR", field("uuid"))}
+    yield HostPool, Face(lines=pool)
     yield (
         VirtualSystemManagementCapabilities,
         Face(lines={"VirtualSystemTypesSupported": const(("DMTF:Xen:HVM", "DMTF:Xen:PV"))}),

@@ -4,7 +4,8 @@ Rule 1: these are views of the mode only, shown beside those of the profiles; a 
         what its service is about, and hands over to the profile's.
 Rule 2: the reference tells the names of the storage methods and not their parameters; these are those of the method
         that does the work.
-Rule 3: a job belongs to the profile's service, whichever of the two was asked.
+Rule 3: resource settings of a switch are those of its uplinks (switch_uplinks.py).
+Rule 4: a job belongs to the profile's service, whichever of the two was asked.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from cim_provider.mapping.refusal import invalid
 from cim_provider.mapping.rule import computed, const, field, via, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles import pool_configuration, switch_management, virtual_system_management
+from cim_provider.profiles import pool_configuration, switch_management, switch_uplinks, virtual_system_management
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
 from cim_provider.profiles.configuration import is_present
 from cim_provider.profiles.generic_device import PresentDevice
@@ -88,16 +89,45 @@ async def modify_switch(call: Call, system_settings: Instance | None) -> Result:
     return await virtual_system_management.modify_system_settings(call, system_settings)
 
 
+@jobs.answers(jobs.DEFINITIONS)
+async def add_to_switch(
+    call: Call, affected_configuration: Path | None, resource_settings: tuple[Instance, ...] | None
+) -> Result:
+    """AddResourceSettings to a switch; 4 for the configuration of a machine."""
+    if not switch_uplinks.is_of_switch(affected_configuration):
+        raise invalid("AffectedConfiguration must be that of a switch")
+    return await virtual_system_management.add_resource_settings(call, affected_configuration, resource_settings)
+
+
+@jobs.answers(jobs.SYSTEMS)
+async def modify_in_switch(call: Call, resource_settings: tuple[Instance, ...] | None) -> Result:
+    """ModifyResourceSettings of uplinks; 4 for settings of a machine."""
+    if not resource_settings or any(switch_uplinks.shown_as_uplink(call, each) is None for each in resource_settings):
+        raise invalid("ResourceSettings must be those of uplinks")
+    return await switch_uplinks.modify(call, resource_settings)
+
+
+@jobs.answers(jobs.SYSTEMS)
+async def remove_from_switch(call: Call, resource_settings: tuple[Path, ...] | None) -> Result:
+    """RemoveResourceSettings of uplinks; 4 for settings of a machine."""
+    if not resource_settings:
+        raise invalid("ResourceSettings is missing")
+    return await switch_uplinks.remove(call, resource_settings)
+
+
 class VirtualSwitchManagementService(
     HostService, cim="Xen_VirtualSwitchManagementService", of="host", registered=False
 ):
-    """What defines, changes and destroys switches."""
+    """What defines, changes and destroys switches and their uplinks."""
 
     ElementName = const("Virtual switch management")
 
     DefineSystem = method(define_switch, out=("ResultingSystem", "Job"))
     DestroySystem = method(destroy_switch, out=("Job",))
     ModifySystemSettings = method(modify_switch, out=("Job",))
+    AddResourceSettings = method(add_to_switch, out=("ResultingResourceSettings", "Job"))
+    ModifyResourceSettings = method(modify_in_switch, out=("ResultingResourceSettings", "Job"))
+    RemoveResourceSettings = method(remove_from_switch, out=("Job",))
 
 
 def console_name(console: Subject) -> str:

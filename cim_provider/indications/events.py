@@ -18,9 +18,10 @@ from cim_provider.mapping.extent import Shown
 from cim_provider.profiles.indications import LIFECYCLE_CLASSES
 from cim_provider.repository.static import Stored
 from cim_provider.schema.graph import ClassGraph
-from cim_provider.schema.objects import CIMV2, Instance, Path
+from cim_provider.schema.objects import CIMV2, Instance
 from cim_provider.wire import text
 from cim_provider.wire.encode import Encoder, encoder_of
+from cim_provider.wire.model_path import model_path
 
 CREATION, MODIFICATION, DELETION = "CIM_InstCreation", "CIM_InstModification", "CIM_InstDeletion"
 ALERT = "CIM_AlertIndication"
@@ -117,20 +118,6 @@ def written(before: Stored | None, after: Stored | None, at: str, spaces: Mappin
 
 def _embedded(shown: Shown) -> Instance:
     return Instance(shown.path.classname, shown.values, shown.path)
-
-
-def model_path(path: Path, spaces: Mapping[str, str]) -> str:
-    """A path as text: namespace:class.key="value",... (DSP0004 8.2.5). `spaces`: see Event."""
-    keys = ",".join(f"{name}={_key(value, spaces)}" for name, value in path.keys or ())
-    return f"{spaces.get(path.namespace, path.namespace)}:{path.classname}.{keys}"
-
-
-def _key(value: object, spaces: Mapping[str, str]) -> str:
-    if isinstance(value, bool | int):
-        return text.boolean(value) if isinstance(value, bool) else str(value)
-    plain = model_path(value, spaces) if isinstance(value, Path) else str(value)
-    quoted = plain.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{quoted}"'
 
 
 _HEAD = (

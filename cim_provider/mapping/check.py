@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -24,6 +25,8 @@ _KIND_OF_TYPE |= {"real32": "real", "real64": "real", "reference": "reference"}
 
 _RANGES = {f"{sign}int{bits}": (0 if sign == "u" else -(1 << bits - 1), (1 << bits - (sign == "s")) - 1)
            for sign in "us" for bits in (8, 16, 32, 64)}  # fmt: skip
+
+_hints = functools.cache(typing.get_type_hints)
 
 
 def check(
@@ -115,7 +118,7 @@ def _check_method(cls: CimClass, method: str, mapped: DeclaredMethod) -> Iterato
         yield f"{method}: input parameter {declared.parameters[name].name} is not taken"
     for name in sorted(set(mapped.out) - outputs):
         yield f"{method}: no output parameter {name}"
-    hints = typing.get_type_hints(mapped.function)
+    hints = _hints(mapped.function)
     for name in sorted(set(mapped.inputs) & inputs):
         parameter = declared.parameters[name]
         wanted = _annotation(parameter)

@@ -12,8 +12,9 @@ A function refuses with RefusedError (mapping/refusal.py); jobs.answers makes re
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cim_provider.mapping.refusal import invalid
@@ -22,26 +23,34 @@ from cim_provider.schema.objects import NOT_FOUND, CimError, Path
 from xenapi_core.bridge.source import Principal, Source
 
 if TYPE_CHECKING:
+    from cim_provider.job_calls import Invocation
     from cim_provider.jobs import Jobs
     from cim_provider.mapping.extent import Rendition
+    from cim_provider.mapping.view import View
 
 
 @dataclass(frozen=True)
 class Call:
     """One call of a method on one instance.
 
+    invoked  the call as the client made it, for the job it may start.
     subject  the instance's record (and item).
     jobs     who starts jobs for it.
     path_of  the path of a record, given by reference, as the first instance of a class; None if that does not show it.
     find     the instance a path names; None if it names none.
+    shown    the instances of a view, as clients see them.
+    views    which views have instances of a class or its subclasses; None if there is no such class.
     """
 
+    invoked: Invocation
     subject: Subject
     principal: Principal
     source: Source
     jobs: Jobs
     path_of: Callable[[str, str], Path | None]
     find: Callable[[Path], Rendition | None]
+    shown: Callable[[type[View]], Awaitable[Sequence[Rendition]]]
+    views: Callable[[str], tuple[type[View], ...] | None]
 
     def target(self, path: Path | None, name: str, *classes: str) -> Subject:
         """The record (and item) that a reference parameter names, as an instance of one of `classes`.
@@ -77,7 +86,7 @@ class DeclaredMethod:
     function: Function
     out: tuple[str, ...]
 
-    @property
+    @cached_property
     def inputs(self) -> dict[str, str]:
         """CIM parameter name in lower case without underscores -> name of the Python parameter."""
         names = list(inspect.signature(self.function).parameters)[1:]

@@ -6,6 +6,7 @@ that the value fits the property's type.
 
 from __future__ import annotations
 
+import functools
 import time
 import types
 import typing
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NewType
 
 from cim_provider.mapping.subject import Pool, Subject
+from cim_provider.schema.objects import Instance
 from xenapi_core.model.schema import Class, Schema, reference_class
 from xenapi_core.model.types import (
     BoolType,
@@ -37,10 +39,14 @@ Read = Callable[[Subject], Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a rule gives: "string", "integer", "real", "boolean", "datetime" or "reference"; or an array of it."""
+    """What a rule gives: "string", "integer", "real", "boolean", "datetime" or "reference"; or an array of it. Embedded
+    instances are strings, as the schema has it."""
 
     name: str
     array: bool = False
+
+
+_NAMES = ((bool, "boolean"), (int, "integer"), (float, "real"), (str, "string"), (Instance, "string"))
 
 
 class UnknownKindError(TypeError):
@@ -129,14 +135,15 @@ def const(value: Any) -> Rule:
 
 def computed(function: Callable[[Subject], Any]) -> Rule:
     """A function of the subject; its return annotation tells the kind (int | None, tuple[str, ...], CimDateTime)."""
+    return Rule(function, lambda schema, cls: _kind_of_result(function), source=f"`{function.__name__}()`")
 
-    def kind_of(schema: Schema, cls: Class | None) -> Kind:
-        hints = typing.get_type_hints(function)
-        if "return" not in hints:
-            raise UnknownKindError(f"{function.__name__} has no return annotation")
-        return _kind_of_hint(hints["return"])
 
-    return Rule(function, kind_of, source=f"`{function.__name__}()`")
+@functools.cache
+def _kind_of_result(function: Callable[[Subject], Any]) -> Kind:
+    hints = typing.get_type_hints(function)
+    if "return" not in hints:
+        raise UnknownKindError(f"{function.__name__} has no return annotation")
+    return _kind_of_hint(hints["return"])
 
 
 def moment(name: str) -> Rule:
@@ -233,7 +240,7 @@ def _kind_of_values(values: tuple[Any, ...]) -> Kind:
 def _kind_of_value(value: Any) -> Kind:
     if isinstance(value, tuple):
         return Kind(_kind_of_values(value).name, array=True)
-    for python, name in ((bool, "boolean"), (int, "integer"), (float, "real"), (str, "string")):
+    for python, name in _NAMES:
         if isinstance(value, python):
             return Kind(name)
     raise UnknownKindError(f"no CIM value: {value!r}")
@@ -242,7 +249,7 @@ def _kind_of_value(value: Any) -> Kind:
 def _kind_of_hint(hint: Any) -> Kind:
     if hint is CimDateTime:
         return Kind("datetime")
-    for python, name in ((bool, "boolean"), (int, "integer"), (float, "real"), (str, "string")):
+    for python, name in _NAMES:
         if hint is python:
             return Kind(name)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):

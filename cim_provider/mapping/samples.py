@@ -1,4 +1,5 @@
-"""Views of samples: instances whose values are the newest samples of the pool's data sources.
+"""Views of samples: instances whose values are the newest samples of the pool's data sources, or what those of the
+newest minute come to.
 
     class MetricValue(SampleView, cim="Xen_MetricValue", meaning=meaning_of):
         InstanceID = computed(instance_id)
@@ -8,12 +9,14 @@ Theory of operation
    them is kept for one round (bridge.source.Samples), by the uuid of what was measured, and made when somebody asks.
 2. An instance is of the time of its sample: the name of what was measured is the name it had then, or later.
 3. Paths and links depend on what is measured, not on the value: they go from a rendition to its successor in the next
-   round, so a new round costs the values alone.
+   round, so a new round costs the values alone. The earlier rendition is let go then.
+4. A view of windows (`window=True`) has an instance for each field of a data source's Summary, which is named
+   <data source>/<field>. What is made of a window is kept as long as the window, a minute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -23,7 +26,7 @@ from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
 from cim_provider.schema.graph import CimClass
 from cim_provider.schema.objects import Path
-from xenapi_core.bridge.source import NO_SAMPLES, Samples
+from xenapi_core.bridge.source import NO_SAMPLES, Samples, Summary, Window
 from xenapi_core.clock import Steps
 
 if TYPE_CHECKING:
@@ -35,14 +38,16 @@ ATTEMPTS = 3  # rounds that a listing in steps begins with, before it is made of
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sample, as rules find it in `subject.item`: what was measured, the data source's name, what the view says it
-    means, the value in the data source's units, and the instant (seconds since the epoch)."""
+    """One sample, as rules find it in `subject.item`: what was measured, the data source's name (rule 4), what the view
+    says it means, the value in the data source's units, the instant (seconds since the epoch), and for how many seconds
+    before it the value stands."""
 
     record: Version
     source: str
     meaning: Any
     value: float
     at: int
+    lasts: int = 0
 
 
 Meaning = Callable[[str], Any]
@@ -53,14 +58,29 @@ def _nothing_by_itself(subject: Subject) -> Iterable[Any]:
 
 
 class SampleView(View):
-    """Base of views of samples. `meaning(name)` says what a data source of that name means; None: it is not shown."""
+    """Base of views of samples. `meaning(name)` says what a data source of that name means; None: it is not shown.
+    `window`: these are of windows, not of rounds (rule 4)."""
 
     meaning: ClassVar[Meaning]
+    window: ClassVar[bool] = False
 
-    def __init_subclass__(cls, cim: str = "", meaning: Meaning | None = None, **more: Any) -> None:
+    def __init_subclass__(
+        cls, cim: str = "", meaning: Meaning | None = None, window: bool | None = None, **more: Any
+    ) -> None:
         super().__init_subclass__(cim=cim, items=_nothing_by_itself, **more)
         if meaning is not None:
             cls.meaning = staticmethod(meaning)
+        if window is not None:
+            cls.window = window
+
+
+def _readings(values: Mapping[str, float | Summary]) -> Iterator[tuple[str, float]]:
+    """Names and values (rule 4)."""
+    for name, value in values.items():
+        if isinstance(value, Summary):
+            yield from ((f"{name}/{field}", one) for field, one in zip(Summary._fields, value, strict=True))
+        else:
+            yield name, value
 
 
 class SampleExtent(Extent):
@@ -68,14 +88,15 @@ class SampleExtent(Extent):
 
     def __init__(self, view: type[SampleView], cls: CimClass, pool: Pool, tally: Tally) -> None:
         super().__init__(view, cls, pool, tally)
-        self._meaning = view.meaning
-        self._round: Samples = NO_SAMPLES
+        self._meaning, self._window = view.meaning, view.window
+        self._round: Samples | Window = NO_SAMPLES
         self._made: dict[str, tuple[Rendition, ...]] = {}
         self._before: dict[str, tuple[Rendition, ...]] = {}
 
-    def _current(self) -> Samples:
-        """The newest round; what was made of another one is put behind (rule 3)."""
-        newest = self.pool.samples or NO_SAMPLES
+    def _current(self) -> Samples | Window:
+        """The newest round or window; what was made of another one is put behind (rule 3)."""
+        samples = self.pool.samples or NO_SAMPLES
+        newest = samples.window if self._window else samples
         if newest is not self._round:
             self._round, self._before, self._made, self._listing = newest, self._made, {}, None
         return newest
@@ -91,18 +112,19 @@ class SampleExtent(Extent):
                 self._made[uuid] = found
         return found
 
-    def _renditions_of(self, record: Version, samples: Samples) -> Iterator[Rendition]:
+    def _renditions_of(self, record: Version, samples: Samples | Window) -> Iterator[Rendition]:
         values = samples.values.get(record.values["uuid"])
         if not values:
             return
         self.tally.made += 1
         subject = Subject(self.pool, record)
-        earlier = {one.item.source: one for one in self._before.get(record.values["uuid"], ())}
-        for source, value in values.items():
+        lasts = samples.lasts if isinstance(samples, Window) else 0
+        earlier = {one.item.source: one for one in self._before.pop(record.values["uuid"], ())}
+        for source, value in _readings(values):
             meaning = self._meaning(source)
             if meaning is None:
                 continue
-            item = Sample(record, source, meaning, value, samples.at)
+            item = Sample(record, source, meaning, value, samples.at, lasts)
             one = subject.at(item)
             shown = {name: read(one) for name, read in self._rules}
             old = earlier.get(source)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from cim_provider import jobs
 from cim_provider.compat.mode import Request
+from cim_provider.job_calls import Invocation
 from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.subject import Subject
-from cim_provider.mapping.view import VIEWS
+from cim_provider.mapping.view import VIEWS, View
 from cim_provider.operations.api import MethodCall, MethodReply
 from cim_provider.operations.namespaces import SERVER_METHODS
 from cim_provider.schema.graph import CimClass, Method
@@ -21,6 +23,7 @@ from cim_provider.schema.objects import (
     Path,
 )
 from cim_provider.wire.encode import encoder_of
+from xenapi_core.clock import Later
 from xenapi_core.errors import ApiError
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ async def invoke(call: MethodCall) -> MethodReply:
     given = await provider.mode.inputs(request, {name.lower(): param.value for name, param in call.params.items()})
     arguments = {python: given.get(name) for name, python in behaviour.inputs.items()}
     try:
-        result = await behaviour.function(_context(provider, call, target, declared.name), **arguments)
+        result = await behaviour.function(_context(provider, call, target, declared), **arguments)
     except ApiError as error:
         raise CimError(jobs.cim_status(error), str(error)) from error
     refusal = provider.mode.refusal(request, result)
@@ -78,20 +81,35 @@ def _of_coordinator(provider: CimProvider, cls: CimClass) -> Rendition | None:
     return None
 
 
-def _context(provider: CimProvider, call: MethodCall, target: Rendition, method: str) -> Call:
+def _context(provider: CimProvider, call: MethodCall, target: Rendition, declared: Method) -> Call:
     def path_of(cim: str, ref: str) -> Path | None:
         version = provider.source.find(ref)
         shown = provider.extent(VIEWS[cim]).of(version) if version is not None else ()
         return shown[0].path if shown else None
 
+    async def shown(view: type[View]) -> Sequence[Rendition]:
+        listing = provider.slices.run(provider.extent(view).listed())
+        return cast("Sequence[Rendition]", (await listing if isinstance(listing, Later) else listing).shown)
+
+    def views(classname: str) -> tuple[type[View], ...] | None:
+        if provider.graph(call.namespace).find(classname) is None:
+            return None
+        return tuple(extent.view.declared for extent in provider.extents(call.namespace, classname))
+
     subject = Subject(provider.source, target.version, target.item)
+    names = {low: parameter.name for low, parameter in declared.parameters.items()}
+    given = {names[name.lower()]: param.value for name, param in call.params.items()}
+    types = {parameter.name: parameter.type for parameter in declared.parameters.values()}
     return Call(
+        Invocation(declared.name, target.path, given, types, provider.graph(call.namespace).spaces),
         subject,
         call.principal,
         provider.source,
-        provider.jobs.answering(provider.mode.waits(target.view.cim, method)),
+        provider.jobs.answering(provider.mode.waits(target.view.cim, declared.name)),
         path_of,
         provider.find_declared,
+        shown,
+        views,
     )
 
 

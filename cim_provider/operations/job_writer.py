@@ -55,6 +55,18 @@ WRITABLE = {"TimeBeforeRemoval": LASTS, "DeleteOnCompletion": GOES}
 MOVING = frozenset({"PercentComplete", "ElapsedTime"})
 
 
+def same(given: Any, shown: Any) -> bool:
+    """Whether a value that came in is the one that is shown; embedded instances came without the path and the types."""
+    if isinstance(given, tuple) and isinstance(shown, tuple):
+        return len(given) == len(shown) and all(map(same, given, shown))
+    if isinstance(given, Instance) and isinstance(shown, Instance):
+        names = {name for one in (given, shown) for name, value in one.values.items() if value is not None}
+        return given.classname == shown.classname and all(
+            same(given.values.get(name), shown.values.get(name)) for name in names
+        )
+    return bool(given == shown)
+
+
 class JobWriter:
     """An InstanceWriter (operations/api.py) of jobs."""
 
@@ -72,7 +84,7 @@ class JobWriter:
         for name, value in changed.values.items():
             if name in WRITABLE:
                 wanted[WRITABLE[name]] = told(WRITABLE[name], value)
-            elif value is not None and value != job.values.get(name) and not (is_whole and name in MOVING):
+            elif value is not None and not same(value, job.values.get(name)) and not (is_whole and name in MOVING):
                 raise CimError(NOT_SUPPORTED, f"{name} of a job cannot be changed")
         if self.provider.jobs.ended.is_kept(version.ref):
             raise CimError(FAILED, "the task of this job is gone: it can only be deleted")
@@ -86,11 +98,16 @@ class JobWriter:
         ended = self.provider.jobs.ended
         if not ended.is_kept(version.ref):
             return Later(self._destroy(op, version))
-        who, owner = op.principal, version.values.get("session")
-        if who.roles.isdisjoint(ANY_JOB) and (not who.session or owner != who.session):
-            raise CimError(ACCESS_DENIED, f"who deletes the job of another user needs the role {POOL_OPERATOR}")
+        self._check_kept(op, version)
         ended.forget(version.ref)
         return None
+
+    @staticmethod
+    def _check_kept(op: Operation, task: Version) -> None:
+        """CimError ACCESS_DENIED for a job whose task is gone, so that the pool cannot say who may end it."""
+        who, owner = op.principal, task.values.get("session")
+        if who.roles.isdisjoint(ANY_JOB) and (not who.session or owner != who.session):
+            raise CimError(ACCESS_DENIED, f"who deletes the job of another user needs the role {POOL_OPERATOR}")
 
     def _found(self, path: Path, op: Operation) -> tuple[Rendition, Version]:
         job = self.provider.find(path, op.namespace)
@@ -110,13 +127,17 @@ class JobWriter:
                 await self._call(op, "task.add_to_other_config", task.ref, key, value)
 
     async def _destroy(self, op: Operation, task: Version) -> None:
+        """Behind a bridge the task may be gone already, and nobody here know it yet: then its job is not kept."""
         ended = self.provider.jobs.ended
         ended.forget(task.ref)
         try:
-            await self._call(op, "task.destroy", task.ref)
-        except CimError:
+            await self.provider.source.call(op.principal, "task.destroy", task.ref)
+        except ApiError as error:
+            if error.code == "HANDLE_INVALID":
+                self._check_kept(op, task)
+                return
             ended.steps.discard(task.ref)
-            raise
+            raise CimError(jobs.cim_status(error), str(error)) from error
 
     async def _call(self, op: Operation, method: str, *args: Any) -> None:
         """CimError for what the pool refuses."""

@@ -126,6 +126,7 @@ class ComputerSystem(View, cim="Xen_ComputerSystem", of="VM", where=is_guest):
     InstallDate = via("metrics", moment("install_time"))
 
     RequestStateChange = method(state_change.of_machine, out=("Job",))
+    SetPowerState = method(state_change.set_power_state)
 
 
 class ComputerSystemCapabilities(View, cim="Xen_ComputerSystemCapabilities", of="VM", where=is_guest):
@@ -192,6 +193,7 @@ class HostComputerSystem(View, cim="Xen_HostComputerSystem", of="host"):
     HealthState = computed(host_health_state)
 
     RequestStateChange = method(state_change.of_host, out=("Job",))
+    SetPowerState = method(state_change.set_power_state)
 
 
 class HostCapabilities(View, cim="Xen_HostComputerSystemCapabilities", of="host"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cim_provider import jobs
-from cim_provider.ended_jobs import delete_on_completion, time_before_removal
+from cim_provider.ended_jobs import EndedJobs, delete_on_completion, time_before_removal
+from cim_provider.job_calls import STARTED_BY, JobCall
 from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import CimDateTime, computed, const, field, interval, moment, timestamp, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.schema.objects import CimError
+from cim_provider.schema.objects import CimError, Instance
 from xenapi_core.errors import ApiError, E
 
 # Task status -> JobState, OperationalStatus, JobStatus.
@@ -86,6 +89,26 @@ def time_until_removal(task: Subject) -> CimDateTime:
 def deleted_on_completion(task: Subject) -> bool:
     """Whether the job goes by itself when that time is over; a client may set it."""
     return delete_on_completion(task.version)
+
+
+def call_of(task: Subject) -> JobCall | None:
+    """The method call that started a job, as long as the job is there; jobs of Xen-API clients have none."""
+    pool = task.pool
+    return pool.calls.find(task.ref) if STARTED_BY in task["other_config"] and isinstance(pool, EndedJobs) else None
+
+
+def job_in_parameters(task: Subject) -> Instance | None:
+    call = call_of(task)
+    return None if call is None else replace(call.given, classname="__JobInParameters")
+
+
+def job_out_parameters(task: Subject) -> Instance | None:
+    """What a client gets who waits for the job; NULL unless it has succeeded."""
+    call = call_of(task)
+    if call is None or task["status"] != "success":
+        return None
+    types = {**call.gave.types, "__ReturnValue": "uint32"}
+    return Instance("__JobOutParameters", {**call.gave.values, "__ReturnValue": jobs.DONE}, None, types)
 
 
 @jobs.answers(jobs.STATE_CHANGE)
@@ -171,6 +194,8 @@ class ConcreteJob(View, cim="Xen_ConcreteJob", of="task"):
     DeleteOnCompletion = computed(deleted_on_completion)
     ErrorCode = computed(error_code)
     ErrorDescription = computed(error_description)
+    JobInParameters = computed(job_in_parameters)
+    JobOutParameters = computed(job_out_parameters)
 
     RequestStateChange = method(request_state_change)
     KillJob = method(kill_job)

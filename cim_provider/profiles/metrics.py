@@ -2,8 +2,8 @@
 
 A data source of the Xen-API (api/handlers/data_sources.py) is a metric value here; its name tells the metric and the
 part of the machine or host (`cpu1`: processor utilization of processor 1). A value about a part is associated with the
-device and with the machine or host. Samples are taken every few seconds and nobody can change that: there is no
-CIM_MetricService, which DSP1053 leaves open.
+device and with the machine or host. What the samples of a minute come to is in aggregation_metrics.py, the service
+that tells of metrics in metric_service.py.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from cim_provider.mapping.samples import Measured, Sample, SampleView
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
-from cim_provider.profiles.cpu import HostProcessor
 from cim_provider.profiles.ethernet import NetworkPort
 from cim_provider.profiles.ethernet_port import HostNetworkPort
 from cim_provider.profiles.memory import Memory
 from cim_provider.profiles.processor import Processor
+from cim_provider.profiles.processor_core import HardwareThread
 from cim_provider.profiles.storage import CDROMDrive, LogicalDisk
 from cim_provider.profiles.system_memory import HostMemory
 
@@ -64,7 +64,7 @@ class Metric:
 # fmt: off
 METRICS = (
     Metric("ProcessorUtilization", "Processor utilization", r"cpu(\d+)", "percent",
-           (*SYSTEMS, Processor, HostProcessor), REAL64, NON_SUMMABLE, 100, PROCESSOR),
+           (*SYSTEMS, Processor, HardwareThread), REAL64, NON_SUMMABLE, 100, PROCESSOR),
     Metric("AverageProcessorUtilization", "Utilization of all processors", r"cpu_avg", "percent",
            (HostComputerSystem,), REAL64, NON_SUMMABLE, 100),
     Metric("Memory", "Memory the machine has", r"memory", "byte", (ComputerSystem, Memory)),
@@ -245,7 +245,7 @@ ELEMENTS: tuple[tuple[type[View], str, Callable[[Version | None, Any], str | Non
     (ComputerSystem, "", None),
     (HostComputerSystem, "", None),
     (Processor, "", by_number),
-    (HostProcessor, "host", by_number),
+    (HardwareThread, "host", by_number),
     (Memory, "", None),
     (HostMemory, "", None),
     (LogicalDisk, "VM", by_device),
@@ -255,54 +255,60 @@ ELEMENTS: tuple[tuple[type[View], str, Callable[[Version | None, Any], str | Non
 )
 
 
-def defined_for(view: type[View]) -> Pairs:
+def defined_for(view: type[View], definition_view: type[View]) -> Pairs:
     """Metrics, and the instances of `view` that have them."""
 
     def definitions(extents: Extents, element: Rendition) -> Iterator[Rendition]:
-        return (one for one in extents.extent(MetricDefinition) if view in one.item.of)
+        return (one for one in extents.extent(definition_view) if view in one.item.of)
 
     def elements(extents: Extents, definition: Rendition) -> Iterator[Rendition]:
         return iter(extents.extent(view) if view in definition.item.of else ())
 
-    return Pairs(MetricDefinition, view, elements, definitions)
+    return Pairs(definition_view, view, elements, definitions)
 
 
 def part_of(meaning: Meaning) -> str:
     return meaning.part or ""
 
 
-def measured_of(view: type[View], owner: str, part: Callable[[Version | None, Any], str | None] | None) -> Measured:
+def measured_of(
+    view: type[View], owner: str, part: Callable[[Version | None, Any], str | None] | None, values: type[SampleView]
+) -> Measured:
     """Instances of `view` and the samples about them."""
 
     def about(meaning: Meaning) -> bool:
         return view in meaning.metric.of
 
-    return Measured(view, MetricValue, owner, about, part, part_of)
+    return Measured(view, values, owner, about, part, part_of)
 
 
 class MetricDefForME(Association, cim="Xen_MetricDefForME", left="Dependent", right="Antecedent"):
     """What is measured of a machine, a host or a device. 2: the samples are taken. Definitions stay for ever, so the
     other ends keep what is made of the links."""
 
-    relations = tuple(defined_for(view) for view, _, _ in ELEMENTS)
+    relations = tuple(defined_for(view, MetricDefinition) for view, _, _ in ELEMENTS)
     properties = {"MetricCollectionEnabled": 2}
 
 
 class MetricForME(Association, cim="Xen_MetricForME", left="Antecedent", right="Dependent"):
     """The samples of a machine, a host or a device."""
 
-    relations = tuple(measured_of(*row) for row in ELEMENTS)
+    relations = tuple(measured_of(*row, MetricValue) for row in ELEMENTS)
 
 
-def samples_of(extents: Extents, definition: Rendition) -> Iterator[Rendition]:
-    return (one for one in extents.extent(MetricValue) if one.item.meaning.metric is definition.item)
+def values_of(definition_view: type[View], value_view: type[SampleView]) -> Pairs:
+    """A metric, and its values."""
 
+    def samples(extents: Extents, definition: Rendition) -> Iterator[Rendition]:
+        return (one for one in extents.extent(value_view) if one.item.meaning.metric is definition.item)
 
-def definition_of(extents: Extents, value: Rendition) -> Iterator[Rendition]:
-    return (one for one in extents.extent(MetricDefinition) if one.item is value.item.meaning.metric)
+    def definitions(extents: Extents, value: Rendition) -> Iterator[Rendition]:
+        return (one for one in extents.extent(definition_view) if one.item is value.item.meaning.metric)
+
+    return Pairs(definition_view, value_view, samples, definitions)
 
 
 class MetricInstance(Association, cim="Xen_MetricInstance", left="Antecedent", right="Dependent"):
     """The samples of a metric."""
 
-    relations = (Pairs(MetricDefinition, MetricValue, samples_of, definition_of),)
+    relations = (values_of(MetricDefinition, MetricValue),)

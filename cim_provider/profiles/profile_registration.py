@@ -14,7 +14,7 @@ from cim_provider.profiles.allocation_capabilities import CAPABILITIES
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
 from cim_provider.profiles.cpu import HostProcessor
 from cim_provider.profiles.host_pool import HostPool
-from cim_provider.profiles.indications import IndicationService
+from cim_provider.profiles.indications import IndicationService, OfferedCollection
 from cim_provider.profiles.job_control import ConcreteJob
 from cim_provider.profiles.kvm_redirection import KVMRedirectionSAP
 from cim_provider.profiles.metrics import MetricDefinition
@@ -172,3 +172,23 @@ class ReferencedProfile(
     """Dependent builds on Antecedent."""
 
     relations = (Pairs(RegisteredProfile, RegisteredProfile, referenced, referencing),)
+
+
+# Ready-made collection of filters -> the profile whose central instances, or settings, its indications are about.
+COLLECTED = {"Systems": "DSP1057", "Settings": "DSP1041", "Jobs": "DSP1103"}
+
+
+def collections_of_profile(extents: Extents, profile: Rendition) -> Iterator[Rendition]:
+    return (one for one in extents.extent(OfferedCollection) if COLLECTED[one.item] == profile.item.number)
+
+
+def profile_of_collection(extents: Extents, collection: Rendition) -> Iterator[Rendition]:
+    return (one for one in extents.extent(RegisteredProfile) if one.item.number == COLLECTED[collection.item])
+
+
+class ProfileFilterCollection(
+    Association, cim="Xen_ProfileFilterCollection", left="Antecedent", right="Dependent", namespaces=(INTEROP,)
+):
+    """The ready-made filters that are about a profile (DSP1054)."""
+
+    relations = (Pairs(RegisteredProfile, OfferedCollection, collections_of_profile, profile_of_collection),)

@@ -172,7 +172,7 @@ class ResourceAllocationFromPool(
 
 
 class ConcreteComponent(Association, cim="Xen_ConcreteComponent", left="GroupComponent", right="PartComponent"):
-    """The devices of hosts that a pool is made of."""
+    """The devices of hosts that a pool is made of, and the parts of processors (processor_core.py)."""
 
     relations = (
         Pointing(ProcessorPool, HostProcessor, "host_cpu.host"),

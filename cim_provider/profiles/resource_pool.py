@@ -67,13 +67,13 @@ def processor_name(host: Subject) -> str:
 
 
 def physical_processors(host: Subject) -> int | None:
-    """How many processors the host has; NULL while it is not known."""
+    """How many hardware threads the host has; NULL while it is not known."""
     count = host["cpu_info"].get("cpu_count", "")
     return int(count) if count.isdecimal() and len(count) < 6 else None
 
 
 def processor_capacity(host: Subject) -> int | None:
-    """In percent of one physical processor, like the limits of processor settings; NULL while it is not known."""
+    """In percent of one hardware thread, like the limits of processor settings; NULL while it is not known."""
     count = physical_processors(host)
     return None if count is None else count * 100
 
@@ -154,14 +154,20 @@ class StoragePool(Pool, cim="Xen_StoragePool", of="SR"):
     Shared = field("shared")
 
 
+def network_reserved(network: Subject) -> int:
+    """The interfaces of machines that are plugged into it."""
+    return sum(bool(vif["currently_attached"]) for vif in network.each("VIFs"))
+
+
 class NetworkPool(Pool, cim="Xen_NetworkPool", of="network"):
-    """A network as a source of interfaces; there can be any number of them."""
+    """A network as a source of interfaces. There can be any number of them, so there is no Capacity."""
 
     InstanceID = pool_id(NETWORK)
     ElementName = field("name_label")
     Description = field("name_description")
     ResourceType = const(10)
     AllocationUnits = const("count")
+    Reserved = computed(network_reserved)
     Bridge = field("bridge")
 
 

@@ -37,6 +37,11 @@ NEVER_FOR_HOSTS = (7, 8, 9, 11)
 ARGUMENTS = {"start": (False, False), "resume": (False, False)}
 
 HOST_STATES = (ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT)
+
+# PowerState of CIM_ComputerSystem.SetPowerState -> RequestedState. 4 Power Save - Other says nothing of its own.
+FULL_POWER, LOW_POWER, STANDBY, SAVE_OTHER, POWER_CYCLE, POWER_OFF, HIBERNATE, SOFT_OFF = POWER_STATES = range(1, 9)
+OF_MACHINE = {FULL_POWER: 2, LOW_POWER: 9, STANDBY: 9, POWER_CYCLE: 11, POWER_OFF: 3, HIBERNATE: 6, SOFT_OFF: 3}
+OF_HOST = {FULL_POWER: ENABLED, POWER_CYCLE: REBOOT, SOFT_OFF: SHUT_DOWN}
 # fmt: on
 
 
@@ -199,3 +204,22 @@ def _down(host: Subject, operation: str) -> jobs.Body:
         return {}
 
     return body
+
+
+@jobs.answers(jobs.STATE_CHANGE)
+async def set_power_state(call: Call, power_state: int | None, time: str | None) -> Result:
+    """CIM_ComputerSystem.SetPowerState of a machine or host, which the power management service replaced.
+
+    Return values as RequestStateChange has them; a job that is started (4096) has to be looked for, as the method has
+    no output. 1 for power states that nothing here has, and for a Time, as nothing is scheduled.
+    """
+    if power_state is None or power_state not in POWER_STATES:
+        raise invalid(f"{power_state} is no power state")
+    if not jobs.no_timeout(time):
+        raise RefusedError(Kind.NOT_SUPPORTED, "changes cannot be scheduled")
+    of_host = call.subject.version.cls == "host"
+    state = (OF_HOST if of_host else OF_MACHINE).get(power_state)
+    if state is None:
+        raise RefusedError(Kind.NOT_SUPPORTED, f"power state {power_state} is not supported")
+    result = await (change_host if of_host else change_machine)(call, call.subject, state)
+    return Result(result.value, why=result.why)

@@ -1,7 +1,7 @@
 """DSP1097: switches made, changed and destroyed by the virtual system management service, as it does with machines.
 
-Rule 1: a switch is a network without cards; its ports come with the interfaces of machines, and its uplinks with cards
-        (pool_resources.py). So there are no resource settings to give, and no switch is a copy of another.
+Rule 1: a switch is a network; its ports come with the interfaces of machines, so the resource settings of a new switch
+        are those of its uplinks (switch_uplinks.py). No switch is a copy of another.
 Rule 2: a switch that connects machines is not destroyed.
 """
 
@@ -16,6 +16,7 @@ from cim_provider.mapping.association import Owned
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import Subject
+from cim_provider.profiles import switch_uplinks
 from cim_provider.profiles.job_relations import AffectedJobElement, made_by_jobs
 from cim_provider.profiles.pool_configuration import destroy_network
 from cim_provider.profiles.resource_allocation import hosts_of_network
@@ -37,22 +38,31 @@ def is_about_switch(settings: Instance | None) -> bool:
     return settings is not None and settings.classname in SETTINGS
 
 
-async def define(call: Call, settings: Instance, more: bool) -> Result:
-    """DefineSystem of a switch. `more`: resource settings or a reference were given (rule 1)."""
+async def define(
+    call: Call, settings: Instance, resources: tuple[Instance, ...], reference: Path | None = None
+) -> Result:
+    """DefineSystem of a switch, with the uplinks that `resources` are settings of (rule 1)."""
     given = Given(settings, {}, _OWN)
-    if more or given.take("VLANConnection"):
-        raise RefusedError(Kind.NOT_SUPPORTED, "a switch is defined by its own settings alone, and has no uplinks yet")
+    if reference is not None:
+        raise RefusedError(Kind.NOT_SUPPORTED, "no switch is a copy of another")
+    if given.take("VLANConnection"):
+        raise RefusedError(Kind.NOT_SUPPORTED, "the VLAN of a switch is that of its uplinks")
     if given.take("VirtualSystemType") not in (None, SWITCH_TYPE) or given.take("EVBMode") not in (None, _VEB):
         raise invalid("no switch is of that type")
     fields = {field: given.take(name) or "" for name, field in _FIELDS.items()}
     given.end()
+    uplinks = [switch_uplinks.read_new(call, each, None) for each in resources]
     jobs.require(call, "network.create")
+    switch_uplinks.require(call, uplinks)
     record: dict[str, Any] = {**fields, "MTU": 0, "other_config": {}, "bridge": ""}
     record["name_label"] = record["name_label"] or "New switch"
 
     async def body(work: Work) -> Mapping[str, Any]:
+        work.expected = 1 + 2 * len(uplinks)
         network = await work.call("network.create", record)
         await work.undo("network.destroy", network)
+        for uplink in uplinks:
+            await switch_uplinks.make(work, network, uplink)
         await work.made(network)
         return {"ResultingSystem": call.path_of(VirtualSwitch.cim, network)}
 

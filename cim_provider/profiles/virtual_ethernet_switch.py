@@ -189,12 +189,33 @@ def vlan(pif: Subject) -> int | None:
     return pif["VLAN"] if pif["VLAN"] >= 0 else None
 
 
+def _card_path(pif: Subject) -> str:
+    host = pif.follow("host")
+    keys = {
+        "CreationClassName": HostNetworkPort.cim, "DeviceID": pif["uuid"],
+        "SystemCreationClassName": HostComputerSystem.cim, "SystemName": host["uuid"] if host is not None else "",
+    }  # fmt: skip
+    return f"root/cimv2:{HostNetworkPort.cim}." + ",".join(f'{name}="{value}"' for name, value in keys.items())
+
+
+def cards(pif: Subject) -> tuple[str, ...]:
+    """The paths of the interfaces that an uplink is made of: what carries its VLAN, the members of its bond, or itself
+    (DSP0207 names of instances)."""
+    vlan = pif.follow("VLAN_master_of")
+    carrier = vlan.follow("tagged_PIF") if vlan is not None else None
+    if carrier is not None:
+        return (_card_path(carrier),)
+    members = [_card_path(member) for bond in pif.each("bond_master_of") for member in bond.each("slaves")]
+    return tuple(sorted(members)) or (_card_path(pif),)
+
+
 class UplinkSettingData(PortSetting, cim="Xen_SwitchUplinkPortSettingData", of="PIF", where=is_uplink):
     """An uplink as a part of the switch's configuration."""
 
     ElementName = computed(uplink_name)
     Address = computed(mac_address)
     DefaultPortVID = computed(vlan)
+    HostResource = computed(cards)
 
 
 def is_tagged(pif: Subject) -> bool:

@@ -19,7 +19,7 @@ from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import const
 from cim_provider.mapping.subject import Subject
-from cim_provider.profiles import define_device, switch_management
+from cim_provider.profiles import define_device, switch_management, switch_uplinks
 from cim_provider.profiles import define_system as plan
 from cim_provider.profiles.computer_system import HostComputerSystem
 from cim_provider.profiles.host_service import HostedService, HostService, ServiceAffectsElement, machines_of
@@ -114,8 +114,7 @@ async def define_system(
     (switch_management.py).
     """
     if system_settings is not None and switch_management.is_about_switch(system_settings):
-        more = bool(resource_settings) or reference_configuration is not None
-        return await switch_management.define(call, system_settings, more)
+        return await switch_management.define(call, system_settings, resource_settings or (), reference_configuration)
     reference: Version | None = None
     now: Mapping[str, Any] = {}
     if reference_configuration is not None:
@@ -301,8 +300,11 @@ async def add_resource_settings(
     """CIM_VirtualSystemManagementService.AddResourceSettings.
 
     To the State configuration: the running machine has them at once, and the definition too. To the Defined one: the
-    machine has them when it next starts. Processors and memory add to what there is.
+    machine has them when it next starts. Processors and memory add to what there is. To that of a switch: uplinks
+    (switch_uplinks.py).
     """
+    if affected_configuration is not None and switch_uplinks.is_of_switch(affected_configuration):
+        return await switch_uplinks.add(call, affected_configuration, resource_settings)
     found, vm = _configuration(call, affected_configuration, "AffectedConfiguration")
     if not resource_settings:
         raise invalid("ResourceSettings is missing")
@@ -366,6 +368,8 @@ async def modify_resource_settings(call: Call, resource_settings: tuple[Instance
     """
     if not resource_settings:
         raise invalid("ResourceSettings is missing")
+    if any(switch_uplinks.shown_as_uplink(call, each) is not None for each in resource_settings):
+        return await switch_uplinks.modify(call, resource_settings)
     jobs.require(call, "VBD.create", "VIF.create", "VDI.resize", "VM.set_VCPUs_max")
     changes = [read_change(call, each) for each in resource_settings]
 
@@ -437,6 +441,8 @@ async def remove_resource_settings(call: Call, resource_settings: tuple[Path, ..
     ones are removed, from a running machine too. The disk of a removed device stays; 1 for processors and memory."""
     if not resource_settings:
         raise invalid("ResourceSettings is missing")
+    if any(map(switch_uplinks.is_uplink, resource_settings)):
+        return await switch_uplinks.remove(call, resource_settings)
     chosen: list[tuple[Subject, bool]] = []
     for path in resource_settings:
         subject = call.target(path, "ResourceSettings", *RESOURCES)

@@ -37,7 +37,7 @@ CIM = {
     "query": (("query",), ("schema",)),
     "mapping": (("mapping",), ("schema", "wire", "query")),
     "repository": (("repository",), ("schema", "wire", "query", "mapping")),
-    "jobs": (("jobs", "ended_jobs", "undo_log"), ("schema", "wire", "query", "mapping")),
+    "jobs": (("jobs", "ended_jobs", "job_calls", "undo_log"), ("schema", "wire", "query", "mapping")),
     "profiles": (("profiles",), ("schema", "wire", "query", "mapping", "repository", "jobs")),
     "compat": (("compat",), ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles")),
     "operations": (("operations",), ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles", "compat")),

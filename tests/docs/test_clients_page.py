@@ -79,6 +79,12 @@ def test_other_languages_list_the_same_pool(shown, language):
     assert len(from_python) == 12
 
 
+def test_a_second_run_of_the_playbook_changes_nothing(shown):
+    text = shown["Ansible"]
+    assert re.findall(r"^localhost +: ok=3 +changed=(\d+) .* failed=0 ", text, re.M) == ["2", "0"]
+    assert len(set(re.findall(r'"shop.instance.networks\[0\].ip": "(10[0-9.]+)"', text))) == 1
+
+
 def test_every_section_is_run_but_the_one_without_commands(shown):
     assert [title for title in shown if not commands(next(s for s in SECTIONS if s.startswith(f"{title}\n")))] == [
         "Clients of API 1.0"

@@ -13,8 +13,8 @@ from xenapi_core.engine.plans.vm_export import disks_of, records_of
 from xenapi_core.ids import NULL_REF
 from xenapi_core.server.actions import xva
 from xenapi_core.server.actions.machines import about
-from xenapi_core.server.download import Trust
 from xenapi_core.server.exchange import PoolExchange
+from xenapi_core.server.outgoing import Trust
 from xenapi_core.testing.pool import GIB, SimPool
 
 Arguments = Sequence[Any]

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import ha_scenarios  # noqa: F401 - adds its scenarios
+import host_scenarios  # noqa: F401 - adds its scenarios
+import outside_scenarios  # noqa: F401 - adds its scenarios
+import processor_scenarios  # noqa: F401 - adds its scenarios
 import pytest
 from plan_scenarios import SCENARIOS, Scenario
 

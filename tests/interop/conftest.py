@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,3 +37,19 @@ def wbem(server: Any) -> Iterator[pywbem.WBEMConnection]:
         server.ready["wbem"], (server.user, server.password), default_namespace="root/cimv2", timeout=30
     ) as connection:
         yield connection
+
+
+@pytest.fixture
+def pam_service(tmp_path: Path) -> Iterator[str]:
+    """A PAM service of our own whose password is "right"; the system's accounts are not touched."""
+    script = tmp_path / "check"
+    script.write_text("#!/bin/sh\n[ \"$(tr -d '\\0')\" = right ]\n", encoding="utf-8")
+    script.chmod(0o755)
+    path = Path(f"/etc/pam.d/xencim-test-{os.getpid()}")
+    if os.geteuid() != 0:
+        pytest.fail("this test installs a PAM service and needs root for it")
+    path.write_text(
+        f"auth required pam_exec.so quiet expose_authtok {script}\naccount required pam_permit.so\n", encoding="utf-8"
+    )
+    yield path.name
+    path.unlink()

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 import pywbem
+import XenAPI
 from clients import cs_path, vm_named, wait_until
 from server_process import ServerProcess, start_bridge, start_server, until_done
 
 Login = Callable[..., Any]
 Open = Callable[..., pywbem.WBEMConnection]
+
+HOUR = pywbem.CIMDateTime("00000000010000.000000:000")
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +65,12 @@ def values(connection: pywbem.WBEMConnection, cls: str, name: str) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "cls", ["Xen_ComputerSystem", "Xen_HostComputerSystem", "CIM_SettingData", "CIM_LogicalDevice", "CIM_Dependency"]
-)
+    "cls",
+    [
+        "Xen_ComputerSystem", "Xen_HostComputerSystem", "CIM_SettingData", "CIM_LogicalDevice", "CIM_Dependency",
+        "CIM_Component", "CIM_SoftwareIdentity",
+    ],
+)  # fmt: skip
 def test_the_bridge_shows_what_the_pool_itself_shows(
     pool: ServerProcess, shared_bridge: ServerProcess, connect: Open, cls: str
 ) -> None:
@@ -103,7 +110,7 @@ def test_measurements_of_every_host_that_answers_are_shown_as_metrics(
     there, here = connect(pool), connect(bridge(pool.ready["xenapi"]))
 
     def measured(connection: pywbem.WBEMConnection) -> set[str]:
-        return {path["InstanceID"] for path in connection.EnumerateInstanceNames("CIM_BaseMetricValue")}
+        return {path["InstanceID"] for path in connection.EnumerateInstanceNames("Xen_MetricValue")}
 
     assert wait_until(lambda: (found := measured(there)) and measured(here) == found)
 
@@ -114,17 +121,31 @@ def test_users_of_the_bridge_are_users_of_the_pool(shared_bridge: ServerProcess,
 
 
 def test_a_read_only_user_of_the_pool_reads_and_changes_nothing(
-    tmp_path: Path, serve: Callable[..., ServerProcess], bridge: Callable[..., ServerProcess], connect: Open
+    tmp_path: Path,
+    serve: Callable[..., ServerProcess],
+    bridge: Callable[..., ServerProcess],
+    connect: Open,
+    login: Login,
 ) -> None:
     users = tmp_path / "users"
-    add = [sys.executable, "-m", "xenapi_core.cli.main", "user", "add", "--users", str(users), "viewer"]
-    subprocess.run([*add, "--role", "read-only"], input="secret\nsecret\n", text=True, check=True, capture_output=True)
+    add = [sys.executable, "-m", "xenapi_core.cli.main", "user", "add", "--users", str(users)]
+    for user, role in (("viewer", "read-only"), ("admin", "pool-admin")):
+        given = [*add, user, "--role", role]
+        subprocess.run(given, input="secret\nsecret\n", text=True, check=True, capture_output=True)
     pool = serve("--users", str(users))
     connection = connect(bridge(pool.ready["xenapi"], "--user", "viewer", password="secret"), "viewer", "secret")
-    machine = connection.EnumerateInstanceNames("Xen_ComputerSystem")[0]
+    machine = next(i.path for i in connection.EnumerateInstances("Xen_ComputerSystem") if i["EnabledState"] == 2)
     with pytest.raises(pywbem.CIMError) as refused:
         connection.InvokeMethod("RequestStateChange", machine, RequestedState=pywbem.Uint16(11))
     assert refused.value.status_code == pywbem.CIM_ERR_ACCESS_DENIED
+    api = login(pool, "admin", "secret")
+    task = api.task.create("of another user", "")
+    (job,) = wait_until(lambda: connection.EnumerateInstances("Xen_ConcreteJob"))
+    job["DeleteOnCompletion"] = False
+    with pytest.raises(pywbem.CIMError) as refused:
+        connection.ModifyInstance(job, PropertyList=["DeleteOnCompletion"])
+    assert refused.value.status_code == pywbem.CIM_ERR_ACCESS_DENIED
+    assert api.task.get_other_config(task) == {}
 
 
 def test_over_tls_the_fingerprint_decides(
@@ -184,3 +205,49 @@ def test_a_bridge_answers_as_a_predecessor_did_if_asked(
     connection = connect(bridge(pool.ready["xenapi"], "--cim-compat", "libvirt-cim"))
     machines = connection.EnumerateInstanceNames("Xen_ComputerSystem", namespace="root/virt")
     assert "web-0" in {path["Name"] for path in machines}
+
+
+def done_job(api: Any, connection: pywbem.WBEMConnection, machine: str) -> pywbem.CIMInstance:
+    """The ended job of a request through the bridge."""
+    path = cs_path(api, vm_named(api, machine))
+    value, out = connection.InvokeMethod("RequestStateChange", path, RequestedState=pywbem.Uint16(11))
+    assert value == 4096
+    wait_until(lambda: connection.GetInstance(out["Job"])["JobState"] == 7)
+    return connection.GetInstance(out["Job"])
+
+
+def test_what_a_client_sets_of_a_job_is_kept_by_the_pool_behind_the_bridge(
+    pool: ServerProcess, shared_bridge: ServerProcess, connect: Open, login: Login
+) -> None:
+    api, connection = login(pool), connect(shared_bridge)
+    job = done_job(api, connection, "web-0")
+    assert (job["DeleteOnCompletion"], str(job["TimeBeforeRemoval"])) == (True, "00000000000500.000000:000")
+    job["DeleteOnCompletion"], job["TimeBeforeRemoval"] = False, HOUR
+    connection.ModifyInstance(job)
+    for server in (shared_bridge, pool):
+        seen = connect(server).GetInstance(job.path)
+        assert (seen["DeleteOnCompletion"], seen["TimeBeforeRemoval"]) == (False, HOUR)
+    task = api.task.get_by_uuid(job["InstanceID"].removeprefix("Xen:"))
+    told = api.task.get_other_config(task)
+    assert (told["cim-delete-on-completion"], told["cim-time-before-removal"]) == ("false", "3600")
+    job["DeleteOnCompletion"] = True
+    connection.ModifyInstance(job, PropertyList=["DeleteOnCompletion"])
+    assert "cim-delete-on-completion" not in api.task.get_other_config(task)
+    assert connection.GetInstance(job.path)["TimeBeforeRemoval"] == HOUR
+
+
+def test_a_job_behind_the_bridge_outlives_its_task_and_is_deleted_by_its_client(
+    pool: ServerProcess, shared_bridge: ServerProcess, connect: Open, login: Login
+) -> None:
+    api, connection = login(pool), connect(shared_bridge)
+    kept, dropped = done_job(api, connection, "web-0"), done_job(api, connection, "web-0")
+    api.task.destroy(api.task.get_by_uuid(kept["InstanceID"].removeprefix("Xen:")))
+    uuid = dropped["InstanceID"].removeprefix("Xen:")
+    assert connection.GetInstance(kept.path)["JobState"] == 7
+    for job in (kept, dropped):
+        connection.DeleteInstance(job.path)
+        with pytest.raises(pywbem.CIMError) as gone:
+            connection.GetInstance(job.path)
+        assert gone.value.status_code == pywbem.CIM_ERR_NOT_FOUND
+    with pytest.raises(XenAPI.Failure, match="UUID_INVALID"):
+        api.task.get_by_uuid(uuid)

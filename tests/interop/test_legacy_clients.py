@@ -79,6 +79,23 @@ def test_xm_pause_and_unpause(xend: Xend) -> None:
     assert xend.ask("VM.get_power_state", vm) == "Running"
 
 
+def test_xm_block_list_finds_the_back_end_of_each_disk(xend: Xend) -> None:
+    vm = named(xend, "db-0")
+    found = [xend.ask("VBD.get_runtime_properties", vbd) for vbd in xend.ask("VM.get_VBDs", vm)]
+    domain = xend.ask("VM.get_domid", vm)
+    ends = {f"/local/domain/0/backend/vbd/{domain}/{properties['virtual-device']}" for properties in found}
+    assert {properties["backend"] for properties in found} == ends
+    assert {properties["device-type"] for properties in found} == {"disk", "cdrom"}
+
+
+def test_xm_vcpu_pin_keeps_a_mask_for_each_virtual_cpu(xend: Xend) -> None:
+    vm = named(xend, "db-0")
+    xend.ask("VM.add_to_VCPUs_params_live", vm, "cpumap0", "0,1")
+    xend.ask("VM.add_to_VCPUs_params_live", vm, "cpumap3", "2")
+    assert xend.ask("VM.get_VCPUs_params", vm) == {"cpumap0": "0,1", "cpumap3": "2"}
+    assert xend.refusal("VM.add_to_VCPUs_params_live", vm, "cpumap4", "2") == ["INVALID_VALUE", "cpumap4", "2"]
+
+
 def test_xm_network_detach_finds_the_interface_by_its_handle(xend: Xend) -> None:
     vm = named(xend, "app-0")
     vifs = xend.ask("VM.get_VIFs", vm)
@@ -98,9 +115,39 @@ def test_xm_migrate_and_cpupool_list(xend: Xend) -> None:
     xend.ask("VM.migrate", vm, xend.ask("host.get_record", target)["address"], 1, {"port": "8002"})
     (after,) = xend.ask("VM.get_cpu_pool", vm)
     assert pools[after]["resident_on"] == target
+    assert xend.refusal("VM.migrate", vm, "host-0", 1, {"port": [8002]})[0] == "INTERNAL_ERROR"
     assert vm in xend.ask("cpu_pool.get_record", after)["started_VMs"]
     assert vm not in xend.ask("cpu_pool.get_record", before)["started_VMs"]
     assert xend.ask("VM.get_pool_name", vm) == "Pool-0"
+
+
+def test_xm_cpupool_divides_the_cpus_of_a_host(xend: Xend) -> None:
+    pools, cpus = xend.ask("cpu_pool.get_all_records"), xend.ask("host_cpu.get_all_records")
+    host = xend.ask("session.get_this_host", xend.session)
+    (first,) = (ref for ref, pool in pools.items() if pool["resident_on"] == host)
+    cpu = max(pools[first]["host_CPUs"], key=lambda ref: int(cpus[ref]["number"]))
+    xend.ask("cpu_pool.remove_host_CPU_live", first, cpu)
+    fast = xend.ask("cpu_pool.create", {"name_label": "fast", "ncpu": "1", "sched_policy": "", "proposed_CPUs": []})
+    xend.ask("cpu_pool.activate", fast)
+    record = xend.ask("cpu_pool.get_record", fast)
+    assert (record["host_CPUs"], record["activated"], record["started_VMs"]) == ([cpu], True, [])
+    assert xend.refusal("cpu_pool.destroy", fast) == ["POOL_BAD_STATE", "activated"]
+    assert xend.refusal("cpu_pool.deactivate", first) == ["POOL_BAD_STATE", "in use"]
+    vm = next(vm for vm in xend.ask("cpu_pool.get_started_VMs", first) if xend.ask("VM.get_domid", vm) != "0")
+    xend.ask("VM.cpu_pool_migrate", vm, fast)
+    assert xend.ask("cpu_pool.get_started_VMs", fast) == [vm]
+    assert xend.ask("VM.get_pool_name", vm) == "fast"
+    xend.ask("VM.cpu_pool_migrate", vm, first)
+    xend.ask("cpu_pool.deactivate", fast)
+    xend.ask("cpu_pool.destroy", fast)
+    xend.ask("cpu_pool.add_host_CPU_live", first, cpu)
+    assert xend.ask("host_cpu.get_unassigned_cpus") == []
+
+
+def test_xsm_is_off_as_in_a_xend_without_it(xend: Xend) -> None:
+    assert xend.ask("XSPolicy.get_xspolicy")["type"] == "0"
+    assert xend.refusal("XSPolicy.set_resource_label", "vdi", "ACM:example:blue", "")[:2] == ["SECURITY_ERROR", "-4116"]
+    assert xend.refusal("VIF_metrics.get_io_total_read_kbs", "OpaqueRef:none")[0] == "MESSAGE_REMOVED"
 
 
 def test_xm_create_makes_a_vm_with_disk_and_interface_and_destroys_it(xend: Xend) -> None:

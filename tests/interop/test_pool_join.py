@@ -6,11 +6,13 @@ import http.client
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from time import time
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import XenAPI
+from authority import issue
 from clients import logged_in, opened, vm_named, wait_until
 from server_client import Wire, api_result, cim_call, complaints, json_call, xml_call
 from server_process import ServerProcess
@@ -71,9 +73,16 @@ def test_a_host_joins_with_its_vms_and_storage_and_leaves_again(
     carrier = next(pif for pif, one in there.PIF.get_all_records().items() if one["host"] == first and one["physical"])
     there.VLAN.create(carrier, "77", tagged)
 
+    here.pool.install_ca_certificate("lone.pem", issue("lone", int(time()), authority=True).pem)
+    there.pool.install_ca_certificate("pool.pem", issue("pool", int(time()), authority=True).pem)
+
+    there.SDN_controller.introduce("pssl", "", "0")
+
     here.pool.join(*args)
 
+    assert {"lone.pem", "pool.pem"} <= set(there.pool.certificate_list())
     member = there.host.get_by_uuid(uuid)
+    assert "sdn_controller is now 'pssl::6632'" in there.host.get_log(member)
     assert there.host.get_address(member) == "127.0.0.9"
     assert there.host_metrics.get_live(there.host.get_metrics(member)) is True
     carried = [there.PIF.get_record(pif) for pif in there.network.get_PIFs(tagged)]
@@ -136,6 +145,14 @@ def test_a_member_stays_one_after_a_restart_and_tells_when_it_has_lost_its_coord
     session = opened(stack, lone.ready["xenapi"])
     session.slave_local_login_with_password(lone.user, lone.password)
     assert session.xenapi.host.is_in_emergency_mode() is False
+    there = client(stack, pool)
+    member = there.host.get_by_uuid(uuid)
+    wait_until(lambda: there.host.get_other_config(member)["joined_from"] == lone.ready["xenapi_tls"])
+    there.pool.rotate_secret()
+    assert there.pool.get_is_psr_pending(there.pool.get_all()[0]) is False
+    url = "http://" + lone.ready["socket"].replace("/", "_")
+    root = logged_in(stack, url, "nobody", "asks for it", transport=XenAPI.UDSTransport()).xenapi
+    assert root.host.get_uuid(member) == uuid, "the member shows the coordinator the new secret"
     assert pool.stop() == 0
     assert session.xenapi.host.is_in_emergency_mode() is True
     pool = serve(*COORDINATOR, "--state", str(tmp_path / "pool"))

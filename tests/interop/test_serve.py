@@ -401,22 +401,6 @@ def test_pools_that_verify_deal_only_with_servers_they_trust(serve, login):
         assert dest["session_id"] not in server.output
 
 
-@pytest.fixture
-def pam_service(tmp_path):
-    """A PAM service of our own whose password is "right"; the system's accounts are not touched."""
-    script = tmp_path / "check"
-    script.write_text("#!/bin/sh\n[ \"$(tr -d '\\0')\" = right ]\n", encoding="utf-8")
-    script.chmod(0o755)
-    path = Path(f"/etc/pam.d/xencim-test-{os.getpid()}")
-    if os.geteuid() != 0:
-        pytest.fail("this test installs a PAM service and needs root for it")
-    path.write_text(
-        f"auth required pam_exec.so quiet expose_authtok {script}\naccount required pam_permit.so\n", encoding="utf-8"
-    )
-    yield path.name
-    path.unlink()
-
-
 def test_pam_checks_passwords_and_only_root_may_log_in(serve, pam_service, login):
     server = serve("--pam", pam_service, "--speed", "100")
     assert len(login(server, "root", "right").VM.get_all()) > 12

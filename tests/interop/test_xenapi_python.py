@@ -184,5 +184,5 @@ def test_vdi_and_vbd_are_created_plugged_unplugged_and_destroyed(xenapi):
 def test_a_message_without_behaviour_says_not_implemented(xenapi):
     (host,) = xenapi.host.get_by_name_label("host-0")
     with pytest.raises(XenAPI.Failure) as failure:
-        xenapi.host.restart_agent(host)
-    assert failure.value.details == ["NOT_IMPLEMENTED", "host.restart_agent"]
+        xenapi.host.apply_edition(host, "free", False)
+    assert failure.value.details == ["NOT_IMPLEMENTED", "host.apply_edition"]

@@ -26,10 +26,11 @@ from xenapi_core.model.types import (
     Type,
 )
 
-# These end the session of the walk, wait for something that does not come, or lock the walk's account out.
+# These end the session of the walk or its connection, wait for something that does not come, or lock its account out.
 NOT_WALKED = {
     "session.logout", "session.local_logout", "session.change_password", "session.logout_subject_identifier",
-    "session.login_with_password", "event.next", "event.from",
+    "session.login_with_password", "event.next", "event.from", "host.restart_agent", "host.set_https_only",
+    "pool.set_https_only",
 }  # fmt: skip
 WRONG: tuple[Any, ...] = (
     17, -1, 1.5, True, None, "", "x", [], ["x"], {}, {"a": "b"}, [[[]]], [{"a": []}], {"a": {"b": [None]}}, 10**30,

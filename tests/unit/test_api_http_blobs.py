@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from action_server import Site, on_site
 from sim_api import refused
 
+from xenapi_core.server.actions.action import ROOT
 from xenapi_core.server.actions.blob_data import InDirectory, InMemory
+
+
+def kept(directory: Path) -> list[Path]:
+    return list(directory.glob("blobs/*"))
+
+
+async def called(site: Site, wire_name: str, *args: Any) -> None:
+    """A call of the server whose blobs are fetched."""
+    site.services.dispatcher.invoke(ROOT, wire_name, args)
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -92,3 +103,43 @@ def test_data_without_a_record_goes(kind: str, tmp_path: Path) -> None:
     place.put("b", b"2")
     place.keep(frozenset({"b"}))
     assert (place.get("a"), place.get("b")) == (None, b"2")
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_pool_that_keeps_no_binary_objects_drops_their_data(durable: bool, tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        blob = await site.call("pool.create_new_blob", site.pool.pool, "icon", "", False)
+        path = f"/blob?ref={blob}"
+        await site.root("PUT", path, b"data")
+        await called(site, "pool.disable_binary_storage")
+        assert (await site.root("GET", path)).body == b""
+        assert (site.pool.store.get(blob)["size"], kept(tmp_path)) == (0, [])
+        for message, *args in (("pool.create_new_blob", site.pool.pool, "b", "", False), ("blob.create", "", False)):
+            assert (await refused(site.pool, message, *args))[0] == "OPERATION_NOT_ALLOWED"
+        assert (await site.root("PUT", path, b"more")).status == 500
+        assert (await site.root("GET", path)).body == b""
+        await called(site, "host.enable_binary_storage", site.pool.hosts[0])
+        assert (await site.root("PUT", path, b"more")).status == 200
+        assert (await site.root("GET", path)).body == b"more"
+        await called(site, "host.disable_binary_storage", site.pool.hosts[0])
+        assert (await site.root("GET", path)).body == b""
+
+    on_site(scene, state=tmp_path if durable else None)
+
+
+def test_what_comes_while_binary_storage_ends_is_not_kept() -> None:
+    async def scene(site: Site) -> None:
+        blob = await site.call("blob.create", "", False)
+        session = await site.login()
+        async with site.client() as client:
+            lines = (
+                f"PUT /blob?ref={blob} HTTP/1.1\r\nHost: x\r\nCookie: session_id={session}\r\nContent-Length: 4\r\n\r\n"
+            )
+            await client.send(lines.encode() + b"da")
+            await site.root("GET", "/blob?ref=" + blob)  # the server has had its turn with the beginning
+            await called(site, "pool.disable_binary_storage")
+            await client.send(b"ta")
+            assert (await client.reply()).status == 500
+        assert site.pool.store.get(blob)["size"] == 0
+
+    on_site(scene)

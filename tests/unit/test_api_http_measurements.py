@@ -13,9 +13,10 @@ import pytest
 from action_server import Site, on_site
 from sim_api import TEST_CALLER, drive
 
+from xenapi_core.bridge.source import Summary, Window
 from xenapi_core.errors import ApiError
 from xenapi_core.server.actions.measurements import sample
-from xenapi_core.server.actions.recorder import ARCHIVES, Recorder, Series, archive_for
+from xenapi_core.server.actions.recorder import ARCHIVES, STEP, Recorder, Series, archive_for
 
 CPU = Series("vm", "u", "cpu0")
 
@@ -115,6 +116,29 @@ def test_updates_tell_what_the_data_sources_tell() -> None:
         assert float(newest[f"AVERAGE:vm:{uuid}:memory"] or "") == memory
 
     on_site(scene)
+
+
+def test_the_window_is_the_first_round_and_then_the_newest_minute_that_is_over() -> None:
+    recorder, begin = Recorder(), 999_960  # a whole minute
+    recorder.record(begin + 20, {CPU: 7.0})
+    assert recorder.newest.window == Window(begin + 20, STEP, {"u": {"cpu0": Summary(7.0, 7.0, 7.0)}})
+    for number in range(20):  # up to 125: each minute ends with a sample of its own
+        recorder.record(begin + 30 + number * STEP, {CPU: float(number)})
+    window = recorder.newest.window
+    assert (window.at, window.lasts) == (begin + 120, 60)
+    assert dict(window.values) == {"u": {"cpu0": (sum(range(7, 19)) / 12, 7.0, 18.0)}}
+    recorder.forget(CPU)
+    assert dict(window.values) == {"u": {}}
+
+
+def test_the_window_is_of_the_series_that_were_measured_when_it_ended() -> None:
+    recorder, begin, late = Recorder(), 999_960, Series("vm", "v", "cpu0")
+    for number in range(1, 13):
+        recorder.record(begin + number * STEP, {CPU: 1.0})
+    first = recorder.newest.window
+    recorder.record(begin + 13 * STEP, {CPU: 9.0, late: 9.0})
+    assert recorder.newest.window is first
+    assert dict(first.values) == {"u": {"cpu0": (1.0, 1.0, 1.0)}}
 
 
 def test_the_newest_samples_are_told_by_object_and_change_nothing_in_the_pool() -> None:

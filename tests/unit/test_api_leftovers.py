@@ -48,9 +48,28 @@ def test_scheduler_and_shadow_memory_of_a_running_guest_are_changed_at_once() ->
     asyncio.run(scene())
 
 
+def test_virtual_processors_are_pinned_one_by_one() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = await pool.running(VCPUs_max=2, VCPUs_at_startup=2)
+            await ask(pool, "VM.add_to_VCPUs_params_live", vm, "cpumap0", "0,1")
+            await ask(pool, "VM.add_to_VCPUs_params_live", vm, "cpumap1", "3")
+            pinned = {"cpumap0": "0,1", "cpumap1": "3"}
+            assert pool.vm(vm)["VCPUs_params"] == pinned
+            assert pool.sim.machines[pool.vm(vm)["uuid"]].scheduling == pinned
+            await ask(pool, "VM.hard_reboot", vm)
+            assert pool.sim.machines[pool.vm(vm)["uuid"]].scheduling == pinned
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize(
-    ("key", "value"), [("weight", "0"), ("weight", "65536"), ("cap", "-1"), ("cap", "1,2"), ("mask", "all"), ("x", "1")]
-)
+    ("key", "value"),
+    [
+        ("weight", "0"), ("weight", "65536"), ("cap", "-1"), ("cap", "1,2"), ("mask", "all"), ("x", "1"),
+        ("cpumap1", "0"), ("cpumap00", "0"), ("cpumap", "0"), ("cpumap0", "all"),
+    ],
+)  # fmt: skip
 def test_scheduler_is_told_only_what_it_can_do(key: str, value: str) -> None:
     async def scene() -> None:
         async with sim_pool() as pool:

@@ -185,12 +185,15 @@ async def test_vif_record_with_empty_texts_gets_the_next_place_and_the_networks_
 async def test_vm_record_of_1_0_is_complete_and_its_own_settings_are_kept() -> None:
     async with api_pool() as pool:
         session = await pool.login()
-        record = vm_record(auto_power_on=1, power_state="Crashed", security_label="", resident_on="")
+        record = vm_record(
+            auto_power_on=1, power_state="Crashed", security_label="", resident_on="", pool_name="fast"
+        )  # fmt: skip
         vm = await pool.call("VM.create", session, record)
         made = await pool.call("VM.get_record", session, vm)
         assert made["power_state"] == "Halted"
         assert made["actions_after_crash"] == "rename_restart"
         assert await pool.call("VM.get_auto_power_on", session, vm) is True
+        assert await pool.call("VM.get_pool_name", session, vm) == "fast"
         without = vm_record()
         del without["PV_bootloader"]
         error = await pool.refusal("VM.create", session, without)
@@ -372,6 +375,25 @@ async def test_mandatory_access_control_is_off_and_cannot_be_switched_on() -> No
         assert await pool.call("XSPolicy.get_labeled_resources", session) == {}
         assert await pool.call("XSPolicy.get_resource_label", session, "vdi") == ""
         assert await pool.call("VM.get_security_label", session, vm) == ""
-        refused = await pool.refusal("VM.set_security_label", session, vm, "a", "")
-        assert refused == ["NOT_IMPLEMENTED", "VM.set_security_label"]
-        assert await pool.refusal("XSPolicy.setenforce", session, 1) == ["NOT_IMPLEMENTED", "XSPolicy.setenforce"]
+        state = await pool.call("XSPolicy.get_xspolicy", session)
+        assert (state["type"], state["flags"], state["xs_ref"], state["xserr"]) == ("0", "0", "", "0")
+        vif, vdi, policy = pool.add("VIF", VM=vm), pool.add("VDI"), pool.add("XSPolicy")
+        for number, *call in (
+            (-0x100F, "XSPolicy.set_xspolicy", 1, "<xml/>", 3, True),
+            (-0x100F, "XSPolicy.reset_xspolicy", 1),
+            (-0x100F, "XSPolicy.setenforce", 1),
+            (-0x100F, "XSPolicy.activate_xspolicy", policy, 1),
+            (-0x1016, "XSPolicy.rm_xsbootpolicy"),
+            (-0x1016, "ACMPolicy.get_VM_ssidref", vm),
+            (-0x1007, "XSPolicy.can_run", "blue"),
+            (-0x100A, "XSPolicy.can_run", "FLASK:example:blue"),
+            (-0x1014, "XSPolicy.can_run", "ACM:example:blue"),
+            (-0x1008, "XSPolicy.set_resource_label", "phy:/dev/sda", "", ""),
+            (-0x1014, "XSPolicy.set_resource_label", "phy:/dev/sda", "ACM:example:blue", ""),
+            (-0x1014, "VM.set_security_label", vm, "ACM:example:blue", ""),
+            (-0x1007, "VIF.set_security_label", vif, "ACM::blue", ""),
+            (-0x1008, "VDI.set_security_label", vdi, "", ""),
+        ):
+            assert (await pool.refusal(call[0], session, *call[1:]))[:2] == ["SECURITY_ERROR", str(number)]
+        nowhere = ["HANDLE_INVALID", "ACMPolicy", "OpaqueRef:none"]
+        assert await pool.refusal("ACMPolicy.get_header", session, "OpaqueRef:none") == nowhere

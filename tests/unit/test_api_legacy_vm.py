@@ -74,9 +74,10 @@ async def test_mem_set_moves_both_ends_of_a_running_guests_range(pool: SimPool) 
 @on_pool(hosts=2)
 async def test_migrate_goes_to_the_host_of_that_address_or_name(pool: SimPool) -> None:
     vm = await pool.running()
-    await ask(pool, "VM.migrate", vm, "192.0.2.2", True, {"port": "8002", "node": "-1", "ssl": ""})
+    # as xm sends them: numbers and nothing where the document says string
+    await ask(pool, "VM.migrate", vm, "192.0.2.2", True, {"port": 0, "node": -1, "ssl": None})
     assert pool.vm(vm)["resident_on"] == pool.hosts[1]
-    await ask(pool, "VM.migrate", vm, "h0", False, {})
+    await ask(pool, "VM.migrate", vm, "h0", False, {"port": "8002"})
     assert pool.vm(vm)["resident_on"] == pool.hosts[0]
     for dest in ("elsewhere", ""):
         error = await refused(pool, "VM.migrate", vm, dest, True, {})
@@ -153,6 +154,17 @@ async def test_attached_devices_tell_their_handles(pool: SimPool) -> None:
     disks = [await ask(pool, "VBD.get_runtime_properties", vbd) for vbd in vbds]
     assert [properties["virtual-device"] for properties in disks] == ["51712", "51728"]  # xvda, xvdb
     assert all({"ring-ref", "event-channel", "state"} <= properties.keys() for properties in disks)
+    domain = pool.vm(vm)["domid"]
+    assert disks[1]["backend"] == f"/local/domain/0/backend/vbd/{domain}/51728"
+    assert found[1]["backend"] == f"/local/domain/0/backend/vif/{domain}/1"
+    await pool.call("VM.hard_reboot", vm)
+    assert pool.vm(vm)["domid"] != domain
+    again = await ask(pool, "VBD.get_runtime_properties", vbds[1])
+    assert again["backend"] == f"/local/domain/0/backend/vbd/{pool.vm(vm)['domid']}/51728"
+    await pool.pass_time(20)
+    await pool.call("VM.suspend", vm)
+    assert await ask(pool, "VIF.get_runtime_properties", vifs[1]) == {}
+    await pool.call("VM.resume", vm, False, False)
     await pool.call("VM.hard_shutdown", vm)
     assert await ask(pool, "VBD.get_runtime_properties", vbds[0]) == {}
 
@@ -250,7 +262,7 @@ async def test_media_change_swaps_the_medium_and_keeps_the_old_one_if_refused(po
 
 @on_pool(hosts=2)
 async def test_pool_of_cpus_tells_the_vms_of_its_host(pool: SimPool) -> None:
-    cpus = [pool.add("cpu_pool", name_label="Pool-0", resident_on=host, activated=True) for host in pool.hosts]
+    cpus = [pool.add_cpu_pool(host) for host in pool.hosts]
     vm = await pool.running()
     started = [await ask(pool, "cpu_pool.get_started_VMs", ref) for ref in cpus]
     assert sorted(started) == [(), (vm,)]

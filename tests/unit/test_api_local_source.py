@@ -65,7 +65,7 @@ async def test_call_that_cannot_be_made_raises_what_the_wire_would_tell():
             ("VM.get_record", (), "MESSAGE_PARAMETER_COUNT_MISMATCH"),
             ("VM.get_record", ("OpaqueRef:x",), "HANDLE_INVALID"),
             ("VM.snapshot_with_quiesce", ("a", "b"), "MESSAGE_REMOVED"),
-            ("pool.enable_redo_log", ("OpaqueRef:NULL",), "NOT_IMPLEMENTED"),
+            ("VM.query_services", (pool.add_vm(),), "NOT_IMPLEMENTED"),
         ):
             with pytest.raises(ApiError) as caught:
                 await source.call(admin, method, *args)

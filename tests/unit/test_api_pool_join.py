@@ -82,6 +82,13 @@ def test_reasons_against_joining_come_in_their_order() -> None:
             sriov = pool.add("network_sriov")
             eth0 = pool.store.related(host, "PIFs")[0]
             vlan = pool.add("PIF", host=host, network=pool.network, device="eth0", VLAN=7)
+            update = there.add("pool_update", enforce_homogeneity=True)
+            there.change(there.host, updates=(update, there.add("pool_update", enforce_homogeneity=False)))
+            pool.change(eth0, primary_address_type="IPv6")
+            their_sm = there.add("SM", type="nfs")
+            my_sm = next(ref for ref, sm in pool.store.all("SM").items() if sm["type"] == "nfs")
+            there.change(their_sm, features={"VDI_MIRROR": 2})
+            there.add("SM", type="only there", features={"VDI_CLONE": 1})
 
             assert await code() == "LICENCE_RESTRICTION"
             there.change(there.host, license_params={})
@@ -134,8 +141,18 @@ def test_reasons_against_joining_come_in_their_order() -> None:
             pool.change(host, **{name: master[name] for name in ("API_version_major", "API_version_minor")})
             assert await refusal(pool, membership) == ["POOL_JOINING_HOST_MUST_HAVE_SAME_DB_SCHEMA", "5.1", ""]
             pool.change(host, software_version={})
+            assert await refusal(pool, membership) == ["HOSTS_NOT_HOMOGENEOUS", "The hosts have different updates."]
+            mine = pool.add("pool_update", uuid=there.store.get(update)["uuid"], enforce_homogeneity=True)
+            pool.change(host, updates=(mine,))
+            assert await refusal(pool, membership) == ["OPERATION_NOT_ALLOWED", "Primary address type differs"]
+            pool.change(eth0, primary_address_type="IPv4")
             assert await code() == "NOT_SUPPORTED_DURING_UPGRADE"
             there.change(there.pool, other_config={})
+            incompatible = ["POOL_JOINING_SM_FEATURES_INCOMPATIBLE", their_sm, my_sm]
+            for features in ({}, {"VDI_MIRROR": 1}):
+                pool.change(my_sm, features=features)
+                assert await refusal(pool, membership) == incompatible
+            pool.change(my_sm, features={"VDI_MIRROR": 3, "VDI_CLONE": 1})
 
             # Nothing speaks against it any more; but the records cannot be handed over.
             before = pool.picture()

@@ -148,19 +148,6 @@ async def test_a_subject_is_refused_twice_without_identifier_and_with_roles_it_c
 
 
 @in_loop
-async def test_the_directory_tells_of_its_accounts_and_of_no_others() -> None:
-    async with api_pool() as pool:
-        root = await pool.login()
-        assert await pool.call("auth.get_subject_identifier", root, "vm-admin") == "vm-admin"
-        told = await pool.call("auth.get_subject_information_from_identifier", root, "vm-admin")
-        assert told == {"subject-name": "vm-admin", "subject-is-group": "false"}
-        assert await pool.call("auth.get_group_membership", root, "vm-admin") == []
-        for message in ("get_subject_identifier", "get_subject_information_from_identifier", "get_group_membership"):
-            assert await pool.refusal(f"auth.{message}", root, "nobody") == ["SUBJECT_CANNOT_BE_RESOLVED"]
-            assert await pool.refusal(f"auth.{message}", root, "") == ["SUBJECT_CANNOT_BE_RESOLVED"]
-
-
-@in_loop
 async def test_nobody_is_told_the_session_of_another() -> None:
     async with api_pool() as pool:
         root, other = await pool.login(), await pool.login("read-only")
@@ -170,7 +157,7 @@ async def test_nobody_is_told_the_session_of_another() -> None:
 
 @pytest.mark.parametrize("kind", ["users file", "PAM"])
 @in_loop
-async def test_a_directory_knows_its_accounts_without_a_password(kind: str, tmp_path: Path) -> None:
+async def test_an_authenticator_knows_its_accounts_without_a_password(kind: str, tmp_path: Path) -> None:
     directory: Authenticator
     if kind == "users file":
         add_user(tmp_path / "users", "ann", "word", ["read-only"])

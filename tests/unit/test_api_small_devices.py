@@ -190,7 +190,9 @@ async def test_pool_of_cpus_is_described_but_not_activated() -> None:
         assert (record["proposed_CPUs"], record["resident_on"], record["activated"]) == (["3"], pool.host, False)
         assert (await pool.refusal("cpu_pool.add_to_proposed_CPUs", root, made, "all"))[0] == "INVALID_VALUE"
         assert await pool.refusal("cpu_pool.create", root, {"ncpu": "0"}) == ["INVALID_VALUE", "ncpu", "0"]
-        assert await pool.refusal("cpu_pool.activate", root, made) == ["NOT_IMPLEMENTED", "cpu_pool.activate"]
+        all_of_them = {"ncpu": "1", "proposed_CPUs": ["all"]}
+        assert await pool.refusal("cpu_pool.create", root, all_of_them) == ["INVALID_VALUE", "proposed_CPUs", "all"]
+        assert await pool.refusal("cpu_pool.activate", root, made) == ["INSUFFICIENT_CPUS", "2", "0"]
         pool.change(made, activated=True)
         assert await pool.refusal("cpu_pool.destroy", root, made) == ["POOL_BAD_STATE", "activated"]
         pool.change(made, activated=False)

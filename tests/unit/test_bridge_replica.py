@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from xenapi_core.bridge.measurements import newest_samples
+from xenapi_core.bridge.measurements import newest_samples, summed_up
 from xenapi_core.bridge.pool_client import record, tolerant
 from xenapi_core.bridge.replica import Batch, Replica, mirror_schema
 from xenapi_core.model.catalog import SCHEMA
@@ -139,9 +139,21 @@ def test_the_newest_row_of_measurements_counts_and_what_is_no_number_does_not():
     assert newest_samples(b'{"meta": {"legend": []}, "data": []}') == (0, {})
 
 
+def test_the_rows_of_a_minute_are_summed_up_and_no_others():
+    page = (
+        b'{"meta": {"legend": ["AVERAGE:vm:u:cpu0", "AVERAGE:vm:u:memory", "AVERAGE:host:h:loadavg"]}, "data": ['
+        b'{"t": 125, "values": [8, 8, 8]}, {"t": 120, "values": [1, 7, null]}, {"t": 65, "values": [3, NaN, null]},'
+        b' {"t": 60, "values": [9, 9, 9]}]}'
+    )
+    assert summed_up(page, 120) == {"u": {"cpu0": (2.0, 1.0, 3.0), "memory": (7.0, 7.0, 7.0)}}
+    assert summed_up(page, 240) == {}
+
+
 @pytest.mark.parametrize(
     "page", [b"", b"<xport/>", b"[]", b'{"meta": {"legend": ["a"]}, "data": [{"t": 1, "values": [1]}]}']
 )
 def test_what_is_no_answer_to_rrd_updates_is_refused(page):
     with pytest.raises(ValueError):
         newest_samples(page)
+    with pytest.raises(ValueError):
+        summed_up(page, 60)

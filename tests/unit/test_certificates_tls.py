@@ -26,7 +26,7 @@ from xenapi_core.server.download import download
 from xenapi_core.server.listener import Listener, listen_tcp
 from xenapi_core.server.routes import Response, Route
 from xenapi_core.server.tls_identity import TlsIdentity
-from xenapi_core.server.trust import of_pools, of_web_servers
+from xenapi_core.server.trust import of_certificate, of_pools, of_web_servers
 from xenapi_core.server.xenapi_app import xenapi_app
 from xenapi_core.store.memory import MemoryStore
 
@@ -187,6 +187,21 @@ def test_servers_that_cannot_prove_who_they_are_are_not_asked(
                 await asked(listener, store)
         assert failure.value.code == "SSL_VERIFY_ERROR"
         assert reason in failure.value.params[0]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(("named", "believed"), [(HERE, True), (ELSEWHERE, False), (CA, True), (OTHER, False)])
+def test_a_server_is_known_by_the_certificate_it_shows(named: Issued, believed: bool, tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with listening(identity(tmp_path, HERE)) as listener:
+            remote = RemoteXenApi(f"localhost:{listener.port}", 1, of_certificate(named.pem))
+            if believed:
+                assert await remote.call("any") == "done"
+                return
+            with pytest.raises(ApiError) as failure:
+                await remote.call("any")
+            assert failure.value.code == "SSL_VERIFY_ERROR"
 
     run(scene())
 

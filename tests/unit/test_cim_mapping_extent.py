@@ -136,6 +136,7 @@ def test_every_instance_is_found_by_its_own_path(pool: SmallPool) -> None:
     pool.add("task", "task")
     pool.equip("web")
     pool.subscribed()
+    pool.called("called")
     office = pool.add("network", "office", name_label="office")
     pool.add("PIF", "vlan", host=pool.refs["host-0"], network=office, device="eth0", VLAN=7, currently_attached=True)
     for view in VIEWS.values():

@@ -196,6 +196,7 @@ def test_an_instance_reached_in_two_ways_is_returned_once(pool: SmallPool) -> No
 
 def test_every_association_is_the_same_from_both_sides(pool: SmallPool) -> None:
     pool.subscribed()
+    pool.called("called")
     office = pool.add("network", "office", name_label="office")
     pool.add("PIF", "vlan", host=pool.refs["host-0"], network=office, device="eth0", VLAN=7, currently_attached=True)
     for association in ASSOCIATIONS.values():

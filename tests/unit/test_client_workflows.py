@@ -75,7 +75,5 @@ def test_emergency_shutdown_disables_high_availability_and_goes_on() -> None:
             for host in reversed(pool.hosts):
                 await ask(pool, "host.shutdown", host)
             assert not any(pool.store.get(pool.store.get(host)["metrics"])["live"] for host in pool.hosts)
-            pool.change(pool.pool, ha_enabled=True)
-            assert await refused(pool, "pool.disable_ha") == ["NOT_IMPLEMENTED", "pool.disable_ha"]
 
     asyncio.run(scene())

@@ -64,3 +64,17 @@ def test_without_a_host_header_or_a_port_with_tls_a_page_is_missing():
 def test_a_path_outside_the_pages_stays_forbidden():
     assert asked(plain("/../etc/passwd")).status == 403
     assert asked(get("/x", method="DELETE")).status == 501
+
+
+@pytest.mark.parametrize("tls_port", [9367, None])
+def test_a_port_that_is_closed_for_plain_http_refuses_calls_and_ends_the_connection(tls_port):
+    async def body():
+        seen = []
+        app = xenapi_app(None, tls_port=lambda: tls_port, plain_refused=lambda: True, seen=seen.append)
+        async with serving(app) as listener, connected(listener) as client:
+            call = b"POST / HTTP/1.1\r\nHost: x\r\nUser-Agent: c/1\r\nContent-Length: 1\r\n\r\nx"
+            reply = await client.ask(call)
+            assert await client.reader.read() == b""
+            return reply.status, seen
+
+    assert run(body()) == (403, ["c/1"])

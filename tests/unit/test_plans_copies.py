@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from xenapi_core.errors import ApiError
-from xenapi_core.ids import NULL_REF
+from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.testing.pool import GIB, SimPool, sim_pool
 
 
@@ -195,6 +195,39 @@ def test_revert_brings_disks_settings_and_memory_back() -> None:
             assert pool.store.get(disks(pool, ref)[0].ref)["snapshot_of"] == disk.ref
             await pool.call("VM.resume", vm, False, False)
             assert pool.vm(vm)["power_state"] == "Running"
+
+    asyncio.run(scene())
+
+
+def test_copies_keep_what_the_guest_had_reported_until_they_start() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+
+            def report(ref: str) -> dict[str, Any]:
+                values = pool.store.get(pool.vm(ref)["guest_metrics"]).values
+                return {name: value for name, value in values.items() if name != "uuid"}
+
+            vm = pool.add_vm()
+            before = await pool.call("VM.snapshot", vm, "before its first boot")
+            await pool.call("VM.start", vm, False, False)
+            await pool.pass_time(20)
+            reported = report(vm)
+            assert reported["networks"]
+            snapshot = await pool.call("VM.snapshot", vm, "with tools")
+            await pool.call("VM.hard_shutdown", vm)
+            clone = await pool.call("VM.clone", vm, "copy")
+            assert report(snapshot) == report(clone) == reported
+            assert len({pool.vm(ref)["guest_metrics"] for ref in (vm, snapshot, clone)}) == 3
+            await pool.call("VM.start", clone, False, False)
+            assert is_null(pool.vm(clone)["guest_metrics"])
+
+            await pool.call("VM.revert", before)
+            assert is_null(pool.vm(vm)["guest_metrics"])
+            await pool.call("VM.revert", snapshot)
+            assert report(vm) == reported
+            await pool.call("VM.destroy", snapshot)
+            assert report(vm) == reported
+            assert len(pool.store.all("VM_guest_metrics")) == 1
 
     asyncio.run(scene())
 

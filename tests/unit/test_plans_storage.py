@@ -361,7 +361,13 @@ def test_settings_of_a_repository() -> None:
         assert await ask(pool, "SR.get_live_hosts", sr) == tuple(
             pool.store.get(pbd)["host"] for pbd in pool.store.related(sr, "PBDs")
         )
-        assert await refused(pool, "SR.assert_can_host_ha_statefile", sr) == ["SR_OPERATION_NOT_SUPPORTED", sr]
+        await ask(pool, "SR.assert_can_host_ha_statefile", sr)
+        no_disks = ["SR_OPERATION_NOT_SUPPORTED", pool.iso]
+        assert await refused(pool, "SR.assert_can_host_ha_statefile", pool.iso) == no_disks
+        pool.change(sr, shared=False)
+        local = ["HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED", sr]
+        assert await refused(pool, "SR.assert_can_host_ha_statefile", sr) == local
+        pool.change(sr, shared=True)
         await ask(pool, "PBD.unplug", pbds(pool, sr)[1])
         assert await refused(pool, "SR.assert_can_host_ha_statefile", sr) == ["SR_HAS_NO_PBDS", sr]
 

@@ -14,7 +14,8 @@ from sim_api import refused
 
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF
-from xenapi_core.server.download import download, forbidden
+from xenapi_core.server.download import download
+from xenapi_core.server.outgoing import forbidden
 from xenapi_core.testing.pool import GIB, TEST_CALLER
 
 MIB = 1 << 20

@@ -10,21 +10,30 @@ Theory of operation
 4. A reply is of one revision, and sent when everything the call could have seen written is durable.
 5. A failure that is no ApiError is our bug: INTERNAL_ERROR with an id that is also in the log. Parameters are never
    logged; the session's reference is cut out of what is.
+6. Every call is counted by message, and its duration measured; of quick reads only one of MEASURED, because a look at
+   the clock costs a part of what they do.
+7. What only some roles may call, and what is refused for a missing role, is told to the audit log (audit.py).
 """
 
 from __future__ import annotations
 
 import inspect
 import logging
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import xenapi_core.api.handlers  # noqa: F401 - registers the handlers
+from xenapi_core.api.agents import Agents
+from xenapi_core.api.audit import AuditLog, quoted
+from xenapi_core.api.blobs import BlobData
 from xenapi_core.api.certificates import ShownCertificate
+from xenapi_core.api.client_programs import ClientPrograms
 from xenapi_core.api.database_reader import OF_SESSIONS, DatabaseReader
 from xenapi_core.api.derived import PLAIN_WRITES, READS, Interpreter
+from xenapi_core.api.diagnosis import Timing
 from xenapi_core.api.events import Events
 from xenapi_core.api.history import History
 from xenapi_core.api.records import Records
@@ -38,8 +47,8 @@ from xenapi_core.engine.plan import PLANS
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import Ids
 from xenapi_core.logs import incident
-from xenapi_core.model.schema import POOL_ADMIN, Method, Schema
-from xenapi_core.model.types import STRING, MapType, Mismatch, RecordType, Ref, Set, Type
+from xenapi_core.model.schema import POOL_ADMIN, READ_ONLY, Method, Schema
+from xenapi_core.model.types import STRING, MapType, Mismatch, RecordType, Ref, RefType, Set, Type
 from xenapi_core.store.api import Store
 from xenapi_core.wire.api import Call, Codec
 
@@ -51,6 +60,7 @@ log = logging.getLogger(__name__)
 NOBODY = Caller(session="", user="", roles=frozenset())
 TASK = Ref("task")
 NAMES = Set(STRING)
+MEASURED: Final = 16
 ADMINS = frozenset({POOL_ADMIN})
 # What has no task, though the reference lets it: its result is a secret, and everybody may read a task's result.
 UNRECORDED = frozenset({"pool.initial_auth", "VDI.open_database", "session.create_from_db_file"})
@@ -67,6 +77,9 @@ class Peer(Protocol):
 
     @property
     def host(self) -> str: ...
+
+    @property
+    def certificate(self) -> bytes | None: ...
 
 
 class NoAsyncError(Exception):
@@ -96,6 +109,18 @@ class Bound:
         self.many = isinstance(self.result, MapType) and isinstance(self.result.value, RecordType)
         # own: a message to a session: only one's own, except for pool admins.
         self.own = self.cls == "session" and bool(method.params) and method.params[0].type == Ref("session")
+        self.calls = 0
+        self.measured_next = 1  # at that count of calls
+        self.timing = Timing()
+        # audited: what not everybody may call, unless it only reads what records hold.
+        self.audited = message.session and READ_ONLY not in self.allowed and self.quick is None
+        self.audited = self.audited and self.name != "pool.audit_log_append"
+        # objects: where references are among the parameters, and what those are called.
+        self.objects = tuple(
+            (position, param.name)
+            for position, param in enumerate(method.params)
+            if isinstance(param.type, RefType) and param.type.cls != "session"
+        )
 
     @property
     def implemented(self) -> bool:
@@ -123,6 +148,10 @@ class Dispatcher:
         self.sessions = sessions
         self.certificate: ShownCertificate | None = None  # what TLS listeners show; told when they listen
         self.history: History | None = None  # what was measured; told when samples are taken
+        self.blobs: BlobData | None = None  # the data of blobs; told when it can be fetched
+        self.agents: Agents | None = None  # the endpoints of hosts; told when they listen
+        self.programs = ClientPrograms()
+        self.audit = AuditLog(clock)
         self.nbd_port: int | None = None  # where disks can be read with NBD; told when it listens
         self.records = Records(schema, store)
         delays = {"from_delay": from_delay, "next_delay": next_delay}
@@ -132,34 +161,52 @@ class Dispatcher:
         sessions.permissions = self._permissions
         self._permission_sets: dict[frozenset[str], tuple[str, ...]] = {}
         self._journalled = getattr(store, "journal", None) is not None
-        interpreter = Interpreter(store, self.records)
-        self._bound: dict[str, Bound] = {}
-        self._names: dict[str, Bound] = {}  # both spellings: CLASS.msg and CLASS_msg
-        for name, method in schema.methods.items():
-            bound = Bound(method, Signature(method, schema, store), interpreter)
-            if bound.plan and engine is None:
+        self._interpreter = Interpreter(store, self.records)
+        self._bound: dict[str, Bound] = {}  # by wire name, from the first call on
+        self._names: dict[str, Bound] = {}  # the same in the spellings that were used: CLASS.msg, CLASS_msg
+        self._underlined = {name.replace(".", "_", 1): name for name in schema.methods}
+
+    def _bind(self, name: str) -> Bound | None:
+        """The message of that wire name; None if there is none."""
+        bound = self._bound.get(name)
+        if bound is None and (method := self.schema.methods.get(name)) is not None:
+            bound = self._bound[name] = Bound(method, Signature(method, self.schema, self.store), self._interpreter)
+            if bound.plan and self.engine is None:
                 bound.plan = False
-            self._bound[name] = bound
-            self._names.setdefault(name.replace(".", "_", 1), bound)
-        self._names.update(self._bound)
+        return bound
+
+    def _spelled(self, name: str) -> Bound | None:
+        """The message of that name in either spelling; None if there is none."""
+        bound = self._bind(name if name in self.schema.methods else self._underlined.get(name, ""))
+        if bound is not None:
+            self._names[name] = bound
+        return bound
 
     def _permissions(self, roles: frozenset[str]) -> tuple[str, ...]:
         if roles not in self._permission_sets:
             self._permission_sets[roles] = permissions(self.schema, roles)
         return self._permission_sets[roles]
 
+    def timings(self) -> Iterable[tuple[str, int, Timing]]:
+        """Messages that were called on the wire, how often, and how long answers took."""
+        return ((name, bound.calls, bound.timing) for name, bound in self._bound.items() if bound.calls)
+
     def implemented(self) -> frozenset[str]:
         """Wire names that have a behaviour (the coverage page lists the others)."""
-        return frozenset(name for name, bound in self._bound.items() if bound.implemented)
+        bound = map(self._bind, self.schema.methods)
+        return frozenset(each.name for each in bound if each is not None and each.implemented)
 
     # From the wire
 
     def handle(self, call: Call, codec: Codec, peer: Peer) -> bytes | Awaitable[bytes]:
         """The complete reply; an awaitable of it where something must be waited for. Raises nothing."""
-        caller, bound = NOBODY, self._names.get(call.method)
+        caller, bound = NOBODY, self._names.get(call.method) or self._spelled(call.method)
         try:
             if bound is None:
                 return self._unusual(call, codec, peer)
+            bound.calls += 1
+            if bound.calls == bound.measured_next:
+                return self._measure(call, codec, peer, bound)
             params = call.params
             if bound.message.session:
                 if not params:
@@ -190,6 +237,17 @@ class Dispatcher:
             return codec.success(call, self.records.render(codec, bound.result, value))
         except Exception as error:
             return codec.failure(call, self._describe(error, bound, caller))
+
+    def _measure(self, call: Call, codec: Codec, peer: Peer, bound: Bound) -> bytes | Awaitable[bytes]:
+        """As `handle`, for a call whose duration is measured: each, but of quick reads one of MEASURED (rule 6)."""
+        bound.measured_next += MEASURED if bound.quick is not None else 1
+        bound.calls -= 1  # the next line counts it again
+        began = time.perf_counter()
+        reply = self.handle(call, codec, peer)
+        if not isinstance(reply, bytes):
+            return Later(_timed(reply, bound.timing, began))
+        bound.timing.add(time.perf_counter() - began)
+        return reply
 
     def _of_copy(
         self, call: Call, codec: Codec, bound: Bound, caller: Caller, database: DatabaseReader
@@ -247,7 +305,7 @@ class Dispatcher:
         """Names that are no message: Async. forms, system calls, and what nobody knows."""
         name, params = call.method, call.params
         bare = name.removeprefix("InternalAsync.") if name.startswith("InternalAsync.") else name.removeprefix("Async.")
-        bound = self._bound.get(bare)
+        bound = self._bind(bare)
         if bound is not None:
             if not bound.message.session:
                 raise NoAsyncError(bound.name)
@@ -262,7 +320,8 @@ class Dispatcher:
 
     def listed(self) -> tuple[str, ...]:
         """Every documented message, as CLASS.msg."""
-        return tuple(n for n, b in self._bound.items() if not b.message.hidden and not b.removed)
+        methods = self.schema.methods.items()
+        return tuple(name for name, m in methods if not m.message.hidden and m.message.state != "removed")
 
     def _launch(self, call: Call, codec: Codec, bound: Bound, peer: Peer) -> bytes | Awaitable[bytes]:
         if not call.params:
@@ -291,7 +350,7 @@ class Dispatcher:
         that goes wrong raises as it is.
         """
         bare = wire_name.removeprefix("Async.")
-        bound = self._bound.get(bare)
+        bound = self._bind(bare)
         if bound is None:
             raise E.MESSAGE_METHOD_UNKNOWN(wire_name)
         if bound.removed:
@@ -320,20 +379,56 @@ class Dispatcher:
         self._check_role(bound, caller, args)
         bound.signature.resolve(args)
 
-    @staticmethod
-    def _check_role(bound: Bound, caller: Caller, args: list[Any]) -> None:
+    def _check_role(self, bound: Bound, caller: Caller, args: list[Any]) -> None:
         """RBAC_PERMISSION_DENIED."""
         if bound.message.session and not caller.local_root:
             allowed = bound.allowed
             if bound.key_rules:
                 allowed = key_allows(bound.key_rules, args[1]) or allowed
             if caller.roles.isdisjoint(allowed) or bound.message.pool_internal:
-                raise refusal(bound.name, allowed)
+                raise self._denied(bound, caller, args, allowed)
             if bound.own and args[0] != caller.session and not may(caller, ADMINS):
-                raise refusal(bound.name, ADMINS)
+                raise self._denied(bound, caller, args, ADMINS)
+
+    def _denied(self, bound: Bound, caller: Caller, args: list[Any], allowed: frozenset[str]) -> ApiError:
+        self.audit.add(caller, "API", bound.name, "DENIED", self._named(bound, args))
+        return refusal(bound.name, allowed)
+
+    def _named(self, bound: Bound, args: Sequence[Any]) -> list[str]:
+        """The objects a message is about, as the audit log tells them."""
+        found = []
+        for position, name in bound.objects:
+            version = self.store.find(args[position])
+            if version is not None:
+                label = f"{quoted(version['name_label'])} " if "name_label" in version.values else ""
+                found.append(f"{name} {label}{version.values.get('uuid', '')} {version.ref}")
+        return found
 
     def _act(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> Any:
         """The value of a message, or an awaitable of it. NOT_IMPLEMENTED [name]."""
+        if not bound.audited:
+            return self._behave(bound, caller, args, peer)
+        objects = self._named(bound, args)  # as they were: some are gone afterwards
+        try:
+            value = self._behave(bound, caller, args, peer)
+        except Exception as error:
+            self.audit.add(caller, "API", bound.name, _outcome(error), objects)
+            raise
+        if inspect.isawaitable(value):
+            return self._audited(bound, caller, objects, Later(value))
+        self.audit.add(caller, "API", bound.name, "OK", objects)
+        return value
+
+    async def _audited(self, bound: Bound, caller: Caller, objects: list[str], value: Awaitable[Any]) -> Any:
+        try:
+            result = await value
+        except BaseException as error:
+            self.audit.add(caller, "API", bound.name, _outcome(error), objects)
+            raise
+        self.audit.add(caller, "API", bound.name, "OK", objects)
+        return result
+
+    def _behave(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> Any:
         if bound.handler is not None:
             return bound.handler(self._context(bound, caller, peer), *args)
         if bound.plan and self.engine is not None:
@@ -345,7 +440,8 @@ class Dispatcher:
     def _context(self, bound: Bound, caller: Caller, peer: Peer | None) -> CallContext:
         if peer is None:
             return CallContext(caller, bound.name, self.services)
-        return CallContext(caller, bound.name, self.services, peer.transport, peer.address, peer.host)
+        place = peer.transport, peer.address, peer.host, peer.certificate
+        return CallContext(caller, bound.name, self.services, *place)
 
     def _start(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> str:
         """Start a message as a task; its reference at once."""
@@ -355,7 +451,11 @@ class Dispatcher:
         if not bound.implemented or self.engine is None:
             raise E.NOT_IMPLEMENTED(bound.name)
         if bound.plan:
-            return self.engine.launch(bound.name, args, caller)
+            task = self.engine.launch(bound.name, args, caller)
+            if bound.audited:  # nothing has been done yet
+                objects = [*self._named(bound, args), f"task {self.store.get(task)['uuid']} {task}"]
+                self.audit.add(caller, "API", f"Async.{bound.name}", "STARTED", objects)
+            return task
         return self.engine.launch(bound.name, args, caller, self._body(bound, caller, args, peer))
 
     def _start_on_copy(self, bound: Bound, caller: Caller, database: DatabaseReader, params: list[Any]) -> str:
@@ -386,6 +486,19 @@ class Dispatcher:
         name = bound.name if bound is not None else "a call"
         log.error("[%s] %s failed: our bug\n%s", incident_id, name, _safe_traceback(error, bound, caller))
         return E.INTERNAL_ERROR(f"{type(error).__name__} (log id {incident_id})").description
+
+
+async def _timed(reply: Awaitable[bytes], timing: Timing, began: float) -> bytes:
+    """A reply that has to be waited for, which its message's timing counts."""
+    try:
+        return await reply
+    finally:
+        timing.add(time.perf_counter() - began)
+
+
+def _outcome(error: BaseException) -> str:
+    """How a call failed, in a word."""
+    return f"ERROR:{error.code if isinstance(error, ApiError) else type(error).__name__}"
 
 
 def _safe_traceback(error: Exception, bound: Bound | None, caller: Caller) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from xenapi_core.engine.specs import CPU_POOL_NAME
 from xenapi_core.errors import E
 from xenapi_core.model.schema import Class
 from xenapi_core.model.types import INT, FloatType, IntType, Type
@@ -63,6 +64,9 @@ def _vm(record: Record) -> Record:
         del record["power_state"]
     if record.get("auto_power_on") in (True, 1, "1"):
         _setting(record, AUTO_POWER_ON, "true")
+    name = record.get("pool_name")
+    if isinstance(name, str) and name:
+        _setting(record, CPU_POOL_NAME, name)
     return record
 
 

@@ -6,7 +6,8 @@ Theory of operation
 2. With one endpoint per host, the endpoint of every host but the coordinator's answers as a member does. Which host
    that is says pool.master, so the roles change with the record and with nothing else.
 3. A member answers HOST_IS_SLAVE to what only the coordinator can know. It answers itself what its own host is asked
-   when the coordinator is lost (EMERGENCY), and calls of other members: those in sessions made with the pool secret.
+   when the coordinator is lost (EMERGENCY), what the coordinator tells it (ROUNDS), and calls of other members: those
+   in sessions made with the pool secret.
 4. The secret is compared in constant time, and is never in a record, a log or an error.
 """
 
@@ -38,6 +39,11 @@ EMERGENCY: Final = frozenset({
     "pool.is_slave", "session.local_logout", "session.slave_local_login", "session.slave_local_login_with_password",
 })  # fmt: skip
 
+# What a member answers to the coordinator: steps of replacing the pool secret (handlers/pool_secret.py).
+ROUNDS: Final = (
+    "host.notify_accept_new_pool_secret", "host.notify_send_new_pool_secret", "host.cleanup_pool_secret",
+)  # fmt: skip
+
 
 def place_of(address: str) -> tuple[str, str, int | None]:
     """Scheme ("" if none is named), host and port of a server, given as host, host:port or URL. ValueError."""
@@ -66,7 +72,8 @@ class Remote(Protocol):
 
 def answered_by_members(name: str) -> bool:
     """Whether a member answers calls of that name itself."""
-    return name in EMERGENCY or name.replace("_", ".", 1) in EMERGENCY or name.startswith("system.")
+    dotted = name if "." in name else name.replace("_", ".", 1)
+    return dotted in EMERGENCY or dotted in ROUNDS or name.startswith("system.")
 
 
 def new_secret() -> str:
@@ -76,30 +83,43 @@ def new_secret() -> str:
 
 @dataclass
 class Membership:
-    """See the theory of operation. `connect` opens the way to another server by its address (host or host:port).
+    """See the theory of operation. `connect` opens the way to another server by its address (host or host:port),
+    `connect_to` to one that shows a certificate (PEM).
 
-    `secret` "" lets nobody in. `address` is where other servers reach this one; "" if they do not. `joining`: this
-    server is about to become a member.
+    `secret` "" lets nobody in. While it is replaced, `coming` is the one that will be used, or `going` the one that
+    was; both are accepted (handlers/pool_secret.py). `address` is where other servers reach this one; "" if they do
+    not. `joining`: this server is about to become a member.
     """
 
     secret: str = field(default="", repr=False)
     coordinator: str = ""
+    coming: str = field(default="", repr=False)
+    going: str = field(default="", repr=False)
     address: str = ""
     joining: bool = False
     connect: Callable[[str], Remote] | None = None
+    connect_to: Callable[[str, str], Remote] | None = None
     save: Callable[[Membership], None] = field(default=lambda membership: None)
 
     def knows(self, secret: str) -> bool:
-        """Whether that is the pool's secret."""
-        return bool(self.secret) and hmac.compare_digest(
-            secret.encode("utf-8", "surrogatepass"), self.secret.encode("utf-8")
-        )
+        """Whether that is the pool's secret, or one that is accepted beside it."""
+        given, found = secret.encode("utf-8", "surrogatepass"), False
+        for good in (self.secret, self.coming, self.going):
+            found |= hmac.compare_digest(given, good.encode("utf-8")) and bool(good)
+        return found
 
     def follow(self, coordinator: str, secret: str = "") -> None:
         """Be a member from now on (`coordinator` not ""), or the coordinator. The secret changes if one is given."""
-        self.save(replace(self, coordinator=coordinator, secret=secret or self.secret))
-        self.coordinator = coordinator
-        self.secret = secret or self.secret
+        left = ("", "") if secret else (self.coming, self.going)
+        self._become(coordinator, secret or self.secret, *left)
+
+    def use(self, secret: str, coming: str = "", going: str = "") -> None:
+        """Show `secret` to other members from now on, and accept the other two beside it."""
+        self._become(self.coordinator, secret, coming, going)
+
+    def _become(self, coordinator: str, secret: str, coming: str, going: str) -> None:
+        self.save(replace(self, coordinator=coordinator, secret=secret, coming=coming, going=going))
+        self.coordinator, self.secret, self.coming, self.going = coordinator, secret, coming, going
 
 
 class Handles(Protocol):

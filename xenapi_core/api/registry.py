@@ -51,7 +51,8 @@ class Services:
 class CallContext:
     """One call: who calls what. `transport` and `address` are those of the connection ("" for calls inside).
 
-    `host`: the host whose endpoint was called, "" where one endpoint serves the whole pool.
+    `host`: the host whose endpoint was called, "" where one endpoint serves the whole pool. `certificate`: the client
+    certificate of the connection (DER).
     """
 
     caller: Caller
@@ -60,6 +61,7 @@ class CallContext:
     transport: str = ""
     address: str = ""
     host: str = ""
+    certificate: bytes | None = None
 
     @property
     def store(self) -> Store:

@@ -2,7 +2,7 @@
 
 Rule 1: the superuser (the Unix socket, and accounts that an authenticator calls so) passes every check; nobody else
         may call LOCAL_ROOT_ONLY messages.
-Rule 2: a check reads two frozen sets; what a message requires is computed once, at start.
+Rule 2: a check reads two frozen sets; what a message requires is computed once, when it is first called.
 """
 
 from __future__ import annotations

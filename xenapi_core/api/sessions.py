@@ -7,9 +7,15 @@ Theory of operation
 3. A session ends by logout, by 24 h without a call, or when its user or originator has too many: the one that was idle
    longest goes. Ending deletes the record, and that commit wakes whoever waits in its name (see events.py).
 4. `check` is on the path of every request: one dictionary look-up. The record's last_active is written every 600 s.
-5. A user that a subject record names (its identifier is the name to log in with) has that subject's roles instead of
-   those the authenticator gives; the superuser is above subjects. Who has no role at all is refused.
+5. A pair is checked against the server's own accounts first, then by the external directory, if one is switched on
+   (auth/external.py). A user of the directory has the roles of the subjects that name it or its groups, and no others.
+   Of the server's own users, one that a subject names by login name has that subject's roles instead of those the
+   authenticator gives; the superuser is above subjects. Who has no role at all is refused.
 6. Wrong credentials cost `failure_delay` seconds of the clock before the answer.
+7. Who is in an external directory is asked again every 600 s: a session ends if its user is gone, or if the user's
+   groups give other roles. A directory that does not answer ends nothing.
+8. A client certificate proves a user of the users file, or has the role client-cert if it carries the name that the
+   pool's record says; while that record says that certificates log in.
 """
 
 from __future__ import annotations
@@ -19,12 +25,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xenapi_core.api.auth import Authenticator, Identity
+from xenapi_core.api.auth.client_certificate import read
+from xenapi_core.api.auth.directories import DirectoryError
+from xenapi_core.api.auth.external import External
+from xenapi_core.api.auth.turns import Turns, pool_limit
 from xenapi_core.api.membership import Membership
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, Ids
-from xenapi_core.model.schema import POOL_ADMIN
+from xenapi_core.model.schema import CLIENT_CERT, POOL_ADMIN
 from xenapi_core.store.api import Store, Txn, Version
 
 INACTIVITY = 24 * 3600
@@ -36,16 +46,23 @@ POOL_ORIGINATOR = "pool member"
 
 @dataclass(slots=True)
 class Live:
-    """A session as checks see it; `active` and `written` are instants, `local` means without a record."""
+    """A session as checks see it; `active` and `written` are instants, `local` means without a record.
+
+    `subjects`: those that give it its roles. `validated`: when its directory was last asked whether they still do.
+    """
 
     caller: Caller
+    identity: Identity
     active: int
     written: int
     local: bool = False
+    subjects: frozenset[str] = frozenset()
+    validated: int = 0
 
 
 class Sessions:
-    """All sessions of the server. `failure_delay` in seconds."""
+    """All sessions of the server. `failure_delay` in seconds; `reads_certificates`: whether TLS listeners verify client
+    certificates."""
 
     def __init__(
         self,
@@ -56,17 +73,22 @@ class Sessions:
         *,
         failure_delay: float = 5.0,
         membership: Membership | None = None,
+        external: External | None = None,
+        reads_certificates: bool = False,
     ) -> None:
         self.store = store
         self.ids = ids
         self.clock = clock
         self.authenticator = authenticator
+        self.external = external if external is not None else External(store, clock, authenticator)
+        self.reads_certificates = reads_certificates
         self.failure_delay = failure_delay
         self.membership = membership if membership is not None else Membership()
         self.password_changes = 0  # caches of verified passwords compare it
         self.permissions: Callable[[frozenset[str]], tuple[str, ...]] = lambda roles: ()
         self.ended: list[Callable[[str], None]] = []
         self._live: dict[str, Live] = {}
+        self._turns = Turns(pool_limit(store, "local_auth_max_threads", 8))
 
     def __len__(self) -> int:
         return len(self._live)
@@ -82,13 +104,18 @@ class Sessions:
         return self.open(identity, originator=originator, address=address)
 
     async def local_login(self, user: str, password: str, *, address: str = "", trusted: bool = False) -> str:
-        """A session without a record, for emergency mode; `local_logout` ends it."""
-        return self._open_local(await self.identify(user, password, trusted), address)
+        """A session without a record, for emergency mode, of an account of the server; `local_logout` ends it."""
+        return self._open_local(await self.identify(user, password, trusted, external=False), address)
+
+    async def certificate_login(self, certificate: bytes, *, originator: str = "", address: str = "") -> str:
+        """A session of whoever has this client certificate. SESSION_AUTHENTICATION_FAILED after the delay."""
+        identity = await self.identify_certificate(certificate)
+        return self.open(identity, originator=originator, address=address)
 
     def _open_local(self, identity: Identity, address: str) -> str:
         ref = self.ids.secret_ref()
         now = self.clock.now()
-        self._live[ref] = Live(self._caller(ref, identity, "", address), now, now, local=True)
+        self._live[ref] = Live(self._caller(ref, identity, "", address), identity, now, now, local=True)
         return ref
 
     async def pool_login(self, secret: str, *, address: str = "") -> str:
@@ -106,34 +133,49 @@ class Sessions:
             raise E.SESSION_AUTHENTICATION_FAILED("", "The pool secret is another one")
         return Identity("", frozenset({POOL_ADMIN}), superuser=True)
 
-    async def identify(self, user: str, password: str, trusted: bool = False) -> Identity:
-        """Who that is, with the roles of its subject if it has one.
+    async def identify(self, user: str, password: str, trusted: bool = False, external: bool = True) -> Identity:
+        """Who that is, with the roles of its subjects if it has any. `external`: the directory is asked, too.
 
-        SESSION_AUTHENTICATION_FAILED, and SESSION_AUTHORIZATION_FAILED for no roles; both after `failure_delay`.
+        SESSION_AUTHENTICATION_FAILED, and SESSION_AUTHORIZATION_FAILED for no roles, or if the directory cannot be
+        asked; all after `failure_delay`.
         """
         if trusted:
             return Identity(user or "root", frozenset({POOL_ADMIN}), superuser=True)
         identity = None
         if "\0" not in user and "\0" not in password:
-            identity = await self.authenticator.verify(user, password)
+            async with self._turns:
+                identity = await self.authenticator.verify(user, password)
+            if identity is None and external:
+                try:
+                    identity = await self.external.verify(user, password)
+                except DirectoryError as error:
+                    await self.clock.sleep(self.failure_delay)
+                    raise E.SESSION_AUTHORIZATION_FAILED(user, str(error)) from None
         if identity is None:
             await self.clock.sleep(self.failure_delay)
             raise E.SESSION_AUTHENTICATION_FAILED(user, "Authentication failure")
         return await self._admit(identity)
 
-    async def identify_certificate(self, subject: str) -> Identity:
-        """As `identify`, for whom the TLS layer has proven to own a client certificate with this subject."""
-        identity = await self.authenticator.certified(subject)
+    async def identify_certificate(self, certificate: bytes) -> Identity:
+        """As `identify`, for whom the TLS layer has proven to own this client certificate (Rule 8)."""
+        shown, identity = read(certificate), None
+        if shown is not None:
+            identity = await self.authenticator.certified(shown.subject)
+            pool = next(iter(self.store.all("pool").values()), None)
+            if pool is None or not pool["client_certificate_auth_enabled"]:
+                identity = None
+            elif identity is None and pool["client_certificate_auth_name"].lower() in shown.names:
+                identity = Identity(f"certificate of {shown.subject}", frozenset({CLIENT_CERT}))
         if identity is None:
             await self.clock.sleep(self.failure_delay)
-            raise E.SESSION_AUTHENTICATION_FAILED(subject, "Nobody has this certificate")
-        return await self._admit(identity)
+            raise E.SESSION_AUTHENTICATION_FAILED(shown.subject if shown else "", "Nobody has this certificate")
+        return await self._admit(replace(identity, certificate=True))
 
     async def _admit(self, identity: Identity) -> Identity:
         """The identity with the roles that count (Rule 5)."""
-        subject = self._subject_of(identity)
-        if subject is not None:
-            roles = map(self.store.find, subject["roles"])
+        subjects = self._subjects_of(identity)
+        if subjects:
+            roles = (self.store.find(role) for subject in subjects for role in subject["roles"])
             identity = replace(identity, roles=frozenset(role["name_label"] for role in roles if role is not None))
         if not identity.roles and not identity.superuser:
             await self.clock.sleep(self.failure_delay)
@@ -144,8 +186,12 @@ class Sessions:
         """The subject of that identifier."""
         return next((s for s in self.store.all("subject").values() if s["subject_identifier"] == identifier), None)
 
-    def _subject_of(self, identity: Identity) -> Version | None:
-        return None if identity.superuser else self.subject(identity.user)
+    def _subjects_of(self, identity: Identity) -> list[Version]:
+        """The subjects whose roles the identity has: the user's own first."""
+        if identity.superuser:
+            return []
+        identifiers = (identity.sid, *identity.groups) if identity.sid else (identity.user,)
+        return [found for found in map(self.subject, identifiers) if found is not None]
 
     @staticmethod
     def _caller(ref: str, identity: Identity, originator: str, address: str, of_pool: bool = False) -> Caller:
@@ -171,15 +217,16 @@ class Sessions:
         txn.create("session", ref, {
             "uuid": uuid, "this_host": self._this_host(), "last_active": now, "validation_time": now,
             "is_local_superuser": identity.superuser, "auth_user_name": identity.user, "originator": originator,
-            "pool": of_pool,
+            "pool": of_pool, "client_certificate": identity.certificate,
             "rbac_permissions": () if identity.superuser else self.permissions(identity.roles),
         })  # fmt: skip
-        subject = self._subject_of(identity)
-        if subject is not None:
-            txn.update(ref, subject=subject.ref, auth_user_sid=subject["subject_identifier"])
+        subjects = self._subjects_of(identity)
+        if subjects:
+            txn.update(ref, subject=subjects[0].ref, auth_user_sid=identity.sid or subjects[0]["subject_identifier"])
         self.store.commit(txn)
         caller = replace(self._caller(ref, identity, originator, address, of_pool), database=database)
-        self._live[ref] = Live(caller, now, now)
+        named = frozenset(subject.ref for subject in subjects)
+        self._live[ref] = Live(caller, identity, now, now, subjects=named, validated=now)
         return ref
 
     def _this_host(self) -> str:
@@ -219,6 +266,11 @@ class Sessions:
     def alive(self, ref: str) -> bool:
         return ref in self._live
 
+    def identity(self, caller: Caller) -> Identity:
+        """Who that caller is, for one more session of the same user."""
+        live = self._live.get(caller.session)
+        return live.identity if live else Identity(caller.user, caller.roles, superuser=caller.local_root)
+
     def callers(self) -> list[Caller]:
         """Everyone logged in."""
         return [live.caller for live in self._live.values()]
@@ -237,8 +289,19 @@ class Sessions:
         return len(refs)
 
     def end_subject(self, subject: str) -> None:
-        """End every session that has the roles of `subject`."""
-        self.end(*(ref for ref, session in self.store.all("session").items() if session["subject"] == subject))
+        """End every session that has roles of `subject`."""
+        self._end_where(lambda live: subject in live.subjects)
+
+    def end_external(self) -> None:
+        """End every session of a user of an external directory."""
+        self._end_where(lambda live: bool(live.identity.sid))
+
+    def end_certified(self) -> None:
+        """End every session that a client certificate has opened."""
+        self._end_where(lambda live: live.identity.certificate)
+
+    def _end_where(self, fits: Callable[[Live], bool]) -> None:
+        self.end(*[ref for ref, live in self._live.items() if fits(live)])
 
     def sweep(self) -> int:
         """End sessions nobody has used for 24 h; returns how many. The runtime calls it from time to time."""
@@ -247,6 +310,33 @@ class Sessions:
         if idle:
             self.end(*idle)
         return len(idle)
+
+    async def revalidate(self) -> int:
+        """Ask the directory whether its users are still there, and in their groups (Rule 7); returns how many sessions
+        have ended. The runtime calls it from time to time."""
+        due = [live.identity for live in self._live.values() if self._is_due(live)]
+        ended = 0
+        for sid in {identity.sid for identity in due}:
+            try:
+                groups = await self.external.groups(sid)
+            except DirectoryError:
+                break
+            now, txn = self.clock.now(), self.store.begin()
+            for ref, live in list(self._live.items()):
+                if live.identity.sid != sid:
+                    continue
+                subjects = () if groups is None else self._subjects_of(replace(live.identity, groups=groups))
+                if live.subjects == {subject.ref for subject in subjects}:
+                    live.validated = now
+                    txn.update(ref, validation_time=now)
+                else:
+                    self._forget(txn, ref)
+                    ended += 1
+            self.store.commit(txn)
+        return ended
+
+    def _is_due(self, live: Live) -> bool:
+        return bool(live.identity.sid) and self.clock.now() - live.validated >= REFRESH
 
     def is_local(self, ref: str) -> bool:
         """Whether `ref` is a session without a record."""

@@ -57,7 +57,7 @@ class Signature:
         self._refs = tuple(
             (position, param.type.cls, position == 0 and param.type.cls == method.cls.name)
             for position, param in enumerate(params)
-            if isinstance(param.type, RefType)
+            if isinstance(param.type, RefType) and not param.elsewhere
         )
         # (position, type): sets and maps that have references in them.
         self._many = tuple((n, param.type) for n, param in enumerate(params) if _holds_references(param.type))

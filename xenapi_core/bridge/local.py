@@ -6,8 +6,6 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cryptography import x509
-
 from xenapi_core.api.auth import Identity
 from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.dispatcher import Dispatcher
@@ -79,11 +77,7 @@ class LocalSource:
         return None if caller is None else _principal(caller)
 
     async def certified(self, certificate: bytes, originator: str) -> Principal | None:
-        try:
-            subject = x509.load_der_x509_certificate(certificate).subject.rfc4514_string()
-        except ValueError:
-            return None
-        caller = await self._basic.certified(subject, originator=originator)
+        caller = await self._basic.certified(certificate, originator=originator)
         return None if caller is None else _principal(caller)
 
     async def as_itself(self) -> Principal | None:

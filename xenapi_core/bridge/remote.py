@@ -7,7 +7,7 @@ Theory of operation
 2. Users are the pool's own: a WBEM login is a login there, remembered for LIFETIME seconds as a keyed hash. Calls are
    made in the user's own session, so the pool checks what the user may do.
 3. A caller reads what it wrote: after a call that writes, event.inject gives a token, and the call returns when the
-   replica has come to it, or BARRIER_SECONDS later.
+   replica has come to it, or BARRIER_SECONDS later. So does a call that is told something is gone.
 4. While the pool cannot be reached the replica stays readable, every host in it is without contact, calls answer
    HOST_OFFLINE, and new logins fail. Connecting is tried again with a growing pause.
 5. Samples of the data sources are asked of every host that can be reached (measurements.py), and are no change of the
@@ -159,6 +159,9 @@ class RemoteSource:
             if error.code == "SESSION_INVALID":
                 self._forget(principal)
                 raise E.SESSION_INVALID("") from None
+            if error.code == "HANDLE_INVALID":
+                with contextlib.suppress(Unreachable, ApiError):
+                    await self._barrier(principal.session)
             raise
         return result
 
@@ -192,10 +195,10 @@ class RemoteSource:
             self._session = await self._client.call(None, "session.login_with_password", user, password, "", ORIGINATOR)
         except ApiError as error:
             raise LoginRefusedError(f"{self._client.url} does not let {user} in: {error.code}") from None
-        await self._poll("")
-        (pool,) = self.all("pool").values()
-        there = await self._client.call(self._session, "host.get_servertime", pool["master"])
+        # The time that records of the pool have, whatever its hosts think it is.
+        there = await self._client.call(self._session, "session.get_last_active", self._session)
         self._ahead = there - self._clock.now()
+        await self._poll("")
         self._in_contact = True
 
     async def _feed(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from xenapi_core.model.schema import Schema
 from xenapi_core.store.api import Change, Version
@@ -24,6 +24,29 @@ class Principal:
     session: str = ""  # reference of the Xen-API session used for calls
 
 
+class Summary(NamedTuple):
+    """What the samples of a data source come to over some time."""
+
+    average: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The newest minute that is over, or the time before the first round while there is none: the instant (seconds
+    since the epoch) it ended at, how many seconds it lasted, and by uuid of a VM or host the summaries by the names of
+    its data sources. Another minute is another object."""
+
+    at: int
+    lasts: int
+    values: Mapping[str, Mapping[str, Summary]]
+
+
+MINUTE = 60  # seconds; minutes end at its multiples
+NO_WINDOW = Window(0, MINUTE, {})
+
+
 @dataclass(frozen=True, slots=True)
 class Samples:
     """One round of samples of the data sources: the instant (seconds since the epoch) it was taken at, and by uuid of a
@@ -31,6 +54,7 @@ class Samples:
 
     at: int
     values: Mapping[str, Mapping[str, float]]
+    window: Window = NO_WINDOW
 
 
 NO_SAMPLES = Samples(0, {})

@@ -43,7 +43,7 @@ NAMESPACES = {None: "root/cimv2, interop", "libvirt-cim": "root/virt, root/inter
 @click.option("--socket", type=path_option, metavar="PATH", help="Unix socket of the Xen-API (no login needed there).")
 @click.option("--tls-cert", type=path_option, metavar="FILE", help="PEM certificate; default: self-signed.")
 @click.option("--tls-key", type=path_option, metavar="FILE", help="PEM key of --tls-cert.")
-@click.option("--client-ca", type=path_option, metavar="FILE", help="PEM authorities of WBEM client certificates.")
+@click.option("--client-ca", type=path_option, metavar="FILE", help="PEM authorities of client certificates.")
 @click.option("--indication-ca", type=path_option, metavar="FILE", help="PEM authorities of https listeners.")
 @click.option("--indication-no-verify", is_flag=True, help="Do not verify certificates of https listeners.")
 @click.option("--wbem-plain-basic", is_flag=True, help="Take passwords on plain WBEM beyond loopback, too.")
@@ -74,6 +74,13 @@ NAMESPACES = {None: "root/cimv2, interop", "libvirt-cim": "root/virt, root/inter
 @click.option("--state", type=path_option, metavar="DIR", help="Keep all state here; default: in memory.")
 @click.option("--users", type=path_option, metavar="FILE", help="Users file, see `xencim user add`.")
 @click.option("--pam", metavar="SERVICE", help="Check passwords with this PAM service.")
+@click.option(
+    "--directory",
+    "directories",
+    multiple=True,
+    metavar="TYPE:NAME[=FILE]",
+    help="A directory that pool.enable_external_auth may use: PAM:SERVICE, or users:NAME=FILE. Repeatable.",
+)
 @click.option("--ready-file", type=path_option, metavar="FILE", help="JSON written when everything listens.")
 @click.option("--log-level", default="warning", type=click.Choice(["debug", "info", "warning", "error"]))
 def serve(
@@ -83,7 +90,8 @@ def serve(
     client_ca: Path | None, wbem_plain_basic: bool,
     indication_ca: Path | None, indication_no_verify: bool, endpoints_per_host: bool, allow_hosts: tuple[str, ...],
     mof: tuple[Path, ...], namespace: tuple[str, ...], cim_jobs: str | None, cim_compat: str | None,
-    state: Path | None, users: Path | None, pam: str | None, ready_file: Path | None, log_level: str,
+    state: Path | None, users: Path | None, pam: str | None, directories: tuple[str, ...],
+    ready_file: Path | None, log_level: str,
 ) -> None:  # fmt: skip
     """Serve the Xen-API and WBEM for one pool until SIGTERM or Ctrl-C."""
     started = time.monotonic()
@@ -108,6 +116,7 @@ def serve(
         models=_models(mof, namespace),
         users=users,
         pam=pam,
+        directories=tuple(map(_directory, directories)),
         ready_file=ready_file,
         clock_speed=speed,
     )
@@ -128,6 +137,15 @@ def _allowed(options: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
             name, patterns = "", option
         found[name] = (*found.get(name, ()), *patterns.split())
     return found
+
+
+def _directory(option: str) -> tuple[str, str, Path | None]:
+    """Type and name of a directory, and the file that a users directory is."""
+    kind, _, rest = option.partition(":")
+    name, _, file = rest.partition("=")
+    if not name or (kind, bool(file)) not in (("PAM", False), ("users", True)):
+        raise click.UsageError(f"--directory takes PAM:SERVICE or users:NAME=FILE, not {option!r}")
+    return kind, name, Path(file) if file else None
 
 
 def _models(files: tuple[Path, ...], namespaces: tuple[str, ...]) -> tuple[tuple[Path, str], ...]:

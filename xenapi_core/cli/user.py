@@ -28,13 +28,17 @@ users_option = click.option(
 @click.option(
     "--role", "roles", multiple=True, type=click.Choice(ROLES), help="May be given several times. [pool-admin]"
 )
+@click.option("--group", "groups", multiple=True, metavar="GROUP", help="A group, for `xencim serve --directory`.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
 @click.option(
     "--certificate", type=click.Path(path_type=Path), metavar="FILE",
-    help="The user's client certificate (PEM): its subject proves the user to WBEM, and no password is asked for.",
+    help="The user's client certificate (PEM): its subject proves the user, and no password is asked for.",
 )  # fmt: skip
-def add(name: str, path: Path, roles: tuple[str, ...], password_stdin: bool, certificate: Path | None) -> None:
-    """Add user NAME, or give NAME a new password (or certificate) and roles."""
+def add(
+    name: str, path: Path, roles: tuple[str, ...], groups: tuple[str, ...], password_stdin: bool,
+    certificate: Path | None,
+) -> None:  # fmt: skip
+    """Add user NAME, or give NAME a new password (or certificate), roles and groups."""
     subject = ""
     if certificate is not None:
         try:
@@ -50,7 +54,7 @@ def add(name: str, path: Path, roles: tuple[str, ...], password_stdin: bool, cer
     if not password and not subject:
         raise click.UsageError("the password is empty")
     try:
-        add_user(path, name, password, roles or (POOL_ADMIN,), subject)
+        add_user(path, name, password, roles or (POOL_ADMIN,), subject, groups)
     except (UsersFileError, OSError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{name}: {', '.join(roles or (POOL_ADMIN,))}")
@@ -70,10 +74,11 @@ def remove(name: str, path: Path) -> None:
 @user.command("list")
 @users_option
 def list_users(path: Path) -> None:
-    """List users and their roles."""
+    """List users with their roles and groups."""
     try:
         accounts = load(path)
     except (UsersFileError, OSError) as error:
         raise click.ClickException(str(error)) from None
     for name, account in sorted(accounts.items()):
-        click.echo(f"{name:20} {', '.join(account.roles)}")
+        member = f" (groups: {', '.join(account.groups)})" if account.groups else ""
+        click.echo(f"{name:20} {', '.join(account.roles)}{member}")

@@ -14,6 +14,7 @@ Theory of operation
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -94,6 +95,7 @@ class DomainSpec:
     scheduling: dict[str, str] = field(default_factory=dict)  # SCHEDULING: what the scheduler shall know from the start
     shadow: float = 1.0  # factor on the memory of shadow page tables
     keep_crashed: bool = False  # a guest that crashes is left as it is, Paused for good, to be looked at
+    cpu_pool: str = ""  # uuid of the pool of processors to run on; "": the first one of the host
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class DomainState:
     disks: tuple[DiskSpec, ...]
     nics: tuple[NicSpec, ...]
     guest: GuestState | None = None
+    cpu_pool: str = ""  # uuid of the pool of processors it runs on; "" if the driver has no pools
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +228,42 @@ class Capabilities:
     hypervisor: str
     hypervisor_version: str
     domain_types: tuple[str, ...]
-    features: frozenset[str] = frozenset()  # "suspend", "hotplug", "balloon", "live_migrate", "host_power"
+    features: frozenset[str] = frozenset()  # "suspend", "hotplug", "balloon", "live_migrate", "host_power", "cpu_pools"
+
+
+@dataclass(frozen=True, slots=True)
+class HostClock:
+    """What time a host thinks it is (seconds since the epoch, UTC), and where it has that from: the time servers in use
+    with their states (selected, combined, unselected, unreachable), and whether the clock follows one of them."""
+
+    now: int
+    servers: Mapping[str, str] = field(default_factory=dict)
+    synchronized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DriverVariant:
+    """One variant of a device driver. status: production, beta, alpha or unknown; the highest priority is to choose."""
+
+    name: str
+    version: str
+    hardware_present: bool
+    priority: float
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDriver:
+    """A device driver of a host that comes in variants. `active` is loaded, `selected` will be from the next boot on;
+    "" for none of them."""
+
+    name: str
+    friendly_name: str
+    kind: str  # of the devices it is for: network, storage
+    description: str
+    variants: tuple[DriverVariant, ...]
+    active: str = ""
+    selected: str = ""
 
 
 Progress = Callable[[float], None]
@@ -234,13 +272,13 @@ Progress = Callable[[float], None]
 # values are "true" and "false".
 HOST_SETTINGS: Final = frozenset(
     {
-        "console_idle_timeout", "display", "hostname", "igmp_snooping", "iscsi_iqn", "max_cstate", "multipathing",
-        "ntp_custom_servers", "ntp_mode", "numa_affinity_policy", "sched_gran", "ssh", "ssh_auto_mode",
-        "ssh_enabled_timeout", "syslog_destination", "timezone",
+        "cache_repository", "console_idle_timeout", "display", "hostname", "igmp_snooping", "iscsi_iqn", "max_cstate",
+        "multipathing", "ntp_custom_servers", "ntp_mode", "numa_affinity_policy", "sched_gran", "sdn_controller", "ssh",
+        "ssh_auto_mode", "ssh_enabled_timeout", "syslog_destination", "timezone",
     }
 )  # fmt: skip
 # Parameters of the scheduler for one machine (Hypervisor.set_scheduling).
-SCHEDULING: Final = frozenset({"weight", "cap", "mask"})
+SCHEDULING: Final = re.compile(r"weight|cap|mask|cpumap(?P<vcpu>0|[1-9][0-9]{0,4})")
 
 
 class Hypervisor(Protocol):
@@ -286,6 +324,11 @@ class Hypervisor(Protocol):
     async def saved_in(self, image: str) -> str | None:
         """The machine whose memory volume `image` holds completely; None if it holds none."""
 
+    async def rebind(self, image: str, uuid: str) -> None:
+        """Make the memory that volume `image` holds that of machine `uuid`, which can be resumed from it then: a copy
+        of an image for a copy of its machine. not_found if it holds none; unsupported where memory cannot change hands.
+        """
+
     async def migrate(self, spec: DomainSpec, destination: Hypervisor, progress: Progress) -> DomainState:
         """Move a running machine to another host of the same kind, and tell its state there.
 
@@ -322,10 +365,34 @@ class Hypervisor(Protocol):
 
     async def set_scheduling(self, uuid: str, parameters: Mapping[str, str]) -> None:
         """Tell the scheduler about a machine: weight, cap (hundredths of a processor; 0: none), mask (processors, as
-        0,1,2). Others stay as they are. bad_state unless Running."""
+        0,1,2), cpumapN (the same for its processor N alone). Others stay as they are. bad_state unless Running."""
 
     async def set_shadow(self, uuid: str, multiplier: float) -> None:
         """Change the factor on the memory of its shadow page tables. bad_state unless Running."""
+
+    # Pools of processors, each scheduled apart from the others (feature cpu_pools; without it they are unsupported).
+    # A processor is in one pool or in none, where it is idle; pools are kept when the host restarts. Hosts begin with
+    # one pool that has all processors and stays; machines run there unless their spec names another. A machine whose
+    # spec names a pool that is not there is refused with bad_state.
+
+    async def cpu_pools(self) -> Mapping[str, frozenset[int]]:
+        """Numbers of the processors of each pool, by its uuid; the first pool comes first."""
+
+    async def create_cpu_pool(self, pool: str, cpus: frozenset[int]) -> None:
+        """A pool of processors that no pool has, one at least. exists; in_use, not_found (a processor)."""
+
+    async def destroy_cpu_pool(self, pool: str) -> None:
+        """Give its processors back. not_found; in_use while machines run there, and for the first pool."""
+
+    async def add_cpu(self, pool: str, number: int) -> None:
+        """Give a pool one more processor. not_found; in_use if a pool has it."""
+
+    async def remove_cpu(self, pool: str, number: int) -> None:
+        """Take a processor from a pool. not_found; in_use if it is the last."""
+
+    async def move_to_cpu_pool(self, uuid: str, pool: str) -> None:
+        """Have a machine run on the processors of a pool; "": of the first. not_found (the machine), bad_state (the
+        pool is not there)."""
 
     async def usage(self) -> HostUsage:
         """What everything here uses now."""
@@ -335,6 +402,18 @@ class Hypervisor(Protocol):
 
     async def configure(self, values: Mapping[str, str | None]) -> None:
         """Change settings of the host, all or none; None: the default again. unsupported for an unknown one."""
+
+    async def clock(self) -> HostClock:
+        """The clock of the host. Settings ntp_mode and ntp_custom_servers say which servers it follows."""
+
+    async def set_clock(self, now: int) -> None:
+        """Set the clock. bad_state unless ntp_mode is Disabled."""
+
+    async def device_drivers(self) -> tuple[DeviceDriver, ...]:
+        """The device drivers of the host that come in variants."""
+
+    async def select_variant(self, driver: str, variant: str) -> None:
+        """Load that variant of a device driver from the next boot on; "": none. not_found."""
 
     async def messages(self, clear: bool) -> str:
         """The hypervisor's message buffer, which is emptied then if `clear`."""
@@ -347,6 +426,9 @@ class Hypervisor(Protocol):
 
     async def crash_dumps(self) -> tuple[CrashDump, ...]:
         """What the host saved of its own crashes, the oldest first."""
+
+    async def read_crash_dump(self, name: str, offset: int, length: int) -> bytes:
+        """`length` bytes of a dump from `offset` on, fewer only at its end. not_found."""
 
     async def delete_crash_dump(self, name: str) -> None:
         """not_found."""

@@ -1,4 +1,4 @@
-"""Keeping the copies of the pool's database up to date, while replication to some SR is on.
+"""Keeping the copies of the pool's database up to date, while replication to some SR or the redo log is on.
 
 Theory of operation
 1. After a change of any record there is a wait of GATHER seconds, so that changes that come together cost one write.
@@ -17,7 +17,7 @@ from typing import Final
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import Plan, World
-from xenapi_core.engine.plans.database_copy import content_of, copies, plan_renew
+from xenapi_core.engine.plans.database_copy import METADATA, REDO_LOG, content_of, copies, plan_renew
 from xenapi_core.engine.plans.database_disk import heads
 from xenapi_core.errors import ApiError
 from xenapi_core.store.api import Version
@@ -45,7 +45,7 @@ async def follow(engine: Engine) -> None:
 async def renew(engine: Engine) -> None:
     """Write the database to every copy that holds another one. Never raises for a copy that cannot be written."""
     world = engine.world
-    present = copies(world.store)
+    present = copies(world.store, types=(METADATA, REDO_LOG))
     if not present:
         return
     content = await content_of(world.schema, world.store)

@@ -1,17 +1,32 @@
-"""The way to other servers, as plans see it: a parcel with a VM for another pool, and archives from the web."""
+"""The way to other servers, as plans see it: parcels with VMs for other pools, archives of the web, and uploads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import urlsplit
 
 from xenapi_core.engine.plan import Run
+from xenapi_core.errors import E
 from xenapi_core.store.api import Version
 
 if TYPE_CHECKING:
     from xenapi_core.engine.plans.vm_import import Exported, Fill
+
+SCHEMES: Final = ("http", "https")
+
+
+def check_url(url: str) -> None:
+    """INVALID_VALUE ["url", ...] for no URL of http or https, without what it may hold of secrets."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise E.INVALID_VALUE("url", url.partition(":")[0][:16])
 
 
 @dataclass(frozen=True)
@@ -46,3 +61,7 @@ class Exchange(Protocol):
     def archive(self, url: str) -> AbstractAsyncContextManager[tuple[Mapping[str, Exported], Fill]]:
         """An export under a URL of http or https: its records, and what writes its disks while it comes. IMPORT_ERROR
         and its kin."""
+
+    async def deliver(self, url: str, size: int, body: AsyncIterator[bytes]) -> None:
+        """Put a body of `size` bytes under a URL of http or https. SYSTEM_STATUS_RETRIEVAL_FAILED unless it is taken,
+        INVALID_VALUE ["url", ...] for an address that is not asked; what ends the body."""

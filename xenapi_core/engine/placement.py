@@ -1,50 +1,39 @@
 """Which host a VM can and should run on (API reference, "Host choice").
 
 Rule 1: what is asked of each host is asked in the order of the API reference; the first refusal is the answer.
-Rule 2: memory is counted from records: what resident VMs may use at most, and what starting ones were promised. The
-        driver has the last word.
+Rule 2: memory is counted from records (host_memory.py). The driver has the last word.
+Rule 3: under high availability a VM goes where the failover plan survives it; a protected VM that waits for a host is
+        part of the plan, and is not asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from xenapi_core.engine.ha_rules import check_arrival
+from xenapi_core.engine.host_memory import memory_free as memory_free
+from xenapi_core.engine.host_memory import memory_free_now as memory_free_now
+from xenapi_core.engine.host_memory import memory_needed as memory_needed
+from xenapi_core.engine.host_memory import memory_promised as memory_promised
 from xenapi_core.engine.plan import World
-from xenapi_core.engine.specs import domain_type, has_disk
+from xenapi_core.engine.specs import CPU_POOL_NAME, chosen_cpu_pool, domain_type, has_disk
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null
 from xenapi_core.model.infrastructure_lifecycle import DRIVING_AWAY, check_host_operation
 
 
-def memory_needed(vm: Any) -> int:
-    """Bytes a host must have free to run a VM (its values)."""
-    return int(vm["memory_static_max"] + vm["memory_overhead"])
-
-
-def memory_free(
-    find: Callable[[str], Any], related: Callable[[str, str], tuple[str, ...]], host: str, promised: int = 0
-) -> int:
-    """Bytes of a host that no resident VM may use, less `promised`; as store or transaction sees it."""
-    metrics = find(find(host)["metrics"])
-    total = metrics["memory_total"] if metrics is not None else 0
-    return int(total - promised - sum(memory_needed(find(vm)) for vm in related(host, "resident_VMs")))
-
-
-def memory_promised(world: World, host: str) -> int:
-    """Bytes of VMs that are on their way to a host."""
-    return sum(
-        memory_needed(vm)
-        for vm in world.store.all("VM").values()
-        if vm["scheduled_to_be_resident_on"] == host and vm["resident_on"] != host
-    )
-
-
 def check_host(
-    world: World, vm: Any, host: str, memory: bool = True, moving: Mapping[str, str] = MappingProxyType({})
+    world: World,
+    vm: Any,
+    host: str,
+    memory: bool = True,
+    moving: Mapping[str, str] = MappingProxyType({}),
+    plan: bool = True,
 ) -> None:
-    """Raise why `vm` cannot run on `host` now. `memory`: ask for memory too.
+    """Raise why `vm` cannot run on `host` now. `memory`: ask for memory too, and, with `plan`, for the failover plan
+    (rule 3).
 
     `moving`: disks and VIFs that will be elsewhere by then: VDI -> SR, VIF -> network.
     """
@@ -67,15 +56,21 @@ def check_host(
     if domain_type(vm) == "hvm" and capabilities and not any(word.startswith("hvm") for word in capabilities):
         raise E.VM_HVM_REQUIRED(vm.ref)
     if memory:
-        check_memory(world, vm, host)
+        here = vm["scheduled_to_be_resident_on"] == host != vm["resident_on"]  # host.allocate_resources_for_vm
+        check_memory(world, vm, host, own=memory_needed(vm) if here else 0)
     cpus = record["cpu_info"].get("cpu_count", "")
     if cpus.isdigit() and vm["VCPUs_max"] > int(cpus):
         raise E.HOST_NOT_ENOUGH_PCPUS(str(vm["VCPUs_max"]), cpus)
+    if memory and plan:
+        check_arrival(world, vm, host)
+    named = bool(vm["other_config"].get(CPU_POOL_NAME) and reader.related(host, "resident_cpu_pools"))
+    if named and chosen_cpu_pool(reader, vm, host) is None:
+        raise E.POOL_BAD_STATE("deactivated")  # API 1.0: a VM does not start in a pool that is not active
 
 
-def check_memory(world: World, vm: Any, host: str) -> None:
-    """HOST_NOT_ENOUGH_FREE_MEMORY [needed, available]."""
-    needed, free = memory_needed(vm), memory_free_now(world, host)
+def check_memory(world: World, vm: Any, host: str, own: int = 0) -> None:
+    """HOST_NOT_ENOUGH_FREE_MEMORY [needed, available]. `own`: bytes that are promised to the VM itself."""
+    needed, free = memory_needed(vm), memory_free_now(world, host) + own
     if needed > free:
         raise E.HOST_NOT_ENOUGH_FREE_MEMORY(str(needed), str(max(0, free)))
 
@@ -98,11 +93,11 @@ def takes_vms(world: World, host: str) -> bool:
 
 
 def possible_hosts(world: World, vm: Any, memory: bool = True) -> list[str]:
-    """Hosts that could run `vm` now, in creation order."""
+    """Hosts that could run `vm` now, in creation order; the failover plan is not asked."""
     found = []
     for host in world.store.all("host"):
         try:
-            check_host(world, vm, host, memory)
+            check_host(world, vm, host, memory, plan=False)
         except ApiError:
             continue
         if takes_vms(world, host):
@@ -111,9 +106,11 @@ def possible_hosts(world: World, vm: Any, memory: bool = True) -> list[str]:
 
 
 def choose_host(world: World, vm: Any) -> str:
-    """The host to start or resume `vm` on: its affinity if that can, else the one with most free memory.
+    """The host to start or resume `vm` on, if that can: where it has memory promised, its affinity; else the one with
+    most free memory.
 
-    NO_HOSTS_AVAILABLE; HOST_NOT_ENOUGH_FREE_MEMORY when memory is all that is missing.
+    NO_HOSTS_AVAILABLE; HOST_NOT_ENOUGH_FREE_MEMORY when memory is all that is missing;
+    HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN when that is all that is left against it.
     """
     hosts = possible_hosts(world, vm)
     if not hosts:
@@ -121,14 +118,16 @@ def choose_host(world: World, vm: Any) -> str:
         if short_of_memory:
             check_memory(world, vm, max(short_of_memory, key=lambda host: memory_free_now(world, host)))
         raise E.NO_HOSTS_AVAILABLE()
-    if vm["affinity"] in hosts:
-        return str(vm["affinity"])
-    return max(hosts, key=lambda host: memory_free_now(world, host))
-
-
-def memory_free_now(world: World, host: str) -> int:
-    """Bytes of a host that no VM has, on it or on its way to it."""
-    return memory_free(world.store.find, world.store.related, host, memory_promised(world, host))
+    wishes, refusal = (vm["scheduled_to_be_resident_on"], vm["affinity"]), None
+    most_free_first = sorted(hosts, key=lambda host: -memory_free_now(world, host))
+    for host in (*(wish for wish in wishes if wish in hosts), *most_free_first):
+        try:
+            check_arrival(world, vm, host)
+        except ApiError as error:
+            refusal = error
+        else:
+            return str(host)
+    raise refusal or E.NO_HOSTS_AVAILABLE()
 
 
 def check_storage(world: World, vm: Any, host: str, moving: Mapping[str, str] = MappingProxyType({})) -> None:

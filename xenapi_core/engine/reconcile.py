@@ -9,8 +9,11 @@ Theory of operation
 4. A VM is compared with all hosts at once at start-up: a migration may have ended on either of two.
 5. A machine that is gone while its VM names a suspend image that holds its memory was suspended, whatever became of the
    operation that did it; an image that a live VM still names is left over.
-6. A host that goes down takes no record with it: its VMs are Halted when it is back without them, or when somebody
-   resets them.
+6. A host that goes down takes no record with it: its VMs are Halted when it is back without them, when somebody resets
+   them, or when high availability gives the host up (ha_failover.py).
+7. A protected VM whose guest shut itself down is started again by high availability, unless the pool says otherwise
+   (ha_reboot_vm_on_internal_shutdown).
+7. A host that comes up has the pools of processors whose auto_power_on says so, beside the first.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Container, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from xenapi_core.drivers.api import DomainEvent, DomainState, DriverError, Gone, HostEvent
+from xenapi_core.engine.ha_rules import enabled_pool
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.plan import PLANS, World
 from xenapi_core.engine.plans.crash_dumps import CRASHED, RESTARTS, note_dumps, plan_crashed
@@ -159,6 +164,18 @@ class Reconciler:
         if up:
             await self.compare_host(host)
             await self._list_dumps(host)
+            await self._divide_processors(host)
+
+    async def _divide_processors(self, host: str) -> None:
+        """Rule 7. Pools that are to go free their processors before others take them."""
+        store = self.world.store
+        pools = [store.get(pool) for pool in store.related(host, "resident_cpu_pools")]
+        over = [p for p in pools if p["activated"] and not (p["auto_power_on"] or store.related(p.ref, "started_VMs"))]
+        wanted = [p for p in pools if p["auto_power_on"] and not p["activated"]]
+        for name, chosen in (("cpu_pool.deactivate", over), ("cpu_pool.activate", wanted)):
+            for pool in chosen:
+                task = self.engine.start(self.engine.work(name), partial(PLANS[name], ref=pool.ref))
+                await asyncio.wait({task}, timeout=ANSWER_WITHIN)
 
     async def _list_dumps(self, host: str) -> None:
         """What a host that came up saved of its crashes."""
@@ -243,6 +260,9 @@ class Reconciler:
             return
         txn = self.world.store.begin()
         enter_halted(self.world, txn, vm.ref)
+        pool = enabled_pool(self.world.store)
+        if why is Gone.SHUTDOWN and pool is not None and not pool["ha_reboot_vm_on_internal_shutdown"]:
+            txn.update(vm.ref, ha_always_run=False)
         post_vm(self.world, txn, "VM_SHUTDOWN" if message == "VM_REBOOTED" else message, vm.values)
         self.world.store.commit(txn)
 

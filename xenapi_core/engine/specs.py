@@ -9,9 +9,10 @@ import re
 from typing import Any
 
 from xenapi_core.drivers.api import SCHEDULING, DiskSpec, DomainSpec, NicSpec
-from xenapi_core.ids import is_null
+from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.schema import Reader
 
+CPU_POOL_NAME = "cpu_pool_name"  # key of VM.other_config: the pool of processors to run on (VM.set_pool_name)
 _NAMED = re.compile(r"(?:/dev/)?(?:xvd|hd|sd)([a-z]{1,2})\Z")
 
 
@@ -84,8 +85,11 @@ def nic_addresses(vif: Any) -> tuple[str, ...]:
     return found
 
 
-def domain_spec(reader: Reader, vm: Any) -> DomainSpec:
-    """A VM with all its disks and NICs, in the order of their positions. Disks without a volume are left out."""
+def domain_spec(reader: Reader, vm: Any, host: str = NULL_REF) -> DomainSpec:
+    """A VM with all its disks and NICs, in the order of their positions. Disks without a volume are left out.
+
+    `host`: where it is to be built, which decides on the pool of processors.
+    """
     vbds = [vbd for vbd in map(reader.find, reader.related(vm.ref, "VBDs")) if vbd["type"] == "CD" or has_disk(vbd)]
     vifs = map(reader.find, reader.related(vm.ref, "VIFs"))
     disks = sorted((disk_spec(reader, vbd) for vbd in vbds), key=lambda disk: (len(disk.position), disk.position))
@@ -102,10 +106,20 @@ def domain_spec(reader: Reader, vm: Any) -> DomainSpec:
         disks=tuple(disks),
         nics=tuple(nics),
         boot=_boot(vm),
-        scheduling={key: text for key, text in vm["VCPUs_params"].items() if key in SCHEDULING},
+        scheduling={key: text for key, text in vm["VCPUs_params"].items() if SCHEDULING.fullmatch(key)},
         shadow=vm["HVM_shadow_multiplier"],
         keep_crashed=vm["actions_after_crash"] == "preserve",
+        cpu_pool=pool["uuid"] if (pool := chosen_cpu_pool(reader, vm, host)) is not None else "",
     )
+
+
+def chosen_cpu_pool(reader: Reader, vm: Any, host: str) -> Any:
+    """The active pool of processors on `host` that a VM names, else the one it runs in there, or None."""
+    name = vm["other_config"].get(CPU_POOL_NAME)
+    for pool in map(reader.find, reader.related(host, "resident_cpu_pools") if name else ()):
+        if pool["activated"] and pool["name_label"] == name:
+            return pool
+    return reader.find(vm["cpu_pool"]) if vm["resident_on"] == host else None
 
 
 def has_disk(vbd: Any) -> bool:

@@ -29,6 +29,15 @@ DECLARED = "declared"
 # Names of operations mean the same on VMs and hosts.
 _ASKS_FOR = {**ASKS_FOR, **HOST_ASKS_FOR}
 
+# What the tools of a guest say they can do (VM_guest_metrics.other), once they have spoken.
+AGENT_FEATURES = {
+    f"feature-{name}": "1"
+    for name in ("poweroff", "reboot", "shutdown", "static-ip-setting", "suspend", "vcpu-hotplug")
+}
+
+# RequestedState (CIM) -> whether high availability keeps a VM of priority "restart" running from then on.
+_ALWAYS_RUN = {2: True, 3: False, 4: False, 6: False}
+
 _DISPLAY_AFTER_BOOT = {"disable_on_reboot": "disabled", "enable_on_reboot": "enabled"}
 
 
@@ -45,6 +54,7 @@ def enter_halted(world: World, txn: Txn, vm: str) -> None:
         resident_on=NULL_REF,
         scheduled_to_be_resident_on=NULL_REF,
         domid=-1,
+        cpu_pool=NULL_REF,
         requires_reboot=False,
         suspend_VDI=NULL_REF,
     )
@@ -63,6 +73,7 @@ def enter_suspended(world: World, txn: Txn, vm: str, image: str) -> None:
         resident_on=NULL_REF,
         scheduled_to_be_resident_on=NULL_REF,
         domid=-1,
+        cpu_pool=NULL_REF,
         suspend_VDI=image,
     )
     _remove_consoles(txn, vm)
@@ -74,6 +85,7 @@ def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, 
     """The VM is what `domain` says, on `host`. `booted`: this is a fresh boot, so the guest has told nothing yet."""
     values = txn.get(vm, "VM")
     before = values["resident_on"]
+    pool = world.store.by_uuid("cpu_pool", domain.cpu_pool)
     _leave(txn, vm, str(domain.power_state))
     txn.update(
         vm,
@@ -81,6 +93,7 @@ def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, 
         resident_on=host,
         scheduled_to_be_resident_on=NULL_REF,
         domid=domain.domid,
+        cpu_pool=pool.ref if pool is not None else NULL_REF,
         suspend_VDI=NULL_REF,
         requires_reboot=False,
     )
@@ -127,7 +140,8 @@ def switch(world: World, txn: Txn, vm: str, state: str) -> None:
 
 
 def note_request(txn: Txn, claims: Iterable[Claim]) -> None:
-    """The operations of these claims were asked for and have succeeded: VMs and hosts remember which state that was.
+    """The operations of these claims were asked for and have succeeded: VMs and hosts remember which state that was,
+    and VMs whether they shall run (ha_rules.py, rule 1).
     A host is Disabled when it is empty and takes no VMs: evacuating an enabled one asks for no state."""
     for claim in claims:
         code, values = _ASKS_FOR.get(claim.operation), txn.find(claim.ref)
@@ -135,6 +149,8 @@ def note_request(txn: Txn, claims: Iterable[Claim]) -> None:
             continue
         if claim.operation != "evacuate" or not values["enabled"]:
             txn.update(claim.ref, requested_state=code)
+        if code in _ALWAYS_RUN and "ha_always_run" in values:
+            txn.update(claim.ref, ha_always_run=_ALWAYS_RUN[code] and values["ha_restart_priority"] == "restart")
 
 
 def _leave(txn: Txn, vm: str, state: str) -> None:
@@ -171,6 +187,9 @@ def note_power(world: World, txn: Txn, host: str, up: bool) -> None:
         enabled = values["other_config"].get(STAYS_DISABLED) != "true" or values["enabled"]
         since = dict.fromkeys(("boot_time", "agent_start_time"), f"{world.clock.now()}.")
         txn.update(host, enabled=enabled, display=display, other_config={**values["other_config"], **since})
+        for driver in world.store.all("Host_driver").values():
+            if driver["host"] == host:
+                txn.update(driver.ref, active_variant=driver["selected_variant"])
     if values["requested_state"] == SHUT_DOWN or (not up and values["requested_state"] != NEVER_ASKED):
         txn.update(host, requested_state=NOT_ASKED)
 
@@ -191,9 +210,7 @@ def note_guest(world: World, txn: Txn, vm: str, guest: GuestState) -> None:
         txn.update(present, **report)
         return
     ref = world.ids.ref()
-    features = ("feature-shutdown", "feature-suspend", "feature-vcpu-hotplug", "feature-static-ip-setting")
-    other = dict.fromkeys(features, "1")
-    txn.create("VM_guest_metrics", ref, {"uuid": world.ids.uuid(), "other": other, **report})
+    txn.create("VM_guest_metrics", ref, {"uuid": world.ids.uuid(), "other": dict(AGENT_FEATURES), **report})
     txn.update(vm, guest_metrics=ref)
 
 

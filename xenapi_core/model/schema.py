@@ -122,12 +122,16 @@ class Field:
 
 @dataclass(frozen=True)
 class Param:
-    """A parameter of a message, without the leading session; a default makes it optional."""
+    """A parameter of a message, without the leading session; a default makes it optional.
+
+    elsewhere: it is a reference of another pool, so nothing here has to have it.
+    """
 
     name: str
     type: Type
     doc: str = ""
     default: Any = _REQUIRED
+    elsewhere: bool = False
 
     @property
     def required(self) -> bool:

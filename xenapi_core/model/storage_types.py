@@ -4,7 +4,8 @@ Rule 1: an operation on an SR or its disks needs the feature that NEEDS names; a
         SR_OPERATION_NOT_SUPPORTED, and allowed_operations leaves it out. What NEEDS does not name works on records.
 Rule 2: a driver brings its type with it (`register`, when the engine takes charge of it) and it stays: records are
         rendered by it from then on. A type nobody registered has DISKS.
-Rule 3: only features the driver interface has calls for exist.
+Rule 3: only features the driver interface has calls for exist. SR_SUPPORTS_LOCAL_CACHING has a setting of the host: its
+        driver is told which repository may hold copies of what is on others, and uses it as it likes.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ FEATURES: Final[Mapping[str, int]] = {
     "VDI_MIRROR": 1,  # may move to another repository while a machine uses it
     "VDI_RESET_ON_BOOT": 2,
     "VDI_CONFIG_CBT": 1,  # remembers which blocks were written
+    "SR_SUPPORTS_LOCAL_CACHING": 1,  # a file system of one host, which may hold copies of disks of other repositories
 }
 
 # Operation of an SR (storage_operations) -> the feature its type must have; None: no type can have it.
@@ -58,8 +60,10 @@ NEEDS: Final[Mapping[str, str | None]] = {
     "vdi_blocked": None,
 }
 
-DISKS: Final = frozenset(FEATURES) - {"VDI_CONFIG_CBT"}
+LOCAL_CACHE: Final = "SR_SUPPORTS_LOCAL_CACHING"
+DISKS: Final = frozenset(FEATURES) - {"VDI_CONFIG_CBT", LOCAL_CACHE}
 _TRACKED: Final = DISKS | {"VDI_CONFIG_CBT"}
+_CACHING: Final = _TRACKED | {LOCAL_CACHE}
 _LIBRARY: Final = frozenset({"SR_PROBE", "SR_UPDATE", "VDI_INTRODUCE", "VDI_UPDATE"})
 
 
@@ -96,15 +100,15 @@ _KNOWN: Final = (
     StorageType("nfs", "NFS", "Disk files on an NFS server", features=_TRACKED, shared=True,
                 configuration={**_SERVER, "options": "Options of the mount"}, required=("server",)),
     StorageType("ext", "Local file system", "Disk files on a file system of one host",
-                features=_TRACKED, configuration=_DEVICE, required=("device",)),
+                features=_CACHING, configuration=_DEVICE, required=("device",)),
     StorageType("local", "Local disk", "Disk files on the first disk of one host; what xm of API 1.0 looks for",
-                features=_TRACKED, configuration={"location": "Path of the directory"}),
+                features=_CACHING, configuration={"location": "Path of the directory"}),
     StorageType("lvm", "Local volumes", "Logical volumes on a disk of one host", features=_TRACKED,
                 configuration=_DEVICE, required=("device",)),
     StorageType("lvmoiscsi", "Volumes over iSCSI", "Logical volumes on an iSCSI unit", features=_TRACKED,
                 shared=True, configuration=_ISCSI, required=("target", "targetIQN", "SCSIid")),
     StorageType("file", "Directory", "Disk files in a directory of one host",
-                features=_TRACKED - {"VDI_RESIZE_ONLINE", "VDI_MIRROR"},
+                features=_CACHING - {"VDI_RESIZE_ONLINE", "VDI_MIRROR"},
                 configuration={"location": "Path of the directory"}, required=("location",)),
     StorageType("iso", "ISO library", "Images of removable media that somebody else puts there",
                 features=_LIBRARY | {"VDI_COPY"}, shared=True, content="iso",

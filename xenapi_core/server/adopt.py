@@ -12,9 +12,11 @@ import logging
 from dataclasses import replace
 
 from xenapi_core.drivers.api import CrashDump, DomainSpec, DriverError, GuestState, InterfaceState, PowerState
+from xenapi_core.drivers.sim.hypervisor import SimHypervisor
 from xenapi_core.drivers.sim.storage_backend import sim_backends
 from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.engine import Engine
+from xenapi_core.engine.plans.host_drivers import drivers_of
 from xenapi_core.engine.plans.network_scan import CARD_FIELDS
 from xenapi_core.engine.specs import domain_spec
 from xenapi_core.engine.transition import count_memory
@@ -64,6 +66,7 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
         cpus=len(store.related(host.ref, "host_CPUs")),
         reserved=dom0["memory_dynamic_max"] if dom0 else 0,
     )
+    pools = _adopt_cpu_pools(store, driver, host)
     for ref in store.related(host.ref, "resident_VMs"):
         vm = store.get(ref)
         if vm["power_state"] not in ("Running", "Paused") or vm["is_control_domain"]:
@@ -72,7 +75,7 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
         agent = _agent(store, vm)
         try:
             driver.preload(
-                _attached(store, vm),
+                replace(_attached(store, vm), cpu_pool=pools.get(vm["cpu_pool"], "")),
                 PowerState(vm["power_state"]),
                 domid=vm["domid"],
                 start_time=metrics["start_time"] if metrics else None,
@@ -86,10 +89,45 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
             driver.add_interface(_card(store, pif))
     for dump in map(store.get, store.related(host.ref, "crashdumps")):
         driver.dumps[dump["filename"]] = CrashDump(dump["filename"], dump["timestamp"], dump["size"])
+    followed = {"ntp_mode": host["ntp_mode"], "ntp_custom_servers": ",".join(host["ntp_custom_servers"])}
+    driver.adopt_settings({name: text for name, text in followed.items() if text not in ("", "Factory")})
+    driver.variants.adopt(
+        {
+            each["name"]: (_variant(store, each["active_variant"]), _variant(store, each["selected_variant"]))
+            for each in drivers_of(engine.world, host.ref)
+        }
+    )
     engine.add_host(host.ref, driver)
     txn = store.begin()
     count_memory(engine.world, txn, host.ref)
     store.commit(txn)
+
+
+def _adopt_cpu_pools(store: Store, driver: SimHypervisor, host: Version) -> dict[str, str]:
+    """The pools its processors are divided among, the control domain's first; the uuids of their records.
+
+    VMs that run and are said to be in none are in the first: those of a database from before there were pools.
+    """
+    dom0 = store.find(host["control_domain"])
+    active = [pool for pool in map(store.get, store.related(host.ref, "resident_cpu_pools")) if pool["activated"]]
+    active.sort(key=lambda pool: dom0 is None or pool.ref != dom0["cpu_pool"])
+    if not active:
+        return {}
+    driver.adopt_cpu_pools(
+        {pool["uuid"]: frozenset(store.get(cpu)["number"] for cpu in pool["host_CPUs"]) for pool in active}
+    )
+    txn = store.begin()
+    for vm in store.related(host.ref, "resident_VMs"):
+        if store.find(store.get(vm)["cpu_pool"]) is None:
+            txn.update(vm, cpu_pool=active[0].ref)
+    store.commit(txn)
+    return {pool.ref: pool["uuid"] for pool in active}
+
+
+def _variant(store: Store, ref: str) -> str:
+    """The name of a driver's variant, "" for none."""
+    record = store.find(ref)
+    return str(record["name"]) if record is not None else ""
 
 
 def adopt_image(store: Store, world: SimWorld, vm: Version) -> None:

@@ -7,7 +7,9 @@ Theory of operation
 3. A host that is down, or has no management interface, has no endpoint: the listeners follow host_metrics.live and
    PIF.management. A host that is dropped loses it for good; one that comes later gets none, because its address is not
    ours to give.
-4. A host whose address changes to another loopback address is found there from then on. Other addresses are in the
+4. The agent of a host is its endpoint. `restart` and `stop` say what shall become of it, and whoever follows does it.
+   One that was stopped stays so until it is restarted, or its host has been down.
+5. A host whose address changes to another loopback address is found there from then on. Other addresses are in the
    records alone: a simulated host has no interface of this machine.
 """
 
@@ -65,6 +67,8 @@ class HostEndpoints:
         self._gates = gates
         self.ports: list[int | None] = [None, None]
         self._open: dict[str, list[Listener]] = {}
+        self._stopped: set[str] = set()
+        self._asked: set[str] = set()
 
     async def start(self) -> None:
         """Choose the ports and open the endpoint of every host that is up. Raises ListenError."""
@@ -92,22 +96,53 @@ class HostEndpoints:
                 }
         return found
 
+    def has(self, host: str) -> bool:
+        """Whether `host` has an endpoint of its own, open or not."""
+        return host in self._places
+
+    def listeners(self) -> tuple[Listener, ...]:
+        """Those that are open."""
+        return tuple(listener for listeners in self._open.values() for listener in listeners)
+
+    def restart(self, host: str) -> None:
+        """Close the endpoint of `host` and open it again (theory 4)."""
+        self._stopped.discard(host)
+        self._asked.add(host)
+        self._store.wake()
+
+    def stop(self, host: str) -> None:
+        """Close the endpoint of `host` (theory 4)."""
+        self._stopped.add(host)
+        self._asked.add(host)
+        self._store.wake()
+
+    def stopped(self, host: str) -> bool:
+        return host in self._stopped
+
     async def follow(self) -> None:
         """Open and close endpoints as hosts come up and go down; ends by cancellation."""
         seen: list[int] = []
         while True:
             revision = self._store.revision
             now = [self._store.class_revision(cls) for cls in _WATCHED]
-            if now != seen:
+            if now != seen or self._asked:
                 seen = now
                 await self._adjust()
-            await self._store.wait(revision, None)
+            self._asked &= self._places.keys()
+            if not self._asked:  # otherwise one was asked for after its host's turn
+                await self._store.wait(revision, None)
 
     async def _adjust(self) -> None:
         for host in tuple(self._places):
             if self._store.find(host) is None:
                 del self._places[host]
-            up = host in self._places and self._live(host)
+            live = host in self._places and self._live(host)
+            if not live:
+                self._stopped.discard(host)
+            up = live and host not in self._stopped
+            if host in self._asked:
+                self._asked.discard(host)
+                await self._close_for(host)
             if up and (address := self._address(host)) != self._places[host]:
                 self._places[host] = address
                 await self._close_for(host)
@@ -127,7 +162,7 @@ class HostEndpoints:
         return metrics is not None and bool(metrics["live"]) and (any(managed) or not managed)
 
     def _address(self, host: str) -> str:
-        """Where the endpoint belongs (theory 4)."""
+        """Where the endpoint belongs (theory 5)."""
         address = str(self._store.get(host)["address"])
         try:
             found = ipaddress.ip_address(address)

@@ -28,7 +28,8 @@ from xenapi_core.engine.plans.vm_import import Exported, Fill
 from xenapi_core.errors import ApiError, E
 from xenapi_core.server.actions import xva
 from xenapi_core.server.actions.machines import about, chunks, filler, objects_of
-from xenapi_core.server.download import Trust, download
+from xenapi_core.server.download import download
+from xenapi_core.server.outgoing import Trust, send
 from xenapi_core.server.trust import of_pools, of_web_servers
 from xenapi_core.server.upload import UploadBroken
 from xenapi_core.store.api import Store
@@ -66,13 +67,21 @@ class Fetch(Protocol):
     def __call__(self, url: str, *, trust: Trust) -> AsyncIterator[bytes]: ...
 
 
+class Deliver(Protocol):
+    """See outgoing.send."""
+
+    async def __call__(self, url: str, size: int, body: AsyncIterator[bytes], *, trust: Trust) -> None: ...
+
+
 class PoolExchange:
     """See engine.exchange.Exchange."""
 
-    def __init__(self, services: Services, fetch: Fetch = download) -> None:
-        """`fetch`: gives what is under a URL, as download does with its other defaults."""
+    def __init__(self, services: Services, fetch: Fetch = download, deliver: Deliver = send) -> None:
+        """`fetch`: gives what is under a URL, as download does with its other defaults; `deliver`: puts there, as
+        outgoing.send does."""
         self._services = services
         self._fetch = fetch
+        self._deliver = deliver
 
     @contextlib.asynccontextmanager
     async def archive(self, url: str) -> AsyncIterator[tuple[Mapping[str, Exported], Fill]]:
@@ -86,6 +95,10 @@ class PoolExchange:
         finally:
             if isinstance(source, AsyncGenerator):
                 await source.aclose()
+
+    async def deliver(self, url: str, size: int, body: AsyncIterator[bytes]) -> None:
+        """See engine.exchange.Exchange."""
+        await self._deliver(url, size, body, trust=partial(of_web_servers, self._services.store))
 
     async def check(self, parcel: Parcel) -> None:
         """The session, the host, and every SR and network must be there; what is asked for raises what it raises."""

@@ -6,11 +6,12 @@ Rule 2: the records come in one transaction, and the simulator has the host, its
         What was written on disks stays behind.)
 Rule 3: shared storage of the pool is connected to the new host afterwards; a connection that fails is told in the log,
         and can be plugged again. The same goes for the VLANs of the coordinator: the host gets them on its interface of
-        the same name, if it has one.
+        the same name, if it has one; and for who controls the switches of the pool.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,11 +21,13 @@ from xenapi_core.api.certificates import record_certificates
 from xenapi_core.api.handlers.pool_join import MEMBERS
 from xenapi_core.api.membership import place_of
 from xenapi_core.api.registry import Services
+from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.network_records import new_vlan
 from xenapi_core.engine.plans.network_rules import check_vlan
+from xenapi_core.engine.plans.sdn_controller import known_to_hosts
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.schema import POOL_ADMIN
@@ -38,6 +41,7 @@ from xenapi_core.wire.xmlrpc import XmlRpc
 log = logging.getLogger(__name__)
 
 _MOST: Final = 64 * 1024 * 1024  # bytes of records
+_SECONDS: Final = 60.0  # of real time, for the driver of the host to take settings
 _HEADERS: Final = (("Content-Type", "text/xml"), ("Cache-Control", "no-cache, no-store"))
 _COORDINATOR: Final = Caller(NULL_REF, "", frozenset({POOL_ADMIN}), originator="pool.join", local_root=True)
 
@@ -77,6 +81,7 @@ async def _admit(services: Services, world: SimWorld, request: Request) -> str:
     await services.store.durable(services.store.revision)
     await _connect_shared(services, engine, hosts[0])
     _carry_vlans(services, engine, hosts[0])
+    await _tell_settings(services, engine, hosts[0])
     return uuid
 
 
@@ -144,6 +149,15 @@ async def _connect_shared(services: Services, engine: Engine, host: str) -> None
             await engine.perform("PBD.plug", (own,), _COORDINATOR)
         except ApiError as error:
             log.warning("shared storage is not connected to a host that joined: %s", error.code)
+
+
+async def _tell_settings(services: Services, engine: Engine, host: str) -> None:
+    """What all hosts of the pool know of its network (rule 3)."""
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await engine.hypervisors[host].configure(known_to_hosts(services.store))
+    except (DriverError, TimeoutError) as error:
+        log.warning("a host that joined does not know who controls its switches: %s", error)
 
 
 def _carry_vlans(services: Services, engine: Engine, host: str) -> None:

@@ -14,7 +14,7 @@ import secrets
 import socket
 import ssl
 import stat
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -44,12 +44,15 @@ class Listener:
         address: str = "",
         port: int = 0,
         path: Path | None = None,
+        again: Callable[[], Awaitable[Listener]] | None = None,
     ) -> None:
+        """`again` listens at the same place anew."""
         self.service = service
         self.address = address
         self.port = port
         self.path = path
         self._servers = servers
+        self._again = again
         self._inode = path.stat().st_ino if path is not None else None
 
     async def drain(self, timeout: float) -> None:
@@ -70,6 +73,12 @@ class Listener:
     async def close(self) -> None:
         """Stop at once; requests in progress are cancelled."""
         await self.drain(0)
+
+    async def open_again(self) -> None:
+        """After `drain`: listen where a TCP listener was, with new connections only. Raises ListenError."""
+        assert self._again is not None
+        fresh = await self._again()
+        self.service, self._servers = fresh.service, fresh._servers
 
 
 async def _serve(
@@ -119,7 +128,8 @@ async def listen_tcp(
     service = Service(app, "tcp" if ssl_context is None else "tls", limits)
     servers = [await _serve(service, sock, ssl_context, gate) for sock in sockets]
     address, number = sockets[0].getsockname()[:2]
-    return Listener(service, servers, address, number)
+    again = partial(listen_tcp, app, host, number, ssl_context, limits=limits, gate=gate)
+    return Listener(service, servers, address, number, again=again)
 
 
 async def bind(host: str, port: int) -> list[socket.socket]:

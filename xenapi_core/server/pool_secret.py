@@ -16,6 +16,7 @@ import orjson
 from xenapi_core.api.membership import Membership, new_secret
 
 FILE: Final = "membership.json"
+_ROTATION: Final = ("coming", "going")  # there only while the secret is replaced
 
 
 class MembershipFileError(Exception):
@@ -32,7 +33,9 @@ def open_membership(directory: Path | None) -> Membership:
     path = directory / FILE
     try:
         found = orjson.loads(path.read_bytes())
-        return Membership(str(found["secret"]), str(found["coordinator"]), save=lambda now: _write(path, now))
+        coming, going = (str(found.get(name, "")) for name in _ROTATION)
+        secret, coordinator = str(found["secret"]), str(found["coordinator"])
+        return Membership(secret, coordinator, coming, going, save=lambda now: _write(path, now))
     except FileNotFoundError:
         made = Membership(new_secret(), save=lambda now: _write(path, now))
         made.save(made)
@@ -46,7 +49,8 @@ def open_membership(directory: Path | None) -> Membership:
 def _write(path: Path, membership: Membership) -> None:
     """Replace the file (rule 1). Raises MembershipFileError."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    content = orjson.dumps({"secret": membership.secret, "coordinator": membership.coordinator})
+    told = {"secret": membership.secret, "coordinator": membership.coordinator}
+    content = orjson.dumps(told | {name: value for name in _ROTATION if (value := getattr(membership, name))})
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

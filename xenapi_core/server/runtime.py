@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import tempfile
@@ -23,6 +24,8 @@ from typing import Any
 
 from xenapi_core.api.auth import Authenticator
 from xenapi_core.api.auth.basic import BasicAuth
+from xenapi_core.api.auth.directories import DirectoryError, offers
+from xenapi_core.api.auth.external import External
 from xenapi_core.api.auth.pam import PamAuthenticator, PamError
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.auth.users_file import UsersFileAuthenticator, UsersFileError
@@ -35,7 +38,7 @@ from xenapi_core.bridge.local import LocalSource
 from xenapi_core.clock import RealClock
 from xenapi_core.config import ServeConfig, default_socket
 from xenapi_core.drivers.sim.world import SimWorld
-from xenapi_core.engine import database_copies
+from xenapi_core.engine import database_copies, ha_failover
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import https
 from xenapi_core.engine.plans import host_ssh
@@ -44,7 +47,7 @@ from xenapi_core.engine.transition import place_consoles
 from xenapi_core.ids import Ids
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.schema import POOL_ADMIN
-from xenapi_core.server import tls
+from xenapi_core.server import outgoing, tls
 from xenapi_core.server.about import about_route
 from xenapi_core.server.actions import measurements
 from xenapi_core.server.actions.action import parts_of
@@ -52,6 +55,8 @@ from xenapi_core.server.actions.history import History
 from xenapi_core.server.actions.recorder import Recorder
 from xenapi_core.server.actions.table import action_routes
 from xenapi_core.server.adopt import adopt_pool
+from xenapi_core.server.agents import HostAgents, plain_refused
+from xenapi_core.server.announce import announce
 from xenapi_core.server.demo import populate
 from xenapi_core.server.download import download
 from xenapi_core.server.endpoints import HostEndpoints, assign_addresses
@@ -63,14 +68,17 @@ from xenapi_core.server.listener import Listener, ListenError, listen_tcp, liste
 from xenapi_core.server.nbd import NbdServer
 from xenapi_core.server.pool_secret import MembershipFileError, open_membership
 from xenapi_core.server.relay import relay_to_coordinator
+from xenapi_core.server.restoring import take_over
 from xenapi_core.server.routes import App, EndpointError, Hosting, encrypted_only, of_host, only_while
 from xenapi_core.server.tls_identity import TlsIdentity
-from xenapi_core.server.trust import of_pools
+from xenapi_core.server.trust import of_certificate, of_pools
 from xenapi_core.server.xenapi_app import page, reply_headers, xenapi_app
 from xenapi_core.store.failure import StoreError
 from xenapi_core.store.journal import open_store
 from xenapi_core.store.memory import MemoryStore
 from xenapi_core.wire.xmlrpc import XmlRpc
+
+log = logging.getLogger(__name__)
 
 DEMO_ACCOUNT = ("root", "xencim")
 DEFAULT_TLS_PORT = 9367
@@ -137,8 +145,10 @@ class Server:
             store = await self._store(stack)
             membership = self._membership()
             ids = Ids()
-            if not store.all("pool"):
+            fresh = not store.all("pool")
+            if fresh:
                 populate(store, config.inventory, Ids(config.inventory.seed), clock)
+            _say_whether_certificates_log_in(store, fresh, config.client_ca is not None)
             _say_how_cim_answers(store, config.cim_jobs)
             codec = XmlRpc()
             engine = Engine(
@@ -153,9 +163,17 @@ class Server:
             stack.push_async_callback(engine.close)
             adopt_pool(store, engine, world)
             await engine.recover()
-            sessions = Sessions(store, ids, clock, authenticator, membership=membership)
+            sessions = Sessions(
+                store, ids, clock, authenticator, membership=membership,
+                external=self._external(stack, store, clock, authenticator),
+                reads_certificates=config.client_ca is not None,
+            )  # fmt: skip
             dispatcher = Dispatcher(SCHEMA, store, engine, sessions, clock, ids)
-            engine.exchange = PoolExchange(dispatcher.services, partial(download, loopback=config.loopback))
+            engine.exchange = PoolExchange(
+                dispatcher.services,
+                partial(download, loopback=config.loopback),
+                partial(outgoing.send, loopback=config.loopback),
+            )
             sweeper = asyncio.create_task(_sweep(sessions, clock), name="session sweeper")
             stack.push_async_callback(_cancel, sweeper)
             schedules = asyncio.create_task(follow(engine), name="snapshot schedules")
@@ -164,6 +182,8 @@ class Server:
             stack.push_async_callback(_cancel, expiring)
             replicating = asyncio.create_task(database_copies.follow(engine), name="database copies")
             stack.push_async_callback(_cancel, replicating)
+            protecting = asyncio.create_task(ha_failover.follow(engine), name="high availability")
+            stack.push_async_callback(_cancel, protecting)
             recorder = Recorder()
             dispatcher.history = history = History(recorder, store, clock, config.state)
             await history.restore()
@@ -175,6 +195,7 @@ class Server:
             measuring = asyncio.create_task(measurements.follow(history, engine), name="measurements")
             stack.push_async_callback(_cancel, measuring)
             parts = parts_of(config.state, recorder)
+            dispatcher.blobs = parts.blobs
             extra = (about, joining, *action_routes(dispatcher.services, basic, page, parts))
 
             relay = relay_to_coordinator(sessions, reply_headers)
@@ -183,7 +204,11 @@ class Server:
                 """The Xen-API of one host, or of the server as a whole."""
                 door = Door(dispatcher, store, sessions, host)
                 routes = of_host(extra, host) if host else extra
-                return xenapi_app(door, extra=routes, tls_port=lambda: self._tls_port, relay=relay)
+                seen = partial(dispatcher.programs.note, host or "")
+                return xenapi_app(
+                    door, extra=routes, tls_port=lambda: self._tls_port, relay=relay,
+                    plain_refused=plain_refused(store, host), seen=seen,
+                )  # fmt: skip
 
             apps = {"xenapi": xenapi()}
             for entry in entry_points(group="xencim.apps"):
@@ -196,15 +221,23 @@ class Server:
             membership.connect = lambda address: RemoteXenApi(
                 address, self._tls_port or DEFAULT_TLS_PORT, of_pools(store)
             )
-            endpoints, certificate, hosts = await self._listen(stack, apps, store, directory, places, xenapi)
+            membership.connect_to = lambda address, certificate: RemoteXenApi(
+                address, self._tls_port or DEFAULT_TLS_PORT, of_certificate(certificate)
+            )
+            endpoints, certificate, own, shared = await self._listen(stack, apps, store, directory, places, xenapi)
+            dispatcher.agents = agents = HostAgents(store, clock, own, shared, "xenapi_tls" in endpoints)
+            restarting = asyncio.create_task(agents.follow(), name="restarts of the agent")
+            stack.push_async_callback(_cancel, restarting)
             fingerprint = certificate.facts.sha256 if certificate is not None else ""
             dispatcher.certificate = certificate
             record_certificates(dispatcher.services)
             endpoints |= await self._listen_nbd(stack, dispatcher, certificate)
             membership.address = _reached_at(endpoints, store)
+            announcing = asyncio.create_task(announce(membership, store, clock), name="greeting of the coordinator")
+            stack.push_async_callback(_cancel, announcing)
             engine.be_reached(_reach(membership.address, bool(places)))
             place_consoles(engine.world)
-            self._write_ready(stack, endpoints, fingerprint, hosts)
+            self._write_ready(stack, endpoints, fingerprint, own.urls())
             yield Summary(
                 endpoints=endpoints,
                 fingerprint=fingerprint,
@@ -244,10 +277,23 @@ class Server:
         stack.callback(authenticator.close)
         return authenticator, account
 
+    def _external(
+        self, stack: contextlib.AsyncExitStack, store: MemoryStore, clock: RealClock, local: Authenticator
+    ) -> External:
+        """The directories that external authentication may use."""
+        try:
+            external = External(store, clock, local, offers(self.config.directories))
+        except DirectoryError as error:
+            raise StartError(f"--directory: {error}") from None
+        stack.callback(external.close)
+        return external
+
     async def _store(self, stack: contextlib.AsyncExitStack) -> MemoryStore:
         if self.config.state is None:
             return MemoryStore(SCHEMA)
         try:
+            if await take_over(self.config.state, SCHEMA):
+                log.warning("the backup that waited has been restored")
             store = await open_store(self.config.state, SCHEMA)
         except StoreError as error:
             raise StartError(str(error)) from None
@@ -287,10 +333,10 @@ class Server:
         directory: Path,
         places: Mapping[str, str],
         xenapi: Callable[[str], App],
-    ) -> tuple[dict[str, str], TlsIdentity | None, dict[str, dict[str, str]]]:
+    ) -> tuple[dict[str, str], TlsIdentity | None, HostEndpoints, list[Listener]]:
         """Open every listener. Returns URLs (the socket's path too) by the ready file's names, the certificate if one
-        is shown, and the URLs of each host by its uuid where hosts have endpoints of their own (`places`: host ->
-        address).
+        is shown, the endpoints of hosts that have their own (`places`: host -> address), and the TCP listeners of the
+        Xen-API if hosts have none.
         """
         config = self.config
         wanted = [
@@ -301,8 +347,9 @@ class Server:
         ]
         own = HostEndpoints(store, places, xenapi, (None, None), None)
         endpoints: dict[str, str] = {}
-        identity, context, verifying = None, None, None
+        identity, context = None, None
         listeners: list[Listener] = []
+        shared: list[Listener] = []
         stack.push_async_callback(_drain, listeners, store)
         host = config.bind.strip("[]")
         shown = f"[{host}]" if ":" in host else host
@@ -310,8 +357,7 @@ class Server:
             if any(encrypted for *_, encrypted in wanted):
                 given = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
                 identity = TlsIdentity(directory, given, [host, *places.values()], RealClock())
-                context = identity.context()
-                verifying = identity.context(config.client_ca) if config.client_ca else context
+                context = identity.context(config.client_ca)
             if places:
                 ports = (config.ports.xenapi, config.ports.xenapi_tls)
                 gates = (self._gate("xenapi"), self._gate("xenapi_tls"))
@@ -324,14 +370,14 @@ class Server:
                 endpoints.update(own.urls()[_coordinator_uuid(store)])
                 wanted = [each for each in wanted if each[0] != "xenapi"]
             for name, app, port, encrypted in wanted:
-                settings = None
-                if encrypted:
-                    settings = verifying if name == "wbem" else context
-                elif name == "wbem" and not (config.loopback or config.wbem_plain_basic):
+                settings = context if encrypted else None
+                if not encrypted and name == "wbem" and not (config.loopback or config.wbem_plain_basic):
                     app = encrypted_only(app)
                 scheme, key_name = ("https", f"{name}_tls") if encrypted else ("http", name)
                 listener = await listen_tcp(app, host, port, settings, gate=self._gate(key_name))
                 listeners.append(listener)
+                if name == "xenapi":
+                    shared.append(listener)
                 if key_name == "xenapi_tls":
                     self._tls_port = listener.port
                 endpoints[key_name] = f"{scheme}://{shown}:{listener.port}"
@@ -340,7 +386,7 @@ class Server:
             endpoints["socket"] = str(socket)
         except (ListenError, tls.CertificateError) as error:
             raise StartError(str(error)) from None
-        return endpoints, identity, own.urls()
+        return endpoints, identity, own, shared
 
     async def _listen_nbd(
         self, stack: contextlib.AsyncExitStack, dispatcher: Dispatcher, identity: TlsIdentity | None
@@ -394,6 +440,19 @@ def _say_how_cim_answers(store: MemoryStore, mode: str | None) -> None:
     store.commit(txn)
 
 
+def _say_whether_certificates_log_in(store: MemoryStore, fresh: bool, verified: bool) -> None:
+    """A new pool says what the option says; after that the pool's own calls count, and the log says what differs."""
+    for ref, pool in store.all("pool").items():
+        if fresh and verified:
+            txn = store.begin()
+            txn.update(ref, client_certificate_auth_enabled=True)
+            store.commit(txn)
+        elif verified and not pool["client_certificate_auth_enabled"]:
+            log.warning("client certificates do not log in until pool.enable_client_certificate_auth is called")
+        elif pool["client_certificate_auth_enabled"] and not verified:
+            log.warning("client certificates do not log in until the server is started with --client-ca")
+
+
 async def _drain(listeners: list[Listener], store: MemoryStore) -> None:
     """Accept no more, and let requests in progress finish; those that wait for events are answered at once."""
     draining = asyncio.gather(*(listener.drain(DRAIN_SECONDS) for listener in listeners))
@@ -405,6 +464,7 @@ async def _sweep(sessions: Sessions, clock: RealClock) -> None:
     while True:
         await clock.sleep(SWEEP_SECONDS)
         sessions.sweep()
+        await sessions.revalidate()
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

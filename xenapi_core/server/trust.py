@@ -22,6 +22,16 @@ def of_pools(store: Store) -> ssl.SSLContext | None:
     return _with_installed(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), store) if verifies(store) else None
 
 
+def of_certificate(pem: str) -> ssl.SSLContext:
+    """The server that shows this certificate, whatever it is called by; or one that it signed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False  # the certificate says who it is
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=pem)
+    return context
+
+
 async def of_web_servers(store: Store) -> ssl.SSLContext:
     """How the server of a URL proves who it is."""
     return _with_installed(await asyncio.to_thread(ssl.create_default_context), store)  # parses a hundred certificates

@@ -67,11 +67,15 @@ def xenapi_app(
     limits: Limits = DEFAULT,
     tls_port: Callable[[], int | None] = lambda: None,
     relay: Callable[[Request, Call, Codec], Awaitable[Response] | None] = lambda request, call, codec: None,
+    plain_refused: Callable[[], bool] = lambda: False,
+    seen: Callable[[str], None] = lambda header: None,
 ) -> App:
     """The endpoint for `dispatcher`. `extra` routes (GET /about, import and export ...) win by their longer prefix.
 
     `tls_port`: the port of the same endpoint with TLS, where a GET on the plain port is sent; None while there is none.
     `relay` may answer a call at the Unix socket instead of `dispatcher`: what another server is to answer.
+    `plain_refused`: whether requests to the plain port are sent to the other, whatever they ask. `seen` is told the
+    User-Agent of every request.
     """
     xml, json = XmlRpc(limits), JsonRpc(limits)
     routes = (
@@ -82,7 +86,24 @@ def xenapi_app(
         Route("GET", "/", _pages(tls_port)),
         *extra,
     )
-    return App(name, routes, _fallback, error_page)
+
+    def front(handler: Handler) -> Handler:
+        last = None  # most requests come from whoever sent the one before
+
+        def handle(request: Request) -> Response | Awaitable[Response]:
+            nonlocal last
+            program = request.headers.get("user-agent")
+            if program is not None and program != last:
+                last = program
+                seen(program)
+            if request.peer.transport == "tcp" and plain_refused():
+                return _sent_away(request, tls_port())
+            return handler(request)
+
+        return handle
+
+    routes = tuple(replace(route, handler=front(route.handler)) for route in routes)
+    return App(name, routes, front(_fallback), error_page)
 
 
 def reply_headers(codec: Codec) -> tuple[tuple[str, str], ...]:
@@ -158,6 +179,17 @@ def _pages(tls_port: Callable[[], int | None]) -> Handler:
         return page(404, "There is nothing at this address.")
 
     return answer
+
+
+def _sent_away(request: Request, port: int | None) -> Response:
+    """What a plain port answers that is closed for everything: a browser finds its way, a program is refused."""
+    host = _HOST.fullmatch(request.headers.get("host", ""))
+    if request.method == "GET" and port is not None and host is not None:
+        refusal = _moved(host["name"], port, request)
+    else:
+        refusal = page(403, "This is served over TLS only.")
+    refusal.close = True
+    return refusal
 
 
 def _moved(host: str, port: int, request: Request) -> Response:

@@ -129,6 +129,13 @@ class Database:
             self._connection.executemany("DELETE FROM object WHERE ref = ?", ((ref,) for ref in deletions))
             self._connection.executemany(_SET, ((key, orjson.dumps(value).decode()) for key, value in meta.items()))
 
+    def replace(self, rows: Iterable[Row], meta: Mapping[str, Any]) -> None:
+        """Make `rows` the only ones, in one transaction. sqlite3.Error as for `write`."""
+        with _transaction(self._connection):
+            self._connection.execute("DELETE FROM object")
+            self._connection.executemany(_PUT, rows)
+            self._connection.executemany(_SET, ((key, orjson.dumps(value).decode()) for key, value in meta.items()))
+
     def close(self) -> None:
         """Give file and lock free."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from xenapi_core.drivers.api import DriverError, PowerState
@@ -49,3 +50,25 @@ async def a_renewed_machine_runs_on_in_a_new_domain(t: Trial) -> None:
     before = await t.start(large)
     await t.refuses("no_memory", t.driver.renew(large.uuid, t.told.append))
     assert (await t.find(large.uuid)) == before
+
+
+async def saved_memory_can_become_another_machines(t: Trial) -> None:
+    if not await t.offers("suspend"):
+        return
+    spec = await t.spec()
+    await t.start(spec)
+    image, empty = await t.do(t.bench.volume(spec.memory_static_max)), await t.do(t.bench.volume(MIB))
+    await t.do(t.driver.suspend(spec.uuid, image, t.told.append))
+    other = replace(spec, uuid=t.bench.uuid())
+    try:
+        await t.do(t.driver.rebind(image, other.uuid))
+    except DriverError as error:
+        if error.kind != "unsupported":
+            raise
+        return
+    assert await t.do(t.driver.saved_in(image)) == other.uuid
+    await t.refuses("not_found", t.driver.resume(spec, image, False, t.told.append))
+    await t.do(t.driver.resume(other, image, False, t.told.append))
+    assert await t.find(other.uuid) is not None
+    assert await t.find(spec.uuid) is None
+    await t.refuses("not_found", t.driver.rebind(empty, spec.uuid))

@@ -23,10 +23,19 @@ from xenapi_core.drivers.api import (
     NicSpec,
     PowerState,
 )
+from xenapi_core.testing.clock_conformance import (
+    a_clock_is_set_while_no_server_is_followed,
+    variants_of_device_drivers_are_selected_by_name,
+)
 from xenapi_core.testing.conformance import AnyBench, OneTrial, run
+from xenapi_core.testing.cpu_pool_conformance import (
+    machines_run_in_the_pool_they_were_given,
+    processors_are_divided_among_pools,
+)
 from xenapi_core.testing.domain_conformance import (
     a_renewed_machine_runs_on_in_a_new_domain,
     a_sleeping_guest_keeps_its_machine_and_wakes,
+    saved_memory_can_become_another_machines,
 )
 
 MIB: Final = 1 << 20
@@ -454,7 +463,10 @@ async def nothing_is_dumped_of_what_has_not_crashed(t: Trial) -> None:
     state, volume = await t.start(), await t.do(t.bench.volume(64 * MIB))
     await t.refuses("not_found", t.driver.dump_core(state.uuid, volume, lambda fraction: None))
     await t.refuses("not_found", t.driver.delete_crash_dump("no such dump"))
-    assert all(dump.size > 0 for dump in await t.do(t.driver.crash_dumps()))
+    await t.refuses("not_found", t.driver.read_crash_dump("no such dump", 0, 1))
+    for dump in await t.do(t.driver.crash_dumps()):
+        assert dump.size > 0
+        assert len(await t.do(t.driver.read_crash_dump(dump.name, dump.size - 1, 2))) == 1
 
 
 async def nics_are_plugged_and_unplugged(t: Trial) -> None:
@@ -543,6 +555,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     only_a_running_machine_is_suspended,
     an_empty_volume_cannot_be_resumed_from,
     a_saved_machine_is_found_in_its_image,
+    saved_memory_can_become_another_machines,
     a_migrated_machine_runs_on_over_there,
     a_migrating_guest_never_stands_still,
     a_cancelled_migration_moves_nothing,
@@ -553,7 +566,11 @@ CHECKS: Final[tuple[Check, ...]] = (
     a_sleeping_guest_keeps_its_machine_and_wakes,
     a_renewed_machine_runs_on_in_a_new_domain,
     settings_of_the_host_are_kept_until_they_are_taken_back,
+    a_clock_is_set_while_no_server_is_followed,
+    variants_of_device_drivers_are_selected_by_name,
     scheduling_of_running_machines_can_be_changed,
+    processors_are_divided_among_pools,
+    machines_run_in_the_pool_they_were_given,
     an_empty_host_can_be_restarted,
     disks_are_plugged_and_unplugged,
     a_disk_is_held_by_one_and_released_by_its_token,

@@ -76,6 +76,15 @@ class SimPool(Records):
         given = {"MAC": card.mac, "MTU": card.mtu, "VLAN": -1, "physical": True, "metrics": metrics, **values}
         return self.add("PIF", host=host, network=network, device=device, device_name=device, **given)
 
+    def add_cpu_pool(self, host: str) -> str:
+        """The first pool of processors of a host, with all of them."""
+        driver = self.sim.hosts[self.store.get(host)["uuid"]]
+        cpus = tuple(self.add("host_cpu", host=host, number=number) for number in range(driver.cpus))
+        return self.add(
+            "cpu_pool", uuid=driver.first_pool, name_label="Pool-0", resident_on=host, activated=True,
+            ncpu=len(cpus), host_CPUs=cpus,
+        )  # fmt: skip
+
     def add_sr(self, name: str, size: int, **values: Any) -> str:
         """A shared repository, attached to every host."""
         kind = {"type": "nfs", "content_type": "user", "shared": True, **values}
@@ -162,9 +171,9 @@ class SimPool(Records):
             for version in self.store.all(cls).values()
         }
         domains = {
-            (host.hostname, machine.spec.uuid): (str(machine.power_state), sorted(machine.disks), sorted(machine.nics))
+            (host.hostname, m.spec.uuid): (str(m.power_state), sorted(m.disks), sorted(m.nics), m.cpu_pool)
             for host in self.sim.hosts.values()
-            for machine in host.machines.values()
+            for m in host.machines.values()
         }
         volumes = {
             (repository.uuid, volume.uuid): volume.size
@@ -172,9 +181,11 @@ class SimPool(Records):
             for volume in repository.contents.values()
         }
         connections = {r.uuid: sorted(r.hosts) for r in self.sim.repositories.values() if r.exists}
+        processors = {h.hostname: {pool: set(cpus) for pool, cpus in h.pools.items()} for h in self.sim.hosts.values()}
         chosen = {host.hostname: dict(host.chosen) for host in self.sim.hosts.values()}
         return {
             "records": records, "domains": domains, "volumes": volumes, "connections": connections, "chosen": chosen,
+            "processors": processors,
         }  # fmt: skip
 
 

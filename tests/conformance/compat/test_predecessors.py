@@ -69,8 +69,8 @@ METHODS = {
         "Xen_MigrationJob": ("RequestStateChange", "GetError"),
     },
     "xs-cim": {
-        "Xen_ComputerSystem": ("RequestStateChange",),
-        "Xen_HostComputerSystem": ("RequestStateChange",),
+        "Xen_ComputerSystem": ("RequestStateChange", "SetPowerState"),
+        "Xen_HostComputerSystem": ("RequestStateChange", "SetPowerState"),
         "Xen_VirtualSystemManagementService": MANAGED,
         "Xen_VirtualSystemMigrationService": CHECKED,
         "Xen_VirtualSystemSnapshotService": ("CreateSnapshot", "ApplySnapshot", "DestroySnapshot"),
@@ -78,15 +78,15 @@ METHODS = {
         "Xen_StoragePoolManagementService": (
             "CreateStoragePool", "DetachStoragePool", "CreateDiskImage", "DeleteDiskImage",
         ),
-        "Xen_VirtualSwitchManagementService": ("DefineSystem", "DestroySystem", "ModifySystemSettings"),
+        "Xen_VirtualSwitchManagementService": MANAGED,
     },
 }  # fmt: skip
 # Classes that do not exist, and methods that have no behaviour.
 MISSING = {
     "libvirt-cim": ("Xen_FilterList",),
     "xs-cim": (
-        "ConnectToDiskImage", "DisconnectFromDiskImage", "DiscoveriSCSITargetInfo", "Xen_MetricService",
-        "GetPerformanceMetricsForSystem", "Xen_KVP", "SetPowerState",
+        "ConnectToDiskImage", "DisconnectFromDiskImage", "DiscoveriSCSITargetInfo",
+        "GetPerformanceMetricsForSystem", "Xen_KVP",
     ),
 }  # fmt: skip
 TASKS = (

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-from cim_services import GIB, Site, in_time
-from compat_pool import CIMV2, CimError, ModePool, Path, graph, mode_site, path_of
+from cim_pool import NULL
+from cim_services import GIB, NICS, Site, in_time
+from compat_pool import CIMV2, ModePool, Path, graph, mode_site, path_of
 
 from cim_provider.indications.matcher import Matcher
 from cim_provider.indications.subscriptions import compiled
-from cim_provider.schema.objects import METHOD_NOT_AVAILABLE, Instance
+from cim_provider.schema.objects import Instance
 from xenapi_core.store.api import Version
 
 STORAGE, SWITCHES = "Xen_StoragePoolManagementService", "Xen_VirtualSwitchManagementService"
 POOLS, MANAGEMENT = "Xen_ResourcePoolConfigurationService", "Xen_VirtualSystemManagementService"
 RASD, SWITCH_SETTINGS = "CIM_ResourceAllocationSettingData", "Xen_VirtualSwitchSettingData"
+UPLINK_SETTINGS = "Xen_SwitchUplinkPortSettingData"
 SHARE = ("server=192.0.2.9", "serverpath=/vms")
 
 
@@ -121,15 +122,55 @@ def test_the_switch_service_refuses_machines() -> None:
     in_time(work())
 
 
-def test_resource_settings_of_switches_have_no_behaviour() -> None:
+def test_an_uplink_of_a_switch_is_added_changed_and_removed_by_jobs() -> None:
     async def work() -> None:
         async with mode_site("xs-cim") as at:
-            for method in ("AddResourceSettings", "ModifyResourceSettings", "RemoveResourceSettings"):
-                with pytest.raises(CimError) as caught:
-                    await at.ask(SWITCHES, method)
-                assert caught.value.status == METHOD_NOT_AVAILABLE
+            network = at.sim.add("network", name_label="office", bridge="xapi7", MTU=1500)
+            (card,) = at.store.related(at.sim.network, "PIFs")
+            asked = Instance(UPLINK_SETTINGS, {"HostResource": (at.uuid(card),), "DefaultPortVID": 12})
+            switch = path_of(at, network, SWITCH_SETTINGS)
+            await done(at, SWITCHES, "AddResourceSettings", AffectedConfiguration=switch, ResourceSettings=(asked,))
+
+            def uplink() -> tuple[Path, int]:
+                (pif,) = at.store.related(network, "PIFs")
+                return path_of(at, pif, UPLINK_SETTINGS), at.store.get(pif)["VLAN"]
+
+            path, tag = uplink()
+            assert tag == 12
+            changed = at.copy(path, DefaultPortVID=13)
+            await done(at, SWITCHES, "ModifyResourceSettings", ResourceSettings=(changed,))
+            path, tag = uplink()
+            assert tag == 13
+            await done(at, SWITCHES, "RemoveResourceSettings", ResourceSettings=(path,))
+            assert at.store.related(network, "PIFs") == ()
 
     in_time(work())
+
+
+def test_the_switch_service_refuses_resources_of_machines() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            vm = at.sim.add_vm("web")
+            (nic,) = at.store.related(vm, "VIFs")
+            settings, whole = path_of(at, nic, NICS), path_of(at, vm, "Xen_VirtualSystemSettingData")
+            for method, params in (
+                ("AddResourceSettings", {"AffectedConfiguration": whole, "ResourceSettings": (Instance(NICS, {}),)}),
+                ("ModifyResourceSettings", {"ResourceSettings": (at.copy(settings),)}),
+                ("RemoveResourceSettings", {"ResourceSettings": (settings,)}),
+            ):
+                assert (await at.ask(SWITCHES, method, **params))[0] == 4
+                assert (await at.ask(SWITCHES, method))[0] == 4
+            assert at.store.related(vm, "VIFs") == (nic,)
+
+    in_time(work())
+
+
+def test_the_pool_tells_its_coordinator_and_default_storage() -> None:
+    found = ModePool("xs-cim")
+    assert found.values("Xen_HostPool", "pool")["Master"] == found.uuid("host-0")
+    assert found.values("Xen_HostPool", "pool")["DefaultStoragePoolID"] == found.uuid("sr")
+    found.set("pool", default_SR=NULL)
+    assert found.values("Xen_HostPool", "pool")["DefaultStoragePoolID"] is None
 
 
 def test_services_belong_to_their_hosts_and_jobs_to_the_service_of_the_profile() -> None:

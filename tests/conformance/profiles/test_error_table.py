@@ -213,7 +213,8 @@ def test_what_a_profile_shows_is_not_written(operation: str) -> None:
 # fmt: off
 CALLS: dict[str, tuple[str, str, dict[str, Any], int | CimStatus]] = {
     "a method there is not":       ("system", "Explode", {}, CimStatus(METHOD_NOT_FOUND)),
-    "a method without behaviour":  ("system", "SetPowerState", {}, CimStatus(METHOD_NOT_AVAILABLE)),
+    "a method without behaviour":  (POWER, "SetPowerState", {}, CimStatus(METHOD_NOT_AVAILABLE)),
+    "no old PowerState":           ("system", "SetPowerState", {}, 5),
     "a parameter there is not":    ("system", "RequestStateChange", {"State": 2}, CimStatus(INVALID_PARAMETER)),
     "no RequestedState":           ("system", "RequestStateChange", {}, 5),
     "a machine there is not":      ("nowhere", "RequestStateChange", {"RequestedState": 2}, CimStatus(NOT_FOUND)),

@@ -276,8 +276,8 @@ def test_methods_that_do_not_exist_or_have_no_behaviour_are_told_apart() -> None
         return error.value.status
 
     assert status(web, "Nonsense") == METHOD_NOT_FOUND
-    assert status(web, "SetPowerState") == METHOD_NOT_AVAILABLE
-    assert status(pool.path("host-0", "Xen_HostComputerSystem"), "SetPowerState") == METHOD_NOT_AVAILABLE
+    assert status(pool.path("lan", "Xen_VirtualSwitch"), "SetPowerState") == METHOD_NOT_AVAILABLE
+    assert status(pool.path("pool", "Xen_HostPool"), "SetPowerState") == METHOD_NOT_AVAILABLE
     assert status(Path("Xen_ComputerSystem", None, CIMV2), "RequestStateChange") == METHOD_NOT_AVAILABLE
     gone = Path.of("Xen_ComputerSystem", {"CreationClassName": "Xen_ComputerSystem", "Name": "gone"}, CIMV2)
     assert status(gone, "RequestStateChange") == NOT_FOUND

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from cim_pool import SmallPool, elements, graph, instance_values, key_values, path_in
 
+from cim_provider.profiles.aggregation_metrics import AGGREGATIONS
 from cim_provider.profiles.metrics import METRICS, meaning_of
 from cim_provider.schema.objects import CIMV2, NOT_FOUND, CimError, Path
 from xenapi_core.api.handlers.data_sources import host_sources, vm_sources
-from xenapi_core.bridge.source import Samples
+from xenapi_core.bridge.source import Samples, Summary, Window
 from xenapi_core.drivers.api import HostUsage, MachineUsage, Traffic
 
+SUMS = "Xen_AggregationMetricValue"
 AT = 1_800_000_000
 MACHINE = MachineUsage((0.25, 0.5), 1 << 30, {"0": Traffic(1000.0, 20.4), "3": Traffic(7.0, 0.0)}, {"0": Traffic(5, 6)})
 
@@ -56,6 +58,13 @@ def pool() -> SmallPool:
 
 def listed(pool: SmallPool, classname: str) -> list[dict[str, Any]]:
     return [instance_values(one) for one in elements(pool.run("EnumerateInstances", ClassName=classname).values)]
+
+
+def summarize(pool: SmallPool, minute: dict[str, dict[str, Summary]]) -> None:
+    """A round whose window has these summaries."""
+    assert pool.source.round is not None
+    values = {pool.uuid(name): found for name, found in minute.items()}
+    pool.source.round = Samples(AT + 3, pool.source.round.values, Window(AT, 60, values))
 
 
 def value_of(pool: SmallPool, owner: str, source: str) -> Path:
@@ -116,7 +125,7 @@ def test_a_value_is_in_the_units_of_its_metric(
 
 
 def test_definitions_use_programmatic_units_and_say_how_values_break_down(pool: SmallPool) -> None:
-    found = {one["Name"]: one for one in listed(pool, "CIM_BaseMetricDefinition")}
+    found = {one["Name"]: one for one in listed(pool, "Xen_MetricDefinition")}
     assert set(found) == {metric.name for metric in METRICS}
     assert {one["ProgrammaticUnits"] for one in found.values()} == {"percent", "byte", "byte/second"}
     assert found["ProcessorUtilization"]["BreakdownDimensions"] == ["Processor"]
@@ -138,7 +147,7 @@ def test_a_machine_and_a_host_have_all_their_values(pool: SmallPool) -> None:
     ("classname", "name", "item", "sources"),
     [
         ("Xen_Processor", "web", 1, {"cpu1"}),
-        ("Xen_HostProcessor", "cpu", None, {"cpu0"}),
+        ("Xen_HardwareThread", "cpu", None, {"cpu0"}),
         ("Xen_Memory", "web", None, {"memory", "memory_target"}),
         ("Xen_HostMemory", "host-0", None, {"memory_total_kib", "memory_free_kib"}),
         ("Xen_LogicalDisk", "disk", None, {"vbd_xvda_read", "vbd_xvda_write"}),
@@ -174,7 +183,9 @@ def test_what_is_defined_for_an_element_is_what_it_can_have(pool: SmallPool) -> 
     for path in (pool.path("db"), device(pool, "Xen_LogicalDisk", "disk")):
         reply = pool.run("Associators", ObjectName=path, AssocClass="CIM_MetricDefForME", Role="Antecedent")
         names = {instance_values(one)["Name"] for one in elements(reply.values)}
-        wanted = {metric.name for metric in METRICS if path.classname in {view.cim for view in metric.of}}
+        wanted = {
+            metric.name for metric in (*METRICS, *AGGREGATIONS) if path.classname in {view.cim for view in metric.of}
+        }
         assert names == wanted
         links = elements(pool.run("References", ObjectName=path, ResultClass="CIM_MetricDefForME").values)
         assert {instance_values(one)["MetricCollectionEnabled"] for one in links} == {"2"}
@@ -222,6 +233,61 @@ def test_a_value_of_what_is_gone_is_not_found(pool: SmallPool) -> None:
         with pytest.raises(CimError) as refused:
             pool.run("GetInstance", InstanceName=path)
         assert refused.value.status == NOT_FOUND
+
+
+def test_the_samples_of_a_minute_are_summed_up_and_stand_for_its_time(pool: SmallPool) -> None:
+    summarize(pool, {"web": {"cpu1": Summary(0.5, 0.25, 0.75), "vbd_xvda_read": Summary(1.4, 0.0, 9.6)}})
+    shown = {one["InstanceID"].removeprefix(f"Xen:{pool.uuid('web')}/Metric/"): one for one in listed(pool, SUMS)}
+    values = {
+        name: (one["MetricValue"], one["MetricDefinitionId"], one["BreakdownValue"]) for name, one in shown.items()
+    }
+    assert values == {
+        "cpu1/average": ("50.0", "Xen:Metric/ProcessorUtilizationAverage", "1"),
+        "cpu1/minimum": ("25.0", "Xen:Metric/ProcessorUtilizationMinimum", "1"),
+        "cpu1/maximum": ("75.0", "Xen:Metric/ProcessorUtilizationMaximum", "1"),
+        "vbd_xvda_read/average": ("1", "Xen:Metric/DiskReadRateAverage", "xvda"),
+        "vbd_xvda_read/minimum": ("0", "Xen:Metric/DiskReadRateMinimum", "xvda"),
+        "vbd_xvda_read/maximum": ("10", "Xen:Metric/DiskReadRateMaximum", "xvda"),
+    }
+    for one in shown.values():
+        assert one["TimeStamp"] == one["AggregationTimeStamp"] == "20270115080000.000000+000"
+        assert one["Duration"] == one["AggregationDuration"] == "00000000000100.000000:000"
+
+
+def test_definitions_of_aggregations_say_which_function_and_that_it_is_of_an_interval(pool: SmallPool) -> None:
+    found = {one["Name"]: one for one in listed(pool, "CIM_AggregationMetricDefinition")}
+    assert len(found) == 3 * len(METRICS)
+    assert {(one["ChangeType"], one["TimeScope"], one["GatheringType"]) for one in found.values()} == {("5", "3", "3")}
+    functions = {name: found[f"Memory{name}"]["SimpleFunction"] for name in ("Minimum", "Maximum", "Average")}
+    assert functions == {"Minimum": "2", "Maximum": "3", "Average": "4"}
+    assert [found[name]["Calculable"] for name in ("MemoryAverage", "MemoryMaximum")] == ["2", "3"]
+
+
+def test_an_aggregation_leads_to_its_definition_and_to_what_was_measured(pool: SmallPool) -> None:
+    summarize(pool, {"web": {"cpu1": Summary(0.5, 0.25, 0.75)}, "host-0": {"pif_eth0_rx": Summary(1.0, 0.0, 2.0)}})
+    for owner, source, metric, classes in (
+        ("web", "cpu1/maximum", "ProcessorUtilizationMaximum", {"Xen_ComputerSystem", "Xen_Processor"}),
+        ("host-0", "pif_eth0_rx/average", "ReceiveRateAverage", {"Xen_HostComputerSystem", "Xen_HostNetworkPort"}),
+    ):
+        path = Path.of("Xen_AggregationMetricValue", {"InstanceID": f"Xen:{pool.uuid(owner)}/Metric/{source}"}, CIMV2)
+        reply = pool.run("AssociatorNames", ObjectName=path, AssocClass="CIM_MetricInstance")
+        assert [key_values(one)["Id"] for one in elements(reply.values)] == [f"Xen:Metric/{metric}"]
+        measured = elements(pool.run("AssociatorNames", ObjectName=path, AssocClass="CIM_MetricForME").values)
+        assert {path_in(one).classname for one in measured} == classes
+        back = pool.run("AssociatorNames", ObjectName=path_in(measured[0]), AssocClass="CIM_MetricForME")
+        assert path in [path_in(one) for one in elements(back.values)]
+
+
+def test_aggregations_are_made_once_a_minute_however_many_rounds_there_are(pool: SmallPool) -> None:
+    summarize(pool, {"web": {"cpu1": Summary(0.5, 0.25, 0.75)}})
+    assert len(listed(pool, SUMS)) == 3
+    before, kept = pool.provider.tally.made, pool.source.round
+    assert kept is not None
+    pool.source.round = Samples(AT + 5, kept.values, kept.window)
+    assert len(listed(pool, SUMS)) == 3
+    assert pool.provider.tally.made == before
+    summarize(pool, {"web": {}})
+    assert listed(pool, SUMS) == []
 
 
 def test_a_pool_nobody_measures_has_no_metrics() -> None:

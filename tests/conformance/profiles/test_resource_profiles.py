@@ -149,3 +149,14 @@ def test_settings_of_a_network_interface(
     assert (found["Limit"], found["AllocationUnits"]) == expected
     assert (found["Connection"], found["PoolID"]) == ((pool.uuid("lan"),), pool.uuid("lan"))
     assert (found["ResourceType"], found["VirtualQuantity"], found["SourceMACFilteringEnabled"]) == (10, 1, True)
+
+
+def test_a_network_pool_counts_the_interfaces_that_are_plugged_into_it(pool: SmallPool) -> None:
+    assert pool.values("Xen_NetworkPool", "lan")["Reserved"] == 0
+    pool.nic("nic", "web")
+    pool.nic("second", "web", device="1")
+    pool.nic("unplugged", "web", device="2", currently_attached=False)
+    assert pool.values("Xen_NetworkPool", "lan")["Reserved"] == 2
+    pool.set("second", currently_attached=False)
+    assert pool.values("Xen_NetworkPool", "lan")["Reserved"] == 1
+    assert "Capacity" not in pool.values("Xen_NetworkPool", "lan")

@@ -44,6 +44,9 @@ PARTS = "CIM_VirtualSystemSettingDataComponent GroupComponent CIM_ResourceAlloca
 TO_HOST = "CIM_HostedResourcePool PartComponent CIM_System"
 CAN = "CIM_ElementCapabilities ManagedElement CIM_AllocationCapabilities"
 LIMIT = "CIM_SettingsDefineCapabilities GroupComponent CIM_ResourceAllocationSettingData"
+CORES = "CIM_ConcreteComponent GroupComponent CIM_ProcessorCore"
+MEASURED = "CIM_MetricDefForME Dependent CIM_ComputerSystem"
+AGGREGATED = "CIM_MetricForME Antecedent CIM_AggregationMetricValue"
 TAGGED = "CIM_HostedAccessPoint Antecedent CIM_VLANEndpoint"
 
 
@@ -100,6 +103,8 @@ ROWS = (
     Row("CPU", DEVICE,
         ("CIM_ElementCapabilities ManagedElement CIM_ProcessorCapabilities",
          "CIM_ElementCapabilities Capabilities CIM_Processor")),
+    Row("CPU", ("InstanceID", "CoreEnabledState", *STATE), (CORES,)),
+    Row("CPU", ("InstanceID", *STATE), (CORES, "CIM_ConcreteComponent GroupComponent CIM_HardwareThread")),
     Row("System Memory", (*DEVICE, *BLOCKS, "Volatile", "Access")),
     Row("System Memory", SYSTEM, ("CIM_SystemDevice PartComponent CIM_ComputerSystem",)),
     Row("Resource Allocation", POOL),
@@ -143,6 +148,13 @@ ROWS = (
         ("CIM_MetricInstance Antecedent CIM_BaseMetricValue", "CIM_MetricForME Dependent CIM_ComputerSystem")),
     Row("Base Metrics", DEVICE,
         ("CIM_MetricInstance Antecedent CIM_BaseMetricValue", "CIM_MetricForME Dependent CIM_LogicalDevice")),
+    Row("Base Metrics", (*VALUE, "AggregationTimeStamp", "AggregationDuration"), (MEASURED, AGGREGATED)),
+    Row("Base Metrics", (*METRIC, "SimpleFunction"),
+        (MEASURED, AGGREGATED, "CIM_MetricInstance Dependent CIM_AggregationMetricDefinition")),
+    Row("Base Metrics", SERVICE, ("CIM_ServiceAffectsElement AffectedElement CIM_MetricService",)),
+    Row("Base Metrics", ("InstanceID", "SupportedMethods"),
+        ("CIM_ServiceAffectsElement AffectedElement CIM_MetricService",
+         "CIM_ElementCapabilities ManagedElement CIM_MetricServiceCapabilities")),
     Row("KVM Redirection", (*SERVICE, *STATE, "KVMProtocol")),
     Row("KVM Redirection", SYSTEM, ("CIM_HostedAccessPoint Dependent CIM_ComputerSystem",)),
     Row("KVM Redirection", SYSTEM, ("CIM_SAPAvailableForElement AvailableSAP CIM_ComputerSystem",)),

@@ -262,7 +262,7 @@ TARGETS = {
     "unknown method of an instance that is not there": (VM, "Jump", METHOD_NOT_FOUND),
     "path without a key": (
         instance_name("Xen_ComputerSystem", Name="x"), "RequestStateChange", PARAMETER),
-    "method without behaviour": ("{machine}", "SetPowerState", METHOD_NOT_AVAILABLE),
+    "method without behaviour": ("{memory}", "Reset", METHOD_NOT_AVAILABLE),
     "unknown method": ("{machine}", "Jump", METHOD_NOT_FOUND),
 }  # fmt: skip
 
@@ -270,7 +270,12 @@ TARGETS = {
 @pytest.mark.parametrize("what", TARGETS)
 def test_what_a_method_is_invoked_on_is_checked(server: Any, machine: str, what: str) -> None:
     target, method, expected = TARGETS[what]
-    assert status(extrinsic(server, method, target.replace("{machine}", machine_name(machine)))) == expected
+    memory = instance_name(
+        "Xen_Memory", SystemCreationClassName="Xen_ComputerSystem", SystemName=machine, CreationClassName="Xen_Memory",
+        DeviceID=f"Xen:{machine}/memory",
+    )  # fmt: skip
+    named_there = target.replace("{machine}", machine_name(machine)).replace("{memory}", memory)
+    assert status(extrinsic(server, method, named_there)) == expected
 
 
 @pytest.mark.parametrize("method", ["RequestStateChange", "requeststatechange", "REQUESTSTATECHANGE"])

@@ -66,6 +66,36 @@ def test_a_task_that_succeeds_is_a_completed_job_that_affects_its_machine(
         assert found.keybindings == other.keybindings
 
 
+def test_a_job_is_written_back_whole_with_the_parameters_of_its_call(
+    xenapi: Any, wbem: pywbem.WBEMConnection, machine: str
+) -> None:
+    uuid = xenapi.VM.get_uuid(machine)
+    keys = {"CreationClassName": "Xen_ComputerSystem", "Name": uuid}
+    path = pywbem.CIMInstanceName("Xen_ComputerSystem", keys, namespace="root/cimv2")
+    (service,) = wbem.AssociatorNames(path, ResultClass="CIM_VirtualSystemManagementService")
+    asked = pywbem.CIMInstance("Xen_VirtualSystemSettingData", {"InstanceID": f"Xen:{uuid}", "Notes": ["ours", "<&"]})
+    value, out = wbem.InvokeMethod("ModifySystemSettings", service, SystemSettings=asked)
+    assert value == 4096
+    ended(xenapi, xenapi.task.get_by_uuid(out["Job"]["InstanceID"].removeprefix("Xen:")))
+    job = wbem.GetInstance(out["Job"])
+    given = job["JobInParameters"]
+    assert given.classname == "__JobInParameters"
+    assert dict(given["SystemSettings"]) == dict(asked)
+    assert job["JobOutParameters"]["__ReturnValue"] == 0
+    job["TimeBeforeRemoval"] = pywbem.CIMDateTime("00000000000700.000000:000")
+    wbem.ModifyInstance(job)
+    assert str(wbem.GetInstance(job.path)["TimeBeforeRemoval"]) == "00000000000700.000000:000"
+    given["SystemSettings"]["Notes"] = ["theirs"]
+    with pytest.raises(pywbem.CIMError) as refused:
+        wbem.ModifyInstance(job)
+    assert refused.value.status_code == pywbem.CIM_ERR_NOT_SUPPORTED
+    (result,) = wbem.Associators(job.path, AssocClass="CIM_AssociatedJobMethodResult")
+    before, after = result["PreCallIndication"], result["PostCallIndication"]
+    assert (before["MethodName"], before["PreCall"], after["PreCall"]) == ("ModifySystemSettings", True, False)
+    assert (before["ReturnValue"], after["ReturnValue"]) == (None, "0")
+    assert dict(before["MethodParameters"]["SystemSettings"]) == dict(asked)
+
+
 def test_a_task_that_fails_is_a_job_with_its_error(xenapi: Any, wbem: pywbem.WBEMConnection, machine: str) -> None:
     record = ended(xenapi, xenapi.Async.VM.pause(machine))
     assert record["error_info"][0] == "VM_BAD_POWER_STATE"

@@ -60,7 +60,7 @@ ROWS = [
     ("VM.get_by_uuid", [SESSION, text("no")], ("UUID_INVALID", "VM", "no")),
     ("host.get_by_uuid", [SESSION, text("")], ("UUID_INVALID", "host", "")),
     ("VM.create_new_blob", [SESSION, VM], ("MESSAGE_PARAMETER_COUNT_MISMATCH", "VM.create_new_blob", "3", "1")),
-    ("VM.csvm", [SESSION, VM], ("NOT_IMPLEMENTED", "VM.csvm")),
+    ("VM.query_services", [SESSION, VM], ("NOT_IMPLEMENTED", "VM.query_services")),
 ]  # fmt: skip
 
 

@@ -8,11 +8,19 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A proven user. `superuser` passes every role check (dom0's root in xapi)."""
+    """A proven user. `superuser` passes every role check (dom0's root in xapi).
+
+    `sid` and `groups`: identifiers of a user of an external directory, and of the groups the user is in; such a user
+    has no roles but those of subjects. `sid` is "" for an account of the server's own. `certificate`: a client
+    certificate stood in for the password.
+    """
 
     user: str
     roles: frozenset[str]
     superuser: bool = False
+    sid: str = ""
+    groups: tuple[str, ...] = ()
+    certificate: bool = False
 
 
 class Authenticator(Protocol):

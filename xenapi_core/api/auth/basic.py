@@ -64,13 +64,13 @@ class BasicAuth:
             return None
         return self._caller(self._digest(user, password), identity, originator, address)
 
-    async def certified(self, subject: str, *, originator: str, address: str = "") -> Caller | None:
-        """The caller whose verified client certificate has this subject, or None after the delay for nobody."""
+    async def certified(self, certificate: bytes, *, originator: str, address: str = "") -> Caller | None:
+        """The caller who owns this verified client certificate (DER), or None after the delay for nobody."""
         try:
-            identity = await self.sessions.identify_certificate(subject)
+            identity = await self.sessions.identify_certificate(certificate)
         except ApiError:
             return None
-        digest = hmac.new(self._key, f"certificate:{subject}".encode(), hashlib.sha256).digest()
+        digest = hmac.new(self._key, b"certificate:" + certificate, hashlib.sha256).digest()
         return self._caller(digest, identity, originator, address)
 
     def _caller(self, digest: bytes, identity: Identity, originator: str, address: str) -> Caller:

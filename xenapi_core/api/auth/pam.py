@@ -4,7 +4,8 @@ Theory of operation
 1. PAM blocks (its refusals take about two seconds), so it runs in threads of its own, with a deadline.
 2. A PAM service without a file of its own falls back to the service "other", whose rules nobody chose for us: starting
    is refused unless the file exists.
-3. Knowing a password is not enough: only users that were given roles may log in. By default that is root alone.
+3. Knowing a password is not enough: only users that were given roles may log in. By default that is root alone. Where
+   PAM is an external directory (directories.py), subjects give the roles.
 """
 
 from __future__ import annotations
@@ -19,14 +20,32 @@ from pathlib import Path
 import pam
 
 from xenapi_core.api.auth import Identity
+from xenapi_core.api.auth.turns import MOST
 from xenapi_core.model.schema import POOL_ADMIN
 
 DEADLINE = 60.0  # seconds for one answer of PAM
+SERVICES = Path("/etc/pam.d")
 SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
 class PamError(Exception):
     """PAM cannot be used: one sentence for the user."""
+
+
+def check_service(service: str, directory: Path = SERVICES) -> None:
+    """PamError unless PAM has that service (theory 2)."""
+    if not SERVICE_NAME.match(service):
+        raise PamError(f"{service!r} is no name of a PAM service")
+    if not (directory / service).is_file():
+        raise PamError(f"there is no PAM service {service}: {directory / service} does not exist")
+
+
+def accepts(service: str, user: str, password: str) -> bool:
+    """Whether PAM takes that pair; blocks. NUL is refused here: PAM would see a shorter password."""
+    if "\0" in user or "\0" in password:
+        return False
+    # One object per call: it keeps the result code of the last one. No credentials are set: we only ask.
+    return bool(pam.PamAuthenticator().authenticate(user, password, service=service, resetcreds=False))
 
 
 def _account_exists(user: str) -> bool:
@@ -45,20 +64,16 @@ class PamAuthenticator:
         service: str,
         roles: Mapping[str, Iterable[str]] | None = None,
         *,
-        directory: Path = Path("/etc/pam.d"),
-        threads: int = 4,
+        directory: Path = SERVICES,
+        threads: int = MOST,
     ) -> None:
-        if not SERVICE_NAME.match(service):
-            raise PamError(f"{service!r} is no name of a PAM service")
-        if not (directory / service).is_file():
-            raise PamError(f"there is no PAM service {service}: {directory / service} does not exist")
+        check_service(service, directory)
         self.service = service
         self._roles = {user: frozenset(granted) for user, granted in (roles or {"root": (POOL_ADMIN,)}).items()}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="xencim-pam")
 
     def _check(self, user: str, password: str) -> bool:
-        # One object per call: it keeps the result code of the last one. No credentials are set: we only ask.
-        return bool(pam.PamAuthenticator().authenticate(user, password, service=self.service, resetcreds=False))
+        return accepts(self.service, user, password)
 
     async def verify(self, user: str, password: str) -> Identity | None:
         """As Authenticator.verify. NUL is refused here: PAM would see a shorter password."""

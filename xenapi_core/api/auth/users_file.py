@@ -1,10 +1,11 @@
-"""A file of accounts: one JSON object a line, with a salted scrypt hash and the roles of each user.
+"""A file of accounts: one JSON object a line, with a salted scrypt hash, the roles and the groups of each user.
 
 Theory of operation
 1. The file is 0600 and replaced as a whole (written beside, synced, renamed), so no reader ever sees half of it.
 2. Hashing takes some 50 ms of CPU on purpose; it runs in threads of its own, never in the loop.
 3. A running server notices a changed file at the next login. If it cannot read the file any more, it keeps the last
    good accounts, and says so in the log.
+4. Roles count where the file has the server's own accounts, groups where it is an external directory (directories.py).
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Account:
     salt: bytes
     hash: bytes
     certificate: str = ""  # subject of the client certificate that proves the user without a password; "" for none
+    groups: tuple[str, ...] = ()
 
 
 # What an unknown user's password is compared with, so that it costs as much as a known one's.
@@ -81,12 +83,14 @@ def _parse(path: Path, number: int, line: str) -> tuple[str, Account]:
     try:
         entry = json.loads(line)
         name, roles = entry["user"], tuple(entry["roles"])
-        certificate = entry.get("certificate", "")
-        account = Account(roles, bytes.fromhex(entry["salt"]), bytes.fromhex(entry["hash"]), certificate)
+        certificate, groups = entry.get("certificate", ""), tuple(entry.get("groups", ()))
+        account = Account(roles, bytes.fromhex(entry["salt"]), bytes.fromhex(entry["hash"]), certificate, groups)
     except (ValueError, KeyError, TypeError):
         raise UsersFileError(f"{path}:{number}: this line is no account") from None
     if not isinstance(name, str) or not isinstance(certificate, str) or not set(roles) <= set(ROLES):
         raise UsersFileError(f"{path}:{number}: this line has no name or unknown roles")
+    if isinstance(entry.get("groups"), str) or not all(isinstance(group, str) and group for group in groups):
+        raise UsersFileError(f"{path}:{number}: the groups are no list of names")
     if len(account.hash) != HASH_BYTES or len(account.salt) < 16:
         raise UsersFileError(f"{path}:{number}: the hash or salt has the wrong length")
     return name, account
@@ -97,6 +101,7 @@ def _save(path: Path, accounts: Mapping[str, Account]) -> None:
         json.dumps(
             {"user": name, "roles": list(a.roles), "salt": a.salt.hex(), "hash": a.hash.hex()}
             | ({"certificate": a.certificate} if a.certificate else {})
+            | ({"groups": list(a.groups)} if a.groups else {})
         )
         for name, a in accounts.items()
     ]
@@ -112,24 +117,28 @@ def _save(path: Path, accounts: Mapping[str, Account]) -> None:
         raise
 
 
-def add_user(path: Path, user: str, password: str, roles: Iterable[str], certificate: str = "") -> None:
-    """Add an account, or give it a new password and roles; makes the file if there is none. UsersFileError.
+def add_user(
+    path: Path, user: str, password: str, roles: Iterable[str], certificate: str = "", groups: Iterable[str] = ()
+) -> None:
+    """Add an account, or give it a new password, roles and groups; makes the file if there is none. UsersFileError.
 
     `certificate` is the subject of the user's client certificate (RFC 4514 text); with one, `password` may be empty:
     then no password is right.
     """
-    granted = tuple(roles)
+    granted, member = tuple(roles), tuple(dict.fromkeys(groups))
     if not user or not (password or certificate) or "\0" in user + password:
         raise UsersFileError("a user needs a name and a password or a certificate, without NUL characters")
     if not granted or not set(granted) <= set(ROLES):
         raise UsersFileError(f"roles are {', '.join(ROLES)}")
+    if not all(member) or "\0" in "".join(member):
+        raise UsersFileError("a group needs a name, without NUL characters")
     accounts = load(path) if path.exists() else {}
     salt = secrets.token_bytes(SALT_BYTES)
     others = {account.certificate for name, account in accounts.items() if name != user}
     if certificate and certificate in others:
         raise UsersFileError("another user has the same certificate")
     digest = hash_password(password, salt) if password else secrets.token_bytes(HASH_BYTES)
-    accounts[user] = Account(granted, salt, digest, certificate)
+    accounts[user] = Account(granted, salt, digest, certificate, member)
     _save(path, accounts)
 
 
@@ -146,17 +155,19 @@ def _identity(user: str, account: Account) -> Identity:
     return Identity(user, frozenset(account.roles), superuser=user == "root" and POOL_ADMIN in account.roles)
 
 
-class UsersFileAuthenticator:
-    """Checks passwords against a users file. UsersFileError at once if the file cannot be used or is empty."""
+class AccountsFile:
+    """The accounts of a file, read again when it has changed (theory 3). UsersFileError at once if it has none.
 
-    def __init__(self, path: Path, threads: int = 2) -> None:
+    Its methods read the file or hash: they belong in a thread.
+    """
+
+    def __init__(self, path: Path) -> None:
         self.path = path
         self._stamp: tuple[int, int, int] | None = None
         self._accounts: dict[str, Account] = {}
         self._stamp, self._accounts = self._fresh()
         if not self._accounts:
             raise UsersFileError(f"{path} has no accounts; add one with: xencim user add NAME --users {path}")
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="xencim-auth")
 
     def _fresh(self) -> tuple[tuple[int, int, int] | None, dict[str, Account]]:
         try:
@@ -168,43 +179,60 @@ class UsersFileAuthenticator:
             return stamp, self._accounts
         return stamp, load(self.path)
 
-    def _check(self, user: str, password: str) -> Identity | None:
+    def accounts(self) -> dict[str, Account]:
+        """All accounts by name."""
         try:
             self._stamp, self._accounts = self._fresh()
         except UsersFileError as error:
             log.warning("the accounts read before are kept: %s", error)
-        account = self._accounts.get(user, NOBODY)
+        return self._accounts
+
+    def proven(self, user: str, password: str) -> Account | None:
+        """The account, if that is its password."""
+        account = self.accounts().get(user, NOBODY)
         same = hmac.compare_digest(hash_password(password, account.salt), account.hash)
-        return _identity(user, account) if same and account is not NOBODY else None
+        return account if same and account is not NOBODY else None
+
+    def owner(self, certificate: str) -> tuple[str, Account] | None:
+        """Name and account of the user whose client certificate has that subject."""
+        found = ((name, account) for name, account in self.accounts().items() if account.certificate == certificate)
+        return next(found, None) if certificate else None
+
+
+class UsersFileAuthenticator:
+    """Checks passwords against a users file. UsersFileError at once if the file cannot be used or is empty.
+
+    More threads than processors would hash nothing faster, so there are no more, whatever the pool allows.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        self._file = AccountsFile(path)
+        workers = threads if threads is not None else max(2, os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="xencim-auth")
+
+    def _check(self, user: str, password: str) -> Identity | None:
+        account = self._file.proven(user, password)
+        return None if account is None else _identity(user, account)
 
     async def verify(self, user: str, password: str) -> Identity | None:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._check, user, password)
 
     def _owner(self, subject: str) -> Identity | None:
-        try:
-            self._stamp, self._accounts = self._fresh()
-        except UsersFileError as error:
-            log.warning("the accounts read before are kept: %s", error)
-        owners = ((name, account) for name, account in self._accounts.items() if account.certificate == subject)
-        return next((_identity(name, account) for name, account in owners), None) if subject else None
+        owner = self._file.owner(subject)
+        return None if owner is None else _identity(*owner)
 
     async def certified(self, subject: str) -> Identity | None:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._owner, subject)
 
-    def _known(self, user: str) -> bool:
-        try:
-            return user in self._fresh()[1]
-        except UsersFileError:
-            return user in self._accounts
-
     async def knows(self, user: str) -> bool:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._known, user)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: user in self._file.accounts())
 
     def _change(self, user: str, password: str) -> bool:
-        accounts = load(self.path)
-        if user not in accounts or not password:
+        path = self._file.path
+        account = load(path).get(user)
+        if account is None or not password:
             return False
-        add_user(self.path, user, password, accounts[user].roles, accounts[user].certificate)
+        add_user(path, user, password, account.roles, account.certificate, account.groups)
         return True
 
     async def set_password(self, user: str, password: str) -> bool:

@@ -2,6 +2,8 @@
 
 Rule 1: an object's field `blobs` names the blobs kept with it; a blob that is destroyed is taken out of every such map.
 Rule 2: a blob that was made and not yet written has size 0 and no data.
+Rule 3: a pool may keep no binary objects (internal field binary_storage). Then none is made or written, and the data of
+        those there were is gone; their records stay. Its hosts share it: what a host is told counts for the pool.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from xenapi_core.api.blobs import check_kept
+from xenapi_core.api.handlers.pool_roles import the_pool
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import E
 from xenapi_core.store.api import Store, Txn, Version
@@ -25,7 +29,8 @@ def _record(call: CallContext, txn: Txn, name: str, mime_type: str, public: bool
 
 @handles("blob.create")
 def create(call: CallContext, mime_type: str, public: bool) -> str:
-    """An empty blob that nothing keeps."""
+    """An empty blob that nothing keeps. OPERATION_NOT_ALLOWED (rule 3)."""
+    check_kept(call.store)
     made: list[str] = []
     call.commit(lambda txn: made.append(_record(call, txn, "", mime_type, public)))
     return made[0]
@@ -33,8 +38,10 @@ def create(call: CallContext, mime_type: str, public: bool) -> str:
 
 @handles(*(f"{cls}.create_new_blob" for cls in KEEPERS))
 def create_new_blob(call: CallContext, ref: str, name: str, mime_type: str, public: bool) -> str:
-    """An empty blob that the object keeps under `name`. MAP_DUPLICATE_KEY if it keeps another of that name."""
+    """An empty blob that the object keeps under `name`. MAP_DUPLICATE_KEY if it keeps another of that name;
+    OPERATION_NOT_ALLOWED (rule 3)."""
     keeper = call.get(ref)
+    check_kept(call.store)
     if name in keeper["blobs"]:
         raise E.MAP_DUPLICATE_KEY(keeper.cls, "blobs", keeper["uuid"], name)
     made: list[str] = []
@@ -65,3 +72,36 @@ def _keepers(store: Store, blob: str) -> Iterator[Version]:
     """Objects that keep the blob."""
     for cls in KEEPERS:
         yield from (keeper for keeper in store.all(cls).values() if blob in keeper["blobs"].values())
+
+
+@handles("pool.enable_binary_storage")
+def enable_binary_storage(call: CallContext) -> None:
+    """Keep binary objects from now on, as a new pool does."""
+    call.update(the_pool(call).ref, binary_storage=True)
+
+
+@handles("host.enable_binary_storage")
+def enable_on_host(call: CallContext, host: str) -> None:
+    """As for the pool (rule 3)."""
+    enable_binary_storage(call)
+
+
+@handles("pool.disable_binary_storage")
+def disable_binary_storage(call: CallContext) -> None:
+    """Keep none from now on, and drop the data of those there are."""
+
+    def write(txn: Txn) -> None:
+        txn.update(the_pool(call).ref, binary_storage=False)
+        for blob in call.store.all("blob").values():
+            if blob["size"]:
+                txn.update(blob.ref, size=0)
+
+    call.commit(write)
+    if call.services.dispatcher.blobs is not None:
+        call.services.dispatcher.blobs.keep(frozenset())
+
+
+@handles("host.disable_binary_storage")
+def disable_on_host(call: CallContext, host: str) -> None:
+    """As for the pool (rule 3)."""
+    disable_binary_storage(call)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from xenapi_core.api.handlers.pool_roles import coordinator_lost
 from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.engine.ha_rules import check_disabling
 from xenapi_core.engine.placement import memory_free, memory_promised
 from xenapi_core.engine.plans.host_evacuate import moves_away
 from xenapi_core.engine.plans.host_records import remove_host
@@ -35,19 +34,18 @@ def _without(host: Version, key: str) -> dict[str, str]:
 
 @handles("host.disable")
 def disable(call: CallContext, ref: str, auto_enable: bool) -> None:
-    """No new VMs here; running ones stay. HOST_OFFLINE. `auto_enable`: until the host's next boot only."""
+    """No new VMs here; running ones stay. HOST_OFFLINE, HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN.
+
+    `auto_enable`: until the host's next boot only.
+    """
     host = call.get(ref, "host")
     metrics = call.store.find(host["metrics"])
     if metrics is not None and not metrics["live"]:
         raise E.HOST_OFFLINE(ref)
+    if host["enabled"]:
+        check_disabling(call.world, ref)
     kept = {} if auto_enable else {STAYS_DISABLED: "true"}
     call.update(ref, enabled=False, requested_state=OFFLINE, other_config=_without(host, STAYS_DISABLED) | kept)
-
-
-@handles("host.get_servertime")
-def get_servertime(call: CallContext, ref: str) -> int:
-    call.get(ref, "host")
-    return call.now
 
 
 @handles("host.list_methods")
@@ -132,17 +130,6 @@ def set_hostname_live(call: CallContext, ref: str, hostname: str) -> None:
     if not all(LABEL.fullmatch(label) for label in hostname.split(".")):
         raise E.HOST_NAME_INVALID("hostname contains invalid chars")
     call.update(ref, hostname=hostname)
-
-
-@handles("host.get_server_localtime")
-def get_server_localtime(call: CallContext, ref: str) -> int:
-    """The host's clock as a person there reads it: the instant is shifted by the host's time zone."""
-    zone = call.get(ref, "host")["timezone"] or "UTC"
-    try:
-        offset = datetime.fromtimestamp(call.now, ZoneInfo(zone)).utcoffset()
-    except (ValueError, ZoneInfoNotFoundError):
-        offset = None  # a zone this machine does not know: the universal time is at least a true one
-    return call.now + (int(offset.total_seconds()) if offset is not None else 0)
 
 
 @handles("host.is_in_emergency_mode")

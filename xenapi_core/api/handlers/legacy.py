@@ -8,7 +8,7 @@ from __future__ import annotations
 from xenapi_core.api.legacy_calls import AUTO_POWER_ON, SETTINGS
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import E
-from xenapi_core.ids import NULL_REF, is_null
+from xenapi_core.ids import NULL_REF
 from xenapi_core.model.types import SetType
 from xenapi_core.store.api import Version
 
@@ -17,7 +17,6 @@ POINTERS = {
     "VM.get_DPCIs": ("DPCI", "VM"),
     "VM.get_DSCSIs": ("DSCSI", "VM"),
     "VM.get_DSCSI_HBAs": ("DSCSI_HBA", "VM"),
-    "VM.get_cpu_pool": ("cpu_pool", "started_VMs"),
     "host.get_PPCIs": ("PPCI", "host"),
     "host.get_PSCSIs": ("PSCSI", "host"),
     "host.get_PSCSI_HBAs": ("PSCSI_HBA", "host"),
@@ -42,16 +41,6 @@ def get_unassigned_cpus(call: CallContext) -> tuple[str, ...]:
     """CPUs that no pool of CPUs has."""
     taken = {cpu for pool in call.store.all("cpu_pool").values() for cpu in pool["host_CPUs"]}
     return tuple(ref for ref in call.store.all("host_cpu") if ref not in taken)
-
-
-@handles("VM.get_pool_name")
-def get_pool_name(call: CallContext, ref: str) -> str:
-    """Name of the pool of CPUs the VM runs on, or is to run on if only one has CPUs where it may; else empty."""
-    vm = call.get(ref, "VM")
-    host = next((host for host in (vm["resident_on"], vm["affinity"]) if not is_null(host)), None)
-    pools = [pool for pool in call.store.all("cpu_pool").values() if host in (None, pool["resident_on"])]
-    names = {pool["name_label"] for pool in pools if pool["activated"]}
-    return names.pop() if len(names) == 1 else ""
 
 
 @handles("PBD.get_by_SR")
@@ -121,33 +110,6 @@ def get_all_session_records(call: CallContext) -> dict[str, Version]:
 def _own_session(call: CallContext) -> dict[str, Version]:
     session = call.store.find(call.caller.session)
     return {} if session is None else {session.ref: session}
-
-
-# Mandatory access control: there is none, which can be asked but not changed.
-
-
-@handles("XSPolicy.get_xstype")
-def get_xstype(call: CallContext) -> int:
-    """0: no kind of policy can be enforced."""
-    return 0
-
-
-@handles("XSPolicy.getenforce")
-def getenforce(call: CallContext) -> int:
-    """0: nothing is enforced."""
-    return 0
-
-
-@handles("XSPolicy.get_labeled_resources")
-def get_labeled_resources(call: CallContext) -> dict[str, str]:
-    """No resource has a label."""
-    return {}
-
-
-@handles("XSPolicy.get_resource_label")
-def get_resource_label(call: CallContext, resource: str) -> str:
-    """Empty: it has no label."""
-    return ""
 
 
 # For testing clients

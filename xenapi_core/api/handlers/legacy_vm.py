@@ -211,10 +211,3 @@ def _check_position(call: CallContext, device: Version, inverse: str, field: str
     others = set(call.store.related(device["VM"], inverse)) - {device.ref}
     if position in {device_position(call.get(other)[field]) for other in others}:
         raise E.DEVICE_ALREADY_EXISTS(value)
-
-
-@handles("VM.get_security_label", "VIF.get_security_label", "VDI.get_security_label")
-def get_security_label(call: CallContext, ref: str) -> str:
-    """Empty: nothing here has a label, because there is no mandatory access control."""
-    call.get(ref)
-    return ""

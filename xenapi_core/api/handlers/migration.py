@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xenapi_core.api.auth import Identity
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.placement import check_receiving
 from xenapi_core.engine.plan import PLANS
@@ -29,8 +28,7 @@ def migrate_receive(call: CallContext, ref: str, network: str, options: Mapping[
         raise E.INTERFACE_HAS_NO_IP(pif.ref)
     check_receiving(call.world, ref, "vm_migrate")
     sessions, caller = call.services.sessions, call.caller
-    identity = Identity(caller.user, caller.roles, superuser=caller.local_root)
-    session = sessions.open(identity, originator=caller.originator, address=call.address)
+    session = sessions.open(sessions.identity(caller), originator=caller.originator, address=call.address)
     url = call.world.reach(address)
     return {
         "host": ref,

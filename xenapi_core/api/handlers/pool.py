@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from xenapi_core.api.handlers.pool_roles import the_pool
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.database_copies import renew
-from xenapi_core.errors import E
 
 
 @handles("pool.sync_database")
@@ -29,14 +27,3 @@ def get_license_state(call: CallContext, ref: str) -> dict[str, str]:
 def has_extension(call: CallContext, ref: str, name: str) -> bool:
     """False: this server has no API extensions."""
     return False
-
-
-@handles("pool.disable_ha")
-def disable_ha(call: CallContext) -> None:
-    """HA_NOT_ENABLED: clients that shut a pool down say this first, and go on after that answer.
-
-    NOT_IMPLEMENTED for a pool whose records say that it is enabled: nothing here could end it.
-    """
-    if the_pool(call)["ha_enabled"]:
-        raise E.NOT_IMPLEMENTED(call.wire_name)
-    raise E.HA_NOT_ENABLED()

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from xenapi_core.api import pool_transfer
 from xenapi_core.api.handlers.host import drop_host
 from xenapi_core.api.handlers.pool_roles import JOINED_FROM, the_pool
-from xenapi_core.api.membership import Membership, Remote, new_secret
+from xenapi_core.api.handlers.trust_exchange import merge_with
+from xenapi_core.api.membership import Membership, Remote
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.api.roles import may
 from xenapi_core.errors import ApiError, E
@@ -38,6 +39,7 @@ ADMINS: Final = frozenset({POOL_ADMIN})
 _SIZE_RESTRICTED: Final = 3  # hosts, where the licence restricts the size of pools
 
 Record = Mapping[str, Any]
+Records = Mapping[str, Record]
 
 
 @handles("pool.join")
@@ -53,7 +55,8 @@ async def join_force(call: CallContext, address: str, user: str, password: str) 
 
 
 async def _join(call: CallContext, address: str, user: str, password: str, force: bool) -> None:
-    """JOINING_HOST_CONNECTION_FAILED; what logging in there raises; see `_check_state` and `_check_fit`.
+    """JOINING_HOST_CONNECTION_FAILED; what logging in there raises; see `_check_state` and `_check_fit`; then what
+    keeps the two from trusting the same (trust_exchange.merge_with).
 
     NOT_IMPLEMENTED for a process that reaches no other server.
     """
@@ -70,6 +73,7 @@ async def _join(call: CallContext, address: str, user: str, password: str, force
             there = await _look(remote, session)
             _check_state(call, there)
             _check_fit(call, there, force)
+            await merge_with(call, remote, session)
             secret = await remote.call("pool.initial_auth", session)
             await _hand_over(call, membership, remote, address, secret)
         finally:
@@ -90,11 +94,10 @@ def _reach(connect: Callable[[str], Remote], address: str) -> Remote:
 
 async def _look(remote: Remote, session: str) -> Pool:
     """The pool on the other side; ConnectionError if what answers there is none."""
-    pools = await remote.call("pool.get_all_records", session)
-    hosts = await remote.call("host.get_all_records", session)
-    pifs = await remote.call("PIF.get_all_records", session)
+    classes = ("pool", "host", "PIF", "pool_update", "SM")
+    pools, *others = [await remote.call(f"{cls}.get_all_records", session) for cls in classes]
     try:
-        return Pool(next(iter(pools.values()), {}), hosts, pifs)
+        return Pool(next(iter(pools.values()), {}), *others)
     except (AttributeError, TypeError, LookupError):
         raise ConnectionError("no pool answers there") from None
 
@@ -148,10 +151,12 @@ def _forget_what_moved(call: CallContext, host: str) -> None:
 class Pool:
     """What a host that wants to join has to know of the other pool: records as XML-RPC gives them."""
 
-    def __init__(self, pool: Record, hosts: Mapping[str, Record], pifs: Mapping[str, Record]) -> None:
+    def __init__(self, pool: Record, hosts: Records, pifs: Records, updates: Records, storage_types: Records) -> None:
         self.pool = pool
         self.hosts = hosts
+        self.storage_types = storage_types
         self.master = hosts[pool["master"]]
+        self.updates = _enforced(updates[update] for update in self.master["updates"])
         managing = (p for p in pifs.values() if p["host"] == pool["master"] and p["management"])
         self.management: Record | None = next(managing, None)
 
@@ -189,8 +194,9 @@ def _check_fit(call: CallContext, there: Pool, force: bool) -> None:
     """HOSTS_NOT_COMPATIBLE, HOSTS_NOT_HOMOGENEOUS [reason], JOINING_HOST_CANNOT_CONTAIN_SHARED_SRS,
     POOL_JOINING_HOST_HAS_BONDS, .._HAS_TUNNELS, .._HAS_NETWORK_SRIOVS, .._HAS_NON_MANAGEMENT_VLANS,
     .._MANAGEMENT_VLAN_DOES_NOT_MATCH, POOL_JOINING_EXTERNAL_AUTH_MISMATCH, LICENSE_DOES_NOT_SUPPORT_POOLING,
-    .._MUST_HAVE_SAME_API_VERSION, .._MUST_HAVE_SAME_DB_SCHEMA, .._TLS_VERIFICATION_MISMATCH,
-    NOT_SUPPORTED_DURING_UPGRADE."""
+    .._MUST_HAVE_SAME_API_VERSION, .._MUST_HAVE_SAME_DB_SCHEMA, HOSTS_NOT_HOMOGENEOUS for updates,
+    OPERATION_NOT_ALLOWED for the type of addresses, .._TLS_VERIFICATION_MISMATCH, NOT_SUPPORTED_DURING_UPGRADE,
+    POOL_JOINING_SM_FEATURES_INCOMPATIBLE [theirs, mine]."""
     store, mine, master = call.store, call.get(the_pool(call)["master"]), there.master
     versions = mine["software_version"], master["software_version"]
     if any(versions[0].get(key) != versions[1].get(key) for key in _SAME_RELEASE):
@@ -222,10 +228,31 @@ def _check_fit(call: CallContext, there: Pool, force: bool) -> None:
     schemas = [version.get("db_schema", "") for version in versions]
     if schemas[0] != schemas[1]:
         raise E.POOL_JOINING_HOST_MUST_HAVE_SAME_DB_SCHEMA(*schemas)
+    if _enforced(map(call.get, mine["updates"])) != there.updates:
+        raise E.HOSTS_NOT_HOMOGENEOUS("The hosts have different updates.")
+    families = {pif["primary_address_type"] for pif in (management, there.management) if pif is not None}
+    if len(families) > 1:
+        raise E.OPERATION_NOT_ALLOWED("Primary address type differs")
     if the_pool(call)["tls_verification_enabled"] != there.pool.get("tls_verification_enabled", False):
         raise E.POOL_JOINING_HOST_TLS_VERIFICATION_MISMATCH()
     if there.pool["other_config"].get("rolling_upgrade_in_progress") == "true":
         raise E.NOT_SUPPORTED_DURING_UPGRADE()
+    _check_storage_types(call, there)
+
+
+def _enforced(updates: Iterable[Any]) -> frozenset[str]:
+    """The uuids of those updates that all hosts of a pool must have."""
+    return frozenset(update["uuid"] for update in updates if update["enforce_homogeneity"])
+
+
+def _check_storage_types(call: CallContext, there: Pool) -> None:
+    """POOL_JOINING_SM_FEATURES_INCOMPATIBLE [theirs, mine] if a storage type can do less here than in the pool: it
+    lacks a feature, or has it in an older version. Types that only one side has are no obstacle."""
+    for ref, mine in call.store.all("SM").items():
+        for other, theirs in there.storage_types.items():
+            wanted = theirs["features"] if theirs["type"] == mine["type"] else {}
+            if any(int(version) > mine["features"].get(feature, -1) for feature, version in wanted.items()):
+                raise E.POOL_JOINING_SM_FEATURES_INCOMPATIBLE(other, ref)
 
 
 def _management(call: CallContext) -> Version | None:
@@ -244,25 +271,14 @@ def initial_auth(call: CallContext) -> str:
     """The pool secret, for the server of a host that is about to join.
 
     OPERATION_NOT_ALLOWED for pool operators, though the reference gives it to them: whoever has the secret may do
-    everything.
+    everything. POOL_SECRET_ROTATION_PENDING while it is replaced.
     """
     if not may(call.caller, ADMINS):
         raise E.OPERATION_NOT_ALLOWED("Only a pool admin is given the pool secret.")
-    return call.services.sessions.membership.secret
-
-
-@handles("pool.rotate_secret")
-def rotate_secret(call: CallContext) -> None:
-    """A new secret for all members; sessions that were made with the old one go on.
-
-    HA_IS_ENABLED; OPERATION_NOT_ALLOWED while a host is a member that joined from another server.
-    """
-    if the_pool(call)["ha_enabled"]:
-        raise E.HA_IS_ENABLED()
-    if any(JOINED_FROM in host["other_config"] for host in call.store.all("host").values()):
-        raise E.OPERATION_NOT_ALLOWED("The server of a host that joined cannot be given another secret.")
     membership = call.services.sessions.membership
-    membership.follow(membership.coordinator, new_secret())
+    if membership.coming or membership.going:
+        raise E.POOL_SECRET_ROTATION_PENDING()
+    return membership.secret
 
 
 @handles("pool.eject")

@@ -6,16 +6,12 @@ Rule 2: a host that joined from another server has no copy of the database: its 
 
 from __future__ import annotations
 
-from typing import Final
-
 from xenapi_core.api.membership import new_secret
 from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.engine.ha_failover import JOINED_FROM as JOINED_FROM
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.infrastructure_lifecycle import check_pool_operation
 from xenapi_core.store.api import Version
-
-# In host.other_config of a host that joined from another server: the address of that server.
-JOINED_FROM: Final = "joined_from"
 
 
 def the_pool(call: CallContext) -> Version:
@@ -32,7 +28,7 @@ async def coordinator_lost(call: CallContext) -> bool:
     membership = call.services.sessions.membership
     if not membership.coordinator:
         master = call.store.find(the_pool(call)["master"])
-        return bool(call.host) and (master is None or not is_live(call, master))
+        return bool(call.host) and (master is None or not answers(call, master))
     if membership.connect is None:
         return True
     try:
@@ -40,6 +36,12 @@ async def coordinator_lost(call: CallContext) -> bool:
     except (OSError, ApiError):
         return True
     return False
+
+
+def answers(call: CallContext, host: Version) -> bool:
+    """Whether a host is up and its agent has not been stopped."""
+    agents = call.services.dispatcher.agents
+    return is_live(call, host) and (agents is None or not agents.stopped(host.ref))
 
 
 @handles("pool.designate_new_master")
@@ -94,7 +96,7 @@ def emergency_reset_master(call: CallContext, master_address: str) -> None:
 def recover_slaves(call: CallContext) -> tuple[str, ...]:
     """The members that answer: they follow pool.master without being told."""
     master = the_pool(call)["master"]
-    return tuple(ref for ref, host in call.store.all("host").items() if ref != master and is_live(call, host))
+    return tuple(ref for ref, host in call.store.all("host").items() if ref != master and answers(call, host))
 
 
 @handles("pool.is_slave")

@@ -8,12 +8,12 @@ Rule 1: the messages to VMs and appliances are called in a session on a copy (ap
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-from xenapi_core.api.auth import Identity
 from xenapi_core.api.database_reader import DatabaseReader
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.api.roles import may, refusal
@@ -47,10 +47,10 @@ def engine_of(call: CallContext) -> Engine:
 
 def _open(call: CallContext, database: Database) -> str:
     """A read-only session on a copy, of the user who opened it. Sessions on the same contents share them."""
-    identity = Identity(call.caller.user, frozenset({READ_ONLY}))
     reader = _opened.get(database.digest) or DatabaseReader(call.services.schema, database.store)
     _opened[database.digest] = reader
     sessions = call.services.sessions
+    identity = replace(sessions.identity(call.caller), roles=frozenset({READ_ONLY}), superuser=False)
     return sessions.open(identity, originator=ORIGINATOR, address=call.address, database=reader)
 
 

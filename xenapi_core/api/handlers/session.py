@@ -6,14 +6,20 @@ from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.api.roles import may
 from xenapi_core.errors import E
 from xenapi_core.model.schema import POOL_ADMIN
+from xenapi_core.store.api import Version
 
 ADMINS = frozenset({POOL_ADMIN})
 
 
 @handles("session.login_with_password")
 async def login_with_password(call: CallContext, uname: str, pwd: str, version: str, originator: str) -> str:
-    """A new session. SESSION_AUTHENTICATION_FAILED [user, text] after a delay. `version` has no meaning any more."""
+    """A new session. SESSION_AUTHENTICATION_FAILED [user, text] after a delay. `version` has no meaning any more.
+
+    Without a password, the client certificate of the connection counts, if there is one.
+    """
     sessions = call.services.sessions
+    if call.certificate is not None and not pwd:
+        return await sessions.certificate_login(call.certificate, originator=originator, address=call.address)
     trusted = call.transport == "unix"
     return await sessions.login(uname, pwd, originator=originator, address=call.address, trusted=trusted)
 
@@ -57,16 +63,21 @@ def get_by_uuid(call: CallContext, uuid: str) -> str:
 
 @handles("session.get_all_subject_identifiers")
 def get_all_subject_identifiers(call: CallContext) -> tuple[str, ...]:
-    """Identifiers of external accounts with a session; empty without an external directory."""
-    sids = (session.values["auth_user_sid"] for session in call.store.all("session").values())
-    return tuple(sorted({sid for sid in sids if sid}))
+    """Identifiers of accounts with a session that subjects gave their roles, and those of the subjects: groups, too."""
+    sessions = call.store.all("session").values()
+    return tuple(sorted(set().union(*(_identifiers(call, session) for session in sessions))))
+
+
+def _identifiers(call: CallContext, session: Version) -> set[str]:
+    """Of the account, and of its subject: that is a group's if the account has none of its own."""
+    subject = call.store.find(session["subject"])
+    return {session["auth_user_sid"], "" if subject is None else subject["subject_identifier"]} - {""}
 
 
 @handles("session.logout_subject_identifier")
 def logout_subject_identifier(call: CallContext, subject_identifier: str) -> None:
-    """End every session of an external account, but not the caller's own."""
+    """End every session of an external account, or of a group by which they logged in, but not the caller's own."""
     if not subject_identifier:
         raise E.INVALID_VALUE("subject_identifier", subject_identifier)
-    sessions = call.store.all("session").values()
-    refs = [s.ref for s in sessions if s.values["auth_user_sid"] == subject_identifier and s.ref != call.caller.session]
-    call.services.sessions.end(*refs)
+    others = [session for ref, session in call.store.all("session").items() if ref != call.caller.session]
+    call.services.sessions.end(*[s.ref for s in others if subject_identifier in _identifiers(call, s)])

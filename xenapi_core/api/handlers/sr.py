@@ -10,9 +10,9 @@ from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.drivers.storage import Found
 from xenapi_core.engine.failures import About, told_as
 from xenapi_core.engine.plans.database_copy import check_replication
+from xenapi_core.engine.plans.ha_switch import check_heartbeat_sr
 from xenapi_core.engine.plans.sr_records import REPOSITORY, check_device_config, check_live, is_live
 from xenapi_core.errors import E
-from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
 
 ANSWER_WITHIN: Final = 60.0  # seconds of real time a back end has to answer
 
@@ -108,16 +108,23 @@ def get_live_hosts(call: CallContext, ref: str) -> tuple[str, ...]:
 
 @handles("SR.assert_can_host_ha_statefile")
 def assert_can_host_ha_statefile(call: CallContext, ref: str) -> None:
-    """SR_HAS_NO_PBDS unless every host is connected; then SR_OPERATION_NOT_SUPPORTED, as a host would have to attach
-    such a disk without this server, and no back end can tell it how (VDI.generate_config)."""
-    sr = call.get(ref, "SR")
-    connected = {pbd["host"] for pbd in map(call.get, call.store.related(ref, "PBDs")) if pbd["currently_attached"]}
-    if not connected.issuperset(call.store.all("host")):
-        raise E.SR_HAS_NO_PBDS(ref)
-    check_sr_operation(call.store, sr, "vdi_generate_config")
+    """See ha_switch.check_heartbeat_sr."""
+    check_heartbeat_sr(call.store, ref)
 
 
 @handles("SR.assert_supports_database_replication")
 def assert_supports_database_replication(call: CallContext, ref: str) -> None:
     """See database_copy.check_replication."""
     check_replication(call.store, ref)
+
+
+@handles("LVHD.enable_thin_provisioning")
+def enable_thin_provisioning(call: CallContext, host: str, sr: str, allocation: int, quantum: int) -> None:
+    """INVALID_VALUE for sizes below 0; else SR_OPERATION_NOT_SUPPORTED: no back end can change how it gives room to
+    disks, whatever its type."""
+    call.get(host, "host")
+    call.get(sr, "SR")
+    for name, size in (("initial_allocation", allocation), ("allocation_quantum", quantum)):
+        if size < 0:
+            raise E.INVALID_VALUE(name, str(size))
+    raise E.SR_OPERATION_NOT_SUPPORTED(sr)

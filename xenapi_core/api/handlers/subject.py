@@ -1,8 +1,10 @@
 """subject: which users may log in, and with which roles.
 
-Rule 1: the directory is whatever checks passwords (users file, PAM); a subject's identifier is the name to log in with.
-Rule 2: a subject's roles replace those that the directory gave its user, from the next login on. Taking a role away and
-        removing the subject end the subject's sessions at once, the caller's own too.
+Rule 1: a subject is a user or group of the external directory, by its identifier there (auth.get_subject_identifier),
+        or an account of the server's own (users file, PAM), by the name to log in with.
+Rule 2: users of the directory have the roles of their subject and of their groups' subjects, and no others. The roles
+        of a subject replace those that the server gave its own account. Both count from the next login on. Taking a
+        role away and removing the subject end the subject's sessions at once, the caller's own too.
 Rule 3: the superuser is above subjects: none can give or take what it may do.
 """
 
@@ -16,7 +18,7 @@ from xenapi_core.errors import E
 
 @handles("subject.create")
 def create(call: CallContext, values: dict[str, Any]) -> str:
-    """Let a user log in as pool-admin. INVALID_VALUE without an identifier, SUBJECT_ALREADY_EXISTS."""
+    """Let a user or group log in as pool-admin. INVALID_VALUE without an identifier, SUBJECT_ALREADY_EXISTS."""
     identifier = values["subject_identifier"]
     if not identifier:
         raise E.INVALID_VALUE("subject_identifier", identifier)
@@ -27,7 +29,7 @@ def create(call: CallContext, values: dict[str, Any]) -> str:
 
 @handles("subject.destroy")
 def destroy(call: CallContext, ref: str) -> None:
-    """The user has no more roles than the directory gives, and logs in again."""
+    """The user has no more roles than other subjects and the server give, and logs in again."""
     call.commit(lambda txn: txn.delete(ref))
     call.services.sessions.end_subject(ref)
 

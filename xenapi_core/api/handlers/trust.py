@@ -21,7 +21,8 @@ _IN_NAMES: Final = frozenset(ascii_letters + digits + "._-")
 _LONGEST: Final = 255
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Whether a certificate or a revocation list may be called that (rule 2)."""
     return 0 < len(name) <= _LONGEST and not name.startswith(".") and _IN_NAMES.issuperset(name)
 
 
@@ -44,7 +45,7 @@ def install_ca_certificate(call: CallContext, name: str, cert: str) -> None:
     CERTIFICATE_NAME_INVALID, CERTIFICATE_ALREADY_EXISTS, CERTIFICATE_CORRUPT; TRUSTED_CERTIFICATE_NOT_VALID_YET,
     TRUSTED_CERTIFICATE_EXPIRED.
     """
-    if not _is_name(name):
+    if not is_name(name):
         raise E.CERTIFICATE_NAME_INVALID(name)
     if _authority(call, name) is not None:
         raise E.CERTIFICATE_ALREADY_EXISTS(name)
@@ -60,7 +61,7 @@ def install_on_host(call: CallContext, host: str, name: str, cert: str) -> None:
 @handles("pool.uninstall_ca_certificate")
 def uninstall_ca_certificate(call: CallContext, name: str, force: bool) -> None:
     """CERTIFICATE_NAME_INVALID, CERTIFICATE_DOES_NOT_EXIST. `force` has nothing to overcome: there is no file."""
-    if not _is_name(name):
+    if not is_name(name):
         raise E.CERTIFICATE_NAME_INVALID(name)
     record = _authority(call, name)
     if record is None:
@@ -118,7 +119,7 @@ def uninstall_trusted_certificate(call: CallContext, ref: str, certificate: str)
 def crl_install(call: CallContext, name: str, cert: str) -> None:
     """CRL_NAME_INVALID, CRL_ALREADY_EXISTS, CRL_CORRUPT."""
     pool = the_pool(call)
-    if not _is_name(name):
+    if not is_name(name):
         raise E.CRL_NAME_INVALID(name)
     if name in pool["crls"]:
         raise E.CRL_ALREADY_EXISTS(name)
@@ -135,7 +136,7 @@ def crl_install_on_host(call: CallContext, host: str, name: str, crl: str) -> No
 def crl_uninstall(call: CallContext, name: str) -> None:
     """CRL_NAME_INVALID, CRL_DOES_NOT_EXIST."""
     pool = the_pool(call)
-    if not _is_name(name):
+    if not is_name(name):
         raise E.CRL_NAME_INVALID(name)
     if name not in pool["crls"]:
         raise E.CRL_DOES_NOT_EXIST(name)

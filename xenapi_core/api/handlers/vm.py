@@ -6,6 +6,7 @@ from typing import Any
 
 from xenapi_core.api.handlers.vm_settings import check_most_vcpus, check_vcpus
 from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.engine.ha_rules import check_agile
 from xenapi_core.engine.placement import check_host, possible_hosts
 from xenapi_core.engine.plans.vm_live import MEMORY_FIELDS, check_memory_order
 from xenapi_core.engine.specs import device_position, domain_type
@@ -124,10 +125,9 @@ def get_cooperative(call: CallContext, ref: str) -> bool:
 
 @handles("VM.assert_agile")
 def assert_agile(call: CallContext, ref: str) -> None:
-    """Raises unless every host could run the VM: its disks on shared, attached storage, its networks everywhere."""
-    vm = call.get(ref, "VM")
-    for host in call.store.all("host"):
-        check_host(call.world, vm, host, memory=False)
+    """Raises unless every host reaches what the VM has: HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED [SR],
+    HA_CONSTRAINT_VIOLATION_NETWORK_NOT_SHARED [network]."""
+    check_agile(call.store, call.get(ref, "VM").ref)
 
 
 @handles("VM.atomic_set_resident_on")

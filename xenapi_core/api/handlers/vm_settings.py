@@ -8,10 +8,19 @@ Rule 2: what a running guest must be told (dynamic memory range, hot-plugged vCP
 from __future__ import annotations
 
 from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.engine.ha_rules import (
+    BEST_EFFORT,
+    RESTART,
+    check_agile,
+    check_protecting,
+    enabled_pool,
+    is_protected,
+)
 from xenapi_core.engine.plans.vm_live import MEMORY_FIELDS, check_memory_order
 from xenapi_core.errors import E
 from xenapi_core.ids import is_null
 from xenapi_core.model.lifecycle import check_vm_operation
+from xenapi_core.model.power import PAUSED, RUNNING
 from xenapi_core.store.api import Version
 
 
@@ -27,6 +36,9 @@ def _changeable(call: CallContext, ref: str, operation: str) -> Version:
 def _set_memory(call: CallContext, ref: str, operation: str, **changes: int) -> None:
     vm = _changeable(call, ref, operation)
     check_memory_order({name: changes.get(name, vm[name]) for name in MEMORY_FIELDS})
+    if is_protected(vm):
+        most = changes.get("memory_static_max", vm["memory_static_max"])
+        check_protecting(call.world, vm, most + vm["memory_overhead"])
     call.update(ref, **changes)
 
 
@@ -214,10 +226,22 @@ def set_order(call: CallContext, ref: str, value: int) -> None:
 
 @handles("VM.set_ha_restart_priority")
 def set_ha_restart_priority(call: CallContext, ref: str, value: str) -> None:
-    """INVALID_VALUE unless "", "restart" or "best-effort"."""
-    if value not in ("", "restart", "best-effort"):
+    """INVALID_VALUE unless "", "restart" or "best-effort". A VM that runs is protected by "restart" at once.
+
+    Under high availability, for "restart": HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED [SR] and _NETWORK_NOT_SHARED [network]
+    for what not every host reaches; HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN for a VM that runs.
+    """
+    if value not in ("", RESTART, BEST_EFFORT):
         raise E.INVALID_VALUE("ha_restart_priority", value)
-    call.update(ref, ha_restart_priority=value)
+    vm = call.get(ref, "VM")
+    if value == vm["ha_restart_priority"]:
+        return
+    runs = vm["power_state"] in (RUNNING, PAUSED)
+    if value == RESTART and enabled_pool(call.store) is not None:
+        check_agile(call.store, ref)
+        if runs:
+            check_protecting(call.world, vm)
+    call.update(ref, ha_restart_priority=value, ha_always_run=runs and value == RESTART)
 
 
 @handles("VM.set_ha_always_run")

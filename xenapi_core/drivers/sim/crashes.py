@@ -1,7 +1,8 @@
 """Crashes on a simulated host: of its guests, and of the host itself.
 
 Rule 1: the memory of a guest that crashed can be saved until its machine is built again or the host goes down.
-Rule 2: a host that crashes saves a dump on its disk, and boots again by itself.
+Rule 2: a host that crashes saves a dump on its disk, and boots again by itself. The dump is a line that says whose it
+        is, and zeros: a simulated hypervisor has no memory of its own.
 """
 
 from __future__ import annotations
@@ -71,6 +72,15 @@ class Crashes(HostSettings):
     async def crash_dumps(self) -> tuple[CrashDump, ...]:
         self._require_up()
         return tuple(self.dumps.values())
+
+    async def read_crash_dump(self, name: str, offset: int, length: int) -> bytes:
+        self._require_up()
+        dump = self.dumps.get(name)
+        if dump is None:
+            raise DriverError("not_found", f"{self.hostname} has no dump {name}")
+        head = f"simulated memory of {self.hostname}, saved as {name}\n".encode()
+        length = max(0, min(length, dump.size - offset))
+        return head[offset : offset + length].ljust(length, b"\0")
 
     async def delete_crash_dump(self, name: str) -> None:
         self._require_up()

@@ -119,7 +119,7 @@ class Devices(Crashes):
 
     def _agent_notices_nics(self, machine: Machine) -> None:
         if machine.guest is not None:
-            machine.guest = replace(machine.guest, networks=what_the_agent_says(machine).networks)
+            machine.guest = replace(machine.guest, networks=what_the_agent_says(machine.nics.values()).networks)
 
     @abstractmethod
     def _get(self, uuid: str) -> Machine: ...

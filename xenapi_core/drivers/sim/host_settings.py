@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from xenapi_core.clock import Clock
-from xenapi_core.drivers.api import HOST_SETTINGS, DomainEvent, DriverError, HostEvent
+from xenapi_core.drivers.api import HOST_SETTINGS, DeviceDriver, DomainEvent, DriverError, HostClock, HostEvent
+from xenapi_core.drivers.sim.device_drivers import DeviceDrivers
+from xenapi_core.drivers.sim.host_time import HostTime
 
 KEPT: Final = 1000  # lines of each buffer; the oldest go first
 
@@ -25,6 +27,8 @@ class HostSettings:
         self.up = True
         self._clock = clock
         self.chosen: dict[str, str] = {}
+        self.time = HostTime(clock)
+        self.variants = DeviceDrivers(hostname)
         self._messages: deque[str] = deque(maxlen=KEPT)
         self._log: deque[str] = deque(maxlen=KEPT)
         self._up_since = clock.monotonic()
@@ -49,6 +53,33 @@ class HostSettings:
             else:
                 self.chosen[name] = value
                 self._note(f"{name} is now {value!r}")
+        self.time.follow(*self._time_settings())
+
+    def adopt_settings(self, values: Mapping[str, str]) -> None:
+        """Settings that were chosen before the simulator started."""
+        self.chosen.update(values)
+        self.time.adopt(*self._time_settings())
+
+    def _time_settings(self) -> tuple[str, str]:
+        return self.chosen.get("ntp_mode", "Factory"), self.chosen.get("ntp_custom_servers", "")
+
+    async def clock(self) -> HostClock:
+        self._require_up()
+        return self.time.read()
+
+    async def set_clock(self, now: int) -> None:
+        self._require_up()
+        self.time.set(now)
+        self._note("the clock was set")
+
+    async def device_drivers(self) -> tuple[DeviceDriver, ...]:
+        self._require_up()
+        return self.variants.told()
+
+    async def select_variant(self, driver: str, variant: str) -> None:
+        self._require_up()
+        self.variants.select(driver, variant)
+        self._note(f"driver {driver}: {variant or 'no variant'} is loaded from the next boot on")
 
     async def messages(self, clear: bool) -> str:
         self._require_up()
@@ -78,6 +109,8 @@ class HostSettings:
         if event.up:
             self._up_since = self._clock.monotonic()
             self._messages.clear()
+            self.time.restart()
+            self.variants.restart()
 
     def _say(self, text: str) -> None:
         self._messages.append(f"(sim) [{self._clock.monotonic() - self._up_since:.6f}] {text}\n")

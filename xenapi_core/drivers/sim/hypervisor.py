@@ -32,7 +32,8 @@ from xenapi_core.drivers.api import (
     Progress,
     Traffic,
 )
-from xenapi_core.drivers.sim.devices import SECONDS_PER_CALL, Devices
+from xenapi_core.drivers.sim.cpu_pools import CpuPools
+from xenapi_core.drivers.sim.devices import SECONDS_PER_CALL
 from xenapi_core.drivers.sim.state import Image, Machine, volumes_of, what_the_agent_says
 
 if TYPE_CHECKING:
@@ -68,19 +69,16 @@ class _Events:
         return event
 
 
-class SimHypervisor(Devices):
+class SimHypervisor(CpuPools):
     """See drivers.api.Hypervisor. Made by SimWorld.add_host."""
 
     def __init__(
         self, world: SimWorld, uuid: str, hostname: str, address: str, memory: int, cpus: int, reserved: int
     ) -> None:
-        super().__init__(world, hostname)
-        self.uuid = uuid
+        super().__init__(world, hostname, uuid, cpus)
         self.address = address
         self.memory = memory
-        self.cpus = cpus
         self.reserved = reserved
-        self.machines: dict[str, Machine] = {}
         self._building: dict[str, int] = {}  # uuid -> memory taken by builds in progress
         self._next_domid = 1
         self._readers: set[asyncio.Queue[Event | None]] = set()
@@ -108,7 +106,7 @@ class SimHypervisor(Devices):
             hypervisor="sim",
             hypervisor_version="1",
             domain_types=("hvm", "pv", "pvh"),
-            features=frozenset({"suspend", "hotplug", "balloon", "live_migrate", "host_power"}),
+            features=frozenset({"suspend", "hotplug", "balloon", "live_migrate", "host_power", "cpu_pools"}),
         )
 
     async def domains(self) -> list[DomainState]:
@@ -135,7 +133,7 @@ class SimHypervisor(Devices):
         self._next_domid = max(self._next_domid, domid + 1)
         machine = self._machine(spec, power_state, domid, self.world.clock.now() if start_time is None else start_time)
         if agent:
-            machine.guest = guest or what_the_agent_says(machine)
+            machine.guest = guest or what_the_agent_says(machine.nics.values())
         machine.has_agent = agent
         return machine.state()
 
@@ -204,6 +202,11 @@ class SimHypervisor(Devices):
         saved = self.world.image_in(image)
         return saved.machine if saved is not None else None
 
+    async def rebind(self, image: str, uuid: str) -> None:
+        self._require_up()
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self.world.repository_of(image).rebind(image, uuid)
+
     async def migrate(self, spec: DomainSpec, destination: Hypervisor, progress: Progress) -> DomainState:
         machine = self._get(spec.uuid)
         self._require(machine, PowerState.RUNNING)
@@ -213,14 +216,17 @@ class SimHypervisor(Devices):
         if target is self or spec.uuid in target._building:
             raise DriverError("exists", f"machine {spec.uuid} is on {target.hostname}, or on its way there")
         target._check_memory(machine.memory)
+        target.pool_for(spec)
         target._building[spec.uuid] = machine.memory
         try:
             await self._take_time(self.world.migrate_time, progress)
             target._require_up()
             self._same(machine)
             self._require(machine, PowerState.RUNNING)
+            pool = target.pool_for(spec)
         finally:
             target._building.pop(spec.uuid, None)
+        machine.cpu_pool = pool
         del self.machines[spec.uuid]
         target._receive(machine)
         self._publish(DomainEvent(spec.uuid, None))
@@ -324,13 +330,12 @@ class SimHypervisor(Devices):
     async def usage(self) -> HostUsage:
         self._require_up()
         machines = {uuid: machine.usage() for uuid, machine in self.machines.items()}
-        busy = sum(sum(usage.cpus) for usage in machines.values()) / max(1, self.cpus)
         linked = [port.name for port in self.ports.values() if port.carrier]
         moved = [traffic for usage in machines.values() for traffic in usage.nics.values()]
         ways = max(1, len(linked))
         share = Traffic(sum(one.inward for one in moved) / ways, sum(one.outward for one in moved) / ways)
         nics = {name: share if name in linked else Traffic(0.0, 0.0) for name in self.ports}
-        return HostUsage((min(1.0, busy),) * self.cpus, self.memory, max(0, self.memory_free), machines, nics)
+        return HostUsage(self.busy(machines), self.memory, max(0, self.memory_free), machines, nics)
 
     # The host's own power.
 
@@ -430,11 +435,13 @@ class SimHypervisor(Devices):
     ) -> Machine:
         """A new machine after `work`; nothing is left of it if that fails or is cancelled (rules 1 and 2)."""
         self._check_new(spec)
+        self.pool_for(spec)
         self._check_volumes(spec.disks)
         self._building[spec.uuid] = spec.memory_static_max
         try:
             await work()
             self._require_up()
+            self.pool_for(spec)
             self._check_volumes(spec.disks)
         finally:
             del self._building[spec.uuid]
@@ -454,6 +461,7 @@ class SimHypervisor(Devices):
             start_time,
             {disk.uuid: disk for disk in spec.disks},
             {nic.uuid: nic for nic in spec.nics},
+            cpu_pool=self.pool_for(spec),
         )
         self.machines[spec.uuid] = self.world.machines[spec.uuid] = machine
         self.cores.pop(spec.uuid, None)
@@ -490,7 +498,7 @@ class SimHypervisor(Devices):
     async def _speak(self, machine: Machine, seconds: float) -> None:
         await self.world.clock.sleep(seconds)
         if machine.has_agent and self.machines.get(machine.spec.uuid) is machine:
-            machine.guest = what_the_agent_says(machine)
+            machine.guest = what_the_agent_says(machine.nics.values())
             self._tell(machine)
 
     async def _ask_to_end(self, uuid: str) -> Machine:

@@ -96,6 +96,7 @@ class Machine:
     asleep: bool = False  # in ACPI state S3
     crashed: bool = False  # it is kept to be looked at, and never runs again
     shadow: float = 0.0  # factor on the memory of shadow page tables; 0: as it was built
+    cpu_pool: str = ""  # uuid of the pool of processors it runs on
 
     def __post_init__(self) -> None:
         self.scheduling = self.scheduling or dict(self.spec.scheduling)
@@ -130,6 +131,7 @@ class Machine:
             disks=tuple(self.disks.values()),
             nics=tuple(self.nics.values()),
             guest=self.guest,
+            cpu_pool=self.cpu_pool,
         )
 
 
@@ -155,10 +157,10 @@ def device_name(position: str) -> str:
     return f"xvd{letters}"
 
 
-def what_the_agent_says(machine: Machine) -> GuestState:
+def what_the_agent_says(nics: Iterable[NicSpec]) -> GuestState:
     """A believable report of the tools inside a guest: addresses follow from MACs where none were chosen for it."""
     networks = {}
-    for nic in machine.nics.values():
+    for nic in nics:
         octets = [int(part, 16) for part in nic.mac.split(":")] if nic.mac.count(":") == 5 else [0, 0, 0, 0, 0, 1]
         chosen = [address.partition("/")[0] for address in nic.addresses]
         version4 = [address for address in chosen if ":" not in address]

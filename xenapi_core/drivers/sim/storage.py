@@ -11,6 +11,7 @@ Theory of operation
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xenapi_core.drivers.api import DriverError, Progress
@@ -262,6 +263,14 @@ class SimStorage:
         self.world.contents.write(uuid, 0, memory_image.encode(image))
         volume.used = max(volume.used, in_blocks(image.memory))
         volume.bytes_written += image.memory
+
+    def rebind(self, uuid: str, machine: str) -> None:
+        """The memory in a volume is another machine's from now on. not_found."""
+        image = self.world.image_in(self._get(uuid).uuid)
+        if image is None:
+            raise DriverError("not_found", f"volume {uuid} holds no memory")
+        self._get(uuid).image = renamed = replace(image, machine=machine)
+        self.world.contents.write(uuid, 0, memory_image.encode(renamed))
 
     def _fits(self, volume: Volume) -> None:
         if volume.size > self.size or volume.used > self.size - self.used:

@@ -2,10 +2,16 @@
 
 from xenapi_core.engine.plans import (
     appliance_power,
+    cpu_pool,
     crash_dumps,
     database_copy,
+    ha_redo_log,
+    ha_switch,
+    host_clock,
+    host_drivers,
     host_evacuate,
     host_power,
+    host_promise,
     host_settings,
     host_ssh,
     network_bond,
@@ -13,8 +19,11 @@ from xenapi_core.engine.plans import (
     pbd_connect,
     recovery_task,
     reset_disks,
+    sdn_controller,
     sr_life,
     sr_scan,
+    storage_cache,
+    upload,
     vbd,
     vdi,
     vdi_contents,
@@ -22,6 +31,7 @@ from xenapi_core.engine.plans import (
     vdi_move,
     vdi_tracking,
     vif,
+    vm_clone_suspended,
     vm_copy,
     vm_destroy,
     vm_fetch,
@@ -36,8 +46,10 @@ from xenapi_core.engine.plans import (
 )
 
 __all__ = [
-    "appliance_power", "crash_dumps", "database_copy", "host_evacuate", "host_power", "host_settings", "host_ssh",
-    "network_bond", "network_scan", "pbd_connect", "recovery_task", "reset_disks", "sr_life", "sr_scan", "vbd", "vdi",
-    "vdi_contents", "vdi_copy", "vdi_move", "vdi_tracking", "vif", "vm_copy", "vm_destroy", "vm_fetch", "vm_live",
-    "vm_migrate", "vm_migrate_send", "vm_power", "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
+    "appliance_power", "cpu_pool", "crash_dumps", "database_copy", "ha_redo_log", "ha_switch", "host_clock",
+    "host_drivers", "host_evacuate", "host_power", "host_promise", "host_settings", "host_ssh", "network_bond",
+    "network_scan", "pbd_connect", "recovery_task", "reset_disks", "sdn_controller", "sr_life", "sr_scan",
+    "storage_cache", "upload", "vbd", "vdi", "vdi_contents", "vdi_copy", "vdi_move", "vdi_tracking", "vif",
+    "vm_clone_suspended", "vm_copy", "vm_destroy", "vm_fetch", "vm_live", "vm_migrate", "vm_migrate_send", "vm_power",
+    "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
 ]  # fmt: skip

@@ -54,7 +54,7 @@ def plan_crashed(world: World, ref: str, host: str) -> Plan:
         enter_halted(world, txn, ref)
         post_vm(world, txn, CRASHED, vm.values)
 
-    return Plan(steps=before, claims=(Claim(ref, "hard_shutdown"),), finish=finish)
+    return Plan(steps=before, claims=(Claim(ref, "hard_shutdown"),), finish=finish, asked=False)
 
 
 def _dump(world: World, vm: Version, host: str, sr: str) -> Step:

@@ -3,6 +3,8 @@
 Theory of operation
 1. Replication to an SR is on while the SR has a disk of type "metadata" that says metadata_of_pool: this pool. Whoever
    forgets the SR or destroys the disk ends it; a copy that a scan finds later belongs to nobody, and is not written to.
+   The redo log, and the metadata disk of high availability (type "redo_log"), are copies too; whoever switches those
+   on and off says so in plans/ha_redo_log.py and ha_switch.py.
 2. A write that breaks leaves the dump before it on the disk (database_disk.py).
 3. Secrets are left out: whoever may read disks may read a copy.
 """
@@ -10,7 +12,7 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from xenapi_core.drivers.storage import Storage
@@ -27,6 +29,7 @@ from xenapi_core.store.api import Store, Txn, Version
 from xenapi_core.store.dump import Content, encode, kept_records
 
 METADATA: Final = "metadata"
+REDO_LOG: Final = "redo_log"
 SIZE: Final = 256 << 20  # bytes of a copy's disk
 LEFT_OUT: Final = frozenset({"secret"})
 MANY: Final = 1000  # records that are encoded in a thread of their own
@@ -37,10 +40,10 @@ def this_pool(store: Store) -> Version:
     return pool
 
 
-def copies(store: Store, sr: str | None = None) -> list[Version]:
-    """The disks that hold this pool's database, of one SR or of all (rule 1)."""
+def copies(store: Store, sr: str | None = None, types: tuple[str, ...] = (METADATA,)) -> list[Version]:
+    """The disks of these types that hold this pool's database, of one SR or of all (rule 1)."""
     vdis = map(store.get, store.related(this_pool(store).ref, "metadata_VDIs"))
-    return [vdi for vdi in vdis if vdi["type"] == METADATA and sr in (None, vdi["SR"])]
+    return [vdi for vdi in vdis if vdi["type"] in types and sr in (None, vdi["SR"])]
 
 
 def check_replication(store: Store, sr: str) -> None:
@@ -69,6 +72,14 @@ def plan_enable(world: World, sr: str) -> Plan:
         raise E.OTHER_OPERATION_IN_PROGRESS("SR", sr, operation, task)
     if copies(world.store, sr):
         return Plan(steps=())
+    _, steps, record = new_copy(world, sr, METADATA, "Database of the pool", "For recovery after a disaster")
+    return Plan(steps=steps, claims=(Claim(sr, "vdi_create"),), finish=record)
+
+
+def new_copy(
+    world: World, sr: str, kind: str, name: str, description: str
+) -> tuple[str, tuple[Step, ...], Callable[[Run, Txn], None]]:
+    """A new disk of type `kind` with the database: its reference, the steps, and what records it in the finish."""
     ref, uuid, pool = world.ids.ref(), world.ids.uuid(), this_pool(world.store)
 
     async def write(run: Run) -> None:
@@ -78,19 +89,14 @@ def plan_enable(world: World, sr: str) -> Plan:
             run.results[uuid] = await storage.volume(uuid)
             run.results["usage", sr] = await storage.usage()
 
-    def finish(run: Run, txn: Txn) -> None:
+    def record(run: Run, txn: Txn) -> None:
         values: Mapping[str, Any] = {
-            "name_label": "Database of the pool", "name_description": "For recovery after a disaster",
-            "type": METADATA, "sharable": False, "read_only": False,
+            "name_label": name, "name_description": description, "type": kind, "sharable": False, "read_only": False,
         }  # fmt: skip
         record_volume(world, run, txn, ref, uuid, sr, values)
         txn.update(ref, metadata_of_pool=pool.ref, metadata_latest=True)
 
-    return Plan(
-        steps=(create_step(world, sr, uuid, SIZE, ref), Step("write database", write)),
-        claims=(Claim(sr, "vdi_create"),),
-        finish=finish,
-    )
+    return ref, (create_step(world, sr, uuid, SIZE, ref), Step("write database", write)), record
 
 
 @plans("SR.disable_database_replication")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xenapi_core.engine.plan import World
+from xenapi_core.engine.plans.host_drivers import drivers_of, remove_driver
 from xenapi_core.ids import NULL_REF
 from xenapi_core.store.api import Txn
 
@@ -25,6 +26,8 @@ def remove_host(world: World, txn: Txn, host: str) -> None:
     for field in ("host_CPUs", "certificates"):
         for each in txn.related(host, field):
             txn.delete(each)
+    for driver in drivers_of(world, host):
+        remove_driver(txn, driver.ref)
     for cpus in world.store.all("cpu_pool").values():
         if cpus["resident_on"] == host and txn.find(cpus.ref) is not None:
             txn.delete(cpus.ref)

@@ -32,8 +32,9 @@ def word(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-def tell(host: str, values: Mapping[str, str], name: str = "tell host") -> Step:
-    """Change settings of one host; undone by what it had before. HOST_OFFLINE, OPERATION_NOT_ALLOWED."""
+def tell(host: str, values: Mapping[str, str | None], name: str = "tell host") -> Step:
+    """Change settings of one host (None: the default again); undone by what it had before. HOST_OFFLINE,
+    OPERATION_NOT_ALLOWED."""
     key = ("settings before", host)
 
     async def do(run: Run) -> None:

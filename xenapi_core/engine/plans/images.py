@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from xenapi_core.engine.placement import memory_needed
 from xenapi_core.engine.plan import Run, Step, World
 from xenapi_core.engine.plans.volumes import check_sr, create_step, destroy_step, forget_volume, record_volume
@@ -32,8 +34,8 @@ def image_step(world: World, vm: Version, sr: str, ref: str, uuid: str) -> Step:
     return create_step(world, sr, uuid, memory_needed(vm) + ROOM, ref)
 
 
-def record_image(world: World, run: Run, txn: Txn, vm: Version, sr: str, ref: str, uuid: str) -> None:
-    """The VDI record of an image that a step made."""
+def record_image(world: World, run: Run, txn: Txn, vm: Any, sr: str, ref: str, uuid: str) -> None:
+    """The VDI record of an image that a step made; `vm`: the values of its VM."""
     record_volume(
         world,
         run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xenapi_core.engine.failures import About, told_as
+from xenapi_core.engine.ha_rules import check_unplugging
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.sr_life import connect_step
 from xenapi_core.engine.plans.sr_records import REPOSITORY, check_live
@@ -60,6 +61,7 @@ def plan_unplug(world: World, pbd: str) -> Plan:
     used = _in_use(world, record)
     if used:
         raise E.VDI_IN_USE(*used)
+    check_unplugging(world.store, record)
     _check_idle(world, record)
     step = connect_step(sr.ref, host, record["device_config"])
 

@@ -14,6 +14,7 @@ from xenapi_core.engine.plans.sr_records import (
     forget_repository,
     is_live,
 )
+from xenapi_core.engine.plans.storage_cache import check_no_cache
 from xenapi_core.engine.plans.volumes import in_time
 from xenapi_core.errors import E
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
@@ -152,6 +153,7 @@ def plan_destroy(world: World, sr: str) -> Plan:
     """Erase an empty, disconnected repository from its storage, and drop its records."""
     record = world.store.get(sr, "SR")
     check_sr_operation(world.store, record, "destroy")
+    check_no_cache(world, sr)
     pbds = [world.store.get(pbd, "PBD") for pbd in world.store.related(sr, "PBDs")]
     ways = [pbd for pbd in pbds if is_live(world, pbd["host"])]
     if not ways:
@@ -175,6 +177,7 @@ def plan_destroy(world: World, sr: str) -> Plan:
 def plan_forget(world: World, sr: str) -> Plan:
     """Drop the records of a disconnected repository, its disks and connections; its data stays."""
     check_sr_operation(world.store, world.store.get(sr, "SR"), "forget")
+    check_no_cache(world, sr)
     return Plan(
         steps=(),
         claims=(Claim(sr, "forget"),),

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.failures import DEVICE, About, told_as
+from xenapi_core.engine.ha_rules import check_joining_disk
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.specs import device_name, device_position, disk_spec
 from xenapi_core.errors import E
@@ -35,6 +36,7 @@ def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
             raise E.VDI_READONLY(vdi.ref)
         if vdi["type"] not in ATTACHABLE:
             raise E.VDI_INCOMPATIBLE_TYPE(vdi.ref, vdi["type"])
+        check_joining_disk(store, vm, vdi["SR"])
     userdevice = _position(world, vm, args["userdevice"])
     suspended = vm["power_state"] == SUSPENDED
     ref = world.ids.ref()

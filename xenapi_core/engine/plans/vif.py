@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from xenapi_core.engine.failures import DEVICE, MACHINE, About, told_as
+from xenapi_core.engine.ha_rules import check_joining_network
 from xenapi_core.engine.network_records import attach_network
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans import network_moves
@@ -25,6 +26,7 @@ def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
     store = world.store
     vm = store.get(args["VM"], "VM")
     network = store.get(args["network"], "network")
+    check_joining_network(store, vm, network.ref)
     device = _position(world, vm, args["device"])
     mac = args.get("MAC", "")
     if mac:

@@ -54,8 +54,8 @@ def check_target(world: World, sr: str) -> None:
         raise E.OPERATION_NOT_ALLOWED("Cannot copy a disk to an ISO library")
 
 
-def copy_of(world: World, source: Version, name: str, operation: str, disks: list[NewDisk]) -> Plan:
-    """The plan of a new VM like `source`, with these disks."""
+def copy_of(world: World, source: Version, name: str, operation: str, disks: list[NewDisk], **values: Any) -> Plan:
+    """The plan of a new VM like `source`, with these disks, and with `values` of its own."""
     ref, mac_seed = world.ids.ref(), world.ids.uuid()
 
     def finish(run: Run, txn: Txn) -> None:
@@ -72,6 +72,7 @@ def copy_of(world: World, source: Version, name: str, operation: str, disks: lis
             snapshot_time=EPOCH,
             snapshot_info={"power-state-at-snapshot": source["power_state"]},
             parent=NULL_REF,
+            **values,
         )
         record_vbds(world, txn, source, ref, copies, owner=True, drop=frozenset())
         record_vifs(world, txn, source, ref, mac_seed)

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from xenapi_core.engine.exchange import check_url
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.vdi_transfer import WITHIN
 from xenapi_core.engine.plans.vm_import import plan_import
 from xenapi_core.engine.plans.volumes import check_sr
-from xenapi_core.errors import E
 from xenapi_core.ids import is_null
 from xenapi_core.store.api import Txn
 
-SCHEMES: Final = ("http", "https")
 _PLAN: Final = "plan of the import"
 _UNDOS: Final = "undos of the import"
 
@@ -30,7 +28,7 @@ def plan_fetch(world: World, url: str, sr: str, full_restore: bool, force: bool)
     The result is their references. INVALID_VALUE for what is no URL of http or https; IMPORT_ERROR if the server does
     not give it; then what plan_import raises.
     """
-    _check(url)
+    check_url(url)
     if not is_null(sr):
         check_sr(world, sr)
 
@@ -57,14 +55,3 @@ def plan_fetch(world: World, url: str, sr: str, full_restore: bool, force: bool)
 
     steps = (Step("begin", begin, take_back, weight=0.0), Step("receive", receive, deadline=WITHIN))
     return Plan(steps=steps, result=result, finish=finish)
-
-
-def _check(url: str) -> None:
-    """INVALID_VALUE ["url", ...], without what a URL may hold of secrets."""
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        raise E.INVALID_VALUE("url", url.partition(":")[0][:16])

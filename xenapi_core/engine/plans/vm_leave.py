@@ -128,7 +128,8 @@ def plan_leave(
 def _suspend_steps(world: World, vm: Version) -> tuple[tuple[Step, ...], str]:
     """Put the memory of a running VM into an image, from which it goes on if it cannot leave. And the image's VDI."""
     image, uuid = world.ids.ref(), world.ids.uuid()
-    host, spec = vm["resident_on"], domain_spec(world.store, vm)
+    host = vm["resident_on"]
+    spec = domain_spec(world.store, vm, host)
 
     async def save(run: Run) -> None:
         run.results["hosts"] = (host,)

@@ -114,12 +114,16 @@ def plan_vcpus(world: World, ref: str, count: int) -> Plan:
 
 @plans("VM.add_to_VCPUs_params_live")
 def plan_scheduling(world: World, ref: str, key: str, value: str) -> Plan:
-    """Tell the scheduler weight (1 to 65535), cap (0: none) or mask (numbers of processors). INVALID_VALUE."""
+    """Tell the scheduler weight (1 to 65535), cap (0: none), mask (numbers of processors), or cpumapN: the mask of
+    virtual processor N, below VCPUs_max, as xm vcpu-pin says it. INVALID_VALUE."""
     vm = world.store.get(ref, "VM")
     check_vm_operation(world.store, vm, "changing_VCPUs_live")
     numbers = value.split(",")
     fits = all(number.isascii() and number.isdigit() and len(number) <= 5 for number in numbers)
-    if key not in SCHEDULING or not fits or (key != "mask" and len(numbers) > 1):
+    known = SCHEDULING.fullmatch(key)
+    if known is None or not fits or (key in ("weight", "cap") and len(numbers) > 1):
+        raise E.INVALID_VALUE(key, value)
+    if known["vcpu"] and int(known["vcpu"]) >= vm["VCPUs_max"]:
         raise E.INVALID_VALUE(key, value)
     if key == "weight" and not 1 <= int(value) <= HEAVIEST:
         raise E.INVALID_VALUE(key, value)

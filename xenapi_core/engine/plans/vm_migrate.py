@@ -75,7 +75,7 @@ def move_memory(world: World, vm: Version, host: str, operation: str) -> Step:
     VM_MIGRATE_FAILED if the hypervisors fail, and then the VM runs on where it was. `operation` is what messages about
     a failure call it. There is no undo: a plan that goes on after this step adds its own.
     """
-    origin, spec = vm["resident_on"], domain_spec(world.store, vm)
+    origin, spec = vm["resident_on"], domain_spec(world.store, vm, host)
     free = memory_free_now(world, host)
     about = About(vm=vm.ref, host=host, operation=operation, size=memory_needed(vm), available=free)
 

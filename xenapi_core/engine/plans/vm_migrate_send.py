@@ -151,7 +151,8 @@ def _reconnected(world: World, vm: Version, vif_map: Mapping[str, str]) -> list[
 
 def _migrate_step(world: World, vm: Version, host: str) -> Step:
     """The memory, and the way back for it: NICs are connected after it (what move_memory says)."""
-    origin, spec = vm["resident_on"], domain_spec(world.store, vm)
+    origin = vm["resident_on"]
+    spec = domain_spec(world.store, vm, origin)
 
     async def move_back(run: Run) -> None:
         await run.hypervisor(host).migrate(spec, run.hypervisor(origin), lambda fraction: None)

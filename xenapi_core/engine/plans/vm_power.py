@@ -42,7 +42,7 @@ def plan_start_on(world: World, vm: str, host: str, start_paused: bool, force: b
 
 def _boot(world: World, vm: Version, operation: str, host: str, paused: bool) -> Plan:
     check_disks(world, vm)
-    spec = domain_spec(world.store, vm)
+    spec = domain_spec(world.store, vm, host)
     about = About(vm=vm.ref, host=host, operation=operation, size=memory_needed(vm))
     disks = resets(world, vm)
 
@@ -212,7 +212,7 @@ def _reboot(world: World, ref: str, operation: str) -> Plan:
     vm = world.store.get(ref, "VM")
     check_vm_operation(world.store, vm, operation)
     host = vm["resident_on"]
-    spec = domain_spec(world.store, vm)
+    spec = domain_spec(world.store, vm, host)
 
     async def do(run: Run) -> None:
         hypervisor = run.hypervisor(host)
@@ -244,7 +244,7 @@ def plan_restart(world: World, ref: str, host: str, message: str, before: tuple[
     """
     vm = world.store.get(ref, "VM")
     check_vm_operation(world.store, vm, "hard_reboot", strict=False)
-    spec = domain_spec(world.store, vm)
+    spec = domain_spec(world.store, vm, host)
 
     async def boot(run: Run) -> None:
         run.results["hosts"] = (host,)

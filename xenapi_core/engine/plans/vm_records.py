@@ -28,6 +28,7 @@ FRESH: Final[Mapping[str, Any]] = {
     "resident_on": NULL_REF,
     "scheduled_to_be_resident_on": NULL_REF,
     "domid": -1,
+    "cpu_pool": NULL_REF,
     "guest_metrics": NULL_REF,
     "last_booted_record": "",
     "requested_state": NEVER_ASKED,
@@ -119,7 +120,8 @@ def record_disks(world: World, run: Run, txn: Txn, disks: list[NewDisk], snapsho
 
 
 def record_vm(world: World, txn: Txn, source: Version, ref: str, **changes: Any) -> str:
-    """A VM record like `source`, with metrics and trusted platform modules of its own. Returns its uuid."""
+    """A VM record like `source`, with metrics, guest metrics and trusted platform modules of its own. Returns its
+    uuid."""
     uuid = world.ids.uuid()
     metrics = world.store.find(source["metrics"])
     installed = metrics["install_time"] if metrics is not None else EPOCH
@@ -128,12 +130,22 @@ def record_vm(world: World, txn: Txn, source: Version, ref: str, **changes: Any)
         **FRESH,
         "uuid": uuid,
         "metrics": new_metrics(world, txn, install_time=installed),
+        "guest_metrics": copy_guest_metrics(world, txn, source),
         "generation_id": _generation(world),
         **changes,
     }
     txn.create("VM", ref, values)
     copy_vtpms(world, txn, source.ref, ref)
     return uuid
+
+
+def copy_guest_metrics(world: World, txn: Txn, source: Version) -> str:
+    """What the tools of `source` have reported, as a record for its copy; NULL if they have not. Before the first boot
+    it tells clients what can be asked of the guest; a start clears it."""
+    report = world.store.find(source["guest_metrics"])
+    if report is None:
+        return NULL_REF
+    return txn.create("VM_guest_metrics", world.ids.ref(), {**report.values, "uuid": world.ids.uuid()})
 
 
 def _generation(world: World) -> str:
@@ -180,6 +192,6 @@ def _record_device(world: World, txn: Txn, like: Version, **changes: Any) -> Non
 
 
 __all__ = [
-    "EPOCH", "NewDisk", "copied_vdi", "disk_claims", "disks_to_copy", "new_disks", "record_disks", "record_vbds",
-    "record_vifs", "record_vm", "snapshot_of", "without_location",
+    "EPOCH", "NewDisk", "copied_vdi", "copy_guest_metrics", "disk_claims", "disks_to_copy", "new_disks",
+    "record_disks", "record_vbds", "record_vifs", "record_vm", "snapshot_of", "without_location",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.vm_records import (
     EPOCH,
     FRESH,
+    copy_guest_metrics,
     disk_claims,
     disks_to_copy,
     new_disks,
@@ -86,7 +87,9 @@ def plan_revert(world: World, snapshot: str) -> Plan:
                 world, run, txn, image, image_uuid, saved["SR"], {"name_label": "Suspend image", "type": "suspend"}
             )
             changes |= {"power_state": SUSPENDED, "suspend_VDI": image}
-        txn.update(vm.ref, parent=snapshot, **changes)
+        txn.delete(txn.get(vm.ref, "VM")["guest_metrics"])
+        reported = copy_guest_metrics(world, txn, record)
+        txn.update(vm.ref, parent=snapshot, guest_metrics=reported, **changes)
         record_vbds(world, txn, record, vm.ref, copies, owner=False, drop=frozenset())
         record_vifs(world, txn, record, vm.ref, None)
         copy_vtpms(world, txn, snapshot, vm.ref)

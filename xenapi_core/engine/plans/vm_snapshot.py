@@ -98,7 +98,7 @@ def _checkpoint_running(
     image_uuid: str,
 ) -> Plan:
     sr, host = suspend_sr(world, vm), vm["resident_on"]
-    spec = domain_spec(world.store, vm)
+    spec = domain_spec(world.store, vm, host)
 
     async def save(run: Run) -> None:
         run.results["hosts"] = (host,)

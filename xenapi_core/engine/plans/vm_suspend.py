@@ -149,7 +149,7 @@ def _resume(world: World, vm: Version, operation: str, host: str, paused: bool) 
     if image is None:
         raise E.VM_HAS_NO_SUSPEND_VDI(vm.ref)
     check_disks(world, vm)
-    spec, saved = domain_spec(world.store, vm), image["uuid"]
+    spec, saved = domain_spec(world.store, vm, host), image["uuid"]
 
     async def restore(run: Run) -> None:
         with told_as(MACHINE, About(vm=vm.ref, host=host, operation=operation, size=memory_needed(vm))):

@@ -69,6 +69,8 @@ HOST = Class(
         # processors, addresses and state
         Field("host_CPUs", Set(Ref("host_cpu")), RO, "Processors, one record each.", default=(),
               inverse="host_cpu.host"),
+        Field("resident_cpu_pools", Set(Ref("cpu_pool")), RO, "Pools the processors are divided among.", default=(),
+              inverse="cpu_pool.resident_on", internal=True),
         Field("cpu_info", STRING_MAP, RO, "Processors: count, sockets, vendor, speed, features.", default={}),
         Field("hostname", STRING, RW, "Name in the host's own configuration."),
         Field("address", STRING, RW, "Address by which other hosts reach it."),
@@ -79,7 +81,7 @@ HOST = Class(
         Field("license_params", STRING_MAP, RO, "Licence in force: edition, expiry, limits.", default={}),
         Field("boot_free_mem", INT, RO, "Memory that was free after boot, in bytes.", default=0, internal=True),
         # high availability and labels
-        Field("ha_statefiles", Set(STRING), RO, "Heartbeat disks in use, by uuid.", default=()),
+        Field("ha_statefiles", Set(STRING), RO, "References of the heartbeat disks in use.", default=()),
         Field("ha_network_peers", Set(STRING), RO, "Hosts seen over the heartbeat network, by uuid.", default=()),
         Field("blobs", Map(STRING, Ref("blob")), RO, "Named binary objects kept with this host.", default={}),
         Field("tags", Set(STRING), RW, "Labels for finding and grouping.", default=(), role=VM_OPERATOR),

@@ -23,7 +23,7 @@ HOST_CRASHDUMP = Class(
         Message("destroy", (me,), None, "Remove the dump from the host.", role=POOL_OPERATOR),
         Message("upload", (me, Param("url", STRING, "where to"),
                 Param("options", STRING_MAP, "further settings of the transfer")), None, "Send the dump to a URL.",
-                role=POOL_OPERATOR),
+                role=POOL_OPERATOR, secret=True),
     ),
 )
 # fmt: on

@@ -30,7 +30,7 @@ POOL = Class(
         # high availability
         Field("ha_enabled", BOOL, RO, "True if failed hosts are fenced and their VMs restarted.", default=False),
         Field("ha_configuration", STRING_MAP, RO, "Settings of the high availability daemon.", default={}),
-        Field("ha_statefiles", Set(STRING), RO, "Disks that carry the heartbeat, by uuid.", default=()),
+        Field("ha_statefiles", Set(STRING), RO, "References of the disks that carry the heartbeat.", default=()),
         Field("ha_host_failures_to_tolerate", INT, RO, "How many hosts may fail before protected VMs stay down.",
               default=0),
         Field("ha_plan_exists_for", INT, RO, "How many host failures the present plan covers.", default=0),
@@ -38,12 +38,15 @@ POOL = Class(
               default=False),
         Field("ha_overcommitted", BOOL, RO, "True if the pool cannot restart all protected VMs any more.",
               default=False),
+        Field("ha_restarts_from", DATETIME, RO, "Until then no VM is restarted (ha_prevent_restarts_for).", default=0,
+              internal=True),
         # what clients keep with it
         Field("blobs", Map(STRING, Ref("blob")), RO, "Named binary objects kept with the pool.", default={}),
         Field("tags", Set(STRING), RW, "Labels for finding and grouping.", default=(), role=VM_OPERATOR),
         Field("gui_config", STRING_MAP, RW, "Settings of graphical clients.", default={}, role=VM_OPERATOR),
         Field("health_check_config", STRING_MAP, RW, "Settings of the health check service.", default={}),
         # workload balancing
+        Field("binary_storage", BOOL, RO, "True if the pool keeps binary objects.", default=True, internal=True),
         Field("wlb_url", STRING, RO, "Address of the workload balancing server.", default=""),
         Field("wlb_username", STRING, RO, "Account on the workload balancing server.", default=""),
         Field("wlb_password", Ref("secret"), RO, "Password of that account.", default=NULL_REF, internal=True),

@@ -45,7 +45,7 @@ VBD = Class(
         Field("status_code", INT, RO, "Error code of the last attach or detach.", default=0),
         Field("status_detail", STRING, RO, "Text to the last attach or detach.", default=""),
         Field("runtime_properties", STRING_MAP, RO, "Properties of the running device, such as its handle.",
-              default={}, computed=vbd_properties),
+              default={}, computed=vbd_properties, follows={"VM": ("domid",)}),
         Field("qos_algorithm_type", STRING, RW, "Way the disk's share of input and output is limited, such as ionice.",
               path="qos/algorithm_type"),
         Field("qos_algorithm_params", STRING_MAP, RW, "Parameters of that limit, such as sched and class.",

@@ -44,7 +44,7 @@ VIF = Class(
         Field("status_code", INT, RO, "Error code of the last attach or detach.", default=0),
         Field("status_detail", STRING, RO, "Text to the last attach or detach.", default=""),
         Field("runtime_properties", STRING_MAP, RO, "Properties of the running interface, such as its handle.",
-              default={}, computed=vif_properties),
+              default={}, computed=vif_properties, follows={"VM": ("domid",)}),
         Field("qos_algorithm_type", STRING, RW, "Way the interface's bandwidth is limited, such as ratelimit.",
               path="qos/algorithm_type"),
         Field("qos_algorithm_params", STRING_MAP, RW, "Parameters of that limit, such as kbps.",

@@ -179,6 +179,8 @@ VM = Class(
         Field("requested_state", INT, RO,
               "The state last asked for, as CIM's RequestedState: 12 none yet, 5 it changed by itself since.",
               default=12, internal=True),
+        Field("cpu_pool", Ref("cpu_pool"), RO, "Pool of processors the VM runs on; null while it does not run.",
+              default=NULL_REF, internal=True),
         Field("recommendations", STRING, RW, "XML with the limits that suit the guest system: memory, CPUs, devices."),
         Field("xenstore_data", STRING_MAP, RW, "Keys put under vm-data in the guest's xenstore when it starts.",
               default={}),

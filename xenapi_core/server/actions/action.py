@@ -24,6 +24,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from xenapi_core.api.auth.basic import BasicAuth
+from xenapi_core.api.blobs import BlobData
 from xenapi_core.api.registry import Services
 from xenapi_core.api.roles import LOCAL_ONLY, may
 from xenapi_core.engine.caller import Caller
@@ -33,8 +34,8 @@ from xenapi_core.engine.run import Work
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.http_actions import HttpAction
-from xenapi_core.model.schema import POOL_ADMIN, POOL_OPERATOR, ROLES, roles_above
-from xenapi_core.server.actions.blob_data import BlobData, InDirectory, InMemory
+from xenapi_core.model.schema import POOL_ADMIN, POOL_OPERATOR, READ_ONLY, ROLES, roles_above
+from xenapi_core.server.actions.blob_data import InDirectory, InMemory
 from xenapi_core.server.actions.recorder import Recorder
 from xenapi_core.server.http_auth import basic_credentials, cookie
 from xenapi_core.server.routes import Request, Response
@@ -52,15 +53,16 @@ _MISSING: Final = frozenset({"HANDLE_INVALID", "UUID_INVALID"})
 
 @dataclass
 class Parts:
-    """What actions work with beside the server's services."""
+    """What actions work with beside the server's services. `state`: see parts_of."""
 
     blobs: BlobData
     recorder: Recorder
+    state: Path | None = None
 
 
 def parts_of(state: Path | None, recorder: Recorder) -> Parts:
     """`state`: the directory of the pool's state; None: nothing stays."""
-    return Parts(InDirectory(state / "blobs") if state is not None else InMemory(), recorder)
+    return Parts(InDirectory(state / "blobs") if state is not None else InMemory(), recorder, state)
 
 
 @dataclass
@@ -209,6 +211,7 @@ class Answerer:
         try:
             self._link(call)
             if not public and not may(caller, self.allowed):
+                self._audit(call, "DENIED")
                 raise self._refusal()
             if self.behaviour is None:
                 raise E.NOT_IMPLEMENTED(self.action.name)
@@ -223,6 +226,7 @@ class Answerer:
             call.end(E.INTERNAL_ERROR("the request failed"))
             raise
         call.end(None)
+        self._audit(call, "OK")
         if self.action.method != "GET":
             await self.services.store.durable(self.services.store.revision)
         return response
@@ -236,6 +240,7 @@ class Answerer:
                 raise E.IMPORT_ERROR_PREMATURE_EOF()
             await self.behaviour(call)
             call.end(None)
+            self._audit(call, "OK")
         except UploadBroken:
             self._failed(call, E.IMPORT_ERROR_PREMATURE_EOF())
         except ApiError as error:
@@ -303,8 +308,15 @@ class Answerer:
                 raise E.RBAC_PERMISSION_DENIED("task.set_status/any", "The task belongs to another user.")
             call.task = task.ref
 
+    def _audit(self, call: ActionCall, result: str) -> None:
+        """A line in the audit log, unless everybody may make the request."""
+        if READ_ONLY not in self.allowed:
+            self.services.dispatcher.audit.add(call.caller, "HTTP", self.action.name, result)
+
     def _failed(self, call: ActionCall, error: ApiError) -> Response:
         call.end(error)
+        if error.code != "RBAC_PERMISSION_DENIED":
+            self._audit(call, f"ERROR:{error.code}")
         if error.code in _MISSING:
             status = 404
         elif error.code == "RBAC_PERMISSION_DENIED":

@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 TOTAL: Final = 256 << 20  # bytes of all blobs in memory
-
-
-class BlobData(Protocol):
-    """Where the bytes of blobs are, by uuid."""
-
-    def get(self, uuid: str) -> bytes | None: ...
-
-    def put(self, uuid: str, data: bytes) -> None:
-        """Replace them. MemoryError if there is no room."""
-
-    def keep(self, uuids: frozenset[str]) -> None:
-        """Remove all others."""
 
 
 class InMemory:

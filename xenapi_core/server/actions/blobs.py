@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from xenapi_core.api.blobs import check_kept
 from xenapi_core.api.registry import Services
 from xenapi_core.errors import E
 from xenapi_core.server.actions.action import NO_CACHE, ActionCall, serves
@@ -39,7 +40,9 @@ def _header(mime_type: str) -> str:
 
 @serves("put_blob")
 async def put_blob(call: ActionCall) -> Response:
-    """Replace the data of a blob. IMPORT_ERROR if it is too large, or there is no room."""
+    """Replace the data of a blob. IMPORT_ERROR if it is too large, or there is no room; OPERATION_NOT_ALLOWED where the
+    pool keeps none, also if that is decided while the data comes."""
+    check_kept(call.store)
     blob, upload = call.object("blob", "ref", "uuid"), call.request.upload
     assert upload is not None
     parts: list[bytes] = []
@@ -47,6 +50,7 @@ async def put_blob(call: ActionCall) -> Response:
         parts.append(data)
         if upload.received > LARGEST:
             raise E.IMPORT_ERROR(f"A blob holds at most {LARGEST} bytes.")
+    check_kept(call.store)
     blobs = {known["uuid"] for known in call.store.all("blob").values()}
     if blob["uuid"] not in blobs:
         raise E.HANDLE_INVALID("blob", blob.ref)

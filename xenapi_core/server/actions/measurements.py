@@ -91,7 +91,7 @@ async def follow(history: History, engine: Engine) -> None:
         await engine.world.clock.sleep(STEP)
 
 
-def _host(call: ActionCall) -> Version:
+def host_called(call: ActionCall) -> Version:
     """Rule 2."""
     if call.request.peer.host:
         return call.store.get(call.request.peer.host, "host")
@@ -111,7 +111,7 @@ async def rrd_updates(call: ActionCall) -> Response:
     MIN or MAX; all three if it is left out. `interval`: seconds a row shall stand for, at least. json=true: JSON
     instead of XML. INVALID_VALUE, UUID_INVALID.
     """
-    recorder, host = call.parts.recorder, _host(call)
+    recorder, host = call.parts.recorder, host_called(call)
     start = call.number("start", 0)
     interval = call.number("interval", STEP)
     wanted = call.query.get("cf", "").upper()
@@ -172,13 +172,18 @@ async def vm_rrd(call: ActionCall) -> Response:
 @serves("host_rrd", "get_host_rrds")
 async def host_rrd(call: ActionCall) -> Response:
     """Everything kept of the host."""
-    return _archive(call, call.parts.recorder.series("host", _host(call)["uuid"]))
+    return _archive(call, call.parts.recorder.series("host", host_called(call)["uuid"]))
 
 
 @serves("sr_rrd")
 async def sr_rrd(call: ActionCall) -> Response:
     """Everything kept of one SR (`uuid`)."""
     return _archive(call, call.parts.recorder.series("sr", call.object("SR", "uuid")["uuid"]))
+
+
+def database_xml(recorder: Recorder, kind: str, uuid: str) -> bytes:
+    """The round robin database of all series of a host, VM or SR (`kind` as in Series)."""
+    return "".join(_written("rrd", _database(recorder, recorder.series(kind, uuid)))).encode()
 
 
 def _archive(call: ActionCall, series: list[Series]) -> Response:

@@ -7,6 +7,9 @@ Theory of operation
    has NaN there, also for the time the server was not running.
 3. A series that was not measured for the time of the longest archive is gone; what a series costs grows with its age,
    to a few kilobytes in a week. What is kept over a restart is in history.py, as the bytes that `packed` gives.
+4. The window of a round are the rows of the newest minute that is over, of the series that the first round after it
+   had. They are read when somebody asks; a complete row changes no more. Before there is one, the window is the first
+   round: it has the same series as the samples from the beginning.
 """
 
 from __future__ import annotations
@@ -14,15 +17,16 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from xenapi_core.bridge.source import NO_SAMPLES, Samples
+from xenapi_core.bridge.source import MINUTE, NO_SAMPLES, Samples, Summary, Window
 
 STEP: Final = 5
 ARCHIVES: Final = ((1, 120), (12, 120), (720, 168), (17280, 366))  # (samples in a row, rows)
 FUNCTIONS: Final = ("AVERAGE", "MIN", "MAX")
+_MINUTES: Final = next(index for index, (samples, _) in enumerate(ARCHIVES) if samples * STEP == MINUTE)
 _NAN: Final = math.nan
 _SERIES: Final = struct.Struct("=HHHq")  # lengths of the three words, instant of the newest sample
 _ARCHIVE: Final = struct.Struct("=qIqIddd")  # first, rows, number, count, total, least, most
@@ -35,6 +39,10 @@ class Series:
     kind: str
     uuid: str
     name: str
+
+
+# Index of an archive -> function -> values, the oldest first.
+Rows = Mapping[int, Mapping[str, Sequence[float]]]
 
 
 @dataclass(slots=True)
@@ -109,6 +117,33 @@ class _Archive:
         return _Archive(first, rows, number, count, total, least, most), at
 
 
+class _Minute(Mapping[str, Mapping[str, Summary]]):
+    """The rows of one minute (rule 4), by object."""
+
+    def __init__(
+        self, archives: Mapping[Series, tuple[_Archive, ...]], measured: Iterable[Series], number: int
+    ) -> None:
+        self._archives, self._number = archives, number
+        self._series: dict[str, list[Series]] = {}
+        for one in measured:
+            self._series.setdefault(one.uuid, []).append(one)
+
+    def __getitem__(self, uuid: str) -> Mapping[str, Summary]:
+        found = {}
+        for series in self._series[uuid]:
+            archives = self._archives.get(series)  # forgotten meanwhile: None
+            summary = Summary(*(archives[_MINUTES].at(self._number, each) for each in FUNCTIONS)) if archives else None
+            if summary is not None and not math.isnan(summary.average):
+                found[series.name] = summary
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._series)
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+
 class Recorder:
     """Samples of all series. Instants in seconds."""
 
@@ -137,10 +172,32 @@ class Recorder:
             for archive, (samples, limit) in zip(archives, ARCHIVES, strict=True):
                 archive.add(-(-last // (samples * STEP)), value, limit)
             yield
-        self.last, self.values, self.newest = last, dict(values), Samples(now, by_object)
+        window, number = self.newest.window, last // MINUTE
+        if self.newest is NO_SAMPLES:
+            first = {
+                uuid: {name: Summary(value, value, value) for name, value in found.items()}
+                for uuid, found in by_object.items()
+            }
+            window = Window(last, STEP, first)
+        elif number * MINUTE > window.at:
+            window = Window(number * MINUTE, MINUTE, _Minute(self._archives, values, number))
+        self.last, self.values, self.newest = last, dict(values), Samples(now, by_object, window)
         samples, limit = ARCHIVES[-1]
         for series in [one for one, seen in self._seen.items() if self.last - seen > samples * STEP * limit]:
             del self._seen[series], self._archives[series]
+
+    def adopt(self, last: int, found: Mapping[Series, Rows]) -> None:
+        """Take over rows that were recorded elsewhere until the instant `last`, in place of what is known of the
+        series. All functions of an archive have the same number of rows.
+        """
+        for series, by_index in found.items():
+            archives = []
+            for index, (samples, limit) in enumerate(ARCHIVES):
+                rows = {name: array("d", values[-limit:]) for name, values in by_index[index].items() if values}
+                kept = len(rows[FUNCTIONS[0]]) if rows else 0
+                archives.append(_Archive(last // (samples * STEP) - kept + 1 if rows else 0, rows))
+            self._archives[series], self._seen[series] = tuple(archives), last - last % STEP
+        self.last = max(self.last, last - last % STEP)
 
     def forget(self, series: Series) -> bool:
         """Drop what is known of a series. False: it is not known."""

@@ -7,15 +7,27 @@ Rule 2: fields that only API 1.0 has appear as getters here and never in records
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
+from xenapi_core.errors import E
 from xenapi_core.model.schema import POOL_OPERATOR, READ_ONLY, VM_ADMIN, VM_OPERATOR, VM_POWER_ADMIN, Message, Param
-from xenapi_core.model.types import BOOL, FLOAT, INT, STRING, STRING_MAP, Map, Record, Ref, Set, Type
+from xenapi_core.model.types import BOOL, FLOAT, INT, STRING, STRING_MAP, Map, Record, Ref, Set, StringType, Type
 
 
-def _get(cls: str, field: str, type_: Type, doc: str) -> Message:
+@dataclass(frozen=True)
+class _Text(StringType):
+    """A string, or what xm and its like send for one: a number, a boolean or nothing."""
+
+    def accept(self, value: Any) -> str:
+        if value is None or type(value) in (int, bool):
+            return "" if value is None else str(value)
+        return super().accept(value)
+
+
+def _get(cls: str, field: str, type_: Type, doc: str, state: str = "published") -> Message:
     me = Param("self", Ref(cls))
-    return Message(f"get_{field}", (me,), type_, doc, role=READ_ONLY, asynchronous=False, hidden=True)
+    return Message(f"get_{field}", (me,), type_, doc, role=READ_ONLY, asynchronous=False, hidden=True, state=state)
 
 
 def _set(cls: str, field: str, type_: Type, doc: str, role: str = POOL_OPERATOR) -> Message:
@@ -42,8 +54,9 @@ def _labels(cls: str, result: Type | None) -> tuple[Message, ...]:
     params = (Param("self", Ref(cls)), Param("security_label", STRING), Param("old_label", STRING))
     return (
         _get(cls, "security_label", STRING, "The label for mandatory access control."),
-        _do("set_security_label", params, result, "Set the label for mandatory access control."),
-    )
+        _do("set_security_label", params, result, "Set the label for mandatory access control.",
+            errors=(E.SECURITY_ERROR,)),
+    )  # fmt: skip
 
 
 vm = Param("vm", Ref("VM"))
@@ -63,7 +76,8 @@ LEGACY_MESSAGES: Final[Mapping[str, tuple[Message, ...]]] = {
         _do("set_memory_dynamic_min_live", (vm_self, Param("min", INT, "in bytes")), None,
             "Move the lower end of the balloon's range of a running VM.", role=VM_POWER_ADMIN),
         _do("migrate", (vm, Param("dest", STRING, "address of the other host"), Param("live", BOOL, "while it runs"),
-            Param("options", STRING_MAP)), None, "Move a running VM to another host.", role=VM_POWER_ADMIN),
+            Param("options", Map(STRING, _Text("string")))), None, "Move a running VM to another host.",
+            role=VM_POWER_ADMIN),
         _do("set_pauseflag", (vm_self, Param("value", BOOL)), None, "Say whether the VM shall be left paused.",
             role=VM_OPERATOR),
         _do("save", (vm, Param("dest", STRING, "file on the host"), Param("checkpoint", BOOL, "and go on running")),
@@ -78,11 +92,10 @@ LEGACY_MESSAGES: Final[Mapping[str, tuple[Message, ...]]] = {
         _get("VM", "DPCIs", Set(Ref("DPCI")), "PCI devices passed to the VM."),
         _get("VM", "DSCSIs", Set(Ref("DSCSI")), "SCSI devices passed to the VM."),
         _get("VM", "DSCSI_HBAs", Set(Ref("DSCSI_HBA")), "SCSI adapters passed to the VM."),
-        _do("set_security_label", (vm_self, Param("security_label", STRING), Param("old_label", STRING)), INT,
-            "Set the label for mandatory access control."),
-        _get("VM", "security_label", STRING, "The label for mandatory access control."),
+        *_labels("VM", INT),
         _get("VM", "cpu_pool", Set(Ref("cpu_pool")), "The pool of CPUs the VM runs on, as a set of at most one."),
-        _do("cpu_pool_migrate", (vm_self, Param("pool", Ref("cpu_pool"))), None, "Move the VM to a pool of CPUs."),
+        _do("cpu_pool_migrate", (vm_self, Param("pool", Ref("cpu_pool"))), None, "Move the VM to a pool of CPUs.",
+            errors=(E.POOL_BAD_STATE, E.OPERATION_NOT_ALLOWED)),
         _get("VM", "pool_name", STRING, "Name of the pool of CPUs to start the VM on."),
         _set("VM", "pool_name", STRING, "Name the pool of CPUs to start the VM on.", VM_ADMIN),
     ),
@@ -125,8 +138,9 @@ LEGACY_MESSAGES: Final[Mapping[str, tuple[Message, ...]]] = {
         *_labels("VIF", None),
     ),
     "VIF_metrics": (
-        _get("VIF_metrics", "io_total_read_kbs", FLOAT, "What was received so far, in KiB."),
-        _get("VIF_metrics", "io_total_write_kbs", FLOAT, "What was sent so far, in KiB."),
+        # the class is gone from later versions with all its messages, and no VIF names an object of it
+        _get("VIF_metrics", "io_total_read_kbs", FLOAT, "What was received so far, in KiB.", state="removed"),
+        _get("VIF_metrics", "io_total_write_kbs", FLOAT, "What was sent so far, in KiB.", state="removed"),
     ),
     "PIF": (
         _set("PIF", "device", STRING, "Set the name of the interface on its host."),

@@ -26,8 +26,10 @@ XSPOLICY = Class(
     messages=(
         Message("get_xstype", (), INT, "Kinds of policy that the host can enforce, as a bit mask.", role=READ_ONLY),
         Message("set_xspolicy", (kind, Param("repr", STRING, "the policy"), Param("flags", INT, "load, use at boot"),
-                Param("overwrite", BOOL, "replace the policy there is")), STRING_MAP, "Set the policy of the host."),
-        Message("reset_xspolicy", (kind,), STRING_MAP, "Go back to the policy that came with the host."),
+                Param("overwrite", BOOL, "replace the policy there is")), STRING_MAP, "Set the policy of the host.",
+                errors=(E.SECURITY_ERROR,)),
+        Message("reset_xspolicy", (kind,), STRING_MAP, "Go back to the policy that came with the host.",
+                errors=(E.SECURITY_ERROR,)),
         Message("get_xspolicy", (), STRING_MAP, "State of the host's policy.", role=READ_ONLY),
         Message("rm_xsbootpolicy", (), None, "Have the host boot without a policy.", errors=(E.SECURITY_ERROR,)),
         Message("get_labeled_resources", (), STRING_MAP, "Resources that have a label, each with it.",
@@ -40,10 +42,10 @@ XSPOLICY = Class(
                 "Whether a VM of that label could run now; 0 if it could.", errors=(E.SECURITY_ERROR,),
                 role=READ_ONLY),
         Message("activate_xspolicy", (xspolicy, Param("flags", INT, "load, use at boot")), INT, "Put a policy in force.",
-                hidden=True),
+                errors=(E.SECURITY_ERROR,), hidden=True),
         Message("getenforce", (), INT, "Whether the policy is enforced.", role=READ_ONLY, hidden=True),
         Message("setenforce", (Param("mode", INT, "1 to enforce"),), None, "Enforce the policy, or only log.",
-                hidden=True),
+                errors=(E.SECURITY_ERROR,), hidden=True),
     ),
 )
 

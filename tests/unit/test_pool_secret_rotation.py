@@ -1,0 +1,237 @@
+"""A pool secret that is replaced while servers of members are about, and members that say where they are."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_pool import TCP, UNIX, ApiPool, api_pool
+
+from xenapi_core.api.handlers.pool_roles import JOINED_FROM
+from xenapi_core.api.membership import ROUNDS, Door, Membership
+from xenapi_core.server.announce import announce
+from xenapi_core.server.pool_secret import open_membership
+from xenapi_core.wire.xmlrpc import decode_reply, encode_call
+
+OLD, NEW = "the-secret-there-was", "the-secret-to-come"
+PLACE, ELSEWHERE = "https://192.0.2.7:1", "https://192.0.2.7:2"
+
+
+class Neighbour:
+    """Another server in the same process. `before(method)` may raise before a call reaches it."""
+
+    def __init__(self, there: ApiPool, before: Callable[[str], None]) -> None:
+        self.there, self.before = there, before
+
+    async def call(self, method: str, *params: Any) -> Any:
+        self.before(method)
+        there = self.there
+        door = Door(there.dispatcher, there.store, there.sessions)
+        reply = door.handle(there.codec.decode(encode_call(method, params)), there.codec, TCP)
+        return decode_reply(await reply if inspect.isawaitable(reply) else reply)
+
+
+class Pair:
+    """A coordinator, and the server of a member that joined from PLACE; `down`: calls of it that nobody answers."""
+
+    def __init__(self, coordinator: ApiPool, member: ApiPool) -> None:
+        self.coordinator, self.member = coordinator, member
+        self.down: set[str] = set()
+        self.calls: list[str] = []
+        self.place = PLACE
+        for each in (coordinator, member):
+            each.sessions.membership.secret = OLD
+        member.sessions.membership.coordinator = "coordinator.example"
+        member.sessions.membership.address = ELSEWHERE
+        coordinator.sessions.membership.connect = self._member
+        member.sessions.membership.connect = self._coordinator
+        uuid = "the host of the member"
+        member.change(member.host, uuid=uuid)
+        self.host = coordinator.add("host", uuid=uuid, other_config={JOINED_FROM: PLACE, "other": "word"})
+
+    def _called(self, method: str) -> None:
+        self.calls.append(method)
+        if method in self.down:
+            raise ConnectionError("nobody answers")
+
+    def _coordinator(self, address: str) -> Any:
+        return Neighbour(self.coordinator, self._called)
+
+    def _member(self, address: str) -> Any:
+        if address != self.place:
+            raise ConnectionError("nobody is there")
+        return Neighbour(self.member, self._called)
+
+    @property
+    def secrets(self) -> tuple[Membership, Membership]:
+        return self.coordinator.sessions.membership, self.member.sessions.membership
+
+    @property
+    def pending(self) -> bool:
+        return bool(self.coordinator.store.get(self.coordinator.pool)["is_psr_pending"])
+
+    async def rotate(self) -> None:
+        await self.coordinator.call("pool.rotate_secret", await self.coordinator.login())
+
+    async def cannot_rotate(self) -> list[str]:
+        return await self.coordinator.refusal("pool.rotate_secret", await self.coordinator.login())
+
+    async def talk_to_each_other(self) -> None:
+        """Each logs in at the other with what it shows."""
+        coordinator, member = self.secrets
+        await self.member.call("session.slave_local_login", coordinator.secret)
+        await self.coordinator.call("session.slave_local_login", member.secret)
+
+
+def on_pair(test: Callable[[Pair], Awaitable[None]]) -> None:
+    async def body() -> None:
+        async with api_pool() as coordinator, api_pool() as member:
+            await test(Pair(coordinator, member))
+
+    asyncio.run(body())
+
+
+def test_a_rotated_secret_is_that_of_all_members() -> None:
+    async def scene(pair: Pair) -> None:
+        await pair.rotate()
+        here, there = pair.secrets
+        assert here.secret == there.secret != OLD
+        assert [here.knows(OLD), there.knows(OLD), pair.pending] == [False, False, False]
+        assert there.coordinator == "coordinator.example"
+        assert [call for call in pair.calls if call in ROUNDS] == list(ROUNDS)
+        await pair.talk_to_each_other()
+
+    on_pair(scene)
+
+
+@pytest.mark.parametrize("broken", ROUNDS)
+def test_a_rotation_that_breaks_off_is_finished_by_the_next_call(broken: str) -> None:
+    async def scene(pair: Pair) -> None:
+        pair.down = {broken}
+        assert await pair.cannot_rotate() == ["CANNOT_CONTACT_HOST", pair.host]
+        assert pair.pending
+        await pair.talk_to_each_other()
+        refusal = await pair.coordinator.refusal("pool.initial_auth", await pair.coordinator.login())
+        assert refusal == ["POOL_SECRET_ROTATION_PENDING"]
+        here, there = pair.secrets
+        new = here.coming or here.secret
+        pair.down = set()
+        await pair.rotate()
+        assert (here.secret, there.secret, pair.pending) == (new, new, False)
+        assert [here.knows(OLD), there.knows(OLD)] == [False, False]
+        assert (here.coming, here.going, there.coming, there.going) == ("", "", "", "")
+
+    on_pair(scene)
+
+
+def test_a_member_is_told_again_without_harm_and_not_out_of_turn() -> None:
+    async def scene(pair: Pair) -> None:
+        member, there = pair.member, pair.secrets[1]
+
+        async def step(number: int, old: str, new: str) -> Any:
+            session = await member.call("session.slave_local_login", there.secret)
+            return await member.call(ROUNDS[number], session, member.host, old, new)
+
+        async def refused(number: int, old: str, new: str) -> list[str]:
+            session = await member.call("session.slave_local_login", there.secret)
+            return await member.refusal(ROUNDS[number], session, member.host, old, new)
+
+        assert (await refused(0, "another", NEW))[0] == "SESSION_AUTHENTICATION_FAILED"
+        for wrong in ("", "short", "a" * 300, "with spaces and; signs", "ü" * 20):
+            assert await refused(0, OLD, wrong) == ["INVALID_VALUE", "new_ps", ""]
+        for number in (1, 2):
+            assert (await refused(number, OLD, NEW))[0] == "SESSION_AUTHENTICATION_FAILED"
+        for number in range(3):
+            for _ in range(2):
+                await step(number, OLD, NEW)
+        assert (there.secret, there.coming, there.going) == (NEW, "", "")
+        assert (await refused(0, OLD, NEW))[0] == "SESSION_AUTHENTICATION_FAILED"
+        session = await member.login("pool-admin")
+        assert (await member.refusal(ROUNDS[0], session, member.host, NEW, OLD))[0] == "RBAC_PERMISSION_DENIED"
+
+    on_pair(scene)
+
+
+def test_both_secrets_outlast_a_restart(tmp_path: Path) -> None:
+    membership = open_membership(tmp_path)
+    membership.follow("", OLD)
+    membership.use(OLD, coming=NEW)
+    again = open_membership(tmp_path)
+    assert (again.secret, again.coming, again.going) == (OLD, NEW, "")
+    again.use(NEW, going=OLD)
+    assert open_membership(tmp_path).knows(OLD)
+    again.use(NEW)
+    assert not open_membership(tmp_path).knows(OLD)
+    again.use(NEW, going=OLD)
+    again.follow("coordinator.example", "another-secret-altogether")
+    assert not open_membership(tmp_path).knows(OLD)
+
+
+# Where members are
+
+
+def joined_from(pair: Pair) -> Any:
+    return pair.coordinator.store.get(pair.host)["other_config"]
+
+
+def test_a_member_that_starts_elsewhere_is_found_there() -> None:
+    async def scene(pair: Pair) -> None:
+        pair.place = ELSEWHERE
+        await announce(pair.secrets[1], pair.member.store, pair.member.clock)
+        assert joined_from(pair) == {JOINED_FROM: ELSEWHERE, "other": "word"}
+        await pair.rotate()
+        await pair.talk_to_each_other()
+
+    on_pair(scene)
+
+
+def test_a_member_says_where_it_is_until_it_is_heard() -> None:
+    async def scene(pair: Pair) -> None:
+        pair.down, pair.place = {"pool.hello"}, ELSEWHERE
+        saying = asyncio.ensure_future(announce(pair.secrets[1], pair.member.store, pair.member.clock))
+        await pair.member.clock.advance(150)
+        assert (pair.calls.count("pool.hello"), saying.done()) == (3, False)
+        pair.down = set()
+        await pair.member.clock.advance(60)
+        await saying
+        assert joined_from(pair)[JOINED_FROM] == ELSEWHERE
+
+    on_pair(scene)
+
+
+def test_a_server_that_is_no_member_any_more_says_nothing() -> None:
+    async def scene(pair: Pair) -> None:
+        membership = pair.secrets[1]
+        pair.down = {"session.slave_login"}
+        saying = asyncio.ensure_future(announce(membership, pair.member.store, pair.member.clock))
+        await pair.member.clock.advance(1)
+        membership.follow("")
+        await pair.member.clock.advance(60)
+        await saying
+        assert pair.calls == ["session.slave_login"]
+
+    on_pair(scene)
+
+
+def test_the_coordinator_believes_only_members_and_only_what_it_can_reach() -> None:
+    async def scene(pair: Pair) -> None:
+        coordinator, uuid = pair.coordinator, pair.member.store.get(pair.member.host)["uuid"]
+        session = await coordinator.call("session.slave_login", pair.host, OLD)
+        assert await coordinator.call("pool.hello", session, uuid, PLACE) == "ok"
+        for address in (ELSEWHERE, "", "http://"):
+            assert await coordinator.call("pool.hello", session, uuid, address) == "cannot_talk_back"
+        pair.down = {"pool.is_slave"}
+        assert await coordinator.call("pool.hello", session, uuid, PLACE) == "cannot_talk_back"
+        own = coordinator.store.get(coordinator.host)["uuid"]
+        for unknown in ("nobody", own):
+            assert await coordinator.call("pool.hello", session, unknown, PLACE) == "unknown_host"
+        for caller, peer in ((await coordinator.login(), TCP), (await coordinator.login("pool-operator"), UNIX)):
+            refusal = await coordinator.refusal("pool.hello", caller, uuid, PLACE, peer=peer)
+            assert refusal[0] == "OPERATION_NOT_ALLOWED"
+        assert joined_from(pair)[JOINED_FROM] == PLACE
+
+    on_pair(scene)

@@ -1,0 +1,139 @@
+"""pool, host: another secret by which members know each other, and where a member is.
+
+Theory of operation
+1. A secret is replaced in three rounds: everybody accepts the new one (`coming`), everybody uses it and accepts the old
+   one (`going`), everybody forgets the old one. So what any member sends, all others accept, whenever it breaks off.
+2. The coordinator is the first to accept and the last to use, and keeps what is coming or going: a rotation that broke
+   off (pool.is_psr_pending) is finished by the next call, with the same secrets.
+3. Members are servers whose host joined (JOINED_FROM says where they are). Hosts that this process simulates share its
+   secret. Each step asked twice of a member is as good as once.
+4. A member that starts says where it is now (pool.hello). Only who has the secret is believed: the coordinator shows it
+   to that address.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from typing import Final
+
+from xenapi_core.api.handlers.pool_roles import JOINED_FROM, the_pool
+from xenapi_core.api.membership import ROUNDS, Membership, Remote, new_secret
+from xenapi_core.api.registry import CallContext, handles
+from xenapi_core.errors import ApiError, E
+from xenapi_core.store.api import Version
+
+ACCEPT, SEND, CLEAN_UP = ROUNDS
+_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{16,256}\Z")  # what new_secret makes, and a cookie may hold
+
+
+@handles("pool.rotate_secret")
+async def rotate_secret(call: CallContext) -> None:
+    """A new secret for all members; sessions that were made with the old one go on. HA_IS_ENABLED.
+
+    CANNOT_CONTACT_HOST [host] for a member that does not answer; what it answers otherwise. Then both secrets are good,
+    until another call succeeds.
+    """
+    pool, membership = the_pool(call), call.services.sessions.membership
+    if pool["ha_enabled"]:
+        raise E.HA_IS_ENABLED()
+    members = [host for host in call.store.all("host").values() if JOINED_FROM in host["other_config"]]
+    if members or pool["is_psr_pending"]:
+        call.update(pool.ref, is_psr_pending=True)
+    if not membership.going:
+        old, new = membership.secret, membership.coming or new_secret()
+        membership.use(old, coming=new)
+        for message in (ACCEPT, SEND):
+            for member in members:
+                await _tell(membership, member, message, old, new)
+        membership.use(new, going=old)
+    for member in members:
+        await _tell(membership, member, CLEAN_UP, membership.going, membership.secret)
+    membership.use(membership.secret)
+    if members or pool["is_psr_pending"]:
+        call.update(pool.ref, is_psr_pending=False)
+
+
+async def _reach(membership: Membership, address: str) -> tuple[Remote, str]:
+    """A member, and a session there. OSError, ValueError, ApiError."""
+    if membership.connect is None:
+        raise ConnectionError("this process reaches no other server")
+    remote = membership.connect(address)
+    return remote, await remote.call("session.slave_local_login", membership.secret)
+
+
+async def _tell(membership: Membership, member: Version, message: str, old: str, new: str) -> None:
+    """One step at one member. Its host has another reference there, so it is named by uuid."""
+    try:
+        remote, session = await _reach(membership, member["other_config"][JOINED_FROM])
+        await remote.call(message, session, member["uuid"], old, new)
+        await remote.call("session.local_logout", session)
+    except (OSError, ValueError):
+        raise E.CANNOT_CONTACT_HOST(member.ref) from None
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
+
+
+def _unknown() -> ApiError:
+    return E.SESSION_AUTHENTICATION_FAILED("", "The pool secret is another one")
+
+
+@handles(ACCEPT)
+def accept(call: CallContext, host: str, old: str, new: str) -> None:
+    """SESSION_AUTHENTICATION_FAILED unless `old` is in use; INVALID_VALUE for what cannot be a secret."""
+    call.get(host, "host")
+    membership = call.services.sessions.membership
+    if not _SECRET.match(new):
+        raise E.INVALID_VALUE("new_ps", "")
+    if _same(membership.secret, new) and _same(membership.going, old):
+        return
+    if not membership.secret or not _same(membership.secret, old):
+        raise _unknown()
+    membership.use(old, coming=new)
+
+
+@handles(SEND)
+def send(call: CallContext, host: str, old: str, new: str) -> None:
+    """SESSION_AUTHENTICATION_FAILED unless `old` is in use and `new` is accepted beside it."""
+    call.get(host, "host")
+    membership = call.services.sessions.membership
+    if membership.going and _same(membership.secret, new) and _same(membership.going, old):
+        return
+    if not membership.coming or not (_same(membership.secret, old) and _same(membership.coming, new)):
+        raise _unknown()
+    membership.use(new, going=old)
+
+
+@handles(CLEAN_UP)
+def clean_up(call: CallContext, host: str, old: str, new: str) -> None:
+    """SESSION_AUTHENTICATION_FAILED unless `new` is in use."""
+    call.get(host, "host")
+    membership = call.services.sessions.membership
+    if not membership.secret or not _same(membership.secret, new):
+        raise _unknown()
+    if not membership.coming:
+        membership.use(new)
+
+
+@handles("pool.hello")
+async def hello(call: CallContext, uuid: str, address: str) -> str:
+    """Where the member with that host is now: "ok" if it is heard from there, "cannot_talk_back" if not, "unknown_host"
+    for one that the pool does not know, or that never joined. OPERATION_NOT_ALLOWED in a session of no member."""
+    if not call.caller.of_pool:
+        raise E.OPERATION_NOT_ALLOWED("Only members of the pool say this, in a session made with the pool secret.")
+    host = call.store.by_uuid("host", uuid)
+    if host is None or JOINED_FROM not in host["other_config"]:
+        return "unknown_host"
+    try:
+        remote, session = await _reach(call.services.sessions.membership, address)
+        await remote.call("pool.is_slave", session, uuid)  # any call that only the server of that host can answer
+        await remote.call("session.local_logout", session)
+    except (OSError, ValueError, ApiError):
+        return "cannot_talk_back"
+    present = call.store.find(host.ref)
+    if present is None:
+        return "unknown_host"
+    call.update(host.ref, other_config={**present["other_config"], JOINED_FROM: address})
+    return "ok"

@@ -1,0 +1,116 @@
+"""Who controls the virtual switches of the pool: all hosts are told, then it is recorded.
+
+Rule 1: there is at most one controller. Hosts connect to it (ssl), or wait for it (pssl), which then has no address.
+Rule 2: all hosts are told or none (setting sdn_controller, "protocol:address:port"), so all must be up; a host that
+        joins is told when it does (server/joining.py).
+Rule 3: pool.vswitch_controller, of older clients, is the address of the controller that hosts connect to.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any, Final
+
+from xenapi_core.engine.plan import Plan, Run, Step, World, plans
+from xenapi_core.engine.plans.host_settings import tell
+from xenapi_core.errors import E
+from xenapi_core.store.api import Store, Txn, Version
+
+USUAL_PORT: Final = 6632
+_LARGEST_PORT: Final = 65535
+
+
+@plans("SDN_controller.introduce")
+def plan_introduce(world: World, protocol: str, address: str, port: int) -> Plan:
+    """`port` 0: the usual one. OPERATION_NOT_ALLOWED while there is another controller; OPENVSWITCH_NOT_ACTIVE,
+    INVALID_IP_ADDRESS_SPECIFIED, VALUE_NOT_SUPPORTED for a port or an address that cannot be; HOST_OFFLINE."""
+    if world.store.all("SDN_controller"):
+        raise E.OPERATION_NOT_ALLOWED("The pool has a controller of its switches; forget it first.")
+    return _plan(world, None, protocol, address, port)
+
+
+@plans("SDN_controller.forget")
+def plan_forget(world: World, ref: str) -> Plan:
+    """HOST_OFFLINE."""
+    return _plan_none(world, world.store.get(ref, "SDN_controller"))
+
+
+@plans("pool.set_vswitch_controller")
+def plan_set(world: World, address: str) -> Plan:
+    """Hosts connect to `address` at the usual port in place of the controller there was; "": to none.
+
+    OPERATION_NOT_ALLOWED while hosts wait for a controller (pssl); else as SDN_controller.introduce.
+    """
+    present = next(iter(world.store.all("SDN_controller").values()), None)
+    if present is not None and present["protocol"] != "ssl":
+        raise E.OPERATION_NOT_ALLOWED("The hosts wait for a controller; forget that one first.")
+    if address:
+        return _plan(world, present, "ssl", address, 0)
+    return Plan(steps=()) if present is None else _plan_none(world, present)
+
+
+def _plan(world: World, present: Version | None, protocol: str, address: str, port: int) -> Plan:
+    """In place of `present`, if there is one."""
+    if any(host["software_version"].get("network_backend") != "openvswitch" for host in _hosts(world)):
+        raise E.OPENVSWITCH_NOT_ACTIVE()
+    _check(protocol, address, port)
+    ref = world.ids.ref()
+    values = {"protocol": protocol, "address": address, "port": port or USUAL_PORT}
+
+    def finish(run: Run, txn: Txn) -> None:
+        if present is not None:
+            txn.delete(present.ref)
+        txn.create("SDN_controller", ref, {"uuid": world.ids.uuid(), **values})
+        _show(world, txn, address)
+
+    return Plan(steps=_tell(world, _setting(values)), finish=finish, result=lambda run: ref)
+
+
+def _plan_none(world: World, present: Version) -> Plan:
+    def finish(run: Run, txn: Txn) -> None:
+        txn.delete(present.ref)
+        _show(world, txn, "")
+
+    return Plan(steps=_tell(world, None), finish=finish)
+
+
+def _setting(controller: Mapping[str, Any] | Version) -> str:
+    """Rule 2."""
+    address = controller["address"]
+    shown = f"[{address}]" if ":" in address else address
+    return f"{controller['protocol']}:{shown}:{controller['port']}"
+
+
+def known_to_hosts(store: Store) -> dict[str, str]:
+    """The settings a host is told that joins the pool."""
+    controller = next(iter(store.all("SDN_controller").values()), None)
+    return {} if controller is None else {"sdn_controller": _setting(controller)}
+
+
+def _hosts(world: World) -> list[Version]:
+    return list(world.store.all("host").values())
+
+
+def _tell(world: World, value: str | None) -> tuple[Step, ...]:
+    return tuple(tell(host.ref, {"sdn_controller": value}, "tell controller") for host in _hosts(world))
+
+
+def _show(world: World, txn: Txn, address: str) -> None:
+    """Rule 3."""
+    for pool in world.store.all("pool"):
+        txn.update(pool, vswitch_controller=address)
+
+
+def _check(protocol: str, address: str, port: int) -> None:
+    """INVALID_IP_ADDRESS_SPECIFIED, VALUE_NOT_SUPPORTED."""
+    if not 0 <= port <= _LARGEST_PORT:
+        raise E.VALUE_NOT_SUPPORTED("port", str(port), "It is no TCP port.")
+    if protocol == "pssl":
+        if address:
+            raise E.VALUE_NOT_SUPPORTED("address", address, "Hosts that wait for a controller are told no address.")
+        return
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise E.INVALID_IP_ADDRESS_SPECIFIED("address") from None

@@ -1,0 +1,127 @@
+"""Requests to a URL that a client named: which addresses are asked, who is believed, and sending a long body there.
+
+Rule 1: http and https alone, with the certificate checked as browsers do. Redirects are not followed: who named the URL
+        has named the server, and another one may be in a network that is not theirs to reach.
+Rule 2: an address is judged when a socket is made for it, so no second look-up can put another one in its place.
+        Link-local addresses (cloud metadata), multicast and unspecified ones are refused always, loopback ones where
+        clients come from beyond this machine.
+Rule 3: neither the URL nor what is sent or received is logged or told in an error: a URL may hold a password or a
+        session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from xenapi_core.errors import ApiError, E
+
+if TYPE_CHECKING:
+    import aiohttp
+
+Trust = Callable[[], Awaitable[ssl.SSLContext]]
+
+_CONNECT_SECONDS: Final = 15.0  # finding the address included
+_SILENT_SECONDS: Final = 60.0  # without a byte; how long the whole may take is the operation's deadline
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+_TAKEN: Final = (200, 201, 202, 204)
+
+
+def forbidden(address: str, loopback: bool = False) -> str:
+    """Why rule 2 keeps us from an address: what it is, in a word; "" if we may connect. `loopback`: that is allowed."""
+    found = ipaddress.ip_address(address)
+    if isinstance(found, ipaddress.IPv6Address):
+        embedded = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF) if found in _NAT64 else found.ipv4_mapped
+        found = embedded or found
+    if found.is_link_local:
+        return "link-local"
+    if found.is_multicast:
+        return "multicast"
+    if found.is_unspecified:
+        return "unspecified"
+    return "loopback" if found.is_loopback and not loopback else ""
+
+
+class _ForbiddenError(OSError):
+    """As the client library takes it: this address does not work, try the next one of the name."""
+
+
+@dataclass
+class Way:
+    """A client that asks no forbidden address. `http.request(..., allow_redirects=False)` is for the caller to say."""
+
+    http: aiohttp.ClientSession
+    refused: list[str] = field(default_factory=list)  # why addresses were not asked
+
+    def check(self) -> None:
+        """INVALID_VALUE ["url", ...] if a failure was that rule 2 left no address."""
+        if self.refused:
+            raise E.INVALID_VALUE("url", f"The server has a {self.refused[0]} address, which is not asked.")
+
+
+@contextlib.asynccontextmanager
+async def way_to(url: str, loopback: bool, trust: Trust | None) -> AsyncIterator[Way]:
+    """For requests to that URL. `trust` makes what decides whose certificates are good; without it the system's
+    authorities do."""
+    import aiohttp  # a fifth of a second at start, for what most servers never do
+
+    refused: list[str] = []
+
+    def make_socket(info: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, address = info
+        if reason := forbidden(str(address[0]), loopback):
+            refused.append(reason)
+            raise _ForbiddenError
+        return socket.socket(family, kind, protocol)
+
+    context = await trust() if trust is not None and url.lower().startswith("https:") else True
+    connector = aiohttp.TCPConnector(ssl=context, force_close=True, socket_factory=make_socket)
+    limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS, sock_read=_SILENT_SECONDS)
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, timeout=limits, trust_env=False
+    ) as http:
+        yield Way(http, refused)
+
+
+async def send(
+    url: str, size: int, body: AsyncIterator[bytes], loopback: bool = False, trust: Trust | None = None
+) -> None:
+    """PUT `body`, which is `size` bytes long. SYSTEM_STATUS_RETRIEVAL_FAILED unless the server says that it has it.
+
+    INVALID_VALUE ["url", ...] if rule 2 leaves no address. What ends the body ends this, too.
+    """
+    import aiohttp
+
+    broken: list[BaseException] = []
+    loop = asyncio.get_running_loop()
+    headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+    async with way_to(url, loopback, trust) as way:
+
+        async def told() -> AsyncIterator[bytes]:
+            try:
+                async for data in body:
+                    limit.reschedule(loop.time() + _SILENT_SECONDS)  # somebody reads
+                    yield data
+            except ApiError as error:
+                broken.append(error)
+                raise
+
+        try:
+            async with (
+                asyncio.timeout(_CONNECT_SECONDS + _SILENT_SECONDS) as limit,
+                way.http.put(url, data=told(), headers=headers, allow_redirects=False) as reply,
+            ):
+                if reply.status not in _TAKEN:
+                    raise E.SYSTEM_STATUS_RETRIEVAL_FAILED(f"The server of that URL answered HTTP {reply.status}.")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if broken:
+                raise broken[0] from None
+            way.check()
+            reason = f"The server of that URL did not take it: {type(error).__name__}."
+            raise E.SYSTEM_STATUS_RETRIEVAL_FAILED(reason) from None
