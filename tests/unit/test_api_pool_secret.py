@@ -104,8 +104,21 @@ async def test_a_rotated_secret_replaces_the_old_one():
         pool.change(pool.pool, ha_enabled=True)
         assert await pool.refusal("pool.rotate_secret", session) == ["HA_IS_ENABLED"]
         pool.change(pool.pool, ha_enabled=False)
-        pool.change(pool.host, other_config={"joined_from": "https://192.0.2.1:1"})
+        pool.change(pool.host, joined_from="https://192.0.2.1:1")
         assert await pool.refusal("pool.rotate_secret", session) == ["CANNOT_CONTACT_HOST", pool.host]
+
+
+@in_loop
+async def test_the_secret_is_shown_to_no_address_that_a_client_wrote():
+    async with api_pool() as pool:
+        asked = []
+        pool.sessions.membership.secret, pool.sessions.membership.connect = SECRET, asked.append
+        operator = await pool.login("pool-operator")
+        await pool.call("host.add_to_other_config", operator, pool.host, "joined_from", "http://192.0.2.1:1")
+        for method in ("host.set_joined_from", "host.get_joined_from"):
+            assert (await pool.refusal(method, operator, pool.host))[0] == "MESSAGE_METHOD_UNKNOWN"
+        await pool.call("pool.rotate_secret", await pool.login())
+        assert asked == []
 
 
 def asked_with(pool, cookie: str) -> Response:

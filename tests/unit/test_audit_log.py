@@ -119,6 +119,19 @@ def test_only_the_newest_lines_are_kept() -> None:
     assert lines[0].endswith("'2'")
 
 
+def test_a_user_with_many_lines_pushes_out_nobody_elses() -> None:
+    log = AuditLog(VirtualClock())
+    log.append("what happened before")
+    log.add(OPERATOR, "API", "VM.start", "OK")
+    for _ in range(2 * KEPT):
+        log.add(replace(OPERATOR, user="flood"), "API", "VM.destroy", "DENIED")
+    log.add(OPERATOR, "API", "VM.pause", "OK")
+    lines = list(log.since(0))
+    assert len(lines) == KEPT
+    assert [line.split()[-1] for line in lines if "'flood'" not in line] == ["before'", "VM.start", "VM.pause"]
+    assert lines[-1].endswith("VM.pause")
+
+
 def test_log_over_http_is_told_from_an_instant_on() -> None:
     async def scene(site: Site) -> None:
         audit = site.services.dispatcher.audit

@@ -21,7 +21,7 @@ OURS = {"event_batch"}
 # Fields that the server keeps for itself; no client sees them.
 OUR_FIELDS = {("VM", "requested_state"), ("host", "requested_state"), ("Certificate", "pem"), ("pool", "crls")}
 OUR_FIELDS |= {("VM", "cpu_pool"), ("host", "resident_cpu_pools")}
-OUR_FIELDS |= {("pool", "binary_storage"), ("pool", "ha_restarts_from")}
+OUR_FIELDS |= {("pool", "binary_storage"), ("pool", "ha_restarts_from"), ("host", "joined_from")}
 ONLY_1_0 = {cls.name for cls in catalog.ONLY_1_0}
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from api_pool import TCP, UNIX, ApiPool, api_pool
 
-from xenapi_core.api.handlers.pool_roles import JOINED_FROM
 from xenapi_core.api.membership import ROUNDS, Door, Membership
 from xenapi_core.server.announce import announce
 from xenapi_core.server.pool_secret import open_membership
@@ -51,7 +50,7 @@ class Pair:
         member.sessions.membership.connect = self._coordinator
         uuid = "the host of the member"
         member.change(member.host, uuid=uuid)
-        self.host = coordinator.add("host", uuid=uuid, other_config={JOINED_FROM: PLACE, "other": "word"})
+        self.host = coordinator.add("host", uuid=uuid, joined_from=PLACE)
 
     def _called(self, method: str) -> None:
         self.calls.append(method)
@@ -175,14 +174,14 @@ def test_both_secrets_outlast_a_restart(tmp_path: Path) -> None:
 
 
 def joined_from(pair: Pair) -> Any:
-    return pair.coordinator.store.get(pair.host)["other_config"]
+    return pair.coordinator.store.get(pair.host)["joined_from"]
 
 
 def test_a_member_that_starts_elsewhere_is_found_there() -> None:
     async def scene(pair: Pair) -> None:
         pair.place = ELSEWHERE
         await announce(pair.secrets[1], pair.member.store, pair.member.clock)
-        assert joined_from(pair) == {JOINED_FROM: ELSEWHERE, "other": "word"}
+        assert joined_from(pair) == ELSEWHERE
         await pair.rotate()
         await pair.talk_to_each_other()
 
@@ -198,7 +197,7 @@ def test_a_member_says_where_it_is_until_it_is_heard() -> None:
         pair.down = set()
         await pair.member.clock.advance(60)
         await saying
-        assert joined_from(pair)[JOINED_FROM] == ELSEWHERE
+        assert joined_from(pair) == ELSEWHERE
 
     on_pair(scene)
 
@@ -232,6 +231,6 @@ def test_the_coordinator_believes_only_members_and_only_what_it_can_reach() -> N
         for caller, peer in ((await coordinator.login(), TCP), (await coordinator.login("pool-operator"), UNIX)):
             refusal = await coordinator.refusal("pool.hello", caller, uuid, PLACE, peer=peer)
             assert refusal[0] == "OPERATION_NOT_ALLOWED"
-        assert joined_from(pair)[JOINED_FROM] == PLACE
+        assert joined_from(pair) == PLACE
 
     on_pair(scene)

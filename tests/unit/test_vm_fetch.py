@@ -143,6 +143,12 @@ ADDRESSES = [
     ("::ffff:169.254.169.254", "link-local"),
     ("64:ff9b::a9fe:a9fe", "link-local"),
     ("fe80::1%1", "link-local"),
+    ("2002:a9fe:a9fe::1", "link-local"),  # 6to4
+    ("::169.254.169.254", "link-local"),
+    ("2001:0:4136:e378:8000:63bf:5601:5601", "link-local"),  # Teredo, where the address is written inverted
+    ("64:ff9b:1::1", "local NAT64"),
+    ("fd00:ec2::254", "metadata"),
+    ("100.100.100.200", "metadata"),
     ("224.0.0.1", "multicast"),
     ("ff02::1", "multicast"),
     ("0.0.0.0", "unspecified"),
@@ -151,9 +157,12 @@ ADDRESSES = [
     ("127.9.9.9", "loopback"),
     ("::1", "loopback"),
     ("::ffff:127.0.0.1", "loopback"),
+    ("::127.0.0.1", "loopback"),
+    ("2002:7f00:1::", "loopback"),
     ("192.0.2.7", ""),
     ("10.0.0.1", ""),
     ("2001:db8::1", ""),
+    ("2002:c000:207::1", ""),
 ]
 
 

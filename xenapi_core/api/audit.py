@@ -5,12 +5,14 @@ Rule 1: a line is `time trackid='..' 'user' ALLOWED|DENIED result API|HTTP name 
         on one line and at most LONGEST characters long, so that nobody can forge a line.
 Rule 2: of the parameters only the objects they name are told. No other value is, and no session: its track id is a
         digest of the reference, by which lines of one session can be found, and nobody gets the reference from it.
-Rule 3: the log is in memory; the KEPT newest lines are there.
+Rule 3: the log is in memory, KEPT lines long. For a line too many, the user with most lines loses the oldest: who makes
+        thousands of calls that are refused cannot push out what others did, or what they did before by another name.
 """
 
 from __future__ import annotations
 
 import hashlib
+import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -34,7 +36,9 @@ class AuditLog:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lines: deque[tuple[int, str]] = deque(maxlen=KEPT)
+        self._lines: dict[str, deque[tuple[int, int, str]]] = {}  # user -> (number, instant, line), the oldest first
+        self._written = 0
+        self._kept = 0
 
     def add(self, caller: Caller, kind: str, name: str, result: str, objects: Iterable[str] = ()) -> None:
         """One line about a call. `kind`: API or HTTP; `result` DENIED: the role was missing."""
@@ -42,16 +46,24 @@ class AuditLog:
         access = "DENIED" if result == "DENIED" else "ALLOWED"
         words = [f"trackid={quoted(track)}", quoted(caller.user), access]
         words += [] if result == "DENIED" else [result]
-        self._append(" ".join([*words, kind, name, *(f"({text})" for text in objects)]))
+        self._append(caller.user, " ".join([*words, kind, name, *(f"({text})" for text in objects)]))
 
     def append(self, text: str) -> None:
         """A line that somebody else wrote (pool.audit_log_append)."""
-        self._append(quoted(text))
+        self._append("", quoted(text))
 
-    def _append(self, text: str) -> None:
+    def _append(self, user: str, text: str) -> None:
         now = self._clock.now()
-        self._lines.append((now, f"{format_datetime(now)} {text}"))
+        self._written += 1
+        self._lines.setdefault(user, deque()).append((self._written, now, f"{format_datetime(now)} {text}"))
+        if self._kept < KEPT:
+            self._kept += 1
+            return
+        most = max(self._lines, key=lambda name: len(self._lines[name]))
+        self._lines[most].popleft()
+        if not self._lines[most]:
+            del self._lines[most]
 
     def since(self, instant: int) -> Iterator[str]:
         """The lines from that second on, the oldest first."""
-        return (line for at, line in tuple(self._lines) if at >= instant)
+        return (line for _, at, line in tuple(heapq.merge(*self._lines.values())) if at >= instant)

@@ -50,9 +50,6 @@ GATHER: Final = 1.0  # seconds
 RETRY: Final = 120.0  # seconds
 FAILOVER: Final = Caller(NULL_REF, "root", frozenset({POOL_ADMIN}), originator="high availability")
 ON_REQUEST: Final = frozenset({SHUT_DOWN, REBOOT})
-# In host.other_config of a host that joined from another server: the address of that server, which answers for it. Such
-# a host has no copy of the pool's database.
-JOINED_FROM: Final = "joined_from"
 
 
 async def follow(engine: Engine) -> None:
@@ -172,8 +169,8 @@ class Failover:
 
     def _successor(self) -> Version | None:
         """The member that becomes the coordinator: an enabled one if there is one that has the database."""
-        hosts = self.world.store.all("host").values()
-        able = [h for h in hosts if is_live(self.world.store, h) and JOINED_FROM not in h["other_config"]]
+        hosts = self.world.store.all("host").values()  # the server of one that joined has no copy of the database
+        able = [h for h in hosts if is_live(self.world.store, h) and not h["joined_from"]]
         return max(able, key=lambda host: bool(host["enabled"]), default=None)
 
     def _halt(self, hosts: Iterable[str]) -> None:

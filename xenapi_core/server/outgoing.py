@@ -3,8 +3,8 @@
 Rule 1: http and https alone, with the certificate checked as browsers do. Redirects are not followed: who named the URL
         has named the server, and another one may be in a network that is not theirs to reach.
 Rule 2: an address is judged when a socket is made for it, so no second look-up can put another one in its place.
-        Link-local addresses (cloud metadata), multicast and unspecified ones are refused always, loopback ones where
-        clients come from beyond this machine.
+        Link-local addresses, those of cloud metadata, multicast and unspecified ones are refused always, loopback
+        ones where clients come from beyond this machine; and IPv6 addresses that lead to such an IPv4 address.
 Rule 3: neither the URL nor what is sent or received is logged or told in an error: a URL may hold a password or a
         session.
 """
@@ -29,18 +29,31 @@ Trust = Callable[[], Awaitable[ssl.SSLContext]]
 
 _CONNECT_SECONDS: Final = 15.0  # finding the address included
 _SILENT_SECONDS: Final = 60.0  # without a byte; how long the whole may take is the operation's deadline
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+# The last 32 bits are an IPv4 address: RFC 6052, RFC 4291 2.5.5.1 (given up, but systems may still take it).
+_LAST_32_BITS: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
+_LOCAL_NAT64: Final = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215: where the IPv4 address is, the site decides
+# Where clouds tell secrets of their machines, beside link-local addresses.
+_METADATA: Final = frozenset(
+    map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"))
+)
 _TAKEN: Final = (200, 201, 202, 204)
 
 
 def forbidden(address: str, loopback: bool = False) -> str:
     """Why rule 2 keeps us from an address: what it is, in a word; "" if we may connect. `loopback`: that is allowed."""
     found = ipaddress.ip_address(address)
-    if isinstance(found, ipaddress.IPv6Address):
-        embedded = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF) if found in _NAT64 else found.ipv4_mapped
+    if isinstance(found, ipaddress.IPv6Address) and int(found) > 1:  # 0 and 1 are :: and ::1
+        if found in _LOCAL_NAT64:
+            return "local NAT64"
+        last = any(found in network for network in _LAST_32_BITS)
+        embedded = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF) if last else found.ipv4_mapped or found.sixtofour
+        if embedded is None and found.teredo is not None:
+            embedded = found.teredo[1]
         found = embedded or found
     if found.is_link_local:
         return "link-local"
+    if found in _METADATA:
+        return "metadata"
     if found.is_multicast:
         return "multicast"
     if found.is_unspecified:

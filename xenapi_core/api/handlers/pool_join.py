@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from xenapi_core.api import pool_transfer
 from xenapi_core.api.handlers.host import drop_host
-from xenapi_core.api.handlers.pool_roles import JOINED_FROM, the_pool
+from xenapi_core.api.handlers.pool_roles import the_pool
 from xenapi_core.api.handlers.trust_exchange import merge_with
 from xenapi_core.api.membership import Membership, Remote
 from xenapi_core.api.registry import CallContext, handles
@@ -105,7 +105,7 @@ async def _look(remote: Remote, session: str) -> Pool:
 async def _hand_over(call: CallContext, membership: Membership, remote: Remote, address: str, secret: str) -> None:
     """Become a member, give the coordinator all records, and forget them (theory 2)."""
     host = the_pool(call)["master"]
-    _note_origin(call, host, membership.address)
+    call.update(host, joined_from=membership.address)  # goes along: which server to tell when the host is ejected
     own = membership.secret
     membership.follow(address, secret)
     try:
@@ -113,14 +113,9 @@ async def _hand_over(call: CallContext, membership: Membership, remote: Remote, 
         await remote.post(MEMBERS, document, f"pool_secret={secret}")
     except BaseException:
         membership.follow("", own)
+        call.update(host, joined_from="")
         raise
     _forget_what_moved(call, host)
-
-
-def _note_origin(call: CallContext, host: str, address: str) -> None:
-    """The host's record says, wherever it goes, which server to tell when it is ejected."""
-    others = {k: v for k, v in call.get(host)["other_config"].items() if k != JOINED_FROM}
-    call.update(host, other_config=others | {JOINED_FROM: address})
 
 
 def _forget_what_moved(call: CallContext, host: str) -> None:
@@ -131,13 +126,12 @@ def _forget_what_moved(call: CallContext, host: str) -> None:
     kept = ("host", "host_metrics", "host_cpu", "cpu_pool", "network", "PIF", "PIF_metrics", "VLAN")
     dom0 = {call.get(host)["control_domain"]}
     dom0 |= {version["metrics"] for version in moved if version.ref in dom0}
-    others = {k: v for k, v in call.get(host)["other_config"].items() if k != JOINED_FROM}
 
     def write(txn: Txn) -> None:
         for version in moved:
             if version.cls not in kept and version.ref not in dom0:
                 txn.delete(version.ref)
-        txn.update(host, other_config=others)
+        txn.update(host, joined_from="")
         pool = the_pool(call)
         gone = dict.fromkeys(("default_SR", "suspend_image_SR", "crash_dump_SR"), "OpaqueRef:NULL")
         txn.update(pool.ref, **{name: value for name, value in gone.items() if pool[name] in srs})
@@ -297,9 +291,8 @@ async def eject(call: CallContext, host: str) -> None:
     if current := record["current_operations"]:
         raise other_operation("host", host, current)
     drop_host(call, host)
-    origin = record["other_config"].get(JOINED_FROM)
-    if origin:
-        await _release(call.services.sessions.membership, origin)
+    if record["joined_from"]:
+        await _release(call.services.sessions.membership, record["joined_from"])
 
 
 async def _release(membership: Membership, origin: str) -> None:

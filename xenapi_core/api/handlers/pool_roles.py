@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from xenapi_core.api.membership import new_secret
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.engine.ha_failover import JOINED_FROM as JOINED_FROM
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.infrastructure_lifecycle import check_pool_operation
 from xenapi_core.store.api import Version
@@ -60,7 +59,7 @@ def designate_new_master(call: CallContext, host: str) -> None:
 
 
 def _check_database(host: Version) -> None:
-    if JOINED_FROM in host["other_config"]:
+    if host["joined_from"]:
         raise E.OPERATION_NOT_ALLOWED("The server of this host keeps no copy of the pool's database.")
 
 

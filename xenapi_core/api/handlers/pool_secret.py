@@ -5,7 +5,8 @@ Theory of operation
    one (`going`), everybody forgets the old one. So what any member sends, all others accept, whenever it breaks off.
 2. The coordinator is the first to accept and the last to use, and keeps what is coming or going: a rotation that broke
    off (pool.is_psr_pending) is finished by the next call, with the same secrets.
-3. Members are servers whose host joined (JOINED_FROM says where they are). Hosts that this process simulates share its
+3. Members are servers whose host joined (host.joined_from says where they are; no client
+   reads or writes it, because the secret is shown there). Hosts that this process simulates share its
    secret. Each step asked twice of a member is as good as once.
 4. A member that starts says where it is now (pool.hello). Only who has the secret is believed: the coordinator shows it
    to that address.
@@ -17,7 +18,7 @@ import hmac
 import re
 from typing import Final
 
-from xenapi_core.api.handlers.pool_roles import JOINED_FROM, the_pool
+from xenapi_core.api.handlers.pool_roles import the_pool
 from xenapi_core.api.membership import ROUNDS, Membership, Remote, new_secret
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import ApiError, E
@@ -37,7 +38,7 @@ async def rotate_secret(call: CallContext) -> None:
     pool, membership = the_pool(call), call.services.sessions.membership
     if pool["ha_enabled"]:
         raise E.HA_IS_ENABLED()
-    members = [host for host in call.store.all("host").values() if JOINED_FROM in host["other_config"]]
+    members = [host for host in call.store.all("host").values() if host["joined_from"]]
     if members or pool["is_psr_pending"]:
         call.update(pool.ref, is_psr_pending=True)
     if not membership.going:
@@ -65,7 +66,7 @@ async def _reach(membership: Membership, address: str) -> tuple[Remote, str]:
 async def _tell(membership: Membership, member: Version, message: str, old: str, new: str) -> None:
     """One step at one member. Its host has another reference there, so it is named by uuid."""
     try:
-        remote, session = await _reach(membership, member["other_config"][JOINED_FROM])
+        remote, session = await _reach(membership, member["joined_from"])
         await remote.call(message, session, member["uuid"], old, new)
         await remote.call("session.local_logout", session)
     except (OSError, ValueError):
@@ -124,7 +125,7 @@ async def hello(call: CallContext, uuid: str, address: str) -> str:
     if not call.caller.of_pool:
         raise E.OPERATION_NOT_ALLOWED("Only members of the pool say this, in a session made with the pool secret.")
     host = call.store.by_uuid("host", uuid)
-    if host is None or JOINED_FROM not in host["other_config"]:
+    if host is None or not host["joined_from"]:
         return "unknown_host"
     try:
         remote, session = await _reach(call.services.sessions.membership, address)
@@ -132,8 +133,7 @@ async def hello(call: CallContext, uuid: str, address: str) -> str:
         await remote.call("session.local_logout", session)
     except (OSError, ValueError, ApiError):
         return "cannot_talk_back"
-    present = call.store.find(host.ref)
-    if present is None:
+    if call.store.find(host.ref) is None:
         return "unknown_host"
-    call.update(host.ref, other_config={**present["other_config"], JOINED_FROM: address})
+    call.update(host.ref, joined_from=address)
     return "ok"

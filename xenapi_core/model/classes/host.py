@@ -79,6 +79,9 @@ HOST = Class(
               "The state last asked for, as CIM's RequestedState: 12 none yet, 5 it changed by itself since.",
               default=12, internal=True),
         Field("license_params", STRING_MAP, RO, "Licence in force: edition, expiry, limits.", default={}),
+        Field("joined_from", STRING, RO,
+              "Address of the server that answers for this host, if it joined from another one; empty for others.",
+              default="", internal=True),
         Field("boot_free_mem", INT, RO, "Memory that was free after boot, in bytes.", default=0, internal=True),
         # high availability and labels
         Field("ha_statefiles", Set(STRING), RO, "References of the heartbeat disks in use.", default=()),
