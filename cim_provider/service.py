@@ -140,7 +140,7 @@ class Service:
             user, password = headers.credentials(request)
             principal = self.provider.source.known(user, password)
             if principal is None:
-                proof = Later(self.provider.source.authenticate(user, password, "wbem"))
+                proof = Later(self.provider.source.authenticate(user, password, "wbem", request.peer.address))
                 return Later(self._authenticate(request, proof, answer))
             return answer(request, principal)
         except RefusedError as error:

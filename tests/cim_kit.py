@@ -104,7 +104,7 @@ class Users:
     def known(self, user: str, password: str) -> Principal | None:
         return self.principal if self.seen and (user, password) == (USER, PASSWORD) else None
 
-    async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
+    async def authenticate(self, user: str, password: str, originator: str, address: str = "") -> Principal | None:
         await asyncio.sleep(0)
         if (user, password) != (USER, PASSWORD):
             return None

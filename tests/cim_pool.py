@@ -87,7 +87,7 @@ class StoreSource:
     def samples(self) -> Samples | None:
         return self.round
 
-    async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
+    async def authenticate(self, user: str, password: str, originator: str, address: str = "") -> Principal | None:
         return None
 
     def known(self, user: str, password: str) -> Principal | None:

@@ -34,6 +34,31 @@ def run(test: Coroutine[Any, Any, Any], loop: str = "uvloop") -> Any:
         return runner.run(bounded())
 
 
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def raw_server(answer: Answer) -> AsyncIterator[int]:
+    """The port of a server that does this with each connection; at the end all of them are answered and closed, also
+    those whose clients left."""
+
+    async def to_its_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            try:
+                await answer(reader, writer)
+            finally:
+                writer.close()
+                await writer.wait_closed()
+
+    async with asyncio.TaskGroup() as connections:
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.create_task(to_its_end(reader, writer))
+
+        async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+            yield server.sockets[0].getsockname()[1]
+
+
 @dataclass
 class Reply:
     status: int

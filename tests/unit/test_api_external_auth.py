@@ -528,7 +528,7 @@ async def test_the_directory_is_asked_for_as_many_passwords_at_once_as_the_pool_
         for _ in range(2):
             await asyncio.wait_for(begun.get(), 30)
         turns = pool.sessions.external._turns
-        assert (turns._taken, len(turns._waiting), begun.qsize()) == (2, 3, 0)
+        assert (turns._taken, len(turns), begun.qsize()) == (2, 3, 0)
         go.set()
         assert len(set(await asyncio.gather(*logins))) == 5
 

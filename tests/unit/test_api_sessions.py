@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from api_pool import UNIX, api_pool, in_loop
 
+from xenapi_core.api.auth import Identity
 from xenapi_core.api.auth.basic import LIFETIME, BasicAuth
 from xenapi_core.api.sessions import INACTIVITY, LIMIT, REFRESH
 from xenapi_core.errors import ApiError
@@ -173,6 +174,51 @@ async def test_basic_auth_proves_a_pair_again_after_a_while_and_after_a_password
         await pool.sessions.change_password(caller, "", "other")
         assert basic.known("root", "secret") is None
         assert await basic.authenticate("root", "secret", originator="wbem") is None
+
+
+@in_loop
+async def test_basic_auth_opens_another_session_when_the_same_pair_proves_another_identity():
+    async with api_pool() as pool:
+        basic, found = BasicAuth(pool.sessions), [Identity("ann", frozenset({"read-only"}))]
+
+        async def verify(user, password):
+            return found[0]
+
+        pool.authenticator.verify = verify
+        before = await basic.authenticate("ann", "a word", originator="wbem")
+        for identity in (
+            Identity("ann", frozenset({"read-only"}), sid="lab/user/ann"),
+            Identity("ann", frozenset({"read-only"}), superuser=True),
+        ):
+            found[0] = identity
+            after = await basic.authenticate("ann", "a word", originator="wbem")
+            assert after != before
+            assert pool.sessions.identity(after) == identity
+            assert not pool.sessions.alive(before.session)
+            assert await basic.authenticate("ann", "a word", originator="wbem") == after
+            before = after
+
+
+@in_loop
+async def test_a_password_that_changes_while_it_is_checked_is_not_remembered():
+    async with api_pool() as pool:
+        basic, verify = BasicAuth(pool.sessions), pool.authenticator.verify
+        begun, go = asyncio.Event(), asyncio.Event()
+
+        async def slow(user, password):
+            identity = await verify(user, password)
+            begun.set()
+            await go.wait()
+            return identity
+
+        root = pool.sessions.check(await pool.login())
+        pool.authenticator.verify = slow
+        proof = asyncio.ensure_future(basic.authenticate("root", "secret", originator="wbem"))
+        await begun.wait()
+        await pool.sessions.change_password(root, "", "other")
+        go.set()
+        assert await proof is not None
+        assert basic.known("root", "secret") is None
 
 
 @in_loop

@@ -41,8 +41,13 @@ def test_a_pam_directory_names_accounts_of_the_system_by_their_numbers(tmp_path:
     for nobody in ("lab/uid/987654321", "lab/uid/" + "9" * 40, "lab/uid/x", "lab/uid/-1", "other/uid/0", "root", "\0"):
         assert directory.describe(nobody) is None
         assert directory.groups(nobody) is None
-    assert directory.find("no\0body") is None
-    assert directory.verify("root", "right\0garbage") is None
+    for nobody in ("lab/uid/" + "0" * 5000, "lab/gid/" + "0" * 5000, "lab/uid/00000000000"):
+        assert directory.describe(nobody) is None, "a number has at most 10 digits"
+        assert directory.groups(nobody) is None
+    for odd in ("no\0body", "no\ud800body"):
+        assert directory.find(odd) is None
+        assert directory.verify(odd, "a word") is None
+        assert directory.verify("root", odd) is None
 
 
 @pytest.mark.parametrize(

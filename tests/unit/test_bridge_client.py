@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from http_client import run, serving
+from http_client import raw_server, run, serving
 
 from xenapi_core.api.membership import place_of
 from xenapi_core.bridge.client import RemoteXenApi
@@ -84,11 +84,8 @@ def test_a_server_that_hangs_up_or_is_not_there_is_an_os_error() -> None:
         async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
-            writer.close()
 
-        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with server:
+        async with raw_server(hang_up) as port:
             for url in (f"http://127.0.0.1:{port}", f"https://127.0.0.1:{port}"):
                 with pytest.raises(OSError, match=r"."):
                     await RemoteXenApi(url, 1).call("VM.get_all")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import orjson
 import pytest
 from action_server import Site, on_site
-from http_client import run
+from http_client import raw_server, run
 from sim_api import refused
 
 from xenapi_core.errors import ApiError
@@ -41,14 +41,13 @@ class Receiver:
             self.body += data
         writer.write(self.reply)
         await writer.drain()
-        writer.close()
 
 
 @asynccontextmanager
 async def receiving(reply: bytes = TAKEN, after: int | None = None) -> AsyncIterator[Receiver]:
     receiver = Receiver(reply, after)
-    async with await asyncio.start_server(receiver.take, "127.0.0.1", 0) as server:
-        receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/drop/file?token=hidden"
+    async with raw_server(receiver.take) as port:
+        receiver.url = f"http://127.0.0.1:{port}/drop/file?token=hidden"
         yield receiver
 
 
@@ -166,10 +165,9 @@ def test_an_upload_that_is_cancelled_ends_in_the_middle() -> None:
             await reader.readexactly(1 << 20)
             begun.set()
             await ended.wait()
-            writer.close()
 
-        async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with raw_server(stall) as port:
+            url = f"http://127.0.0.1:{port}/"
             engine = site.pool.engine
             task = engine.launch("host_crashdump.upload", (dump, url, {}), TEST_CALLER)
             await begun.wait()

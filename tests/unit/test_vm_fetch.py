@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from action_server import Site, action_server, on_site
-from http_client import run
+from http_client import raw_server, run
 from sim_api import refused
 
 from xenapi_core.errors import ApiError
@@ -53,10 +53,9 @@ async def answering(reply: bytes) -> AsyncIterator[str]:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(reply)
         await writer.drain()
-        writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/vm.xva?session_id=hidden"
+    async with raw_server(answer) as port:
+        yield f"http://127.0.0.1:{port}/vm.xva?session_id=hidden"
 
 
 def test_a_vm_arrives_from_the_export_of_another_server() -> None:

@@ -11,7 +11,8 @@ Theory of operation
    (auth/external.py). A user of the directory has the roles of the subjects that name it or its groups, and no others.
    Of the server's own users, one that a subject names by login name has that subject's roles instead of those the
    authenticator gives; the superuser is above subjects. Who has no role at all is refused.
-6. Wrong credentials cost `failure_delay` seconds of the clock before the answer.
+6. Wrong credentials cost `failure_delay` seconds of the clock before the answer. So does a refusal because too many
+   logins of the client's machine wait for their check, or because the check did not begin in time (auth/turns.py).
 7. Who is in an external directory is asked again every 600 s: a session ends if its user is gone, or if the user's
    groups give other roles. A directory that does not answer ends nothing.
 8. A client certificate proves a user of the users file, or has the role client-cert if it carries the name that the
@@ -28,7 +29,7 @@ from xenapi_core.api.auth import Authenticator, Identity
 from xenapi_core.api.auth.client_certificate import read
 from xenapi_core.api.auth.directories import DirectoryError
 from xenapi_core.api.auth.external import External
-from xenapi_core.api.auth.turns import Turns, pool_limit
+from xenapi_core.api.auth.turns import NoTurnError, Turns, pool_limit
 from xenapi_core.api.membership import Membership
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
@@ -100,12 +101,13 @@ class Sessions:
 
         SESSION_AUTHENTICATION_FAILED after `failure_delay`.
         """
-        identity = await self.identify(user, password, trusted)
+        identity = await self.identify(user, password, trusted, address=address)
         return self.open(identity, originator=originator, address=address)
 
     async def local_login(self, user: str, password: str, *, address: str = "", trusted: bool = False) -> str:
         """A session without a record, for emergency mode, of an account of the server; `local_logout` ends it."""
-        return self._open_local(await self.identify(user, password, trusted, external=False), address)
+        identity = await self.identify(user, password, trusted, external=False, address=address)
+        return self._open_local(identity, address)
 
     async def certificate_login(self, certificate: bytes, *, originator: str = "", address: str = "") -> str:
         """A session of whoever has this client certificate. SESSION_AUTHENTICATION_FAILED after the delay."""
@@ -133,27 +135,32 @@ class Sessions:
             raise E.SESSION_AUTHENTICATION_FAILED("", "The pool secret is another one")
         return Identity("", frozenset({POOL_ADMIN}), superuser=True)
 
-    async def identify(self, user: str, password: str, trusted: bool = False, external: bool = True) -> Identity:
+    async def identify(
+        self, user: str, password: str, trusted: bool = False, external: bool = True, *, address: str = ""
+    ) -> Identity:
         """Who that is, with the roles of its subjects if it has any. `external`: the directory is asked, too.
+        `address` (HOST:PORT): where the client is; machines are given turns fairly.
 
         SESSION_AUTHENTICATION_FAILED, and SESSION_AUTHORIZATION_FAILED for no roles, or if the directory cannot be
         asked; all after `failure_delay`.
         """
         if trusted:
             return Identity(user or "root", frozenset({POOL_ADMIN}), superuser=True)
-        identity = None
+        identity, reason = None, "Authentication failure"
         if "\0" not in user and "\0" not in password:
-            async with self._turns:
-                identity = await self.authenticator.verify(user, password)
-            if identity is None and external:
-                try:
-                    identity = await self.external.verify(user, password)
-                except DirectoryError as error:
-                    await self.clock.sleep(self.failure_delay)
-                    raise E.SESSION_AUTHORIZATION_FAILED(user, str(error)) from None
+            try:
+                async with self._turns.turn(address, user):
+                    identity = await self.authenticator.verify(user, password)
+                if identity is None and external:
+                    identity = await self.external.verify(user, password, address=address)
+            except NoTurnError:
+                reason = "Too many logins are waiting"
+            except DirectoryError as error:
+                await self.clock.sleep(self.failure_delay)
+                raise E.SESSION_AUTHORIZATION_FAILED(user, str(error)) from None
         if identity is None:
             await self.clock.sleep(self.failure_delay)
-            raise E.SESSION_AUTHENTICATION_FAILED(user, "Authentication failure")
+            raise E.SESSION_AUTHENTICATION_FAILED(user, reason)
         return await self._admit(identity)
 
     async def identify_certificate(self, certificate: bytes) -> Identity:
@@ -358,7 +365,7 @@ class Sessions:
         SESSION_AUTHENTICATION_FAILED for a wrong old password; NOT_IMPLEMENTED when the accounts live elsewhere.
         """
         if not caller.local_root:
-            await self.identify(caller.user, old)
+            await self.identify(caller.user, old, address=caller.address)
         if not await self.authenticator.set_password(caller.user, new):
             raise E.NOT_IMPLEMENTED("session.change_password")
         self.password_changes += 1

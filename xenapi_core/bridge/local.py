@@ -72,8 +72,8 @@ class LocalSource:
         caller = self._basic.known(user, password)
         return None if caller is None else _principal(caller)
 
-    async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
-        caller = await self._basic.authenticate(user, password, originator=originator)
+    async def authenticate(self, user: str, password: str, originator: str, address: str = "") -> Principal | None:
+        caller = await self._basic.authenticate(user, password, originator=originator, address=address)
         return None if caller is None else _principal(caller)
 
     async def certified(self, certificate: bytes, originator: str) -> Principal | None:

@@ -123,7 +123,7 @@ class RemoteSource:
         """None: the pool knows passwords only."""
         return None
 
-    async def authenticate(self, user: str, password: str, originator: str) -> Principal | None:
+    async def authenticate(self, user: str, password: str, originator: str, address: str = "") -> Principal | None:
         """None also while the pool cannot be asked."""
         digest = self._digest(user, password)
         try:

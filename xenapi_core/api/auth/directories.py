@@ -23,6 +23,7 @@ from xenapi_core.api.auth.users_file import AccountsFile, UsersFileError
 
 PAM: Final = "PAM"
 USERS: Final = "users"
+_MOST_DIGITS: Final = 10  # of the number of a user or group, which has 32 bits
 
 
 class DirectoryError(Exception):
@@ -122,7 +123,9 @@ class PamDirectory:
 
     def _number(self, kind: str, identifier: str) -> int | None:
         start, _, number = identifier.rpartition("/")
-        return int(number) if start == f"{self._service}/{kind}" and number.isascii() and number.isdigit() else None
+        if start != f"{self._service}/{kind}" or len(number) > _MOST_DIGITS:
+            return None
+        return int(number) if number.isascii() and number.isdigit() else None
 
     def verify(self, name: str, password: str) -> str | None:
         return self._user_named(name) if accepts(self._service, name, password) else None

@@ -3,7 +3,8 @@
 Theory of operation
 1. Which directory that is, the records say: the type and service name of the coordinator's host record. So it is there
    again after a restart, and another coordinator brings its own. Nothing else remembers it.
-2. The directory is asked in threads, with a deadline. Checks of passwords take turns: pool.ext_auth_max_threads.
+2. The directory is asked in threads, with a deadline. Checks of passwords take turns: pool.ext_auth_max_threads; who
+   waits for one and for how long, turns.py says.
 3. A user is called NAME@SERVICE here, and may log in as NAME or NAME@SERVICE. If the server has an account of the long
    name, the user of the directory is refused: what belongs to a name belongs to one user.
 4. A password that was right is remembered for pool.ext_auth_cache_expiry seconds, as a keyed hash, for the
@@ -112,8 +113,11 @@ class External:
         chosen = self.chosen()
         return name if chosen is None else name.removesuffix(f"@{chosen[1]}")
 
-    async def verify(self, user: str, password: str) -> Identity | None:
-        """Who that is, without roles; None for wrong credentials, or if no directory is switched on. DirectoryError."""
+    async def verify(self, user: str, password: str, *, address: str = "") -> Identity | None:
+        """Who that is, without roles; None for wrong credentials, or if no directory is switched on.
+
+        DirectoryError; NoTurnError. `address`: where the client is (turns.py).
+        """
         directory = self.directory()
         if directory is None or self._chosen is None:
             return None
@@ -121,7 +125,7 @@ class External:
         digest = self._digest(name, password)
         sid = self._remembered(name, digest)
         if sid is None:
-            async with self._turns:
+            async with self._turns.turn(address, name):
                 sid = await self.ask(directory.verify, name, password)
             if sid is None or self.directory() is not directory:  # another one was switched on while it was asked
                 return None

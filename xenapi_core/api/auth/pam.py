@@ -41,8 +41,15 @@ def check_service(service: str, directory: Path = SERVICES) -> None:
 
 
 def accepts(service: str, user: str, password: str) -> bool:
-    """Whether PAM takes that pair; blocks. NUL is refused here: PAM would see a shorter password."""
+    """Whether PAM takes that pair; blocks.
+
+    NUL is refused here: PAM would see a shorter password. So is what has no UTF-8 (lone surrogates): PAM takes bytes.
+    """
     if "\0" in user or "\0" in password:
+        return False
+    try:
+        (user + password).encode()
+    except UnicodeEncodeError:
         return False
     # One object per call: it keeps the result code of the last one. No credentials are set: we only ask.
     return bool(pam.PamAuthenticator().authenticate(user, password, service=service, resetcreds=False))
