@@ -94,7 +94,7 @@ class Source(Protocol):
         """The newest round (NO_SAMPLES before the first one); None if nobody measures this pool for us."""
 
     async def authenticate(self, user: str, password: str, originator: str, address: str = "") -> Principal | None:
-        """None for wrong credentials. Slow by design the first time; see `known`. `address`: HOST:PORT of the client."""
+        """None for wrong credentials. Slow by design the first time; see `known`. `address`: the client's."""
 
     def known(self, user: str, password: str) -> Principal | None:
         """The answer of an earlier successful `authenticate` with the very same pair, without awaiting; else None."""
