@@ -13,12 +13,12 @@ from functools import lru_cache
 from cim_provider.mapping.rule import CimDateTime, computed, const, interval, xen_id
 from cim_provider.mapping.samples import Sample, SampleView
 from cim_provider.mapping.subject import Subject
-from cim_provider.mapping.view import View
 from cim_provider.profiles.metrics import (
     ELEMENTS,
     METRICS,
     NON_SUMMABLE,
     OWN_UUID,
+    Defined,
     Meaning,
     Metric,
     MetricDefForME,
@@ -27,13 +27,6 @@ from cim_provider.profiles.metrics import (
     defined_for,
     meaning_of,
     measured_of,
-    metric_calculable,
-    metric_data_type,
-    metric_dimensions,
-    metric_id,
-    metric_name,
-    metric_title,
-    metric_units,
     sampled_at,
     sampled_dimension,
     sampled_element,
@@ -92,23 +85,12 @@ def duration(subject: Subject) -> CimDateTime:
     return interval(sample.lasts)
 
 
-class AggregationMetricDefinition(View, cim="Xen_AggregationMetricDefinition", items=aggregations):
-    """A function of a metric; the item is its row in AGGREGATIONS. 5 Simple Function of an Interval (3);
-    Periodic (3)."""
+class AggregationMetricDefinition(Defined, cim="Xen_AggregationMetricDefinition", items=aggregations):
+    """A function of a metric; the item is its row in AGGREGATIONS. 5 Simple Function of an Interval (3)."""
 
-    InstanceID = computed(metric_id)
-    Id = computed(metric_id)
-    Name = computed(metric_name)
-    ElementName = computed(metric_title)
-    DataType = computed(metric_data_type)
-    Calculable = computed(metric_calculable)
-    ProgrammaticUnits = computed(metric_units)
-    BreakdownDimensions = computed(metric_dimensions)
-    IsContinuous = const(True)
     ChangeType = const(5)
     SimpleFunction = computed(simple_function)
     TimeScope = const(3)
-    GatheringType = const(3)
 
 
 class AggregationMetricValue(SampleView, cim="Xen_AggregationMetricValue", meaning=aggregation_of, window=True):

@@ -142,8 +142,8 @@ def metric_dimensions(subject: Subject) -> tuple[str, ...]:
     return () if part is None else (part,)
 
 
-class MetricDefinition(View, cim="Xen_MetricDefinition", items=metrics):
-    """A metric; the item is its row in METRICS. 4 Gauge, taken at one Point (2), Periodic (3)."""
+class Defined(View):
+    """The lines that metrics and their aggregations share; the item is the Metric. Periodic (3)."""
 
     InstanceID = computed(metric_id)
     Id = computed(metric_id)
@@ -154,9 +154,14 @@ class MetricDefinition(View, cim="Xen_MetricDefinition", items=metrics):
     ProgrammaticUnits = computed(metric_units)
     BreakdownDimensions = computed(metric_dimensions)
     IsContinuous = const(True)
+    GatheringType = const(3)
+
+
+class MetricDefinition(Defined, cim="Xen_MetricDefinition", items=metrics):
+    """A metric; the item is its row in METRICS. 4 Gauge, taken at one Point (2)."""
+
     ChangeType = const(4)
     TimeScope = const(2)
-    GatheringType = const(3)
 
 
 def _sample(subject: Subject) -> Sample:
