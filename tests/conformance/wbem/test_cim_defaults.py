@@ -32,7 +32,7 @@ DEFAULTS = [
     ("EnumerateClasses", CLASS, {"DeepInheritance": FALSE, "LocalOnly": TRUE, "IncludeQualifiers": TRUE,
                                  "IncludeClassOrigin": FALSE}),
     ("EnumerateClassNames", CLASS, {"DeepInheritance": FALSE}),
-    # LocalOnly of instances is deprecated; NULL counts as false here (ARCHITECTURE.md, Decisions)
+    # LocalOnly of instances is deprecated; NULL counts as false here (docs/decisions.md)
     ("EnumerateInstances", SETTINGS, {"LocalOnly": FALSE, "DeepInheritance": TRUE, "IncludeClassOrigin": FALSE}),
     ("GetInstance", "{machine}", {"LocalOnly": FALSE, "IncludeClassOrigin": FALSE}),
     ("Associators", "{source}" + TO_SETTINGS, {"IncludeClassOrigin": FALSE}),
