@@ -22,6 +22,8 @@ def app(source: Source, hosting: Hosting) -> App:
     trust = Trust(hosting.listener_ca, hosting.verify_listeners)
     try:
         trust.context()
+    except FileNotFoundError:
+        raise EndpointError(f"there is no file {hosting.listener_ca}") from None
     except OSError:
         raise EndpointError(f"{hosting.listener_ca} holds no usable certificate authorities in PEM form") from None
     try:

@@ -471,6 +471,6 @@ def cim_error(error_info: tuple[str, ...]) -> Instance:
     )
 
 
-def gone(what: str) -> ApiError:
-    """HANDLE_INVALID for something a job works on that somebody else removed meanwhile."""
-    return E.HANDLE_INVALID("VM", what)
+def gone(cls: str, what: str) -> ApiError:
+    """HANDLE_INVALID for an object of a class that a job works on and that somebody else removed meanwhile."""
+    return E.HANDLE_INVALID(cls, what)

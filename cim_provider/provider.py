@@ -19,13 +19,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from cim_provider import profiles
-from cim_provider.compat.mode import PLAIN, Mode
+from cim_provider.compat.mode import PLAIN, Mode, associations_of, mistakes_in, shown_by
 from cim_provider.ended_jobs import TASK
 from cim_provider.jobs import Jobs
-from cim_provider.mapping.association import ASSOCIATIONS, Association, Link
-from cim_provider.mapping.check import check
+from cim_provider.mapping.association import Association, Link
 from cim_provider.mapping.extent import Extent, Listing, Rendition, Shown, Stamp, Tally, stamped
-from cim_provider.mapping.face import related_by, variant
 from cim_provider.mapping.samples import SampleExtent, SampleView
 from cim_provider.mapping.subject import Pool
 from cim_provider.mapping.view import VIEWS, View
@@ -88,24 +86,14 @@ class CimProvider:
         )
         if mode.spaces:
             self._graph = replace(self._graph, spaces=mode.spaces)
-        self.views = (*VIEWS.values(), *mode.views)
-        shown = {view: self._shown(view) for view in self.views}
+        shown = shown_by(mode)
+        self.views = tuple(shown)
         self._views: dict[str, tuple[type[View], ...]] = {}
         for view, face in shown.items():
             for name in (face.cim, *face.kinds):
                 self._views[name] = (*self._views.get(name, ()), view)
-        self._associations = {
-            name: related_by(found, mode.relations[found]) if found in mode.relations else found
-            for name, found in ASSOCIATIONS.items()
-        }
-        mistakes = check(self._graph, source.schema, self.views, self._associations.values())
-        mistakes += check(self._graph, source.schema, (face for view, face in shown.items() if face is not view), ())
-        mistakes += [
-            f"{name} is no class below {face.cim}"
-            for face in shown.values()
-            for name in face.kinds
-            if self._graph.find(name) is None or not self._graph.is_a(name, face.cim)
-        ]
+        self._associations = associations_of(mode)
+        mistakes = mistakes_in(mode, self._graph, source.schema)
         if mistakes:
             raise MappingError("\n".join(mistakes))
         self.disk = disk
@@ -128,11 +116,6 @@ class CimProvider:
         self._indexes: dict[Callable[[Pool], Any], tuple[Stamp, Any]] = {}
         self._below: dict[tuple[str, str], tuple[Extent, ...]] = {}
         self._parts: dict[tuple[Extent, str], tuple[Listing, Listing]] = {}
-
-    def _shown(self, view: type[View]) -> type[View]:
-        """A declared view, or the variant of it that the mode shows instead."""
-        face = self.mode.faces.get(view)
-        return view if face is None else variant(view, face, self.mode.name)
 
     def _make_extent(self, view: type[View]) -> Extent:
         cls = self._graph.classes[view.cim.lower()]

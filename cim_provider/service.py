@@ -33,6 +33,7 @@ from cim_provider.operations.api import (
     Provider,
     Reply,
 )
+from cim_provider.schema.graph import ClassGraph
 from cim_provider.schema.objects import FAILED, INTEROP, NOT_SUPPORTED, SERVER_LIMITS_EXCEEDED, CimError
 from cim_provider.wire import decode, headers, text
 from cim_provider.wire.decode import Message
@@ -71,6 +72,7 @@ def wbem_app(
     routes = (
         Route("POST", "/", service.handle, max_body=decode.LIMITS.max_body),
         Route("OPTIONS", "/", service.options, max_body=0),
+        Route("OPTIONS", "*", service.options, max_body=0),  # the server as a whole (RFC 9110 9.3.7)
     )
     return App("wbem", routes, wrong_method)
 
@@ -79,7 +81,9 @@ def wrong_method(request: Request) -> Response:
     """M-POST is 501, which tells clients to come again with POST (DSP0200 clause 7.2); everything else is 405."""
     if request.method == "M-POST":
         return RefusedError("", "M-POST is not supported; use POST", 501).response()
-    return RefusedError("", "use POST", 405, (("Allow", "POST, OPTIONS"),)).response()
+    return RefusedError(
+        "", "this is a WBEM server: clients POST CIM-XML to it", 405, (("Allow", "POST, OPTIONS"),)
+    ).response()
 
 
 Answer = Callable[[Request, Principal], Response | Awaitable[Response]]
@@ -186,13 +190,19 @@ class Service:
     ) -> Reply | MethodReply | Awaitable[Reply] | Awaitable[MethodReply]:
         graph = self.provider.graph(message.namespace)
         if message.target is not None:
-            path, method, given = decode.extrinsic(message, graph)
+            path, method, given = decode.extrinsic(message, graph, self._classes_of)
             return self.invoke(MethodCall(message.namespace, path, method, given, principal, self.provider))
-        name, params = decode.intrinsic(message, graph)
+        name, params = decode.intrinsic(message, graph, self._classes_of)
         handler = self.operations.get(name)
         if handler is None:
             raise CimError(NOT_SUPPORTED, f"{name} is not supported")
         return handler(Operation(name, message.namespace, params, principal, self.provider))
+
+    def _classes_of(self, namespace: str) -> ClassGraph | None:
+        try:
+            return self.provider.graph(namespace)
+        except CimError:
+            return None
 
     async def _wait(self, user: str, asked: Asked, answer: Awaitable[Reply | MethodReply]) -> Response:
         """Rule 5: count `user` as waiting until there is an answer."""

@@ -99,6 +99,8 @@ class UndoLog:
                     await self._take_back(name, *args)
             except (ApiError, TimeoutError) as error:
                 log.warning("job %s: %s, which undoes a step, failed: %s", self._task, name, error)
+            except Exception:
+                log.exception("job %s: %s, which undoes a step, failed: our bug", self._task, name)
             await self._drop(key)
 
     async def end(self) -> None:

@@ -48,7 +48,7 @@ class ApiPool(Records):
         self.authenticator = StaticAuthenticator(accounts)
         self.sessions = Sessions(store, self.ids, self.clock, self.authenticator, failure_delay=failure_delay)
         self.dispatcher = Dispatcher(SCHEMA, store, self.engine, self.sessions, self.clock, self.ids, **delays)
-        self.host = self.add("host", hostname="one", enabled=True)
+        self.host = self.add("host", hostname="one", enabled=True, metrics=self.add("host_metrics", live=True))
         self.pool = self.add("pool", name_label="test pool", master=self.host)
 
     def add_vm(self, **values: Any) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+FASTEST: Final = 1_000_000  # of --speed: eleven days in a second
 LISTENERS: Final = ("xenapi", "xenapi_tls", "wbem", "wbem_tls", "nbd")
 
 
@@ -106,16 +107,19 @@ class ServeConfig:
                 ipaddress.ip_address(self.bind.strip("[]"))
             except ValueError:
                 raise ConfigError(f"--bind takes an IP address or localhost, not {self.bind!r}") from None
+        taken: dict[int, str] = {}
         for name in LISTENERS:
-            port = getattr(self.ports, name)
+            option, port = f"--{name.replace('_', '-')}-port", getattr(self.ports, name)
             if port is not None and not 0 <= port <= 65535:
-                raise ConfigError(f"--{name.replace('_', '-')}-port must be between 0 and 65535, not {port}")
+                raise ConfigError(f"{option} must be between 0 and 65535, or -1 for none, not {port}")
+            if port and taken.setdefault(port, option) != option:
+                raise ConfigError(f"{taken[port]} and {option} are both {port}")
         if self.users and self.pam:
             raise ConfigError("--users and --pam exclude each other")
         accounts = self.users or self.pam
         if not self.demo:
             raise ConfigError(
-                "nothing to serve: say --demo for a simulated pool (other back ends come with later releases)"
+                "nothing to serve: say --demo for a simulated pool; `xencim bridge URL` shows one elsewhere"
             )
         if not accounts and not self.loopback:
             raise ConfigError(
@@ -123,7 +127,7 @@ class ServeConfig:
                 "add --users FILE or --pam SERVICE, or stay on 127.0.0.1"
             )
         if self.endpoints_per_host and not (self.loopback and ":" not in self.bind and self.bind != "localhost"):
-            raise ConfigError("--endpoints-per-host needs addresses 127.0.0.1, 127.0.0.2 ...: not with --bind")
+            raise ConfigError(f"--endpoints-per-host needs a --bind like 127.0.0.1, not {self.bind}")
         for name in self.allow_hosts:
             if name not in ("", *LISTENERS):
                 raise ConfigError(f"--allow-hosts: there is no listener {name!r}, but {', '.join(LISTENERS)}")
@@ -133,5 +137,5 @@ class ServeConfig:
             raise ConfigError("--client-ca needs --users: the users file says whose certificate it is")
         if self.indication_ca and self.indication_no_verify:
             raise ConfigError("--indication-ca and --indication-no-verify exclude each other")
-        if self.clock_speed <= 0:
-            raise ConfigError("--speed must be positive")
+        if not 0 < self.clock_speed <= FASTEST:  # also false for what is no number
+            raise ConfigError(f"--speed must be positive, and at most {FASTEST}")

@@ -48,7 +48,7 @@ class LineFormatter(logging.Formatter):
         )
 
 
-class _Handler(logging.StreamHandler):
+class _Handler(logging.StreamHandler[IO[str]]):
     """Marks the handler that `setup` installed, so that a second call replaces it."""
 
 

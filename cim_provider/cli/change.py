@@ -44,7 +44,8 @@ def _value(declared: pywbem.CIMParameter, text: str, connection: pywbem.WBEMConn
         try:
             text = Path(text[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise Failure(f"cannot read the value of {declared.name}: {error}", exit_code=USAGE) from None
+            why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            raise Failure(f"cannot read {text[1:]} for {declared.name}: {why}", exit_code=USAGE) from None
     if declared.type == "reference":
         return one_path(connection, text)
     names = {name.lower(): value for value, name in value_names(declared).items()}

@@ -1,4 +1,5 @@
-"""`xencim cim check`: proof that the profiles fit our MOF, and our MOF the DMTF's schema. Needs no server.
+"""`xencim cim check`: proof that the profiles and the compatibility modes fit our MOF, and our MOF the DMTF's schema.
+Needs no server.
 
 It reads the program's own declarations, so what it imports of the project it imports when it runs: the other commands
 are clients and start without.
@@ -13,7 +14,7 @@ import click
 from cim_provider.cli.connect import FAILED, Failure
 
 
-@click.command()
+@click.command(short_help="Check our mapping and MOF; no server needed.")
 @click.option(
     "--schema",
     type=click.Path(exists=True, path_type=Path),
@@ -28,15 +29,17 @@ def check(schema: Path | None, files: tuple[Path, ...]) -> None:
     """Check the mapping against our MOF, and our MOF against the DMTF's schema.
 
     \b
-    Every mistake is a line on standard output; the last line is the sum.
+    Every mistake is a line below the sum of its kind.
     Exit code 0: no mistake; 6: mistakes, or MOF that does not compile.
+
     \b
       xencim cim check
       xencim cim check --schema cim_schema_2.49.0Final-MOFs.zip
     """
     from cim_provider import profiles  # noqa: F401 - importing it declares views and associations
+    from cim_provider.compat.mode import PLAIN, mistakes_in
+    from cim_provider.compat.modes import MODES, for_no_pool
     from cim_provider.mapping.association import ASSOCIATIONS
-    from cim_provider.mapping.check import check as mistakes_in
     from cim_provider.mapping.view import VIEWS
     from cim_provider.schema.compare import differences, dmtf_classes, experimental, official
     from cim_provider.schema.compile import load_graph, mof_root
@@ -46,12 +49,18 @@ def check(schema: Path | None, files: tuple[Path, ...]) -> None:
     try:
         graph = load_graph([mof_root() / "dmtf", mof_root() / "xen", *files])
         methods = sum(len(view.methods) for view in VIEWS.values())
-        found = mistakes_in(graph, SCHEMA, VIEWS.values(), ASSOCIATIONS.values())
+        found = mistakes_in(PLAIN, graph, SCHEMA)
         _report(
             f"Mapping: {len(VIEWS)} classes, {len(ASSOCIATIONS)} associations and {methods} methods against "
             f"{len(graph.classes)} classes of MOF",
             found,
         )
+        for mode in map(for_no_pool, MODES):
+            ours = [mof_root() / "dmtf", mof_root() / "xen" / "xencim.mof"]
+            amended = load_graph(ours, amending=[mof_root() / "xen" / name for name in mode.mof])
+            wrong = mistakes_in(mode, amended, SCHEMA)
+            _report(f"Mode {mode.name}: {len(mode.faces)} faces and {len(mode.views)} classes of its own", wrong)
+            found += wrong
         if schema is None:
             click.echo("Schema: not compared; --schema names the DMTF's")
         else:

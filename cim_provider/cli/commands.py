@@ -12,7 +12,7 @@ from cim_provider.cli.read import assoc, class_, classes, get, instances, namesp
 from cim_provider.cli.trees import tree
 
 
-@click.group()
+@click.group(short_help="Look at a WBEM server, this one or another.")
 def cim() -> None:
     """Look at a WBEM server: classes, instances, associations, queries, methods, indications.
 

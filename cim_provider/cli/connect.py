@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,9 @@ HINTS = {
     pywbem.CIM_ERR_INVALID_NAMESPACE: "list the namespaces with `xencim cim namespaces`",
     pywbem.CIM_ERR_METHOD_NOT_FOUND: "`xencim cim class CLASS` shows the methods of a class",
 }
+
+# Variables of pywbem's HTTP client, which prefers them to what it is told.
+_AUTHORITIES_OF_REQUESTS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,6 +93,7 @@ class Target:
     def connected(self) -> Iterator[pywbem.WBEMConnection]:
         """A connection; what fails in the block becomes a Failure."""
         with (
+            _unset(*(_AUTHORITIES_OF_REQUESTS if self.authorities or not self.verify else ())),
             self.failures(),
             pywbem.WBEMConnection(
                 self.url,
@@ -112,14 +117,17 @@ class Target:
             raise Failure(text, HINTS.get(code, ""), EXIT_CODES.get(code, FAILED), code) from None
         except pywbem.AuthError:
             hint = "give --user and --password, or set XENCIM_USER and XENCIM_PASSWORD"
-            raise Failure(f"{self.url} refuses the user or the password", hint, CONNECT) from None
+            what = "wants a user and a password" if self.user is None else "refuses the user or the password"
+            raise Failure(f"{self.url} {what}", hint, CONNECT) from None
         except pywbem.TimeoutError:
             raise Failure(f"{self.url} did not answer in {self.timeout} seconds", "try --timeout", CONNECT) from None
         except pywbem.ConnectionError as error:
             raise self._unreachable(error) from None
         except pywbem.HTTPError as error:
             text = f"{self.url} answered HTTP status {error.status}: {error.reason}"
-            raise Failure(text, "is that the WBEM port of the server?", CONNECT) from None
+            closed = error.status == 403 and self.url.startswith("http:")
+            hint = "the server may take passwords over https only" if closed else "is that the WBEM port of the server?"
+            raise Failure(text, hint, CONNECT) from None
         except pywbem.Error as error:
             text = f"cannot understand what {self.url} answers: {str(error).splitlines()[0]}"
             raise Failure(text, "is that the WBEM port of the server?", CONNECT) from None
@@ -129,8 +137,27 @@ class Target:
         if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
             hint = "give its authority with --ca FILE, or trust it this once with --no-verify"
             return Failure(f"the certificate of {self.url} is not trusted", hint, CONNECT)
+        if "NO_CERTIFICATE_OR_CRL_FOUND" in text:
+            return Failure(f"{self.authorities} holds no certificates in PEM form", exit_code=USAGE)
+        if "WRONG_VERSION_NUMBER" in text:
+            return Failure(f"{self.url} does not speak TLS", "is that the port for http?", CONNECT)
+        if "Connection aborted" in text:
+            return Failure(f"{self.url} ends the connection without an answer", "is that the port for https?", CONNECT)
+        if "Failed to resolve" in text:
+            hint = "name one with --server or XENCIM_WBEM"
+            return Failure(f"there is no host {urlsplit(self.url).hostname}", hint, CONNECT)
         hint = "start one with `xencim serve --demo`, or name yours with --server or XENCIM_WBEM"
         return Failure(f"no WBEM server answers at {self.url}", hint, CONNECT)
+
+
+@contextmanager
+def _unset(*variables: str) -> Iterator[None]:
+    """Without these environment variables (rule 1) in the block."""
+    hidden = {name: os.environ.pop(name) for name in variables if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def target(

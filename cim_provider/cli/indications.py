@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
 import secrets
 import signal
@@ -104,7 +105,7 @@ def subscribed(
     made.append(create(connection, namespace, SUBSCRIPTION, Filter=chosen, Handler=handler))
 
 
-@click.command()
+@click.command(short_help="Have indications sent to a listener.")
 @click.argument("url", required=False)
 @query_option
 @language_option
@@ -249,10 +250,9 @@ def _free_port(host: str) -> int:
         with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             port: int = probe.getsockname()[1]
             return port
-    except OSError as error:
-        raise Failure(
-            f"cannot listen at {host}: {error.strerror}", "name an address of this machine", CONNECT
-        ) from None
+    except OSError as error:  # its own text repeats the address; those of the resolver have negative numbers
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise Failure(f"cannot listen at {host}: {why}", "name an address of this machine", CONNECT) from None
 
 
 def line(indication: pywbem.CIMInstance, names: ValueNames) -> str:
@@ -285,7 +285,9 @@ def line(indication: pywbem.CIMInstance, names: ValueNames) -> str:
 @language_option
 @filter_option
 @click.option("--host", metavar="ADDRESS", help="Listen there. [the address the server sees]")
-@click.option("--port", default=0, metavar="NUMBER", help="Listen there; 0 takes a free port. [0]")
+@click.option(
+    "--port", default=0, type=click.IntRange(0, 65535), metavar="NUMBER", help="Listen there; 0 takes a free port. [0]"
+)
 @click.option("--certificate", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
               help="Listen over HTTPS, with this certificate (PEM).")  # fmt: skip
 @click.option("--key", type=click.Path(exists=True, dir_okay=False), metavar="FILE",

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
+from cim_provider.cli.connect import MISSING, Failure
 from cim_provider.cli.select import short, text_of
 
 TABLE, WIDE, JSON, MOF, XML, PATHS = "table", "wide", "json", "mof", "xml", "paths"
@@ -31,6 +32,7 @@ DISPENSABLE = ("HealthState", "OperationalStatus", "JobState")  # left out in th
 LEAST_KEY = 20  # characters of the last column that a table keeps
 STYLES = {"Enabled": "green", "OK": "green", "Completed": "green", "Disabled": "dim", "Error": "red",
           "Quiesce": "yellow", "Enabled but Offline": "yellow"}  # fmt: skip
+NO_NUMBERS = {"inf": "INF", "-inf": "-INF", "nan": "NaN"}  # JSON has no form for them
 GAP = 2  # columns between those of a table
 PIPE_WIDTH = 10_000  # columns of what goes to no terminal: nothing is cut short there
 
@@ -81,7 +83,8 @@ def nothing(sentence: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A CIM value as JSON has it: paths and datetimes as text, embedded instances as objects."""
+    """A CIM value as JSON has it: paths and datetimes as text, embedded instances as objects; reals that are no number
+    as DSP0201 writes them (INF, -INF, NaN)."""
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, pywbem.CIMInstanceName):
@@ -94,7 +97,9 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, int):
         return int(value)
-    return float(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return NO_NUMBERS.get(str(float(value)), float(value))
+    return str(value)
 
 
 def has_path(instance: pywbem.CIMInstance) -> bool:
@@ -141,7 +146,7 @@ class ValueNames:
         if value is None:
             return ""
         if isinstance(value, pywbem.CIMInstanceName):
-            return short(value)
+            return readable(short(value))
         if isinstance(value, pywbem.CIMInstance):
             return f"{value.classname} {{…}}"
         name = names.get(str(value))
@@ -159,12 +164,24 @@ def value_names(declared: Any) -> dict[str, str]:
 
 
 def readable(value: Any) -> str:
-    """Text for a terminal: control characters, which could command it, are shown as \\x.."""
+    """Text for a terminal: control characters, which could command it, are shown as \\x.., other ends of lines too."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda match: f"\\x{ord(match[0]):02x}", text)
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 # results
+
+
+def assert_properties(columns: Sequence[str] | None, found: Sequence[pywbem.CIMInstance], names: ValueNames) -> None:
+    """Failure if a property that was asked for is one of none of the instances: servers pass over what is not there."""
+    for name in columns or () if found else ():
+        if any(name in one.properties for one in found):
+            continue
+        classes = {one.classname: names.declared(one.classname) for one in found}
+        if not any(cls is None or name in cls.properties for cls in classes.values()):
+            has = f"{found[0].classname} has no" if len(classes) == 1 else f"none of {len(classes)} classes has a"
+            hint = f"`xencim cim class {found[0].classname} --brief` shows the properties of a class"
+            raise Failure(f"{has} property {name}", hint, MISSING)
 
 
 def show_instances(

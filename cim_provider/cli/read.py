@@ -18,6 +18,7 @@ from cim_provider.cli.output import (
     WIDE,
     XML,
     ValueNames,
+    assert_properties,
     nothing,
     show,
     show_instances,
@@ -80,7 +81,7 @@ def namespaces(target: Target, output: str) -> None:
         click.echo(f"{name}  (Interop)" if name == home else name)
 
 
-@click.command()
+@click.command(short_help="List class names.")
 @click.argument("pattern", default="*")
 @click.option("--of", "above", metavar="CLASS", help="Only subclasses of CLASS.")
 @click.option("--tree", "as_tree", is_flag=True, help="Show which class is below which.")
@@ -231,6 +232,8 @@ def instances(target: Target, word: str, where: str | None, exact: bool, propert
             )
             if asked.fits(one) and not (exact and one.classname.lower() != asked.classname.lower())
         ]
+        names = ValueNames(connection, namespace)
+        assert_properties(columns, found, names)
         for one in found if columns is not None else ():
             keep_only(one, columns or [])
         if output == PATHS:
@@ -238,7 +241,7 @@ def instances(target: Target, word: str, where: str | None, exact: bool, propert
         empty = f"there are no instances of {asked.classname} in {namespace}"
         if where is not None or asked.keys or asked.name is not None:
             empty = f"no instance of {asked.classname} in {namespace} fits"
-        return show_instances(found, output, ValueNames(connection, namespace), columns, empty)
+        return show_instances(found, output, names, columns, empty)
 
 
 def pulling(connection: pywbem.WBEMConnection) -> pywbem.WBEMConnection:
@@ -262,19 +265,21 @@ def keep_only(one: pywbem.CIMInstance, names: list[str]) -> None:
 @output_option
 @to_server
 def get(target: Target, words: tuple[str, ...], with_null: bool, properties: str | None, output: str) -> None:
-    """Show instances, a property a line.
+    """Show instances, one property per line.
 
     \b
       xencim cim get web-0
       xencim cim get Xen_HostComputerSystem.host-* -P ElementName,EnabledState -o json
     """
+    columns = listed(properties)
     with target.connected() as connection:
         found = [
-            connection.GetInstance(path, LocalOnly=False, PropertyList=listed(properties))
+            connection.GetInstance(path, LocalOnly=False, PropertyList=columns)
             for word in words
             for path in paths(connection, word)
         ]
         names = ValueNames(connection, target.namespace)
+        assert_properties(columns, found, names)
         if output not in (TABLE, WIDE):
             return show_instances(found, output, names)
         for number, one in enumerate(found):
@@ -316,7 +321,8 @@ def assoc(
             found = connection.Associators(
                 path, AssocClass=through, ResultClass=result, Role=role, ResultRole=result_role, PropertyList=columns
             )
+        names = ValueNames(connection, target.namespace)
+        assert_properties(columns, found, names)
         if output == PATHS:
             return show_paths([one.path for one in found], output)
-        names = ValueNames(connection, target.namespace)
         return show_instances(found, output, names, columns, f"{word} is associated with nothing like that")

@@ -2,7 +2,8 @@
 
 Rule 1: a reference to what is shown becomes the reference to the same as the profiles declare it.
 Rule 2: settings that name shown ones lose what they say as it is shown now, because that asks for nothing; what is left
-        is translated line by line. Units and quantities stay together.
+        is translated line by line. Units and quantities stay together. Settings of what is to be made lose nothing:
+        they may be a copy of other ones, and name those.
 Rule 3: what no line translates keeps its name, so that the profile takes it or refuses it; nothing is left out unsaid.
 """
 
@@ -24,6 +25,8 @@ Values = dict[str, Any]
 # What stays although it is as it is shown: without it the rest has no meaning.
 MEANING = ("ResourceType", "AllocationUnits", "VirtualQuantityUnits")
 QUANTITIES = ("VirtualQuantity", "Reservation", "Limit")
+
+DEFINE, ADD = "DefineSystem", "AddResourceSettings"
 
 # The settings that are left, and what is shown now (empty for new ones), to what the profiles call them.
 Translate = Callable[[Values, Mapping[str, Any]], Values]
@@ -65,7 +68,7 @@ class Inputs:
         if shown is None:
             raise self.missing(path)
         found = None
-        if request.method == "AddResourceSettings" and shown.view is VirtualSystemSettingData and _runs(shown):
+        if request.method == ADD and shown.view is VirtualSystemSettingData and _runs(shown):
             found = request.provider.declared(shown, STATE)
         found = found or request.provider.declared(shown)
         if found is None:
@@ -73,15 +76,16 @@ class Inputs:
         return found.path
 
     def settings(self, request: Request, instance: Instance) -> Instance:
-        """Rules 2 and 3."""
+        """Setting data of a call in declared words, without what it only repeats (rules 2 and 3)."""
         views = request.provider.views_of(instance.classname)
-        present = self._present(request, instance)
+        present = None if request.method == DEFINE else self._present(request, instance)
         view = present.view if present is not None else next(iter(views), None)
         now: Mapping[str, Any] = {} if present is None else present.values
+        same: Mapping[str, Any] = {} if request.method == ADD else now
         left = {
             name: value
             for name, value in instance.values.items()
-            if value is not None and name != "InstanceID" and (name in MEANING or now.get(name) != value)
+            if value is not None and name != "InstanceID" and (name in MEANING or same.get(name) != value)
         }
         translate = self.lines.get(view) if view is not None else None
         values = left if translate is None else translate(left, now)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cim_provider.compat import libvirt_inputs
+from cim_provider.compat import libvirt_inputs, libvirt_system
 from cim_provider.compat.answers import capability_faces
 from cim_provider.compat.libvirt_names import HOST_CLASS, Naming, disk_name, mac
 from cim_provider.compat.mode import Mode
@@ -19,13 +19,13 @@ from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles import allocation_capabilities as allocation
 from cim_provider.profiles import generic_device, memory, migration, processor, storage
+from cim_provider.profiles import virtual_ethernet_switch as switch
 from cim_provider.profiles.computer_system import (
     ComputerSystem,
     ComputerSystemCapabilities,
     HostComputerSystem,
     belongs_to_guest,
     enabled_state,
-    is_guest,
 )
 from cim_provider.profiles.ethernet import NetworkPort, NetworkPortSettingData
 from cim_provider.profiles.job_control import ConcreteJob
@@ -39,14 +39,20 @@ from cim_provider.profiles.resource_pool import (
     storage_capacity,
     storage_reserved,
 )
+from cim_provider.profiles.snapshot import (
+    VirtualSystemSnapshotCapabilities,
+    VirtualSystemSnapshotServiceCapabilities,
+)
 from cim_provider.profiles.system_virtualization import VirtualSystemManagementCapabilities
 from cim_provider.profiles.virtual_system import VirtualSystemSettingData
 from cim_provider.profiles.virtual_system_management import VirtualSystemManagementService
 from cim_provider.schema.objects import CIMV2, INTEROP
 from xenapi_core.bridge.source import Source
+from xenapi_core.model.power import is_guest
 
 NAME = "libvirt-cim"
 REVISION = "1316"
+SPACES = {CIMV2: "root/virt", INTEROP: "root/interop"}
 KIB, MIB = 1 << 10, 1 << 20
 
 # Power state -> OperationalStatus, HealthState, OperatingStatus.
@@ -62,7 +68,6 @@ REQUESTED_STATES = (2, 3, 4, 9, 10, 11)
 MIGRATIONS = ("MigrateVirtualSystemToHost", "MigrateVirtualSystemToSystem")
 MIGRATION_TASKS = ("Async.VM.pool_migrate", "Async.VM.migrate_send", *(f"CIM.{method}" for method in MIGRATIONS))
 MIGRATION_JOB = "Xen_MigrationJob"
-BOOT_DEVICES = {"c": "hd", "d": "cdrom", "n": "network", "a": "fd"}
 
 
 def shown_state(vm: Subject) -> int:
@@ -133,15 +138,6 @@ def is_screen_setting(console: Subject) -> bool:
 # ---- values
 
 
-def full_virt(vm: Subject) -> bool:
-    return "HVM" in str(VirtualSystemSettingData.rules["VirtualSystemType"].read(vm))
-
-
-def boot_devices(vm: Subject) -> tuple[str, ...]:
-    order = vm["HVM_boot_params"].get("order", "")
-    return tuple(BOOT_DEVICES[letter] for letter in order if letter in BOOT_DEVICES)
-
-
 def kib(name: str, view: type[View]) -> Rule:
     """A line of a view that is in bytes, in KiB."""
     return scaled(view.rules[name], KIB)
@@ -194,6 +190,20 @@ def job_class(task: Subject) -> str:
     return MIGRATION_JOB if task["name_label"] in MIGRATION_TASKS else ""
 
 
+def screen_type(console: Subject) -> str:
+    return "vnc" if console["protocol"] == "rfb" else str(console["protocol"])
+
+
+def memory_too(types: Rule) -> Rule:
+    """Types of snapshots: Full is one of memory, in libvirt-cim's numbers too."""
+
+    def read(subject: Subject) -> tuple[int, ...]:
+        found = tuple(types.read(subject))
+        return (*found, libvirt_inputs.MEMORY) if libvirt_inputs.FULL in found else found
+
+    return computed(read)
+
+
 def item_word(subject: Subject) -> str:
     return str(subject.item)
 
@@ -217,18 +227,30 @@ def _faces(names: Naming) -> Iterator[tuple[type[View], Face]]:
     yield HostComputerSystem, Face(HOST_CLASS, {"Name": host, "NameFormat": const("IP")})
     yield VirtualSystemSettingData, Face(
         lines={
-            "InstanceID": prefixed("Xen:", machine), "VirtualSystemIdentifier": names.machines.rule(),
-            "VirtualSystemType": const("Xen"), "UUID": field("uuid"), "IsFullVirt": computed(full_virt),
-            "Bootloader": field("PV_bootloader"), "Kernel": field("PV_kernel"), "Ramdisk": field("PV_ramdisk"),
-            "CommandLine": field("PV_args"), "BootDevices": computed(boot_devices),
+            "InstanceID": prefixed("Xen:", machine), "VirtualSystemIdentifier": names.machine_identifier(),
+            "VirtualSystemType": const("Xen"), **libvirt_system.LINES,
         },
         where=is_configured,
     )  # fmt: skip
-    yield ConcreteJob, Face(kinds=Kinds((MIGRATION_JOB,), job_class))
+    yield ConcreteJob, Face(lines={"Status": ConcreteJob.rules["JobStatus"]}, kinds=Kinds((MIGRATION_JOB,), job_class))
+    for view, line in (
+        (VirtualSystemSnapshotServiceCapabilities, "SnapshotTypesSupported"),
+        (VirtualSystemSnapshotCapabilities, "SnapshotTypesEnabled"),
+    ):
+        yield view, Face(lines={line: memory_too(view.rules[line])})
+    yield from _switches(names)
     yield from _devices(names)
     yield from _settings(names)
     yield from _pools(names)
     yield from _services(names)
+
+
+def _switches(names: Naming) -> Iterator[tuple[type[View], Face]]:
+    """What settings of switches say of the pool and of hosts, in its words."""
+    pool = via("network", names.network_pool())
+    yield switch.PortSettingData, Face(lines={"PoolID": pool})
+    yield switch.UplinkSettingData, Face(lines={"PoolID": pool, "HostResource": names.uplink_cards(SPACES)})
+    yield switch.VirtualSwitchSettingData, Face(lines={"AssociatedResourcePool": names.pool_path(SPACES)})
 
 
 def _devices(names: Naming) -> Iterator[tuple[type[View], Face]]:
@@ -297,7 +319,7 @@ def _settings(names: Naming) -> Iterator[tuple[type[View], Face]]:
         generic_device.DisplaySettingData,
         Face(
             "Xen_GraphicsResourceAllocationSettingData",
-            {"InstanceID": names.device("console")},
+            {"InstanceID": names.device("console"), "ResourceSubType": computed(screen_type)},
             where=is_screen_setting,
         ),
     )
@@ -382,7 +404,7 @@ def libvirt_cim(source: Source) -> Mode:
         mof=("compat_libvirt_cim.mof",),
         faces=faces,
         relations=single_relations(),
-        spaces={CIMV2: "root/virt", INTEROP: "root/interop"},
+        spaces=SPACES,
         on_class=True,
         inputs=inputs.read,
         refusal=libvirt_inputs.refusal,

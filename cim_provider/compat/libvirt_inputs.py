@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cim_provider import jobs
+from cim_provider.compat import libvirt_system
 from cim_provider.compat.inputs import Inputs, Translate, Values, in_bytes
 from cim_provider.compat.libvirt_names import Naming
 from cim_provider.compat.mode import Given, Request
+from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.method import Result
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import ComputerSystem
@@ -24,9 +26,10 @@ from cim_provider.profiles.storage import DiskSettingData
 from cim_provider.profiles.virtual_system import VirtualSystemSettingData
 from cim_provider.schema.graph import CimClass
 from cim_provider.schema.objects import FAILED, INVALID_PARAMETER, NOT_FOUND, NOT_SUPPORTED, CimError, Instance, Path
+from xenapi_core.model.lifecycle import REQUESTED_STATE
 
 DOMAIN = "Referenced domain `%s' does not exist: Domain not found"
-OFFLINE = 6
+OFFLINE, QUIESCE, REBOOT, RESET = 6, 9, 10, 11
 
 # Parameters that must be there, by method; what is missing is named with one text.
 REQUIRED: Mapping[str, tuple[str, ...]] = {
@@ -46,20 +49,22 @@ STATE_ERRORS: Mapping[int, tuple[int, str]] = {
 }
 NOT_RUNNING = (FAILED, "Domain not running")
 
-BOOT_LETTERS = {"hd": "c", "cdrom": "d", "network": "n", "fd": "a"}
+# SnapshotType: memory, and the machine goes on; memory, and it stops.
+MEMORY, MEMORY_AND_STOP, FULL = 32768, 32769, 2
+
+# What a screen has without being asked.
+KEYMAP = "en-us"
+
 EMULATED = {0: 17, 1: 15, 2: 14}
 GRAPHICS, INPUT = "Xen_GraphicsResourceAllocationSettingData", "Xen_InputResourceAllocationSettingData"
 
 
 def refusal(request: Request, result: Result) -> CimError | None:
-    """Rule 1."""
+    """The CIM error that libvirt-cim answers instead of this return value; None: it succeeded (rule 1)."""
     if result.value in (jobs.DONE, jobs.JOB_STARTED):
         return None
     if request.method == "RequestStateChange" and result.value in STATE_ERRORS:
-        version = request.target.version
-        off = version is not None and version.values.get("power_state") == "Halted"
-        status, text = NOT_RUNNING if off and result.value == 4097 else STATE_ERRORS[result.value]
-        return CimError(status, text)
+        return CimError(*STATE_ERRORS[result.value])
     status = NOT_SUPPORTED if result.value == jobs.NOT_SUPPORTED else FAILED
     return CimError(status, result.why or f"{request.method} failed: {result.value}")
 
@@ -78,7 +83,8 @@ def missing(cls: CimClass, path: Path) -> CimError:
 
 def missing_target(path: Path) -> CimError:
     if path.classname == ComputerSystem.cim:
-        return CimError(NOT_FOUND, DOMAIN % path.key("Name"))
+        name = path.key("Name")
+        return CimError(FAILED, "Missing Name") if name is None else CimError(NOT_FOUND, DOMAIN % name)
     return CimError(NOT_FOUND, f"No such instance ({path.key('InstanceID') or path.key('Name')})")
 
 
@@ -88,7 +94,7 @@ class LibvirtInputs(Inputs):
     def __init__(self, names: Naming) -> None:
         self.names = names
         lines: Mapping[type[View], Translate] = {
-            VirtualSystemSettingData: self._system,
+            VirtualSystemSettingData: libvirt_system.translate,
             ProcessorSettingData: self._processors,
             MemorySettingData: self._memory,
             DiskSettingData: self._disk,
@@ -100,13 +106,18 @@ class LibvirtInputs(Inputs):
         for name in REQUIRED.get(request.method, ()):
             if given.get(name.lower()) in (None, ()):
                 raise CimError(INVALID_PARAMETER, f"Missing argument `{name}'")
-        of_machine = request.method == "RequestStateChange" and request.target.view is ComputerSystem
-        if of_machine and given.get("requestedstate") == OFFLINE:
-            raise CimError(NOT_SUPPORTED, "State not supported")
+        if request.method == "RequestStateChange" and request.target.view is ComputerSystem:
+            _check_state(request.target, given.get("requestedstate"))
+        if request.method == "CreateSnapshot":
+            given = {**given, "snapshottype": _snapshot_type(given.get("snapshottype"))}
         if request.method == "DefineSystem":
             self._check_name(given["systemsettings"])
             resources = given.get("resourcesettings") or ()
-            given = {**given, "resourcesettings": tuple(each for each in resources if not _had_anyway(each))}
+            given = {
+                **given,
+                "systemsettings": _as_reference(request, given),
+                "resourcesettings": tuple(each for each in resources if not _had_anyway(each)),
+            }
         return await super().read(request, given)
 
     def _check_name(self, system: Any) -> None:
@@ -117,31 +128,6 @@ class LibvirtInputs(Inputs):
             raise CimError(FAILED, f"Guest '{name}' is already defined with UUID {found.values['uuid']}")
 
     # settings
-
-    def _system(self, left: Values, now: Mapping[str, Any]) -> Values:
-        values = dict(left)
-        name = values.pop("VirtualSystemIdentifier", None)
-        if name:
-            values.setdefault("ElementName", name)
-        full = values.pop("IsFullVirt", None)
-        if values.get("VirtualSystemType") == "Xen":
-            del values["VirtualSystemType"]
-        if full is not None:
-            values["VirtualSystemType"] = "DMTF:Xen:HVM" if full else "DMTF:Xen:PV"
-        for theirs, ours in _BOOT.items():
-            if theirs in values:
-                values[ours] = values.pop(theirs)
-        devices = values.pop("BootDevices", None)
-        if devices is not None:
-            unknown = [each for each in devices if each not in BOOT_LETTERS]
-            if unknown:
-                raise CimError(FAILED, f"Unknown boot device {unknown[0]}")
-            values["HVM_Boot_Params"] = ("order=" + "".join(BOOT_LETTERS[each] for each in devices),)
-            if not now:
-                values.setdefault("HVM_Boot_Policy", "BIOS order")
-        if not now:
-            values.pop("UUID", None)  # the pool gives it
-        return values
 
     def _processors(self, left: Values, now: Mapping[str, Any]) -> Values:
         return {name: value for name, value in left.items() if name not in ("AllocationUnits", "PoolID")}
@@ -217,7 +203,39 @@ class LibvirtInputs(Inputs):
         values["PoolID"] = found.values["uuid"]
 
 
-_BOOT = {"Bootloader": "PV_Bootloader", "Kernel": "PV_Kernel", "Ramdisk": "PV_Ramdisk", "CommandLine": "PV_Args"}
+def _check_state(machine: Rendition, state: Any) -> None:
+    """CimError FAILED for a state that the machine cannot be brought to now, or is in already; NOT_SUPPORTED for 6."""
+    if state == OFFLINE:
+        raise CimError(NOT_SUPPORTED, "State not supported")
+    version = machine.version
+    power = "" if version is None else version.values["power_state"]
+    if state not in REQUESTED_STATE or power in REQUESTED_STATE[state]:
+        return
+    off = power in ("Halted", "Suspended")
+    raise CimError(*(NOT_RUNNING if state == QUIESCE or (off and state in (REBOOT, RESET)) else STATE_ERRORS[4097]))
+
+
+def _snapshot_type(kind: Any) -> Any:
+    """CimError NOT_SUPPORTED for a snapshot that stops the machine."""
+    if kind == MEMORY_AND_STOP:
+        raise CimError(NOT_SUPPORTED, f"Snapshots of type {kind} are not supported")
+    return FULL if kind == MEMORY else kind
+
+
+def _as_reference(request: Request, given: Given) -> Any:
+    """SystemSettings of a new machine, with what its features are added to: those of the ReferenceConfiguration."""
+    system, reference = given["systemsettings"], given.get("referenceconfiguration")
+    if not isinstance(system, Instance) or not isinstance(reference, Path) or reference.keys is None:
+        return system
+    shown = request.provider.find(reference, request.namespace)
+    if shown is None:
+        return system
+    parts = {name: shown.values.get(name) for name in ("HVM_Boot_Params", "Platform")}
+    return Instance(system.classname, {**parts, **_given(system)}, None, system.types)
+
+
+def _given(instance: Instance) -> Values:
+    return {name: value for name, value in instance.values.items() if value is not None}
 
 
 def _name_of(values: Mapping[str, Any]) -> str | None:
@@ -232,7 +250,7 @@ def _position(device: str) -> str:
 
 
 def _had_anyway(resource: Any) -> bool:
-    """Rule 2. CimError NOT_SUPPORTED for a screen that is none of VNC."""
+    """Rule 2. CimError NOT_SUPPORTED for a screen that is none of VNC, or has a password or keys of its own."""
     if not isinstance(resource, Instance):
         return False
     if resource.classname == INPUT:
@@ -242,4 +260,9 @@ def _had_anyway(resource: Any) -> bool:
     kind = resource.values.get("ResourceSubType")
     if kind not in (None, "", "vnc", "rfb"):
         raise CimError(NOT_SUPPORTED, f"Graphics of type {kind} are not supported")
+    if resource.values.get("Password"):
+        raise CimError(NOT_SUPPORTED, "A password of a screen is not supported")
+    keymap = resource.values.get("KeyMap")
+    if keymap not in (None, "", KEYMAP):
+        raise CimError(NOT_SUPPORTED, f"The key map {keymap} is not supported")
     return True

@@ -11,15 +11,21 @@ its literal identifier for the coordinator, and that with the host's name after 
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from cim_provider.compat.names import Names, prefixed, text
 from cim_provider.compat.single import home
-from cim_provider.mapping.rule import Rule, const
+from cim_provider.mapping.rule import Rule, computed, const
 from cim_provider.mapping.subject import NULL_REF, Pool, Subject
 from cim_provider.mapping.view import VIEWS, View
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
+from cim_provider.profiles.ethernet_port import HostNetworkPort
+from cim_provider.profiles.resource_pool import NetworkPool
+from cim_provider.profiles.virtual_ethernet_switch import cards_of
+from cim_provider.schema.objects import CIMV2, Path
+from cim_provider.wire.model_path import model_path
+from xenapi_core.model.power import is_guest
 
 if TYPE_CHECKING:
     from xenapi_core.store.api import Version
@@ -29,8 +35,7 @@ HOST_CLASS = "Xen_HostSystem"
 
 def is_machine(version: Version) -> bool:
     """Whether a VM record is a machine: what libvirt has no word for has no name either."""
-    values = version.values
-    return not (values["is_a_template"] or values["is_a_snapshot"] or values["is_control_domain"])
+    return is_guest(version)
 
 
 def disk_name(vbd: Subject | Version) -> str:
@@ -164,6 +169,41 @@ class Naming:
         if master is None or cls == "host":
             return NULL_REF if master is None else master.ref
         return next((str(pif["network"]) for pif in master.each("PIFs") if pif["management"]), NULL_REF)
+
+    def machine_identifier(self) -> Rule:
+        """The name of the machine that a configuration is of; of a snapshot, that of the machine it was taken of."""
+
+        def read(vm: Subject) -> str:
+            machine = vm.follow("snapshot_of") if vm["is_a_snapshot"] else None
+            return self.machines.of(machine or vm)
+
+        return text(read)
+
+    # paths that are values
+
+    def uplink_cards(self, spaces: Mapping[str, str]) -> Rule:
+        """The paths of the interfaces of hosts that an uplink is made of."""
+
+        def path(pif: Subject) -> str:
+            keys = {
+                "SystemCreationClassName": HOST_CLASS, "SystemName": self.hosts.via("host").read(pif),
+                "CreationClassName": HostNetworkPort.cim, "DeviceID": pif["uuid"],
+            }  # fmt: skip
+            return model_path(Path.of(HostNetworkPort.cim, keys, CIMV2), spaces)
+
+        def read(pif: Subject) -> tuple[str, ...]:
+            return tuple(sorted(map(path, cards_of(pif))))
+
+        return computed(read)
+
+    def pool_path(self, spaces: Mapping[str, str]) -> Rule:
+        """The path of the pool of a network's interfaces."""
+        identifier = self.network_pool().read
+
+        def read(network: Subject) -> tuple[str, ...]:
+            return (model_path(Path.of(NetworkPool.cim, {"InstanceID": identifier(network)}, CIMV2), spaces),)
+
+        return computed(read)
 
     # systems
 

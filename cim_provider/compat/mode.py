@@ -15,14 +15,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from cim_provider.mapping.association import Association, Relation
+from cim_provider.mapping.association import ASSOCIATIONS, Association, Relation
+from cim_provider.mapping.check import check
 from cim_provider.mapping.extent import Rendition
-from cim_provider.mapping.face import Face
+from cim_provider.mapping.face import Face, related_by, variant
 from cim_provider.mapping.method import Result
-from cim_provider.mapping.view import View
-from cim_provider.schema.graph import CimClass
+from cim_provider.mapping.view import VIEWS, View
+from cim_provider.schema.graph import CimClass, ClassGraph
 from cim_provider.schema.objects import INVALID_PARAMETER, NOT_FOUND, CimError, Path
 from xenapi_core.bridge.source import Principal, Source
+from xenapi_core.model.schema import Schema
 
 
 class Shows(Protocol):
@@ -106,3 +108,33 @@ class Mode:
 
 
 PLAIN = Mode()
+
+
+def shown_by(mode: Mode) -> dict[type[View], type[View]]:
+    """Every view there is in a mode, and what is shown of it: itself, or the variant that its face describes."""
+    faces = mode.faces
+    return {
+        view: variant(view, faces[view], mode.name) if view in faces else view
+        for view in (*VIEWS.values(), *mode.views)
+    }
+
+
+def associations_of(mode: Mode) -> dict[str, type[Association]]:
+    """The associations by the names of their classes, with the relations they have in a mode."""
+    return {
+        name: related_by(found, mode.relations[found]) if found in mode.relations else found
+        for name, found in ASSOCIATIONS.items()
+    }
+
+
+def mistakes_in(mode: Mode, graph: ClassGraph, schema: Schema) -> list[str]:
+    """Every mistake in the declarations of the profiles and of a mode, as a sentence each; see mapping/check.py."""
+    shown = shown_by(mode)
+    found = check(graph, schema, shown, associations_of(mode).values())
+    found += check(graph, schema, (face for view, face in shown.items() if face is not view), ())
+    return found + [
+        f"{name} is no class below {face.cim}"
+        for face in shown.values()
+        for name in face.kinds
+        if graph.find(name) is None or not graph.is_a(name, face.cim)
+    ]

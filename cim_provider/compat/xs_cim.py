@@ -18,19 +18,24 @@ from cim_provider.mapping.rule import Rule, computed, const, field, moment, via,
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.allocation_capabilities import NetworkLimit
-from cim_provider.profiles.computer_system import ComputerSystem, ComputerSystemCapabilities, is_guest
+from cim_provider.profiles.computer_system import ComputerSystem, ComputerSystemCapabilities
 from cim_provider.profiles.ethernet import NetworkPort
 from cim_provider.profiles.host_pool import HostPool, StorageVolume
 from cim_provider.profiles.job_control import ConcreteJob
 from cim_provider.profiles.memory import BLOCK_SIZE as MEMORY_BLOCK
 from cim_provider.profiles.memory import Memory, MemorySettingData, consumable_blocks
+from cim_provider.profiles.metrics import MetricValue
 from cim_provider.profiles.processor import ProcessorSettingData
 from cim_provider.profiles.resource_pool import MemoryPool, NetworkPool, StoragePool
-from cim_provider.profiles.storage import CDROMDrive, LogicalDisk
+from cim_provider.profiles.setting_input import CD, DISK
+from cim_provider.profiles.storage import CDROMDrive, DiskSettingData, LogicalDisk
 from cim_provider.profiles.system_virtualization import VirtualSystemManagementCapabilities
+from cim_provider.profiles.virtual_ethernet_switch import VirtualSwitchSettingData
 from cim_provider.profiles.virtual_system import VirtualSystemSettingData
-from cim_provider.schema.objects import CIMV2, INTEROP
+from cim_provider.schema.objects import CIMV2, INTEROP, Path
+from cim_provider.wire.model_path import model_path
 from xenapi_core.bridge.source import Source
+from xenapi_core.model.power import is_guest
 
 NAME = "xs-cim"
 MIB = 1 << 20
@@ -59,7 +64,24 @@ REQUESTED_STATES = (ENABLED, DISABLED, SHUT_DOWN, OFFLINE, QUIESCE, REBOOT, RESE
 # Tasks by name -> the class of their jobs.
 STATE_CHANGE_JOB, CREATE_JOB = "Xen_SystemStateChangeJob", "Xen_VirtualSystemCreateJob"
 JOB_CLASSES = {**{f"Async.VM.{operation}": STATE_CHANGE_JOB for operation in REQUESTS}, "CIM.DefineSystem": CREATE_JOB}
+NETWORK_POOL = "Xen_NetworkConnectionPool"
 TEMPLATE, SNAPSHOT = "Xen_ComputerSystemTemplate", "Xen_ComputerSystemSnapshot"
+
+
+# What was measured (the class of its record, and the metric) -> the class of the value.
+# fmt: off
+METRIC_CLASSES = {
+    ("VM", "ProcessorUtilization"):   "Xen_ProcessorUtilization",
+    ("host", "ProcessorUtilization"): "Xen_HostProcessorUtilization",
+    ("VM", "DiskReadRate"):           "Xen_DiskReadThroughput",
+    ("VM", "DiskWriteRate"):          "Xen_DiskWriteThroughput",
+    ("VM", "ReceiveRate"):            "Xen_NetworkPortReceiveThroughput",
+    ("VM", "SendRate"):               "Xen_NetworkPortTransmitThroughput",
+    ("host", "ReceiveRate"):          "Xen_HostNetworkPortReceiveThroughput",
+    ("host", "SendRate"):             "Xen_HostNetworkPortTransmitThroughput",
+}
+# fmt: on
+DISK_WORDS = {"Disk": DISK, "CD": CD}  # ResourceSubType of disks and drives -> ResourceType
 
 
 def is_system(vm: Subject) -> bool:
@@ -73,6 +95,14 @@ def caption(vm: Subject) -> str:
 
 def job_class(task: Subject) -> str:
     return JOB_CLASSES.get(task["name_label"], "")
+
+
+def metric_class(sample: Subject) -> str:
+    return METRIC_CLASSES.get((sample.item.record.cls, sample.item.meaning.metric.name), "")
+
+
+def disk_word(vbd: Subject) -> str | None:
+    return vbd["type"] if vbd["type"] in DISK_WORDS else None
 
 
 def configuration_class(vm: Subject) -> str:
@@ -95,6 +125,12 @@ def host_uuid(vm: Subject) -> str | None:
 def home_uuid(vm: Subject) -> str | None:
     host = home(vm)
     return None if host is None else str(host["uuid"])
+
+
+def associated_resource_pool(network: Subject) -> tuple[str, ...]:
+    """The path of the pool of a network's interfaces."""
+    identifier = NetworkPool.rules["InstanceID"].read(network)
+    return (model_path(Path.of(NETWORK_POOL, {"InstanceID": identifier}, CIMV2), {}),)
 
 
 def memory_now(vm: Subject) -> int:
@@ -164,9 +200,13 @@ def _faces() -> Iterator[tuple[type[View], Face]]:
             "Reservation": computed(least_memory), "Limit": computed(most_memory),
         }
     )  # fmt: skip
-    yield MemoryPool, Face(lines={"AllocationUnits": const("Bytes")})
-    yield StoragePool, Face(lines={"AllocationUnits": const("Bytes"), "ConsumedResourceUnits": const("Bytes")})
-    yield NetworkPool, Face("Xen_NetworkConnectionPool")
+    yield DiskSettingData, Face(lines={"ResourceSubType": computed(disk_word)})
+    yield MetricValue, Face(kinds=Kinds(tuple(METRIC_CLASSES.values()), metric_class))
+    name, in_bytes = field("name_label"), const("Bytes")
+    yield MemoryPool, Face(lines={"AllocationUnits": in_bytes})
+    yield StoragePool, Face(lines={"Name": name, "AllocationUnits": in_bytes, "ConsumedResourceUnits": in_bytes})
+    yield NetworkPool, Face(NETWORK_POOL, {"Name": name})
+    yield VirtualSwitchSettingData, Face(lines={"AssociatedResourcePool": computed(associated_resource_pool)})
     yield NetworkLimit, Face("Xen_NetworkConnectionCapabilitiesSettingData")
     yield StorageVolume, Face("Xen_DiskImage")
     pool = {"Master": via("master", field("uuid")), "DefaultStoragePoolID": via("default_SR", field("uuid"))}
@@ -181,7 +221,14 @@ class XsInputs(Inputs):
     """Vendor states, and quantities in its units."""
 
     def __init__(self) -> None:
-        super().__init__({MemorySettingData: self._memory, ProcessorSettingData: self._processors})
+        super().__init__(
+            {
+                MemorySettingData: self._memory,
+                ProcessorSettingData: self._processors,
+                DiskSettingData: self._disk,
+                VirtualSystemSettingData: self._system,
+            }
+        )
 
     async def read(self, request: Request, given: Given) -> Given:
         if request.method == "RequestStateChange" and request.target.view is ComputerSystem:
@@ -208,6 +255,27 @@ class XsInputs(Inputs):
         values = dict(left)
         if "Reservation" in values:
             values["VCPUsAtStartup"] = values.pop("Reservation")
+        return values
+
+    @staticmethod
+    def _system(left: Values, now: Mapping[str, Any]) -> Values:
+        """AutomaticShutdownAction 0 is the first of the Xen-API's actions_after_shutdown."""
+        values = dict(left)
+        if not now:
+            values.pop("HostAffinity", None)  # a new machine is at home nowhere
+        if values.get("AutomaticShutdownAction") == 0:
+            del values["AutomaticShutdownAction"]
+            values.setdefault("ActionsAfterShutdown", "destroy")
+        return values
+
+    @staticmethod
+    def _disk(left: Values, now: Mapping[str, Any]) -> Values:
+        """ResourceSubType says what ResourceType says, or stands for it."""
+        values = dict(left)
+        kind = DISK_WORDS.get(values.get("ResourceSubType", ""))
+        if kind is not None and (values.get("ResourceType", kind) == CD) == (kind == CD):
+            del values["ResourceSubType"]
+            values.setdefault("ResourceType", kind)
         return values
 
 

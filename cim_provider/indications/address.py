@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from cim_provider.schema.objects import INVALID_PARAMETER, CimError
@@ -27,6 +28,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@lru_cache(maxsize=2048)
 def address_of(url: str) -> Address:
     """CimError INVALID_PARAMETER unless `url` is http or https with a host, and without credentials and fragment."""
     try:

@@ -4,7 +4,8 @@ Theory of operation
 1. An Event is made once and read by every filter as an Instance (`instance`), whose embedded instances share the values
    of the renditions they were made from.
 2. Its text is made once too, when the first filter lets it through. What differs from listener to listener
-   (SequenceContext, SequenceNumber, IndicationFilterName, the class name it goes under) is put around that.
+   (SequenceContext, SequenceNumber, IndicationFilterName, the class name it goes under) is put around that. Filters
+   that select some properties have a text of their own.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Event:
     extra: dict[str, object] = field(default_factory=dict)
     spaces: Mapping[str, str] = field(default_factory=dict)
     identifier: str = field(default_factory=lambda: f"Xen:{secrets.token_hex(16)}")
+    bodies: dict[frozenset[str] | None, bytes] = field(default_factory=dict)
 
     @cached_property
     def instance(self) -> Instance:
@@ -77,14 +79,14 @@ class Event:
             return None
         return row.name
 
-    def body(self, encoder: Encoder) -> bytes:
-        """The PROPERTY elements that are the same for everybody."""
-        found: bytes | None = self.__dict__.get("_body")
+    def body(self, encoder: Encoder, columns: frozenset[str] | None = None) -> bytes:
+        """The PROPERTY elements that are the same for everybody; `columns` (lower case) limits them, None: all."""
+        found = self.bodies.get(columns)
         if found is None:
-            found = self.__dict__["_body"] = "".join(self._properties(encoder)).encode()
+            found = self.bodies[columns] = "".join(self._properties(encoder, columns)).encode()
         return found
 
-    def _properties(self, encoder: Encoder) -> Iterator[str]:
+    def _properties(self, encoder: Encoder, columns: frozenset[str] | None) -> Iterator[str]:
         def plain(shown: Shown) -> bytes:
             own = encoder_of(shown.space.graph) if isinstance(shown, Stored) else encoder
             return own.instance(shown.path.classname, shown.values)
@@ -93,12 +95,14 @@ class Event:
             return text.content(shown.form("instance", plain).decode()).encode()
 
         for name, shown in zip(("SourceInstance", "PreviousInstance"), self.sources, strict=False):
+            if columns is not None and name.lower() not in columns:
+                continue
             value = shown.form("embedded", escaped).decode()
             yield f'<PROPERTY NAME="{name}" TYPE="string" EmbeddedObject="object"><VALUE>{value}</VALUE></PROPERTY>'
         declared = encoder.graph.classes[self.classname.lower()].properties
         for name, value in self.instance.values.items():
             prop = declared[name.lower()]
-            if prop.embedded or value is None:
+            if prop.embedded or value is None or (columns is not None and name.lower() not in columns):
                 continue
             kind = "PROPERTY.ARRAY" if prop.array else "PROPERTY"
             written = encoder.value_writer(prop.type, prop.array)(value)

@@ -28,12 +28,14 @@ from xenapi_core.clock import Steps
 if TYPE_CHECKING:
     from cim_provider.indications.subscriptions import Filter
     from cim_provider.provider import CimProvider
+    from cim_provider.schema.graph import ClassGraph
     from xenapi_core.store.api import Change, Version
 
 Key = tuple[type[View], str]
 
 # Priority of a Xen-API message -> PerceivedSeverity (7 Fatal ... 2 Information).
 SEVERITIES = {1: 6, 2: 5, 3: 3, 4: 2, 5: 2}
+MAX_SOUGHT = 1000  # answers that are kept about classes
 
 
 class Matcher:
@@ -49,6 +51,7 @@ class Matcher:
         self._looked_at: dict[Key, tuple[str, ...]] = {}
         self._watchers: dict[str, set[Key]] = {}
         self._by_class: dict[str, tuple[type[View], ...]] = {}
+        self._sought: tuple[ClassGraph | None, dict[frozenset[str], frozenset[type[View]]]] = (None, {})
 
     @property
     def watching(self) -> bool:
@@ -66,17 +69,26 @@ class Matcher:
             alerts = alerts or graph.is_a(ALERT, source)
             if not (graph.is_a("CIM_InstIndication", source) or graph.is_a(source, "CIM_InstIndication")):
                 continue
-            needed = [
-                part.classname
+            needed = frozenset(
+                part.classname.lower()
                 for part in conjuncts(one.query.where)
                 if isinstance(part, IsA) and part.operand.steps[-1].name.lower() == "sourceinstance"
-            ]
-            found |= {
+            )
+            found |= self._about(graph, needed)
+        return frozenset(found), alerts
+
+    def _about(self, graph: ClassGraph, needed: frozenset[str]) -> frozenset[type[View]]:
+        """The views with instances that are of all of some classes. Kept: many filters ask for the same classes."""
+        if self._sought[0] is not graph or len(self._sought[1]) > MAX_SOUGHT:
+            self._sought = (graph, {})
+        kept = self._sought[1].get(needed)
+        if kept is None:
+            kept = self._sought[1][needed] = frozenset(
                 view
                 for view in self._watchable
                 if all(any(graph.is_a(cim, name) for cim in self._shown_as(view)) for name in needed)
-            }
-        return frozenset(found), alerts
+            )
+        return kept
 
     def _shown_as(self, view: type[View]) -> tuple[str, ...]:
         """The classes of the instances of a view."""

@@ -183,11 +183,12 @@ class Indications:
                 if classname is not None and fitting is not None and fitting.test(event.instance):
                     channel = self.delivery.channels.get(one.destination)
                     if channel is not None and self._wanted_again(one, event):
-                        channel.offer(classname, chosen.name, event.body(encoder_of(self.provider.graph(CIMV2))))
+                        body = event.body(encoder_of(self.provider.graph(CIMV2)), chosen.columns)
+                        channel.offer(classname, chosen.name, body)
                     break
 
     def _stored(self, before: Stored | None, after: Stored | None) -> None:
-        """Rule 5."""
+        """An instance of the repository was written or deleted (rule 5)."""
         if self._running and self._enabled:
             event = written(before, after, timestamp(self.provider.source.now()) or "", self.provider.mode.spaces)
             if event is not None:
@@ -216,7 +217,7 @@ class Indications:
     # ---- failures
 
     def _failed(self, destination: Path, seconds: float) -> None:
-        """Rule 4."""
+        """A listener has not answered for `seconds`: do what its subscriptions say (rule 4)."""
         settings = self.subscriptions.settings()
         for one in [one for one in self._enabled if one.destination == destination]:
             action = one.policy if seconds >= one.trigger else 0

@@ -35,9 +35,9 @@ from cim_provider.profiles.indications import (
     ends_at,
 )
 from cim_provider.query import languages
-from cim_provider.query.ast import Query
+from cim_provider.query.ast import STAR, Query
 from cim_provider.query.parser import bad_query
-from cim_provider.query.predicate import predicate, selected_class
+from cim_provider.query.predicate import Names, predicate, selected_class
 from cim_provider.schema.graph import ClassGraph
 from cim_provider.schema.objects import (
     ACCESS_DENIED,
@@ -77,7 +77,8 @@ def invalid(text: str) -> CimError:
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A filter ready for use: `name` is its Name, `query` its query, `test` tells of an indication. It lets through
-    what happens in `namespaces`. `language` and `text` are the query as it was written."""
+    what happens in `namespaces`. `language` and `text` are the query as it was written; `columns` the properties of
+    indications that it selects, in lower case, None for all: of an embedded instance the whole is sent."""
 
     name: str
     query: Query
@@ -85,6 +86,7 @@ class Filter:
     namespaces: frozenset[str] = frozenset({CIMV2})
     language: str = ""
     text: str = ""
+    columns: frozenset[str] | None = None
 
 
 @lru_cache(maxsize=2 * MAX_INSTANCES)
@@ -93,9 +95,14 @@ def compiled(
 ) -> Filter:
     """CimError QUERY_LANGUAGE_NOT_SUPPORTED, INVALID_QUERY."""
     query = languages.parse(language, text)
-    if not graph.is_a(selected_class(query, graph).name, "CIM_Indication"):
+    source = selected_class(query, graph)
+    if not graph.is_a(source.name, "CIM_Indication"):
         raise bad_query(f"{query.source} is no class of indications")
-    return Filter(name, query, predicate(query, graph), namespaces, language, text)
+    test = predicate(query, graph)
+    names = Names(graph, source, query.alias)
+    first = {next((step.name.lower() for step in names.steps(path)), STAR) for path in query.columns or ()}
+    columns = frozenset(first) if first and STAR not in first else None
+    return Filter(name, query, test, namespaces, language, text, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +172,8 @@ class Subscriptions:
         if stored is not None:
             v = stored.values
             spaces = frozenset(map(canonical_namespace, v["SourceNamespaces"]))
-            graph = provider.spaces.whole(CIMV2 if CIMV2 in spaces else min(spaces))
+            there = [space for space in sorted(spaces) if provider.spaces.find(space)]  # some may be gone since
+            graph = provider.spaces.whole(CIMV2 if CIMV2 in spaces or not there else there[0])
             return (compiled(graph, v["Name"], v["QueryLanguage"], v["Query"], spaces),)
         offered = provider.extent(OfferedFilter).find(path) if path.classname == OfferedFilter.cim else None
         if offered is not None:

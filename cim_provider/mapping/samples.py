@@ -128,7 +128,8 @@ class SampleExtent(Extent):
             one = subject.at(item)
             shown = {name: read(one) for name, read in self._rules}
             old = earlier.get(source)
-            path = Path.of(self.view.cim, {key: shown[key] for key in self.cls.keys}, self.view.namespace)
+            cim = self.view.kind(one) if self.view.kinds else self.view.cim
+            path = Path.of(cim, {key: shown[key] for key in self.cls.keys}, self.view.namespace)
             made = Rendition(self.view, None, item, path if old is None else old.path, shown)
             if old is not None:
                 made.links = old.links
@@ -164,7 +165,8 @@ class SampleExtent(Extent):
         uuid_of = self.view.rules[self.locator].uuid_of if self.locator is not None else None
         uuid = uuid_of(path.key(self.locator or "")) if uuid_of is not None else None
         candidates = tuple(self) if uuid is None else self.measured(uuid)
-        return next((one for one in candidates if one.path.keys == path.keys), None)
+        same = (one for one in candidates if one.path.keys == path.keys)
+        return next((one for one in same if not self.view.kinds or one.path.classname == path.classname), None)
 
 
 Part = Callable[["Version | None", Any], "str | None"]

@@ -115,7 +115,7 @@ def _reply(op: Operation, walked: Walked) -> Reply | Later[Reply]:
     provider = provider_of(op)
     encoder = encoder_of(provider.graph(op.namespace))
     names, origin = listed_names(op.params), bool(op.params.get("IncludeClassOrigin"))
-    write = instance_writer(encoder, lambda classname: names, origin)
+    write = instance_writer(op, lambda classname: names, origin)
     plain = names is None and not origin
 
     def write_whole(shown: Shown) -> bytes:

@@ -77,14 +77,23 @@ def listed_names(params: Mapping[str, Any]) -> frozenset[str] | None:
     return None if names is None else frozenset(name.lower() for name in names)
 
 
-def instance_writer(encoder: Encoder, names: Callable[[str], frozenset[str] | None], class_origin: bool) -> Write:
-    """What turns an instance into INSTANCE; `names` gives the properties for instances of a class (None: all)."""
+def instance_writer(op: Operation, names: Callable[[str], frozenset[str] | None], class_origin: bool) -> Write:
+    """What turns an instance into INSTANCE; `names` gives the properties for instances of a class (None: all).
+
+    Classes are those of the operation's moment: a pulled instance may come when its class is gone.
+    """
+    provider = provider_of(op)
+    near, server = encoder_of(provider.graph(op.namespace)), encoder_of(provider.spaces.base)
+
+    def encoder(shown: Shown) -> Encoder:
+        # The other end of an association may live in another namespace, and be of a class that is only there.
+        if not isinstance(shown, Stored):
+            return server
+        return near if shown.space.name == op.namespace else encoder_of(shown.space.graph)
 
     def write(shown: Shown) -> bytes:
         classname = shown.path.classname
-        chosen = names(classname)
-        # The other end of an association may live in another namespace, and be of a class that is only there.
-        own = encoder_of(shown.space.graph) if isinstance(shown, Stored) else encoder
+        chosen, own = names(classname), encoder(shown)
         if chosen is None and not class_origin:
             return own.instance(classname, shown.values)
         return own.instance(classname, shown.values, names=chosen, class_origin=class_origin)
@@ -164,8 +173,7 @@ def get_instance(op: Operation) -> Reply:
         local = local_names(provider.class_of(op.namespace, found.path.classname))
         names = local if names is None else names & local
     origin = bool(op.params.get("IncludeClassOrigin"))
-    encoder = encoder_of(provider.graph(op.namespace))
-    write = instance_writer(encoder, lambda classname: names, origin)
+    write = instance_writer(op, lambda classname: names, origin)
     return Reply([found.form("instance", write) if names is None and not origin else write(found)])
 
 
@@ -177,7 +185,7 @@ def enumerate_instances(op: Operation) -> Reply | Later[Reply]:
     graph = provider.graph(op.namespace)
     encoder = encoder_of(graph)
     origin = bool(op.params.get("IncludeClassOrigin"))
-    write = instance_writer(encoder, enumeration_names(graph, named, op.params), origin)
+    write = instance_writer(op, enumeration_names(graph, named, op.params), origin)
 
     def write_named(shown: Shown) -> bytes:
         return encoder.named_instance(shown.path, write(shown))

@@ -17,6 +17,7 @@ from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
 from pywbem import (
+    BaseRepositoryConnection,
     CIMClass,
     CIMError,
     CIMInstance,
@@ -24,8 +25,9 @@ from pywbem import (
     CIMProperty,
     CIMQualifier,
     CIMQualifierDeclaration,
+    MOFCompileError,
+    MOFCompiler,
 )
-from pywbem._mof_compiler import BaseRepositoryConnection, MOFCompileError, MOFCompiler
 
 from cim_provider.operations.static import StaticWriter
 from cim_provider.repository.namespaces import Namespace
@@ -49,10 +51,12 @@ from cim_provider.schema.objects import (
     canonical_namespace,
 )
 from cim_provider.schema.resolve import qualifiers_in, resolved
+from cim_provider.wire import mof_value, values
 
 if TYPE_CHECKING:
     from cim_provider.provider import CimProvider
 
+_OF_INSTANCE = re.compile(r"\binstance of (?:class )?'(\w+)'")  # in messages of the compiler
 _SCOPES = ("CLASS", "ASSOCIATION", "INDICATION", "PROPERTY", "REFERENCE", "METHOD", "PARAMETER")
 
 
@@ -74,15 +78,21 @@ def load_models(provider: CimProvider, models: Iterable[tuple[File, str]]) -> No
             why, line, at = error.msg, error.lineno or 1, File(error.file or file)
             if cause is not None:  # the parser is a token further than what is wrong
                 why, line = cause.status_description, _line_before(at.read_text("utf-8"), line, loader.reading)
+            elif told := _OF_INSTANCE.search(why):
+                line = _line_before(at.read_text("utf-8"), line, told[1])
             raise MofError(f"{at}:{line}: {' '.join(str(why).split())}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise MofError(f"{file}:1: cannot be read: {error}") from None
+        except OSError as error:
+            if error.filename is None:  # the compiler's, of a file that is to be included
+                raise MofError(f"{file}:1: {error}") from None
+            raise MofError(f"{error.filename} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise MofError(f"{file} is not in UTF-8: byte {error.start}") from None
         except CimError as error:
             raise MofError(f"{file}:1: {error.text}") from None
     loader.check()
 
 
-class _Loader(BaseRepositoryConnection):
+class _Loader(BaseRepositoryConnection):  # type: ignore[misc]  # pywbem has no types
     """The compiler's repository over a provider's. Its method names are pywbem's."""
 
     def __init__(self, provider: CimProvider) -> None:
@@ -140,9 +150,9 @@ class _Loader(BaseRepositoryConnection):
 
     def CreateClass(self, new: CIMClass, namespace: str | None = None) -> None:  # noqa: N802
         space, spaces = self.space(namespace), self.provider.spaces
-        declared = _class(new)
-        self.reading = declared.name
+        self.reading = new.classname
         with _Told():
+            declared = _class(new)
             self._borrow(space, _named_in(declared))
             self._borrow_qualifiers(space, declared)
             before = space.graph.find(declared.name)
@@ -273,28 +283,44 @@ def _line_before(text: str, line: int | None, name: str) -> int:
 # ---- from pywbem's objects to ours
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, type_: str = "") -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, list | tuple):
-        return tuple(_plain(one) for one in value)
+        return tuple(_plain(one, type_) for one in value)
+    if type_ == "char16":
+        return _character(str(value))
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         return float(value)
-    return str(value)
+    if mof_value.NO_XML.search(text := str(value)):
+        raise values.invalid("there is a character that XML cannot carry")
+    return text
+
+
+def _character(text: str) -> str:
+    """A char16, in which the compiler leaves quotes and escapes. CimError INVALID_PARAMETER."""
+    if len(text) > 2 and text[0] == text[-1] == "'":
+        try:
+            text = mof_value.unquoted(text)
+        except mof_value.MofValueError as error:
+            raise values.invalid(str(error)) from None
+    found: str = values.parse(text, "char16", f"'{text}'")
+    return found
 
 
 def _qualifier_type(found: CIMQualifierDeclaration) -> QualifierDeclaration:
     scopes = frozenset(s for s in _SCOPES if found.scopes.get("ANY") or found.scopes.get(s))
     flavors = (found.overridable is not False, found.tosubclass is not False, bool(found.translatable))
-    return QualifierDeclaration(found.name, found.type, bool(found.is_array), _plain(found.value), scopes, *flavors)
+    value = _plain(found.value, found.type)
+    return QualifierDeclaration(found.name, found.type, bool(found.is_array), value, scopes, *flavors)
 
 
 def _qualifiers(found: Iterable[CIMQualifier]) -> dict[str, Qualifier]:
     return {
         q.name.lower(): Qualifier(
-            q.name, q.type, _plain(q.value), False, q.overridable is not False, q.tosubclass is not False,
+            q.name, q.type, _plain(q.value, q.type), False, q.overridable is not False, q.tosubclass is not False,
             bool(q.translatable),
         )
         for q in found
@@ -305,7 +331,7 @@ def _class(found: CIMClass) -> CimClass:
     properties = {
         p.name.lower(): Property(
             p.name, p.type, bool(p.is_array), "", _qualifiers(p.qualifiers.values()), p.reference_class or "", "",
-            _plain(p.value), False, p.array_size,
+            _plain(p.value, p.type), False, p.array_size,
         )
         for p in found.properties.values()
     }  # fmt: skip
@@ -351,19 +377,19 @@ def _instance(found: CIMInstance, space: Namespace, cls: CimClass | None) -> Ins
     values = {}
     for prop in found.properties.values():
         declared = None if cls is None else cls.properties.get(prop.name.lower())
-        values[prop.name if declared is None else declared.name] = _value(prop.value, space)
+        values[prop.name if declared is None else declared.name] = _value(prop.value, space, prop.type)
     return Instance(found.classname if cls is None else cls.name, values)
 
 
-def _value(value: Any, space: Namespace) -> Any:
+def _value(value: Any, space: Namespace, type_: str = "") -> Any:
     if isinstance(value, list | tuple):
-        return tuple(_value(one, space) for one in value)
+        return tuple(_value(one, space, type_) for one in value)
     if isinstance(value, CIMInstanceName):
         keys = {name: _value(one, space) for name, one in value.keybindings.items()}
         return Path.of(value.classname, keys, canonical_namespace(value.namespace or space.name))
     if isinstance(value, CIMInstance):
         return _instance(value, space, space.graph.find(value.classname))
-    return _plain(value)
+    return _plain(value, type_)
 
 
 def _instance_name(path: Path) -> CIMInstanceName:

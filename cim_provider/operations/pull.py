@@ -179,7 +179,7 @@ def _instance_writer(op: Operation) -> Write:
     """INSTANCE with path for what Associators and References return."""
     encoder = encoder_of(provider_of(op).graph(op.namespace))
     names, origin = listed_names(op.params), bool(op.params.get("IncludeClassOrigin"))
-    write = instance_writer(encoder, lambda classname: names, origin)
+    write = instance_writer(op, lambda classname: names, origin)
     plain = names is None and not origin
     return lambda s: encoder.instance_with_path(s.path, s.form("instance", write) if plain else write(s))
 
@@ -212,7 +212,7 @@ def open_enumerate_instances(op: Operation) -> Reply | Later[Reply]:
     graph = provider.graph(op.namespace)
     encoder = encoder_of(graph)
     params = {**op.params, "LocalOnly": None}
-    write = instance_writer(encoder, enumeration_names(graph, named, params), bool(op.params.get("IncludeClassOrigin")))
+    write = instance_writer(op, enumeration_names(graph, named, params), bool(op.params.get("IncludeClassOrigin")))
     shown = Filter(op, named).enumerated()
     return _open(op, INSTANCES, shown, lambda s: encoder.instance_with_path(s.path, write(s)), timeout)
 

@@ -153,6 +153,8 @@ class StaticWriter:
             if not space.graph.is_a(item.classname, prop.reference_class):
                 raise values.invalid(f"{prop.name} must refer to {prop.reference_class}, not {item.classname}")
         elif prop.embedded and item is not None:
+            if isinstance(item, CimClass) and prop.embedded == "object":
+                return
             if not isinstance(item, Instance):
                 raise values.invalid(f"{prop.name} holds an embedded instance")
             if prop.embedded == "instance":

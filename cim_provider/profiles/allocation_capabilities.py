@@ -16,7 +16,7 @@ from cim_provider.mapping.rule import Rule, computed, const, field, item_text, x
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.configuration import PRIMORDIAL
-from cim_provider.profiles.define_system import NEW_DISK_SIZE, NEW_MACHINE
+from cim_provider.profiles.define_system import LEAST_DISK, LEAST_MEMORY, NEW_DISK_SIZE, NEW_MACHINE
 from cim_provider.profiles.resource_pool import (
     GPU,
     KINDS,
@@ -42,11 +42,10 @@ from cim_provider.profiles.resource_pool import (
     processor_name,
     storage_resource_type,
 )
+from cim_provider.profiles.setting_input import CD, PROCESSOR
 from cim_provider.profiles.system_virtualization import ElementCapabilities
 
 DEFAULT, MINIMUM, MAXIMUM, INCREMENT = ROLES = ("Default", "Minimum", "Maximum", "Increment")
-
-MIB = 1 << 20
 
 # SupportedAddStates and SupportedRemoveStates: EnabledState of machines to which AddResourceSettings adds, and from
 # which RemoveResourceSettings removes. A running machine can have more processors and memory at once; none loses them.
@@ -75,8 +74,8 @@ REMOVE_STATES: dict[str, tuple[int, ...]] = {**ADD_STATES, PROCESSORS: (), MEMOR
 
 LIMITS = {
     PROCESSORS: Limits(NEW_MACHINE["VCPUs_max"], 1, None, 1),
-    MEMORY:     Limits(NEW_MACHINE["memory_static_max"], 16 * MIB, None, 1),
-    STORAGE:    Limits(NEW_DISK_SIZE, MIB, None, 1),
+    MEMORY:     Limits(NEW_MACHINE["memory_static_max"], LEAST_MEMORY, None, 1),
+    STORAGE:    Limits(NEW_DISK_SIZE, LEAST_DISK, None, 1),
     NETWORK:    Limits(1, 1, 1, 1),
 }
 # fmt: on
@@ -212,14 +211,21 @@ class MemoryLimit(LimitSetting, cim="Xen_MemoryCapabilitiesSettingData", of="hos
 
 
 def storage_quantity(sr: Subject) -> int | None:
-    """Bytes; the most is what is free. NULL if the size of the SR is not known."""
+    """Bytes; the most is what is free. NULL if the size of the SR is not known, and for drives: a disc has its size."""
+    if storage_resource_type(sr) == CD:
+        return None
     if sr.item != MAXIMUM:
         return LIMITS[STORAGE][sr.item]
     return max(0, sr["physical_size"] - sr["physical_utilisation"]) if sr["physical_size"] >= 0 else None
 
 
+def storage_access(sr: Subject) -> int:
+    """1 Readable for discs, else 3 Read/Write."""
+    return 1 if storage_resource_type(sr) == CD else 3
+
+
 class StorageLimit(LimitSetting, cim="Xen_StorageCapabilitiesSettingData", of="SR", items=roles):
-    """How large a new disk may be."""
+    """How large a new disk may be; of a library of discs, a drive."""
 
     InstanceID = limits_id(STORAGE)
     ResourceType = computed(storage_resource_type)
@@ -227,7 +233,7 @@ class StorageLimit(LimitSetting, cim="Xen_StorageCapabilitiesSettingData", of="S
     VirtualQuantity = computed(storage_quantity)
     VirtualQuantityUnits = const("byte")
     VirtualResourceBlockSize = const(1)
-    Access = const(3)
+    Access = computed(storage_access)
 
 
 class NetworkLimit(LimitSetting, cim="Xen_NetworkCapabilitiesSettingData", of="network", items=roles):
@@ -258,6 +264,11 @@ def primordial_quantity(subject: Subject) -> int | None:
     return LIMITS.get(kind, ONE)[role]
 
 
+def primordial_quantity_units(subject: Subject) -> str:
+    """Processors are counted, though a share of them is in percent."""
+    return "count" if kind_type(subject) == PROCESSOR else kind_units(subject)
+
+
 class PrimordialLimit(View, cim="Xen_PrimordialCapabilitiesSettingData", items=kinds_and_roles):
     """What a machine may ask for wherever it will run; the item is <kind>/<role>."""
 
@@ -269,6 +280,7 @@ class PrimordialLimit(View, cim="Xen_PrimordialCapabilitiesSettingData", items=k
     OtherResourceType = computed(kind_other_type)
     AllocationUnits = computed(kind_units)
     VirtualQuantity = computed(primordial_quantity)
+    VirtualQuantityUnits = computed(primordial_quantity_units)
 
 
 CAPABILITIES: tuple[type[View], ...] = (

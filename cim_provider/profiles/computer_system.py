@@ -9,6 +9,7 @@ from cim_provider.mapping.view import View
 from cim_provider.profiles import state_change
 from cim_provider.profiles.state_change import goal
 from xenapi_core.model.lifecycle import REQUESTED_STATE
+from xenapi_core.model.power import is_guest
 
 # Xen power state -> EnabledState, OperationalStatus, OperatingStatus (DSP1057 state table).
 # fmt: off
@@ -35,11 +36,6 @@ TRANSITIONS = {
 }
 
 # fmt: on
-
-
-def is_guest(vm: Subject) -> bool:
-    """Whether a VM record is a virtual machine in the sense of DSP1057."""
-    return not (vm["is_a_template"] or vm["is_a_snapshot"] or vm["is_control_domain"])
 
 
 def belongs_to_guest(device: Subject) -> bool:
@@ -148,13 +144,11 @@ def host_enabled_state(host: Subject) -> int:
 
 
 def host_operational_status(host: Subject) -> tuple[int, ...]:
-    metrics = host.follow("metrics")
-    return (12,) if metrics is not None and not metrics["live"] else (2,)
+    return (2,) if state_change.host_is_live(host) else (12,)
 
 
 def host_health_state(host: Subject) -> int:
-    metrics = host.follow("metrics")
-    return 0 if metrics is not None and not metrics["live"] else 5
+    return 5 if state_change.host_is_live(host) else 0
 
 
 def host_identifying_info(host: Subject) -> tuple[str, ...]:

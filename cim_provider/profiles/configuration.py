@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.rule import ITEM_WORD, Rule, field, via, xen_id
 from cim_provider.mapping.subject import Subject
-from cim_provider.profiles.computer_system import is_guest
+from xenapi_core.model.power import is_guest
 
 STATE = "State"
 

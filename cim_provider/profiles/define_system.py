@@ -5,11 +5,14 @@ Rule 1: each call that changes something leaves the call that takes it back (job
 Rule 2: a machine that is being defined is destroyed as a whole when something fails, with the disks made for it.
 Rule 3: disks made here carry "owner" in the other_config of their VBD, as XenServer's clients mark disks that go with
         their machine.
+Rule 4: a machine that is gone does not come back, so its end is finished instead: its disks go too, whatever fails
+        after it, and though the job is cancelled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cim_provider.jobs import Work
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 OWNER = "owner"
 DESTROY_MACHINE, BRING_BACK = "machine and its disks", "device as it was"
+FINISH = "disk of a machine that is gone"
 
 GIB = 1 << 30
 RATE, RATE_KEY = "ratelimit", "kbps"
@@ -50,6 +54,8 @@ NEW_MACHINE: Mapping[str, Any] = {
     "PCI_bus": "", "other_config": {}, "recommendations": "", "domain_type": "hvm",
 }
 NEW_DISK_SIZE = 8 * GIB
+# The least that can be asked for, in bytes; allocation_capabilities.py tells of them.
+LEAST_MEMORY, LEAST_DISK = 16 << 20, 1 << 20
 # fmt: on
 
 
@@ -153,6 +159,22 @@ async def destroy_machine(source: Source, principal: Principal, vm: str) -> None
         await source.call(principal, "VDI.destroy", disk)
 
 
+async def destroy_with_disks(work: Work, vm: str, disks: Sequence[str]) -> None:
+    """Remove a halted machine, or a snapshot, and these disks (rule 4)."""
+    for disk in disks:
+        await work.undo(FINISH, vm, disk)
+    await work.run("VM.destroy", vm)
+    for disk in disks:
+        await work.run("VDI.destroy", disk)
+
+
+@undoes(FINISH)
+async def _finish(source: Source, principal: Principal, vm: str, disk: str) -> None:
+    """Nothing happens while the machine is there, or if the disk is gone, too."""
+    if source.find(vm) is None and source.find(disk) is not None:
+        await source.call(principal, "VDI.destroy", disk)
+
+
 # Processors and memory
 
 
@@ -184,7 +206,7 @@ def memory_fields(vm: Mapping[str, Any], asked: Memory, new: bool) -> dict[str, 
     """The four limits. What is not asked for stays, as far as the others let it; a fixed amount stays fixed."""
     before = {name: vm[name] for name in MEMORY_FIELDS}
     top = asked.static_max if asked.static_max is not None else before["memory_static_max"]
-    if top <= 0:
+    if asked.static_max is not None and top < LEAST_MEMORY:
         raise invalid(f"{top} bytes of memory")
 
     def kept(name: str, given: int | None) -> int:
@@ -201,9 +223,42 @@ def memory_fields(vm: Mapping[str, Any], asked: Memory, new: bool) -> dict[str, 
     return dict(zip(MEMORY_FIELDS, (least, top, low, high), strict=True))
 
 
+def _check_host(vm: Version, host: str | None) -> None:
+    """RefusedError for what a machine has now, if it shall come from a host that it is not on."""
+    if host not in (None, NULL_REF, vm.values["resident_on"]):
+        raise invalid("a machine comes to another host by migration")
+
+
+def live_memory(vm: Version, asked: Memory) -> Memory:
+    """What settings of the memory a machine has now ask for: an amount is one for both dynamic limits. RefusedError
+    if they name other limits besides, or another host."""
+    _check_host(vm, asked.host)
+    amount = asked.static_max
+    if amount is None:
+        return replace(asked, host=None)
+    if not {asked.dynamic_min, asked.dynamic_max, asked.static_min} <= {None, amount}:
+        raise invalid("limits of memory that are not the amount of it")
+    return Memory(dynamic_min=amount, dynamic_max=amount)
+
+
+def check_processors(vm: Version, asked: Processors, live: bool) -> None:
+    """RefusedError for a change that cannot be; `live` as for set_processors."""
+    if not live:
+        processor_fields(vm.values, asked, new=False)
+        return
+    _check_host(vm, asked.host)
+    if asked.most is not None and asked.at_startup is not None:
+        raise invalid("processors at startup are not those the machine has now")
+
+
+def check_memory(vm: Version, asked: Memory, live: bool) -> None:
+    """As check_processors."""
+    memory_fields(vm.values, live_memory(vm, asked) if live else asked, new=False)
+
+
 async def set_processors(work: Work, vm: Version, asked: Processors, live: bool) -> None:
-    """Change processors. `live`: those of the running machine, until it stops."""
-    if asked.host is not None:
+    """Change processors, as check_processors allows. `live`: those of the running machine, until it stops."""
+    if asked.host is not None and not live:
         await set_fields(work, vm, {"affinity": asked.host})
     if live and asked.most is not None:
         now = work.source.find(vm.values["metrics"])
@@ -223,10 +278,10 @@ async def set_processors(work: Work, vm: Version, asked: Processors, live: bool)
 
 async def set_memory(work: Work, vm: Version, asked: Memory, live: bool) -> None:
     """Change memory limits; only the dynamic range while the machine runs. `live`: what the machine has now."""
+    if live:
+        asked = live_memory(vm, asked)
     if asked.host is not None:
         await set_fields(work, vm, {"affinity": asked.host})
-    if live and asked.static_max is not None:
-        asked = Memory(dynamic_min=asked.static_max, dynamic_max=asked.static_max)
     fields = memory_fields(vm.values, asked, new=False)
     if all(vm.values[name] == value for name, value in fields.items()):
         return
@@ -307,9 +362,15 @@ def check_new(source: Source, asked: Asked) -> None:
     """RefusedError for a new device that lacks what it must have."""
     resource = asked.resource
     if isinstance(resource, Disk):
-        if resource.kind == "Disk" and not resource.image:
-            if resource.size == 0:
-                raise invalid("a disk is not empty")
+        image = source.find(resource.image) if resource.image and resource.kind == "Disk" else None
+        if image is not None:
+            if resource.size not in (None, image.values["virtual_size"]):
+                raise invalid("the disk that is named has another size")
+            if resource.sr not in (None, image.values["SR"]):
+                raise invalid("the disk that is named is in another pool")
+        elif resource.kind == "Disk":
+            if resource.size is not None and resource.size < LEAST_DISK:
+                raise invalid(f"a disk of {resource.size} bytes")
             if resource.sr is None:
                 default_sr(source)
         if resource.kind == "CD" and resource.mode == "RW":
@@ -336,29 +397,38 @@ async def add(work: Work, vm: Version, resource: Resource, plug: bool) -> str:
     return vm.ref
 
 
+def check_more(source: Source, vm: Version, asked: Resource, live: bool) -> None:
+    """RefusedError for processors or memory that cannot be added."""
+    if isinstance(asked, Processors):
+        check_processors(vm, more_processors(source, vm, asked, live), live)
+    elif isinstance(asked, Memory):
+        check_memory(vm, more_memory(source, vm, asked, live), live)
+
+
 def more_processors(source: Source, vm: Version, asked: Processors, live: bool) -> Processors:
     """What there will be when these are added."""
     metrics = source.find(vm.values["metrics"])
+    more = asked.most or 0
     if live and metrics is not None:
-        return Processors((asked.most or 0) + metrics.values["VCPUs_number"], None, asked.weight, asked.cap)
-    most = vm.values["VCPUs_max"] + (asked.most or 0)
-    start = vm.values["VCPUs_at_startup"] + (asked.at_startup if asked.at_startup is not None else asked.most or 0)
-    return Processors(most, start, asked.weight, asked.cap)
+        return replace(asked, most=more + metrics.values["VCPUs_number"])
+    start = vm.values["VCPUs_at_startup"] + (more if asked.at_startup is None else asked.at_startup)
+    return replace(asked, most=vm.values["VCPUs_max"] + more, at_startup=start)
 
 
 def more_memory(source: Source, vm: Version, asked: Memory, live: bool) -> Memory:
     """As more_processors."""
     metrics = source.find(vm.values["metrics"])
-    if live and metrics is not None:
-        return Memory((asked.static_max or 0) + metrics.values["memory_actual"])
+    now = metrics.values["memory_actual"] if live and metrics is not None else vm.values["memory_static_max"]
 
     def sum_of(name: str, given: int | None) -> int | None:
-        return None if given is None else vm.values[name] + given
+        return None if given is None else (now if live else vm.values[name]) + given
 
     return Memory(
-        vm.values["memory_static_max"] + (asked.static_max or 0),
+        now + (asked.static_max or 0),
         sum_of("memory_dynamic_min", asked.dynamic_min),
         sum_of("memory_dynamic_max", asked.dynamic_max),
+        sum_of("memory_static_min", asked.static_min),
+        asked.host,
     )
 
 
@@ -379,8 +449,10 @@ async def change_disk(work: Work, vm: Version, vbd: Version, asked: Disk) -> Non
 
 
 async def grow_disk(work: Work, vbd: Version, size: int) -> None:
-    """VDI_IN_USE while a running machine has it."""
-    await work.run("VDI.resize", vbd.values["VDI"], size)
+    """VDI_IN_USE while a running machine has it, unless it is that large already."""
+    image = work.source.find(vbd.values["VDI"])
+    if image is None or image.values["virtual_size"] != size:
+        await work.run("VDI.resize", vbd.values["VDI"], size)
 
 
 def check_disk_change(source: Source, vbd: Version, asked: Disk) -> None:

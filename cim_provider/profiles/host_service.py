@@ -65,7 +65,7 @@ class HostedService(Association, cim="Xen_HostedService", left="Antecedent", rig
 class ServiceAffectsElement(
     Association, cim="Xen_ServiceAffectsElement", left="AffectingElement", right="AffectedElement"
 ):
-    """A service manages machines."""
+    """A service manages machines, or what else it is for: switches, pools, metrics."""
 
     properties = {"ElementEffects": (5,)}
 

@@ -29,7 +29,7 @@ def was_called(task: Subject) -> bool:
 
 
 def return_value(task: Subject, call: JobCall) -> int | None:
-    """Rule 2."""
+    """The return value of a call whose job has ended; None if its error has none (rule 2)."""
     if task["status"] == "success":
         return DONE
     info = list(task["error_info"])

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 REAL64, UINT64 = 5, 13
 SUMMABLE, NON_SUMMABLE = 2, 3
 
-PROCESSOR, DISK, PORT = "Processor", "Disk", "Network port"
+PROCESSOR, DISK, STORAGE, PORT = "Processor", "Disk", "Storage", "Network port"
+MIB = 1 << 20
 SYSTEMS = (ComputerSystem, HostComputerSystem)
 
 
@@ -77,6 +78,10 @@ METRICS = (
            (ComputerSystem, LogicalDisk, CDROMDrive), part=DISK),
     Metric("DiskWriteRate", "Written to disks", r"vbd_([^_]+)_write", "byte/second",
            (ComputerSystem, LogicalDisk, CDROMDrive), part=DISK),
+    Metric("StorageReadRate", "Read by machines of the host from an SR", r"io_throughput_read_([0-9a-f]{8})",
+           "byte/second", (HostComputerSystem,), scale=MIB, part=STORAGE),
+    Metric("StorageWriteRate", "Written by machines of the host to an SR", r"io_throughput_write_([0-9a-f]{8})",
+           "byte/second", (HostComputerSystem,), scale=MIB, part=STORAGE),
     Metric("ReceiveRate", "Received over the network", r"[vp]if_(.+)_rx", "byte/second",
            (*SYSTEMS, NetworkPort, HostNetworkPort), part=PORT),
     Metric("SendRate", "Sent over the network", r"[vp]if_(.+)_tx", "byte/second",

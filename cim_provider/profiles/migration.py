@@ -39,10 +39,8 @@ from cim_provider.schema.objects import Instance, Path
 from xenapi_core.bridge.source import Principal, Source
 from xenapi_core.errors import ApiError
 
-# MigrationType.
-LIVE, RESUME, RESTART = 2, 3, 4
-# Which power state each type starts from; the machine is in the same state afterwards.
-STARTS_FROM = {LIVE: "Running", RESUME: "Running", RESTART: "Running"}
+# MigrationType: all start from a machine that runs, and it runs afterwards.
+TYPES = LIVE, RESUME, RESTART = 2, 3, 4
 
 # What MigrationSettingData may say besides, because it is so anyway. BandwidthUnit says nothing without a Bandwidth.
 _USUAL: Mapping[str, tuple[Any, ...]] = {"Priority": (0,), "Bandwidth": (0,), "TransportType": (0,)}
@@ -56,7 +54,7 @@ def migration_type(settings: Instance | None) -> int:
     for name, value in given.items():
         if name not in _ONLY_SHOWN and value not in _USUAL.get(name, ()):
             raise RefusedError(Kind.NOT_SUPPORTED, f"{name} {value} is not supported")
-    if kind not in STARTS_FROM:
+    if kind not in TYPES:
         raise RefusedError(Kind.NOT_SUPPORTED, f"MigrationType {kind} is not supported")
     return int(kind)
 
@@ -95,9 +93,9 @@ async def _assert_possible(call: Call, move: Move, kind: int) -> None:
     vm, host, arrival = move.vm, move.host, move.arrival
     if arrival.on_the_way and kind != LIVE:
         raise RefusedError(Kind.NOT_SUPPORTED, "only a running machine changes its storage or networks on the way")
-    if vm["power_state"] != STARTS_FROM[kind]:
+    if vm["power_state"] != "Running":
         raise RefusedError(Kind.INVALID_STATE, f"the machine is {vm['power_state']}")
-    if vm["resident_on"] == host.ref:
+    if vm["resident_on"] == host.ref and not arrival.on_the_way:
         raise RefusedError(Kind.INVALID_STATE, "the machine is on that host already")
     if arrival.on_the_way:
         await call.source.call(call.principal, "VM.assert_operation_valid", vm.ref, "migrate_send")

@@ -3,7 +3,7 @@
 Rule 1: settings change before the machine leaves, or while it is off between two hosts (Restart); so a failure finds
         the machine as it was.
 Rule 2: a disk whose settings name another pool, and an interface that names another network, change on the way: that
-        is VM.migrate_send, which moves running machines.
+        is VM.migrate_send, which moves running machines. The host may be the one the machine is on.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _read_resource(call: Call, vm: Subject, instance: Instance, found: Arrival) 
 
 
 async def apply(work: Work, vm: Version, arrival: Arrival) -> None:
-    """Rule 1."""
+    """Make the changes that were asked for with a migration, what cannot be undone last (rule 1)."""
     await plan.change_system(work, vm, arrival.system)
     for machine, device, asked in arrival.changes:
         await make_change(work, machine, device, asked)

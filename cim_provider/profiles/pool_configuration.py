@@ -10,12 +10,13 @@ Rule 3: an SR is forgotten, not erased: its disks can be found again (SR.introdu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cim_provider import jobs
 from cim_provider.jobs import Work
-from cim_provider.mapping.association import SameRecord
+from cim_provider.mapping.association import Extents, Owned, Pairs, SameRecord
+from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import const, field, xen_id
@@ -23,12 +24,22 @@ from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles import pool_resources
 from cim_provider.profiles.computer_system import HostComputerSystem
+from cim_provider.profiles.define_system import LEAST_DISK
 from cim_provider.profiles.host_pool import StorageVolume
-from cim_provider.profiles.host_service import HostedService, HostService, as_jobs, at_once
+from cim_provider.profiles.host_service import HostedService, HostService, ServiceAffectsElement, as_jobs, at_once
 from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
-from cim_provider.profiles.resource_pool import MemoryPool, NetworkPool, PrimordialPool, ProcessorPool, StoragePool
+from cim_provider.profiles.resource_allocation import hosts_of_network, hosts_of_sr, primordial_pools_of_host
+from cim_provider.profiles.resource_pool import (
+    NETWORK,
+    STORAGE,
+    MemoryPool,
+    NetworkPool,
+    PrimordialPool,
+    ProcessorPool,
+    StoragePool,
+)
 from cim_provider.profiles.setting_input import DISKS, NICS, Disk, bytes_of, pairs_of, read_resource
-from cim_provider.profiles.system_virtualization import ElementCapabilities
+from cim_provider.profiles.system_virtualization import ElementCapabilities, coordinator
 from cim_provider.schema.objects import NOT_FOUND, CimError, Instance, Path
 from xenapi_core.model.storage_types import TYPES
 
@@ -234,6 +245,8 @@ async def create_in_pool(call: Call, settings: Instance | None, pool: Path | Non
     asked = read_resource(settings, {}, call.source, new=True)
     if not isinstance(asked, Disk) or asked.kind != "Disk" or asked.image or not asked.size:
         raise invalid("Settings must say how large a disk")
+    if asked.size < LEAST_DISK:
+        raise invalid(f"a disk of {asked.size} bytes")
     if asked.sr not in (None, sr.ref):
         raise invalid("PoolID names another pool")
     jobs.require(call, "VDI.create")
@@ -296,3 +309,25 @@ class ResourcePoolConfigurationCapabilities(View, cim="Xen_ResourcePoolConfigura
 HostedService.also(SameRecord(HostComputerSystem, ResourcePoolConfigurationService))
 ElementCapabilities.also(SameRecord(ResourcePoolConfigurationService, ResourcePoolConfigurationCapabilities))
 OwningJobElement.also(jobs_of(ResourcePoolConfigurationService))
+
+
+# Kinds of pools that are made and removed, as children of the primordial pool of the kind.
+CHANGEABLE = (STORAGE, NETWORK)
+
+
+def parents_at(extents: Extents, service: Rendition) -> Iterator[Rendition]:
+    return (pool for pool in primordial_pools_of_host(extents, service) if pool.item in CHANGEABLE)
+
+
+def services_of_parent(extents: Extents, pool: Rendition) -> Iterator[Rendition]:
+    host = extents.pool.find(coordinator(extents.pool))
+    if host is not None and pool.item in CHANGEABLE:
+        yield from extents.extent(ResourcePoolConfigurationService).of(host)
+
+
+# The pools at the service's host, as HostedResourcePool has them.
+ServiceAffectsElement.also(
+    Owned(ResourcePoolConfigurationService, StoragePool, hosts_of_sr, reads=("PBD", "pool")),
+    Owned(ResourcePoolConfigurationService, NetworkPool, hosts_of_network, reads=("PIF", "pool")),
+    Pairs(ResourcePoolConfigurationService, PrimordialPool, parents_at, services_of_parent, reads=("pool",)),
+)

@@ -148,7 +148,7 @@ class ElementAllocatedFromPool(Association, cim="Xen_ElementAllocatedFromPool", 
 
 
 def by_configuration(pool: type[View], kind: str, right: type[View]) -> Iterator[Where]:
-    """Rule 1."""
+    """Relations to the pool of the host a machine runs on (State) or prefers (Defined) (rule 1)."""
     configurations: tuple[tuple[str, Callable[[Rendition, Rendition], bool]], ...] = (
         ("resident_on", of_state),
         ("affinity", of_definition),

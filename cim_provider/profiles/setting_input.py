@@ -35,6 +35,7 @@ DISKS = (DISK, 19, 31, 32)  # and Storage Extent, Logical Disk, Storage Volume
 MOST_WEIGHT = 65535  # of the credit scheduler, which begins with 1
 NICS = (ETHERNET, 30, 33)  # and Ethernet Switch Port, Ethernet Connection
 OTHER, USB, GRAPHICS = 1, 23, 24
+BLOCKS = "count(fixed size block)"
 TPM_WORD = "TPM"  # OtherResourceType of settings of type 1
 VBD_TYPES = {CD: "CD", DVD: "CD", FLOPPY: "Floppy", **dict.fromkeys(DISKS, "Disk")}
 
@@ -454,11 +455,15 @@ def _read_disk(given: Given, kind: int, source: Source, new: bool) -> Disk:
 
 
 def _disk_size(given: Given) -> int | None:
-    blocks = given.whole("VirtualResourceBlockSize") or 1
-    unit = given.whole("VirtualQuantityUnits")
-    changed = any(given.take(name) is not None for name in ("VirtualQuantityUnits", "VirtualResourceBlockSize"))
-    if unit in (None, "count", "count(fixed size block)"):
-        size = blocks if unit == "count(fixed size block)" else _unit(given, "AllocationUnits")
+    """Bytes. A quantity in blocks, which it is where there is a block size and no unit (the schema's default), counts
+    blocks of VirtualResourceBlockSize; one in units of nothing counts AllocationUnits."""
+    blocks, unit = given.whole("VirtualResourceBlockSize") or 1, given.whole("VirtualQuantityUnits")
+    taken = [given.take(name) for name in ("VirtualQuantityUnits", "VirtualResourceBlockSize")]
+    changed = taken != [None, None]
+    if unit is None and blocks > 1:
+        unit = BLOCKS
+    if unit in (None, "count", BLOCKS):
+        size = blocks if unit == BLOCKS else _unit(given, "AllocationUnits")
     else:
         found = bytes_of(unit)
         if found is None:
@@ -487,13 +492,14 @@ def _image(given: Given, source: Source) -> str | None:
 
 
 def _pool(given: Given, source: Source, cls: str) -> str | None:
-    """The SR or network that PoolID names by its uuid, alone or at the end of the pool's InstanceID."""
-    text = given.take("PoolID")
-    if not text:
+    """The SR or network that PoolID names by its uuid, alone or at the end of the pool's InstanceID; None for the
+    primordial pool, as that leaves the choice to the pool of hosts."""
+    name = (given.take("PoolID") or "").rpartition("/")[2]
+    if name in ("", PRIMORDIAL):
         return None
-    version = source.by_uuid(cls, text.rpartition("/")[2].lower())
+    version = source.by_uuid(cls, name.lower())
     if version is None:
-        raise invalid(f"there is no pool {text}")
+        raise invalid(f"there is no pool {name}")
     return version.ref
 
 
@@ -529,7 +535,7 @@ def _mac(given: Given) -> str | None:
 
 
 def _rate(given: Given) -> int | None:
-    """KiB a second, as the Xen-API's kbps are."""
+    """KiB a second, as the Xen-API's kbps are: as many whole ones as there are in what is asked, so never more."""
     unit = given.whole("AllocationUnits")
     changed = given.take("AllocationUnits") is not None
     limit = given.take("Limit")
@@ -545,8 +551,8 @@ def _rate(given: Given) -> int | None:
         if factor is None:
             raise invalid(f"AllocationUnits {unit!r} is no unit for a rate")
         size = int(limit) * factor
-    if size % 1024:
-        raise invalid("the rate of an interface is a multiple of 1024 bytes a second")
+    if 0 < size < 1024:
+        raise invalid("the rate of an interface is 1024 bytes a second at least")
     return size // 1024
 
 

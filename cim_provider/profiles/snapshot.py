@@ -20,7 +20,8 @@ from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import computed, const, field, xen_id
 from cim_provider.mapping.subject import NULL_REF, Pool, Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem, is_guest
+from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
+from cim_provider.profiles.define_system import destroy_with_disks
 from cim_provider.profiles.host_service import (
     HostedService,
     HostService,
@@ -34,6 +35,7 @@ from cim_provider.profiles.system_virtualization import ElementCapabilities
 from cim_provider.profiles.virtual_system import VirtualSystemSettingData
 from cim_provider.schema.objects import Instance, Path
 from cim_provider.undo_log import undoes
+from xenapi_core.model.power import is_guest
 
 if TYPE_CHECKING:
     from xenapi_core.bridge.source import Principal, Source
@@ -128,9 +130,7 @@ async def destroy_snapshot(call: Call, affected_snapshot: Path | None) -> Result
     async def body(work: Work) -> Mapping[str, Any]:
         disks = snapshot_disks(work.source, subject.version)
         work.expected = 1 + len(disks)
-        await work.run("VM.destroy", subject.ref)
-        for disk in disks:
-            await work.run("VDI.destroy", disk)
+        await destroy_with_disks(work, subject.ref, disks)
         return {}
 
     about = machine["uuid"] if machine is not None else ""

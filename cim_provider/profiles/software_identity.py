@@ -11,11 +11,12 @@ from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.rule import computed, const, field, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem, is_guest
+from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
 from cim_provider.profiles.interop_service import every
 from cim_provider.profiles.profile_registration import RegisteredProfile
 from cim_provider.profiles.wbem_server import SERVER_NAME, VERSION
 from cim_provider.schema.objects import INTEROP
+from xenapi_core.model.power import is_guest
 
 # CIM_SoftwareIdentity.Classifications, and the words beside them.
 OTHER, DRIVER, SYSTEM, MIDDLEWARE, BUNDLE = 1, 2, 8, 9, 13

@@ -13,6 +13,7 @@ from cim_provider.jobs import Work
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import Subject
+from xenapi_core.model.hosts import reports_live
 from xenapi_core.model.infrastructure_lifecycle import (
     BRINGING,
     DISABLED,
@@ -57,9 +58,8 @@ def host_goal(host: Subject) -> int | None:
 
 
 def host_is_live(host: Subject) -> bool:
-    """Whether a host answers, as far as is known."""
-    metrics = host.follow("metrics")
-    return metrics is None or bool(metrics["live"])
+    """Whether a host is up."""
+    return reports_live(host.follow("metrics"))
 
 
 def available_for_host(host: Subject) -> tuple[int, ...]:

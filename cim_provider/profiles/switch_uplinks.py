@@ -135,7 +135,7 @@ async def _up(work: Work, ref: str, field: str) -> str:
     made = work.source.find(ref)
     pif = work.source.find(made.values[field]) if made is not None else None
     if pif is None:
-        raise jobs.gone(ref)
+        raise jobs.gone("VLAN" if field == "untagged_PIF" else "Bond", ref)
     if not pif.values["currently_attached"]:
         await work.run("PIF.plug", pif.ref)
         await work.undo("PIF.unplug", pif.ref)

@@ -198,15 +198,18 @@ def _card_path(pif: Subject) -> str:
     return f"root/cimv2:{HostNetworkPort.cim}." + ",".join(f'{name}="{value}"' for name, value in keys.items())
 
 
-def cards(pif: Subject) -> tuple[str, ...]:
-    """The paths of the interfaces that an uplink is made of: what carries its VLAN, the members of its bond, or itself
-    (DSP0207 names of instances)."""
+def cards_of(pif: Subject) -> list[Subject]:
+    """The interfaces that an uplink is made of: what carries its VLAN, the members of its bond, or itself."""
     vlan = pif.follow("VLAN_master_of")
     carrier = vlan.follow("tagged_PIF") if vlan is not None else None
     if carrier is not None:
-        return (_card_path(carrier),)
-    members = [_card_path(member) for bond in pif.each("bond_master_of") for member in bond.each("slaves")]
-    return tuple(sorted(members)) or (_card_path(pif),)
+        return [carrier]
+    return [member for bond in pif.each("bond_master_of") for member in bond.each("slaves")] or [pif]
+
+
+def cards(pif: Subject) -> tuple[str, ...]:
+    """The paths of the interfaces that an uplink is made of (DSP0207 names of instances)."""
+    return tuple(sorted(map(_card_path, cards_of(pif))))
 
 
 class UplinkSettingData(PortSetting, cim="Xen_SwitchUplinkPortSettingData", of="PIF", where=is_uplink):

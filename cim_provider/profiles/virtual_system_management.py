@@ -152,11 +152,11 @@ def of_class(instance: Instance, name: str) -> Instance:
     return instance
 
 
-def _present(work: Work, ref: str) -> Version:
-    """A record that this job is working on. TASK_CANCELLED's job would find it gone: HANDLE_INVALID."""
+def _present(work: Work, ref: str, cls: str = "VM") -> Version:
+    """The newest version of a record that this job works on. HANDLE_INVALID if somebody else removed it."""
     version = work.source.find(ref)
     if version is None:
-        raise jobs.gone(ref)
+        raise jobs.gone(cls, ref)
     return version
 
 
@@ -165,11 +165,14 @@ def _read_new(call: Call, instance: Instance, reference: Version | None) -> Aske
     found = SettingId.of(str(instance.values.get("InstanceID") or ""))
     same = reference is not None and found is not None and found.vm == reference.values["uuid"] and found.part
     now = settings_at(call, instance.values["InstanceID"], *RESOURCES) if same else None
-    if now is None:
+    if now is None or found is None:
         asked = Asked(read_resource(instance, {}, call.source, new=True))
         plan.check_new(call.source, asked)
         return asked
-    return Asked(read_resource(instance, now, call.source, new=False), found)
+    resource, device = read_resource(instance, now, call.source, new=False), _device(call, found)
+    if isinstance(resource, Disk) and device is not None:
+        plan.check_disk_change(call.source, device, resource)
+    return Asked(resource, found)
 
 
 def _check_single(asked: Iterable[Asked]) -> None:
@@ -204,7 +207,10 @@ async def _define_resource(work: Work, vm: str, reference: Version | None, asked
         if define_device.counterpart(work.source, vm, original) is None:
             await define_device.add(work, vm, define_device.like(original))
         return
-    await _change_device(work, record, _counterpart(work, vm, asked.id), resource)
+    device = _counterpart(work, vm, asked.id)
+    await _change_device(work, record, device, resource)
+    if isinstance(resource, Disk) and resource.size is not None:
+        await plan.grow_disk(work, device, resource.size)
 
 
 async def _set_built_in(work: Work, vm: Version, resource: Processors | Memory, live: bool, new: bool = False) -> None:
@@ -230,7 +236,7 @@ def _counterpart(work: Work, vm: str, found: SettingId) -> Version:
         for device in map(source.find, source.related(vm, inverse)):
             if device is not None and device.values[place] == original.values[place]:
                 return device
-    raise jobs.gone(found.part)
+    raise jobs.gone("VM" if original is None else original.cls, found.part)
 
 
 # DestroySystem
@@ -254,9 +260,7 @@ async def destroy_system(call: Call, affected_system: Path | None) -> Result:
         work.expected = 2 + len(disks)
         if _present(work, vm.ref).values["power_state"] != "Halted":
             await work.run("VM.hard_shutdown", vm.ref)
-        await work.run("VM.destroy", vm.ref)
-        for disk in disks:
-            await work.run("VDI.destroy", disk)
+        await plan.destroy_with_disks(work, vm.ref, disks)
         return {}
 
     return await call.jobs.several(call, jobs.SYSTEMS, "CIM.DestroySystem", body, about=vm["uuid"])
@@ -311,9 +315,10 @@ async def add_resource_settings(
     asked = [Asked(read_resource(each, {}, call.source, new=True)) for each in resource_settings]
     _require(call, asked)
     _check_single(asked)
+    plug = _is_live(found, vm)
     for each in asked:
         plan.check_new(call.source, each)
-    plug = _is_live(found, vm)
+        plan.check_more(call.source, vm, each.resource, plug)
 
     async def body(work: Work) -> Mapping[str, Any]:
         work.expected = 3 * len(asked)
@@ -407,10 +412,10 @@ def read_change(call: Call, instance: Instance) -> Change:
     live = found.state and _is_live(found, vm)
     if isinstance(asked.resource, Disk) and device is not None:
         plan.check_disk_change(call.source, device, asked.resource)
-    elif isinstance(asked.resource, Processors) and not live:
-        plan.processor_fields(vm.values, asked.resource, new=False)
-    elif isinstance(asked.resource, Memory) and not live:
-        plan.memory_fields(vm.values, asked.resource, new=False)
+    elif isinstance(asked.resource, Processors):
+        plan.check_processors(vm, asked.resource, live)
+    elif isinstance(asked.resource, Memory):
+        plan.check_memory(vm, asked.resource, live)
     return vm, device, asked
 
 
@@ -418,7 +423,7 @@ async def make_change(work: Work, vm: Version, device: Version | None, asked: As
     """Make one change; the reference of the record whose settings were changed."""
     record = _present(work, vm.ref)
     if device is not None:
-        return await _change_device(work, record, _present(work, device.ref), asked.resource)
+        return await _change_device(work, record, _present(work, device.ref, device.cls), asked.resource)
     if isinstance(asked.resource, Processors | Memory):
         await _set_built_in(work, record, asked.resource, live=asked.id is not None and asked.id.state)
     return vm.ref
@@ -458,7 +463,7 @@ async def remove_resource_settings(call: Call, resource_settings: tuple[Path, ..
     async def body(work: Work) -> Mapping[str, Any]:
         work.expected = 2 * len(chosen)
         for subject, state in chosen:
-            device = _present(work, subject.ref)
+            device = _present(work, subject.ref, subject.version.cls)
             remove = define_device.remove if device.cls in define_device.SHOWN_AS else plan.remove_device
             await remove(work, device, destroy=not state)
         return {}

@@ -1,6 +1,7 @@
 """CIM values (schema/objects.py) as JSON, so that a state file can hold them: every value comes back as it was.
 
-What JSON has no form for is an object with one marked name: paths, embedded instances, and reals without a number.
+What JSON has no form for is an object with one marked name: paths, embedded instances and classes, and reals without a
+number.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from typing import Any
 
 import orjson
 
+from cim_provider.schema.graph import CimClass
 from cim_provider.schema.objects import Instance, Path
+from cim_provider.schema.rows import class_of, class_row
 
-PATH, INSTANCE, REAL = "#path", "#instance", "#real"
+PATH, INSTANCE, CLASS, REAL = "#path", "#instance", "#class", "#real"
 
 
 def dumps(value: Any) -> bytes:
@@ -34,6 +37,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         keys = None if value.keys is None else [[name, _plain(one)] for name, one in value.keys]
         return {PATH: [value.classname, keys, value.namespace, value.host]}
+    if isinstance(value, CimClass):
+        return {CLASS: class_row(value)}
     if isinstance(value, Instance):
         values = {name: _plain(one) for name, one in value.values.items()}
         return {INSTANCE: [value.classname, values, _plain(value.path), value.types]}
@@ -55,6 +60,8 @@ def _value(value: Any) -> Any:
         classname, keys, namespace, host = value[PATH]
         pairs = None if keys is None else tuple((name, _value(one)) for name, one in keys)
         return Path(classname, pairs, namespace, host)
+    if CLASS in value:
+        return class_of(value[CLASS])
     if INSTANCE in value:
         classname, values, path, types = value[INSTANCE]
         return Instance(classname, {name: _value(one) for name, one in values.items()}, _value(path), types)

@@ -48,7 +48,8 @@ log = logging.getLogger("xencim.wbem")
 OWN = (CIMV2, INTEROP)  # what the server itself has
 MAX_NAMESPACES = 1000
 MAX_CLASSES = 20_000  # of clients, in one namespace
-_NAME = re.compile(r"[^\s/\\\x00-\x1f\"<>&]{1,100}(/[^\s/\\\x00-\x1f\"<>&]{1,100}){0,9}\Z")
+# A colon would end the namespace in an object path (DSP0004 8.2.1).
+_NAME = re.compile(r"[^\s/:\\\x00-\x1f\"<>&]{1,100}(/[^\s/:\\\x00-\x1f\"<>&]{1,100}){0,9}\Z")
 
 NAMESPACE, QUALIFIER, CLASS = "namespace", "qualifier", "class"  # kinds of rows on disk
 

@@ -14,8 +14,15 @@ from collections.abc import Collection, Iterable
 from pathlib import Path as File
 from typing import Any
 
-from pywbem import CIMClass, CIMProperty, CIMQualifier, CIMQualifierDeclaration
-from pywbem._mof_compiler import BaseRepositoryConnection, MOFCompileError, MOFCompiler
+from pywbem import (
+    BaseRepositoryConnection,
+    CIMClass,
+    CIMProperty,
+    CIMQualifier,
+    CIMQualifierDeclaration,
+    MOFCompileError,
+    MOFCompiler,
+)
 
 from cim_provider.schema.mof_text import MofError
 
@@ -23,7 +30,7 @@ _NAMESPACE = "schema"
 _SCOPES = ("CLASS", "ASSOCIATION", "INDICATION", "PROPERTY", "REFERENCE", "METHOD", "PARAMETER")
 
 
-class _Collector(BaseRepositoryConnection):
+class _Collector(BaseRepositoryConnection):  # type: ignore[misc]  # pywbem has no types
     """The compiler's repository: takes declarations in, and knows nothing else."""
 
     def __init__(self) -> None:

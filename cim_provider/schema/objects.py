@@ -1,7 +1,7 @@
 """CIM values as the provider handles them: paths, instances, and how each CIM type looks in Python.
 
 string, char16: str. Integers: int. real32/64: float. boolean: bool. datetime: the 25-character string of DSP0004.
-reference: Path. Embedded instance: Instance. Arrays: tuple. NULL: None.
+reference: Path. Embedded instance: Instance; embedded class: CimClass (graph.py). Arrays: tuple. NULL: None.
 Names are compared without regard to case; inside the program they always have the schema's spelling (the decoder sees
 to that), so plain equality works.
 """

@@ -39,6 +39,7 @@ from xenapi_core.wire.limits import Limits, XmlError, parse_xml
 
 LIMITS = Limits(max_body=1024 * 1024, max_depth=64, max_elements=40_000)
 _EMBEDDING = 8  # how deep instances may be embedded in each other
+_IS_CLASS = re.compile(r"\s*(?:<\?xml[^>]*\?>\s*)?<CLASS[\s>]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +134,13 @@ def _namespace(element: Element) -> str:
 # ---- the values
 
 
-def intrinsic(message: Message, graph: ClassGraph) -> tuple[str, dict[str, Any]]:
+Graphs = Callable[[str], ClassGraph | None]  # the classes of a namespace by its canonical name; None: there is none
+
+
+def intrinsic(message: Message, graph: ClassGraph, graphs: Graphs | None = None) -> tuple[str, dict[str, Any]]:
     """The operation's name and all its parameters, in the spelling of DSP0200, missing ones with their defaults.
 
+    `graph` has the classes of the message's namespace; `graphs` finds those that references lead to.
     CimError NOT_SUPPORTED for an operation that DSP0200 does not have, INVALID_PARAMETER for a parameter that is
     unknown, given twice, missing or of the wrong form.
     """
@@ -143,7 +148,7 @@ def intrinsic(message: Message, graph: ClassGraph) -> tuple[str, dict[str, Any]]
     if known is None:
         raise CimError(NOT_SUPPORTED, f"there is no operation {message.name}")
     name, specs = known
-    reader = Reader(graph, message.namespace)
+    reader = Reader(graph, message.namespace, graphs)
     found: dict[str, Any] = {}
     for given, element in message.parameters:
         spec = specs.get(given.lower())
@@ -162,15 +167,15 @@ def intrinsic(message: Message, graph: ClassGraph) -> tuple[str, dict[str, Any]]
     return name, found
 
 
-def extrinsic(message: Message, graph: ClassGraph) -> tuple[Path, str, dict[str, Param]]:
-    """The target, the method and the given parameters of a method call, in the schema's spelling.
+def extrinsic(message: Message, graph: ClassGraph, graphs: Graphs | None = None) -> tuple[Path, str, dict[str, Param]]:
+    """The target, the method and the given parameters of a method call, in the schema's spelling; `graphs` as above.
 
     CimError INVALID_CLASS, METHOD_NOT_FOUND, or INVALID_PARAMETER for a parameter that the method does not take, that
     is given twice or does not fit its declared type; FAILED for an embedded object that cannot be read.
     """
     if message.target is None:
         raise invalid("a method needs an object to be invoked on")
-    reader = Reader(graph, message.namespace)
+    reader = Reader(graph, message.namespace, graphs)
     cls = graph.find(message.target_class)
     if cls is None:
         raise CimError(INVALID_CLASS, f"there is no class {message.target_class} in {message.namespace}")
@@ -193,11 +198,12 @@ def extrinsic(message: Message, graph: ClassGraph) -> tuple[Path, str, dict[str,
 
 
 class Reader:
-    """Reads values in the light of one graph, for one request."""
+    """Reads values in the light of one graph, for one request. Paths into other namespaces are read with `graphs`."""
 
-    def __init__(self, graph: ClassGraph, namespace: str) -> None:
+    def __init__(self, graph: ClassGraph, namespace: str, graphs: Graphs | None = None) -> None:
         self.graph = graph
         self.namespace = namespace
+        self._graphs = graphs
         self._embedding = 0
 
     def parameter(self, kind: str, element: Element, name: str) -> Any:
@@ -208,14 +214,19 @@ class Reader:
 
     # names and paths
 
-    def class_name(self, element: Element, what: str = "ClassName") -> str:
+    def class_name(self, element: Element, what: str = "ClassName", namespace: str = "") -> str:
         """A class name, in the schema's spelling when the schema has it."""
         self._need(element, what, "CLASSNAME")
-        return self._spelled(self._attribute(element, "NAME"))
-
-    def _spelled(self, name: str) -> str:
-        cls = self.graph.find(name)
+        name = self._attribute(element, "NAME")
+        cls = self._class_in(namespace, name)
         return name if cls is None else cls.name
+
+    def _class_in(self, namespace: str, name: str) -> CimClass | None:
+        """A class of a namespace ("": the request's own). One that is not there may be one of the request's."""
+        there = None
+        if namespace not in ("", self.namespace) and self._graphs is not None:
+            there = self._graphs(namespace)
+        return (there.find(name) if there is not None else None) or self.graph.find(name)
 
     def any_name(self, element: Element, what: str = "ObjectName") -> Path:
         self._need(element, what, "CLASSNAME", "INSTANCENAME")
@@ -226,7 +237,7 @@ class Reader:
     def instance_name(self, element: Element, what: str = "InstanceName", namespace: str = "") -> Path:
         self._need(element, what, "INSTANCENAME")
         classname = self._attribute(element, "CLASSNAME")
-        cls = self.graph.find(classname)
+        cls = self._class_in(namespace, classname)
         keys: dict[str, Any] = {}
         if len(element) == 1 and element[0].tag in ("KEYVALUE", "VALUE.REFERENCE"):
             # DSP0201: a single value may stand without its name if the class has just one key.
@@ -280,7 +291,7 @@ class Reader:
         self._need(space, what, "LOCALNAMESPACEPATH")
         namespace = canonical_namespace("/".join(n.get("NAME", "") for n in space))
         if inner[1].tag == "CLASSNAME":
-            return Path(self.class_name(inner[1], what), None, namespace)
+            return Path(self.class_name(inner[1], what, namespace), None, namespace)
         return self.instance_name(inner[1], what, namespace)
 
     # values
@@ -311,7 +322,11 @@ class Reader:
         if declared.embedded:
             if element.tag in ("INSTANCE", "VALUE.NAMEDINSTANCE"):
                 return self.instance(element[-1] if element.tag != "INSTANCE" and len(element) else element, name)
-            return self.embedded(self.text(element, name), name)
+            text = self.text(element, name)
+            # A property may hold a class as well; what a method does with one is in no profile.
+            if isinstance(declared, Property) and declared.embedded == "object" and _IS_CLASS.match(text):
+                return self.embedded_class(text, name)
+            return self.embedded(text, name)
         return values.parse(self.text(element, name), declared.type, name)
 
     def property_value(self, element: Element, what: str) -> Any:
@@ -337,6 +352,13 @@ class Reader:
         finally:
             self._embedding -= 1
 
+    def embedded_class(self, text: str, what: str) -> CimClass:
+        """An embedded class as it was written. CimError as for `embedded`."""
+        try:
+            return declarations.class_declaration(self, parse_xml(text.encode(), LIMITS), what)
+        except (XmlError, UnicodeEncodeError) as error:
+            raise CimError(FAILED, f"Unable to parse embedded object {what}: {error}") from None
+
     def _from_mof(self, found: mof_value.MofInstance, what: str) -> Instance:
         cls = self.graph.find(found.classname)
         out: dict[str, Any] = {}
@@ -344,6 +366,8 @@ class Reader:
         for given, raw in found.values.items():
             prop = cls.properties.get(given.lower()) if cls else None
             if cls is not None and prop is None:
+                if given.lower() == "creationclassname" and str(raw).lower() == cls.name.lower():
+                    continue  # tools give it to every instance; it says what the declaration says
                 raise invalid(f"{what}: {cls.name} has no property {given}")
             name = prop.name if prop else given
             if name in out:

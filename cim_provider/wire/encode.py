@@ -16,9 +16,10 @@ from functools import lru_cache
 from time import gmtime, strftime
 from typing import Any
 
-from cim_provider.schema.graph import ClassGraph, Property
+from cim_provider.schema.graph import CimClass, ClassGraph, Property
 from cim_provider.schema.objects import Instance, Path
 from cim_provider.wire import text
+from cim_provider.wire.classes import class_declaration
 
 # What a property's row holds: lower-case name, name, markup before and after the value, the NULL element, the writer.
 Row = tuple[str, str, str, str, str, Callable[[Any], str]]
@@ -107,6 +108,9 @@ class Encoder:
             def string(value: Any) -> str:
                 if type(value) is str:
                     return f"<VALUE>{content(value)}</VALUE>"
+                if isinstance(value, CimClass):
+                    whole = class_declaration(value, names=frozenset(value.properties))
+                    return f"<VALUE>{content(whole.decode())}</VALUE>"
                 return f"<VALUE>{content(embedded(value) if isinstance(value, Instance) else str(value))}</VALUE>"
 
             return string
@@ -135,7 +139,7 @@ class Encoder:
     def _loose(self, name: str, value: Any, type_: str) -> tuple[str, str, str, Callable[[Any], str]]:
         array = isinstance(value, tuple | list)
         sample = next((v for v in value if v is not None), None) if array else value
-        embedded = "instance" if isinstance(sample, Instance) else ""
+        embedded = "instance" if isinstance(sample, Instance) else "object" if isinstance(sample, CimClass) else ""
         if not type_:
             if isinstance(sample, Path):
                 type_ = "reference"

@@ -21,7 +21,7 @@ _TOKEN = re.compile(
 )
 _ESCAPE = re.compile(r"""\\(?:[xX]([0-9a-fA-F]{1,4})|(.))""", re.DOTALL)
 _PLAIN = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\"}
-_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _DEPTH = 8
 
 
@@ -58,7 +58,9 @@ def _tokens(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _unescape(quoted: str) -> str:
+def unquoted(quoted: str) -> str:
+    """What a string or character literal stands for. MofValueError."""
+
     def one(match: re.Match[str]) -> str:
         if match[1]:
             return chr(int(match[1], 16))
@@ -67,7 +69,7 @@ def _unescape(quoted: str) -> str:
         return _PLAIN[match[2]]
 
     plain = _ESCAPE.sub(one, quoted[1:-1])
-    if _NO_XML.search(plain):  # it could never be told again
+    if NO_XML.search(plain):  # it could never be told again
         raise MofValueError("a character that XML cannot carry")
     return plain
 
@@ -142,12 +144,12 @@ class _Parser:
             return self.instance(depth + 1)
         self.next()
         if kind == "string":
-            parts = [_unescape(text)]
+            parts = [unquoted(text)]
             while self.peek()[0] == "string":
-                parts.append(_unescape(self.next()[1]))
+                parts.append(unquoted(self.next()[1]))
             return "".join(parts)
         if kind == "char":
-            return _unescape(text)
+            return unquoted(text)
         if kind == "number":
             return str(int(text[:-1], 2)) if text[-1] in "bB" and "x" not in text.lower() else text
         if kind == "word" and text.lower() in ("true", "false"):

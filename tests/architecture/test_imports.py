@@ -16,7 +16,7 @@ BELOW_SERVER = (*BELOW_API, "drivers", "api", "bridge")
 # layer: (its modules, the layers it may import)
 CORE = {
     "ground": (GROUND, ()),
-    "process": (("config", "logs", "metrics"), ("ground",)),
+    "process": (("background", "config", "logs"), ("ground",)),
     "storage types": (("model.storage_types",), ("ground",)),
     "model": (("model",), ("ground", "storage types")),
     "store": (("store",), ("ground", "model")),
@@ -50,7 +50,7 @@ CIM = {
         ("schema", "wire", "query", "mapping", "repository", "jobs", "profiles", "compat", "operations", "indications"),
     ),
     # one command reads the declarations; the others are clients of any server
-    "check command": (("cli.check",), ("schema", "mapping", "profiles", "client")),
+    "check command": (("cli.check",), ("schema", "mapping", "profiles", "compat", "client")),
     "cli": (("cli.commands",), ("check command", "client")),
 }
 LAYERS = {"xenapi_core": CORE, "cim_provider": CIM}

@@ -26,6 +26,8 @@ from cim_services import (
 )
 
 from cim_provider.schema.objects import CIMV2, FAILED, CimError
+from cim_provider.undo_log import UndoLog, undoes
+from xenapi_core.bridge.source import Principal, Source
 from xenapi_core.testing.faults import Faulty
 from xenapi_core.testing.virtual_time import drive
 
@@ -287,6 +289,55 @@ def test_a_machine_that_cannot_start_at_its_destination_runs_again_where_it_was(
     in_time(work())
 
 
+def records(at: Site) -> dict[str, set[str]]:
+    return {cls: set(at.store.all(cls)) for cls in ("VM", "VDI", "VBD")}
+
+
+Records = dict[str, set[str]]
+
+
+async def _machine_to_destroy(at: Site) -> tuple[Records, Prepared]:
+    """What there is without the machine, and the call."""
+    before, vm = records(at), at.sim.add_vm("old", disks=3)
+    for vbd in at.store.related(vm, "VBDs"):
+        at.sim.change(vbd, other_config={"owner": ""})
+    return before, (at.service(MANAGEMENT), "DestroySystem", {"AffectedSystem": at.system(vm)})
+
+
+async def _snapshot_to_destroy(at: Site) -> tuple[Records, Prepared]:
+    vm = at.sim.add_vm("old", disks=3)
+    before = records(at)
+    snapshot = await at.sim.call("VM.snapshot", vm, "s", ())
+    return before, (at.service(SNAPSHOTS), "DestroySnapshot", {"AffectedSnapshot": at.settings(snapshot)})
+
+
+@pytest.mark.parametrize("prepare", [_machine_to_destroy, _snapshot_to_destroy])
+@pytest.mark.parametrize(
+    ("kind", "number", "status"),
+    [("failed", 0, "failure"), ("failed", 1, "failure"), ("failed", 2, "failure"), ("", 0, "cancelled"),
+     ("", 1, "cancelled")],
+)  # fmt: skip
+def test_the_disks_of_what_is_gone_go_too_if_one_of_them_fails_or_the_job_is_cancelled(
+    prepare: Callable[[Site], Awaitable[tuple[Records, Prepared]]], kind: str, number: int, status: str
+) -> None:
+    async def work() -> None:
+        async with site(mode="always") as at:
+            at.sim.add_vm("bystander", disks=1)
+            before, (path, method, given) = await prepare(at)
+            turn = Turn(number, call="destroy", kind=kind, delay=30.0)
+            turn.put(at)
+            value, out = await at.pool.call(path, method, **given)
+            assert value == 4096
+            while not turn.rule.fired:
+                await at.pool.clock.advance(1)
+            if status == "cancelled":
+                await at.pool.call(path_in(out["Job"]), "RequestStateChange", RequestedState=4)
+            assert (await at.ended(out))["status"] == status
+            assert records(at) == before
+
+    in_time(work())
+
+
 def test_a_job_that_fails_tells_the_error_of_the_step_that_failed() -> None:
     async def work() -> None:
         async with site(mode="always") as at:
@@ -303,3 +354,22 @@ def test_a_job_that_fails_tells_the_error_of_the_step_that_failed() -> None:
             assert "SR_BACKEND_FAILURE" in next(iter(found["Error"].iter("VALUE"))).text
 
     in_time(work())
+
+
+def test_an_undo_with_a_defect_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    @undoes("a defect of ours")
+    async def defect(source: Source, principal: Principal) -> None:
+        raise KeyError("no such thing")
+
+    async def work() -> None:
+        async with site() as at:
+            vm = at.sim.add_vm("half made")
+            undo = UndoLog(at.pool.source, at.pool.principal, "a job")
+            await undo.add("VM.destroy", vm)
+            await undo.add("a defect of ours")
+            await undo.unwind()
+            assert at.store.find(vm) is None
+
+    in_time(work())
+    assert "a defect of ours" in caplog.text
+    assert "KeyError" in caplog.text

@@ -17,6 +17,7 @@ from server_process import ServerProcess, start_bridge, start_server, until_done
 Login = Callable[..., Any]
 Open = Callable[..., pywbem.WBEMConnection]
 
+START = pywbem.Uint16(2)
 HOUR = pywbem.CIMDateTime("00000000010000.000000:000")
 
 
@@ -130,8 +131,8 @@ def test_a_read_only_user_of_the_pool_reads_and_changes_nothing(
     users = tmp_path / "users"
     add = [sys.executable, "-m", "xenapi_core.cli.main", "user", "add", "--users", str(users)]
     for user, role in (("viewer", "read-only"), ("admin", "pool-admin")):
-        given = [*add, user, "--role", role]
-        subprocess.run(given, input="secret\nsecret\n", text=True, check=True, capture_output=True)
+        given = [*add, user, "--role", role, "--password-stdin"]
+        subprocess.run(given, input="secret\n", text=True, check=True, capture_output=True)
     pool = serve("--users", str(users))
     connection = connect(bridge(pool.ready["xenapi"], "--user", "viewer", password="secret"), "viewer", "secret")
     machine = next(i.path for i in connection.EnumerateInstances("Xen_ComputerSystem") if i["EnabledState"] == 2)
@@ -168,9 +169,14 @@ def test_a_wrong_password_of_the_service_account_is_one_sentence(
 
 
 def test_a_pool_that_is_not_there_is_one_sentence(bridge: Callable[..., ServerProcess]) -> None:
-    with pytest.raises(AssertionError, match="cannot be reached") as told:
+    with pytest.raises(AssertionError, match=r"http://127\.0\.0\.1:9 cannot be reached: Connection refused\n") as told:
         bridge("http://127.0.0.1:9")
     assert "Traceback" not in str(told.value)
+
+
+def test_a_bridge_that_would_listen_nowhere_is_wrong_usage(bridge: Callable[..., ServerProcess]) -> None:
+    with pytest.raises(AssertionError, match="nothing to serve"):
+        bridge("http://127.0.0.1:9", "--wbem-port=-1", "--wbem-tls-port=-1")
 
 
 def test_the_bridge_outlives_a_restart_of_the_pool(
@@ -195,6 +201,8 @@ def test_the_bridge_outlives_a_restart_of_the_pool(
     api.VM.set_name_label(vm_named(api, "web-1"), "renamed meanwhile")
     wait_until(lambda: "renamed meanwhile" in values(connection, "Xen_ComputerSystem", "ElementName"), 40)
     assert values(connection, "Xen_HostComputerSystem", "OperationalStatus") == [[2], [2], [2]]
+    value, _ = connection.InvokeMethod("RequestStateChange", cs_path(api, vm_named(api, "db-2")), RequestedState=START)
+    assert value == 4096, "the user's session ended with the pool's first life, and nobody noticed"
     assert connect(between).EnumerateInstanceNames("Xen_ComputerSystem") != []
     assert second.password not in between.output.replace("xencim bridge", "")
 

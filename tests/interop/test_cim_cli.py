@@ -7,9 +7,11 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
+from urllib.parse import urlsplit
 
 import pytest
 from clients import logged_in, vm_named, wait_until
@@ -101,6 +103,16 @@ def test_get_shows_a_property_a_line(run):
     assert '<INSTANCE CLASSNAME="Xen_ComputerSystem"' in run("get", "web-0", "-o", "xml")
 
 
+def test_a_property_that_is_not_there_is_no_empty_column(run):
+    for words in (["instances", "Xen_ComputerSystem"], ["get", "web-0"], ["assoc", "web-0", "-c", "CIM_Processor"]):
+        error = run(*words, "-P", "ElementName,Nothing", code=4, err=True)
+        assert re.search(r"Xen_\w+ has no property Nothing", error)
+    assert "none of 4 classes has a property Nothing" in run(
+        "instances", "CIM_ComputerSystem", "-P", "Nothing", code=4, err=True
+    )
+    assert rows(run("instances", "CIM_ComputerSystem.web-0", "-P", "elementNAME"))[1] == ["web-0"]
+
+
 def test_associations_are_a_table_and_a_tree(run):
     found = json.loads(run("assoc", "web-0", "--through", "Xen_SystemDevice", "-c", "Xen_LogicalDisk", "-o", "json"))
     assert [one["class"] for one in found] == ["Xen_LogicalDisk"]
@@ -166,12 +178,39 @@ def test_wrong_credentials_are_told_without_the_password(run):
     assert "hunter2" not in error
 
 
-def test_tls_needs_a_trusted_certificate_or_a_word(run, server, monkeypatch):
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # requests prefers them to no verification
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", None])
+def test_tls_needs_a_trusted_certificate_or_a_word(run, server, monkeypatch, variable, tmp_path):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # requests prefers them to what it is told
         monkeypatch.delenv(name, raising=False)
     url = server.ready["wbem_tls"]
+    own = tmp_path / "own.pem"
+    own.write_text(ssl.get_server_certificate(("127.0.0.1", urlsplit(url).port)))
+    if variable:
+        foreign, _ = tls.ensure_certificate(tmp_path / "foreign", ("127.0.0.1",), RealClock())
+        monkeypatch.setenv(variable, str(foreign))
     assert "--no-verify" in run("namespaces", "-s", url, code=5, err=True)
     assert "root/cimv2" in run("namespaces", "-s", url, "--no-verify")
+    assert "root/cimv2" in run("namespaces", "-s", url, "--ca", str(own))
+    assert variable is None or os.environ[variable]
+
+
+def test_a_wrong_port_or_host_is_told_from_a_server_that_is_not_there(run, server, tmp_path):
+    plain, encrypted = server.ready["wbem"], server.ready["wbem_tls"]
+    nothing = tmp_path / "nothing.pem"
+    nothing.write_text("nothing")
+    for words, code, said in (
+        (["-s", "http://nowhere.invalid"], 5, "there is no host nowhere.invalid"),
+        (["-s", plain.replace("http:", "https:")], 5, "does not speak TLS"),
+        (["-s", encrypted.replace("https:", "http:")], 5, "that the port for https?"),
+        (["-s", encrypted, "--ca", str(nothing)], 2, "holds no certificates"),
+        (["-s", server.ready["xenapi"]], 5, "is that the WBEM port"),
+    ):
+        assert said in run("namespaces", *words, code=code, err=True)
+
+
+def test_a_missing_user_is_no_wrong_password(run, monkeypatch):
+    monkeypatch.delenv("XENCIM_USER")
+    assert "wants a user and a password" in run("namespaces", code=5, err=True)
 
 
 def test_a_subscription_is_made_listed_and_removed(run):
@@ -275,6 +314,8 @@ def test_a_key_without_a_certificate_is_refused(run, tmp_path):
 
 
 def test_listen_needs_an_address_of_this_machine(run):
-    assert "cannot listen at 192.0.2.1" in run("listen", "--host", "192.0.2.1", "--for", "1", code=5, err=True)
+    error = run("listen", "--host", "192.0.2.1", "--for", "1", code=5, err=True)
+    assert error.startswith("error: cannot listen at 192.0.2.1: Cannot assign requested address\n")
+    assert "65536 is not in the range" in run("listen", "--port", "65536", "--for", "1", code=2, err=True)
     assert run("listen", "--for", "0.2") == ""
     assert run("subscribe", "--list", "-o", "json") == "[]\n"

@@ -97,6 +97,47 @@ def test_a_guest_is_defined_started_and_destroyed_in_root_virt(virt, libvirt_xen
     assert caught.value.args[:2] == (pywbem.CIM_ERR_NOT_FOUND, "No such instance (Name)")
 
 
+# Every property that test suites and tools of libvirt-cim give to a new guest, whether it says something or not.
+WHOLE_SYSTEM = """instance of Xen_VirtualSystemSettingData {
+InstanceID = "Xen:whole"; Caption = "Virtual System"; Description = "Virtual System";
+VirtualSystemIdentifier = "whole"; ElementName = "whole"; VirtualSystemType = "Xen";
+CreationClassName = "Xen_VirtualSystemSettingData"; UUID = "6fa9b9a5-1d3c-4d59-9f2f-2a4b9b1ef001";
+AutomaticShutdownAction = 2; AutomaticRecoveryAction = 2; isFullVirt = true; BootDevice = "hd";
+EnablePAE = false; EnableACPI = false; EnableAPIC = false;
+};"""
+WHOLE_RESOURCES = [
+    """instance of Xen_NetResourceAllocationSettingData { InstanceID = "whole/12:22:33:aa:bb:cc"; ResourceType = 10;
+       NetworkType = "network"; PoolID = "NetworkPool/lan-1"; Address = "12:22:33:aa:bb:cc"; };""",
+    """instance of Xen_ProcResourceAllocationSettingData { InstanceID = "whole/proc"; ResourceType = 3;
+       VirtualQuantity = 1; Weight = 512; Limit = 50; };""",
+    """instance of Xen_MemResourceAllocationSettingData { InstanceID = "whole/mem"; ResourceType = 4;
+       VirtualQuantity = 512; AllocationUnits = "MegaBytes"; };""",
+    """instance of Xen_GraphicsResourceAllocationSettingData { InstanceID = "whole/graphics"; ResourceType = 24;
+       ResourceSubType = "vnc"; Address = "127.0.0.1:-1"; KeyMap = "en-us"; };""",
+    """instance of Xen_InputResourceAllocationSettingData { InstanceID = "whole/mouse:ps2"; ResourceType = 13;
+       ResourceSubType = "mouse"; BusType = "ps2"; };""",
+]
+
+
+def test_a_guest_is_defined_by_everything_that_old_tools_send(virt, libvirt_xenapi):
+    found = virt.InvokeMethod(
+        "DefineSystem", MANAGEMENT, SystemSettings=WHOLE_SYSTEM, ResourceSettings=WHOLE_RESOURCES
+    )  # fmt: skip
+    assert found[0] == 0
+    (vm,) = libvirt_xenapi.VM.get_by_name_label("whole")
+    record = libvirt_xenapi.VM.get_record(vm)
+    assert (record["actions_after_crash"], record["HVM_boot_params"]["order"]) == ("destroy", "c")
+    assert {record["platform"][word] for word in ("pae", "acpi", "apic")} == {"false"}
+    assert int(record["memory_static_max"]) == 512 << 20
+    settings = virt.GetInstance(
+        pywbem.CIMInstanceName("Xen_VirtualSystemSettingData", {"InstanceID": "Xen:whole"}, namespace="root/virt")
+    )
+    settings["AutomaticRecoveryAction"] = pywbem.Uint16(3)
+    assert virt.InvokeMethod("ModifySystemSettings", MANAGEMENT, SystemSettings=settings.tomof())[0] == 0
+    assert libvirt_xenapi.VM.get_actions_after_crash(vm) == "restart"
+    assert virt.InvokeMethod("DestroySystem", MANAGEMENT, AffectedSystem=machine("whole"))[0] == 0
+
+
 def test_what_cannot_be_parsed_is_an_error_with_its_text(virt):
     with pytest.raises(pywbem.CIMError) as caught:
         virt.InvokeMethod("DefineSystem", MANAGEMENT, SystemSettings="instance of nonsense", ResourceSettings=[])

@@ -148,6 +148,49 @@ def test_state_survives_sigterm_and_kill(tmp_path, login):
     server.stop()
 
 
+def test_what_no_journal_keeps_is_measured_again_after_a_restart(tmp_path, login):
+    state = tmp_path / "state"
+    server = start_server(tmp_path / "one", "--state", str(state), "--speed", "50")
+    xenapi = login(server)
+    web, app = (xenapi.VM.get_by_name_label(name)[0] for name in ("web-0", "app-0"))
+    xenapi.VM.pause(web)
+    xenapi.VM.set_VCPUs_number_live(app, "1")
+    names = ("state", "hvm", "memory_actual", "VCPUs_number", "current_domain_type")
+
+    def measured(xenapi):
+        found = {}
+        for ref, vm in xenapi.VM.get_all_records().items():
+            if vm["power_state"] in ("Running", "Paused"):
+                metrics = xenapi.VM_metrics.get_record(vm["metrics"])
+                found[ref] = {name: metrics[name] for name in names}
+        return found
+
+    before = measured(xenapi)
+    assert (before[web]["state"], before[app]["VCPUs_number"]) == (["paused"], "1")
+    server.kill()
+    server = start_server(tmp_path / "two", "--state", str(state))
+    assert measured(login(server)) == before
+    assert server.stop() == 0
+
+
+def test_a_host_that_was_shut_down_is_still_off_after_a_restart(tmp_path, login):
+    state = tmp_path / "state"
+    server = start_server(tmp_path / "one", "--state", str(state), "--speed", "50")
+    xenapi = login(server)
+    host = xenapi.host.get_by_name_label("host-2")[0]
+    xenapi.host.disable(host)
+    xenapi.host.evacuate(host)
+    xenapi.host.shutdown(host)
+    server.kill()
+    server = start_server(tmp_path / "two", "--state", str(state), "--speed", "50")
+    xenapi = login(server)
+    assert not xenapi.host_metrics.get_live(xenapi.host.get_metrics(host))
+    xenapi.host.set_power_on_mode(host, "wake-on-lan", {})
+    xenapi.host.power_on(host)
+    wait_until(lambda: xenapi.host_metrics.get_live(xenapi.host.get_metrics(host)), 30)
+    assert server.stop() == 0
+
+
 def test_an_operation_cut_off_by_kill_is_unwound(tmp_path, login):
     state = tmp_path / "state"
     server = start_server(tmp_path / "one", "--state", str(state))
@@ -224,6 +267,18 @@ def test_an_unusable_state_directory_is_one_sentence(tmp_path):
     assert "broken" in refused(tmp_path, "--demo", "--state", str(broken))
 
 
+def test_a_damaged_file_of_volumes_is_one_sentence(tmp_path):
+    volumes = tmp_path / "state" / "disks.sqlite"
+    volumes.parent.mkdir()
+    volumes.write_bytes(b"no database, whatever its name says")
+    assert str(volumes) in refused(tmp_path, "--demo", "--state", str(volumes.parent))
+
+
+@pytest.mark.parametrize("speed", ["0", "nan", "inf"])
+def test_a_speed_that_is_none_is_one_sentence(tmp_path, speed):
+    assert "--speed" in refused(tmp_path, "--demo", "--speed", speed)
+
+
 def test_the_demo_account_is_refused_on_other_addresses(tmp_path):
     assert "password is public" in refused(tmp_path, "--demo", "--bind", "0.0.0.0")
 
@@ -252,12 +307,75 @@ def test_a_greeting_that_nobody_reads_does_not_end_the_server(tmp_path):
     assert (process.returncode, errors) == (0, "")
 
 
+@pytest.mark.parametrize("start", ['PYTHONIOENCODING=ascii exec "$@"', 'exec "$@" >&- <&-'])
+def test_a_greeting_that_cannot_be_shown_does_not_end_the_server(tmp_path, start):
+    ready = tmp_path / "ready.json"
+    options = ["--demo", "--socket", str(tmp_path / "s.sock"), "--ready-file", str(ready)]
+    command = ["sh", "-c", start, "sh", *SERVE, *FREE, *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_until(ready.exists, 30)
+            with socket.create_connection(("127.0.0.1", urlsplit(json.loads(ready.read_text())["xenapi"]).port)):
+                process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_names_that_clients_chose_are_plain_text_on_the_start_page(tmp_path, login):
+    state = tmp_path / "state"
+    server = start_server(tmp_path / "one", "--state", str(state))
+    xenapi = login(server)
+    names = {"web-0": "[/x] web", "db-2": "it's $(true)", "build-2": "a [bold] name"}
+    for old, new in names.items():
+        xenapi.VM.set_name_label(xenapi.VM.get_by_name_label(old)[0], new)
+    (pool,) = xenapi.pool.get_all()
+    xenapi.pool.set_name_label(pool, "[red]lab\n")
+    assert server.stop() == 0
+    server = start_server(tmp_path / "two", "--state", str(state))
+    wait_until(lambda: "pywbemcli" in server.output, 30)
+    table, _, commands = server.output.partition("Try next")
+    assert "“[red]lab\N{REPLACEMENT CHARACTER}”" in table
+    assert all(name in table for name in names.values())
+    assert "$(true)" not in commands
+    assert server.stop() == 0
+
+
 def test_ready_file_is_complete_json_whenever_it_exists(tmp_path):
     server = start_server(tmp_path / "one")
     path = tmp_path / "one" / "ready.json"
     assert json.loads(path.read_text(encoding="utf-8"))["pid"] == server.process.pid
     assert server.stop() == 0
     assert not path.exists()
+
+
+def test_a_ready_file_that_a_killed_server_left_is_gone_before_the_next_is_ready(tmp_path):
+    ready = tmp_path / "one" / "ready.json"
+    start_server(tmp_path / "one").kill()
+    assert ready.exists()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+        refused(tmp_path, "--demo", "--ready-file", str(ready), "--wbem-port", port)
+    assert not ready.exists()
+
+
+def test_a_server_that_ends_leaves_the_ready_file_of_its_successor(tmp_path):
+    first = start_server(tmp_path / "one")
+    second = start_server(tmp_path / "one")
+    ready = tmp_path / "one" / "ready.json"
+    assert first.stop() == 0
+    assert json.loads(ready.read_text(encoding="utf-8"))["pid"] == second.process.pid
+    assert second.stop() == 0
+    assert not ready.exists()
+
+
+def test_a_ready_file_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert str(folder) in refused(tmp_path, "--demo", "--ready-file", str(folder))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_own_certificate_is_served_and_its_fingerprint_told(serve, tmp_path):

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from clients import vm_named
 
+from xenapi_core.engine.tasks import KEPT
+
 PROGRAMS = Path(__file__).parent / "walkthrough"
 LINES = 80
 DEADLINE = 90  # seconds until a program that hangs is a failed test
@@ -178,6 +180,14 @@ def test_rotate_vms_moves_every_running_vm_to_the_next_host_without_a_restart(se
     assert {ref: xenapi.VM_metrics.get_start_time(r["metrics"]) for ref, r in after.items()} == started
     assert len(text.splitlines()) == len(before)
     assert "Async.VM.pool_migrate" not in [task["name_label"] for task in xenapi.task.get_all_records().values()]
+
+
+def test_rotate_vms_hears_of_more_moves_than_ended_tasks_are_kept(serve, login):
+    server = serve("--hosts", "10", "--vms", "300", "--speed", "10")
+    xenapi = login(server)
+    assert len(running_guests(xenapi)) > KEPT
+    text = output(server, "rotate_vms.py")
+    assert len(text.splitlines()) == len(running_guests(xenapi))
 
 
 def test_rotate_vms_reports_a_vm_that_could_not_move(serve, login):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import socket
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 from http_client import BIG, DEADLINE, LOOPS, Probe, alive, connected, get, post, run, serving, until
 
 from xenapi_core.server.service import HttpLimits
 
+HOUR = 3600.0
 QUICK = HttpLimits(
     header_timeout=0.2, body_timeout=0.2, idle_timeout=0.4, write_timeout=0.3, linger_timeout=0.2, max_header=4096
 )
@@ -326,6 +328,26 @@ def test_a_client_that_does_not_read_gets_no_further_requests_answered(loop):
         assert probe.requests == []
 
     with_server(test, loop)
+
+
+def test_clients_that_read_nothing_are_cut_off_early_when_they_hold_too_much_together(loop):
+    async def test(listener, probe):
+        async def greedy(stack):
+            client = await stack.enter_async_context(connected(listener))
+            client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.writer.transport.pause_reading()
+            client.writer.write(get("/big"))
+
+        service = listener.service
+        async with AsyncExitStack() as stack:
+            await greedy(stack)
+            await until(lambda: service.unread > 0)
+            assert service.patience == service.limits.ticks(HOUR)  # one reply is not too much
+            for _ in range(9):
+                await greedy(stack)
+            await until(lambda: 0 < len(service.connections) < 10)
+
+    with_server(test, loop, HttpLimits(write_timeout=HOUR, short_timeout=0.2, linger_timeout=0.2, max_unread=len(BIG)))
 
 
 def test_more_pipelined_requests_than_allowed_end_the_connection(loop):

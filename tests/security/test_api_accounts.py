@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from api_pool import in_loop
@@ -143,6 +144,8 @@ def test_missing_and_empty_files_are_refused_with_the_remedy(tmp_path):
         ("x", "y", ()),
         ("x", "y", ("king",)),
         ("x\0", "y", ("read-only",)),
+        ("x:z", "y", ("read-only",)),
+        ("x\nz", "y", ("read-only",)),
     ],
 )
 def test_unusable_account_is_refused_and_changes_nothing(users, user, password, roles):
@@ -152,6 +155,13 @@ def test_unusable_account_is_refused_and_changes_nothing(users, user, password, 
     with pytest.raises(UsersFileError):
         remove_user(users, "nobody")
     assert users.read_bytes() == before
+
+
+def test_changes_made_at_the_same_time_are_all_kept(users):
+    names = [f"user-{number}" for number in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: add_user(users, name, "pass word", ("read-only",)), names))
+    assert load(users).keys() == {"ann", *names}
 
 
 @in_loop

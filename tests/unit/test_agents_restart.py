@@ -1,4 +1,4 @@
-"""The agent of a pool whose hosts share an endpoint: it is restarted in place, and comes back when its port is free."""
+"""Agents of hosts: an endpoint that is restarted comes back when its port is free, shared or not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from http_client import connected, get, run, serving
 
 from xenapi_core.server.agents import HostAgents, plain_refused
@@ -54,6 +55,34 @@ def test_port_that_is_taken_meanwhile_is_opened_again_when_it_is_free() -> None:
             while not waiting.done():
                 await pool.clock.advance(1)  # type: ignore[attr-defined]
             assert await waiting == 200
+
+    run(scene())
+
+
+def test_own_endpoint_of_a_host_is_opened_again_when_its_port_is_free(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            (host,) = pool.hosts
+            pool.change(pool.store.related(host, "PIFs")[0], management=True)
+            endpoints = HostEndpoints(pool.store, {host: "127.0.0.1"}, lambda host: APP, (0, None), None)
+            await endpoints.start()
+            (listener,) = endpoints.listeners()
+            metrics = pool.store.get(host)["metrics"]
+            following = asyncio.create_task(endpoints.follow())
+            try:
+                pool.change(metrics, live=False)
+                while endpoints.listeners():
+                    await pool.clock.settle()  # type: ignore[attr-defined]
+                with socket.create_server(("127.0.0.1", listener.port)):
+                    pool.change(metrics, live=True)
+                    while "cannot be opened again" not in caplog.text:
+                        await pool.clock.settle()  # type: ignore[attr-defined]
+                assert endpoints.listeners() == ()
+                assert await answered(listener) == 200
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+                await endpoints.drain(0)
 
     run(scene())
 

@@ -8,6 +8,7 @@ import xmlrpc.client
 import pytest
 from api_pool import api_pool, in_loop, value_of
 
+from xenapi_core.api import events
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.store.memory import MemoryStore
 
@@ -302,3 +303,19 @@ async def test_message_is_added_and_deleted_but_never_modified():
         assert (await pool.call("event.from", session, ["message"], token, 0.0))["events"] == []
         await pool.call("message.destroy", session, message)
         assert heard(await pool.call("event.from", session, ["message"], token, 0.0)) == [("del", "message", message)]
+
+
+@in_loop
+async def test_next_tells_of_the_pool_when_nothing_happens(monkeypatch):
+    monkeypatch.setattr(events, "HEARTBEAT", 0.01)
+    async with api_pool() as pool:
+        session, other = await pool.login(), await pool.login()
+        await pool.call("event.register", session, ["pool", "VM"])
+        await pool.call("event.register", other, ["VM"])
+        waits = waiting(pool, "event.next", other)
+        (event,) = await pool.call("event.next", session)
+        assert (event["class"], event["operation"], event["ref"]) == ("pool", "mod", pool.pool)
+        assert event["snapshot"]["master"] == pool.host
+        assert not waits.done()
+        vm = pool.add_vm()
+        assert [event["ref"] for event in await waits] == [vm]

@@ -54,7 +54,7 @@ async def pool_with(file: Path, store: Any = None) -> AsyncIterator[tuple[ApiPoo
         txn = pool.store.begin()
         furnish(txn, pool.ids)
         pool.store.commit(txn)
-        pool.add("host", hostname="two", enabled=True)
+        pool.add("host", hostname="two", enabled=True, metrics=pool.add("host_metrics", live=True))
         pool.sessions.external = External(pool.store, pool.clock, pool.authenticator, offers([("users", "lab", file)]))
         try:
             yield pool, await pool.login()

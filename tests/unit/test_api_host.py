@@ -21,6 +21,23 @@ async def crowd(pool: SimPool, host: str, count: int, memory: int = GIB) -> list
     return [await pool.running(f"vm{n}", memory=memory, affinity=host) for n in range(count)]
 
 
+def test_evacuation_shows_progress_with_every_vm_that_has_moved() -> None:
+    async def scene() -> None:
+        async with sim_pool(hosts=2) as pool:
+            host = pool.hosts[0]
+            for memory in (GIB, 4 * GIB):  # the small one arrives first
+                await crowd(pool, host, 1, memory)
+            task = pool.engine.launch("host.evacuate", (host, NULL_REF, 0), TEST_CALLER)
+            seen = []
+            while (record := pool.store.get(task))["status"] == "pending":
+                seen.append(record["progress"])
+                await pool.pass_time(0.2)
+            assert set(seen) == {0.0, 0.5}
+            assert record["status"] == "success"
+
+    asyncio.run(scene())
+
+
 def test_evacuation_moves_every_vm_in_batches_with_tasks_of_their_own() -> None:
     async def scene() -> None:
         async with sim_pool(hosts=3) as pool:

@@ -305,6 +305,9 @@ async def test_errors_are_those_of_later_versions() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
         assert await pool.refusal("VM.start", session) == ["MESSAGE_PARAMETER_COUNT_MISMATCH", "VM.start", "3", "0"]
+        for message in ("VM.start", "VM.resume"):  # both APIs ask for start_paused
+            refused = await pool.refusal(message, session, vm)
+            assert refused == ["MESSAGE_PARAMETER_COUNT_MISMATCH", message, "3", "1"]
         assert await pool.refusal("VM.pause", session, vm) == ["VM_BAD_POWER_STATE", vm, "running", "halted"]
         refused = await pool.refusal("session.login_with_password", "root", "wrong")
         assert refused[:2] == ["SESSION_AUTHENTICATION_FAILED", "root"]

@@ -85,6 +85,22 @@ async def test_migrate_goes_to_the_host_of_that_address_or_name(pool: SimPool) -
     assert (await refused(pool, "VM.migrate", vm, "h1", True, {}, caller=VM_MASTER))[0] == "RBAC_PERMISSION_DENIED"
 
 
+@on_pool(hosts=2)
+async def test_a_task_that_has_another_message_do_its_work_cancels_that_too(pool: SimPool) -> None:
+    vm = await pool.running()
+    before = pool.picture()
+    task = await ask(pool, "Async.VM.migrate", vm, "192.0.2.2", True, {})
+    await pool.pass_time(0.2)
+    assert list(pool.vm(vm)["current_operations"].values()) == ["pool_migrate"]
+    await ask(pool, "task.cancel", task)
+    while (record := pool.store.get(task))["status"] == "pending":
+        await pool.pass_time(0.1)
+    assert (record["status"], record["error_info"]) == ("cancelled", ("TASK_CANCELLED", task))
+    assert not pool.vm(vm)["current_operations"]  # nothing is left at work
+    await pool.pass_time(60)
+    assert pool.picture() == before
+
+
 @on_pool()
 async def test_tools_version_is_what_the_guest_reported(pool: SimPool) -> None:
     vm = await pool.running()
@@ -207,6 +223,18 @@ async def test_vif_settings_change_while_the_vm_is_halted(pool: SimPool) -> None
     await pool.call("VM.start", vm, False, False)
     for message, value in (("VIF.set_device", "5"), ("VIF.set_MAC", "00:16:3e:00:00:02"), ("VIF.set_MTU", 1400)):
         assert await refused(pool, message, vif, value) == ["VM_BAD_POWER_STATE", vm, "halted", "running"]
+
+
+@on_pool()
+async def test_settings_of_devices_stay_while_the_vm_starts(pool: SimPool) -> None:
+    vm = pool.add_vm()
+    (vif,), (vbd,) = pool.store.related(vm, "VIFs"), pool.store.related(vm, "VBDs")
+    task = await ask(pool, "Async.VM.start", vm, False, False)
+    await pool.pass_time(1)
+    settings = (("VIF.set_MTU", vif, 1400), ("VBD.set_mode", vbd, "RO"), ("VBD.set_type", vbd, "CD"))
+    for message, device, value in settings:
+        refusal = await refused(pool, message, device, value)
+        assert refusal == ["OTHER_OPERATION_IN_PROGRESS", "VM", vm, "start", task]
 
 
 @on_pool()

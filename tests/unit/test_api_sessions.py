@@ -9,7 +9,7 @@ from api_pool import UNIX, api_pool, in_loop
 
 from xenapi_core.api.auth import Identity
 from xenapi_core.api.auth.basic import LIFETIME, BasicAuth
-from xenapi_core.api.sessions import INACTIVITY, LIMIT, REFRESH
+from xenapi_core.api.sessions import INACTIVITY, LIMIT, LIMIT_ANONYMOUS, REFRESH
 from xenapi_core.errors import ApiError
 
 
@@ -148,6 +148,8 @@ async def test_password_change_takes_effect_and_superuser_needs_no_old_one():
         await pool.call("session.change_password", session, "not asked", "new secret")
         assert (await pool.refusal("session.login_with_password", "root", "secret"))[0].startswith("SESSION_AUTH")
         assert await pool.call("session.login_with_password", "root", "new secret")
+        assert (await pool.refusal("session.change_password", session, "", ""))[0] == "CHANGE_PASSWORD_REJECTED"
+        assert await pool.call("session.login_with_password", "root", "new secret")
 
 
 @in_loop
@@ -227,3 +229,33 @@ async def test_check_refuses_what_is_no_text():
         for bad in (None, 3, [], {}):
             with pytest.raises(ApiError, match="SESSION_INVALID"):
                 pool.sessions.check(bad)
+
+
+@in_loop
+async def test_sessions_a_program_leaks_end_none_of_another_program_or_user():
+    async with api_pool() as pool:
+        patient = await pool.login("root", "patient")
+        silent = await pool.login("root", "")
+        other = await pool.login("read-only", "leaky")
+        await pool.clock.advance(60)
+        identity = pool.sessions.identity(pool.sessions.check(patient))
+        await pool.clock.advance(60)
+        leaked = [pool.sessions.open(identity, originator="leaky") for _ in range(LIMIT * 3)]
+        assert all(map(pool.sessions.alive, (patient, silent, other, leaked[-1])))
+        nameless = [pool.sessions.open(identity) for _ in range(LIMIT * 3)]
+        assert all(map(pool.sessions.alive, (patient, other, nameless[-1])))
+        users = [session["auth_user_name"] for session in pool.store.all("session").values()]
+        assert users.count("root") == LIMIT
+        assert len(pool.store.all("session")) == LIMIT + 1
+
+
+@in_loop
+async def test_sessions_without_an_originator_end_none_of_another_user():
+    async with api_pool() as pool:
+        quiet = await pool.login("root", "")
+        reader = pool.sessions.identity(pool.sessions.check(await pool.login("read-only", "")))
+        await pool.clock.advance(60)
+        for _ in range(LIMIT_ANONYMOUS * 2):
+            pool.sessions.open(reader)
+        assert pool.sessions.alive(quiet)
+        assert len(pool.store.all("session")) == LIMIT_ANONYMOUS

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import calendar
 import contextlib
+import inspect
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sim_api import ask, refused
+from sim_api import ask, dispatcher, refused
 
+from xenapi_core.api.auth import Identity
 from xenapi_core.engine.snapshot_schedules import QUARTER, complete, due, follow
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF
+from xenapi_core.server.routes import Peer
 from xenapi_core.store.api import Version
 from xenapi_core.testing.pool import SimPool, sim_pool
+from xenapi_core.wire.api import Call
+from xenapi_core.wire.xmlrpc import XmlRpc
 
 NEW_YEAR = calendar.timegm((2026, 1, 1, 0, 0, 0))  # a Thursday, and the time at which a virtual clock begins
 HOUR, DAY = 3600, 86_400
@@ -90,6 +95,26 @@ def test_snapshots_are_taken_when_due_and_the_oldest_go_with_their_disks() -> No
             await ask(pool, "VMSS.set_enabled", ref, False)
             await pool.pass_time(DAY)
             assert [s.ref for s in snapshots(pool, vm)] == kept
+
+    asyncio.run(scene())
+
+
+def test_a_schedule_run_by_a_client_that_leaves_goes_on_to_the_last_vm() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vms = [await pool.running(f"vm-{number}") for number in range(3)]
+            ref = await ask(pool, "VMSS.create", record(type="checkpoint"))
+            for vm in vms:
+                await ask(pool, "VM.set_snapshot_schedule", vm, ref)
+            server = dispatcher(pool)
+            session = server.sessions.open(Identity("root", frozenset({"pool-admin"})))
+            reply = server.handle(Call("VMSS.snapshot_now", [session, ref]), XmlRpc(), Peer("tcp", "192.0.2.1"))
+            assert inspect.isawaitable(reply)
+            connection = asyncio.ensure_future(reply)
+            await pool.pass_time(0.5)
+            connection.cancel()
+            await pool.pass_time(120)
+            assert [len(snapshots(pool, vm)) for vm in vms] == [1, 1, 1]
 
     asyncio.run(scene())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cim_pool import path_in
+from cim_pool import elements, path_in, run
 from cim_services import DISKS, GIB, MANAGEMENT, MEMORY, NICS, PROCESSORS, VSSD, Instance, Path, Site, in_time, site
 
 from cim_provider.schema.objects import CIMV2
@@ -100,5 +100,48 @@ def test_a_machine_that_is_defined_without_amounts_has_the_default_ones() -> Non
             assert vm["memory_static_max"] == default(at, "MemoryPool", host)
             (vbd,) = (at.store.get(ref) for ref in at.store.related(vm.ref, "VBDs"))
             assert at.store.get(vbd["VDI"])["virtual_size"] == default(at, "StoragePool", at.sim.sr)
+
+    in_time(work())
+
+
+# Kinds whose default needs a choice that only the client can make: of a network, and of a group of USB devices.
+CHOSEN = {"NetworkPool/Primordial", "USBPool/Primordial"}
+
+
+def test_the_default_settings_of_every_pool_can_be_asked_for() -> None:
+    async def work() -> None:
+        async with site() as at:
+            pools = defaults(at)
+            assert len({path.classname for path in pools}) == 5
+            for path in pools:
+                code, out = await at.ask(MANAGEMENT, "DefineSystem", ResourceSettings=(at.copy(path),))
+                kind = str(path.key("InstanceID")).removeprefix("Xen:").removesuffix("/Default")
+                assert code == (4 if kind in CHOSEN else 0), kind
+                if code == 0 and path.classname == "Xen_StorageCapabilitiesSettingData":
+                    vm = at.made(out, "ResultingSystem", "VM")
+                    (vbd,) = (at.store.get(ref) for ref in at.store.related(vm, "VBDs"))
+                    of_discs = kind.endswith(at.uuid(at.sim.iso))
+                    assert (vbd["type"], vbd["mode"]) == (("CD", "RO") if of_discs else ("Disk", "RW"))
+
+    in_time(work())
+
+
+def defaults(at: Site) -> list[Path]:
+    reply = run(at.pool.provider, "EnumerateInstanceNames", ClassName="CIM_ResourceAllocationSettingData")
+    paths = [Path(one.classname, one.keys, CIMV2) for one in map(path_in, elements(reply.values))]
+    return [path for path in paths if str(path.key("InstanceID")).endswith("/Default")]
+
+
+def test_quantities_of_a_primordial_pool_are_in_their_unit() -> None:
+    async def work() -> None:
+        async with site() as at:
+            name = "Xen_PrimordialCapabilitiesSettingData"
+            units = {
+                kind: at.shown(Path.of(name, {"InstanceID": f"Xen:{kind}/Primordial/Default"}, CIMV2))
+                for kind in ("ProcessorPool", "MemoryPool", "StoragePool", "NetworkPool")
+            }
+            assert {kind: found["VirtualQuantityUnits"] for kind, found in units.items()} == {
+                "ProcessorPool": "count", "MemoryPool": "byte", "StoragePool": "byte", "NetworkPool": "count"
+            }  # fmt: skip
 
     in_time(work())

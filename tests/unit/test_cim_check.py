@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from cim_provider.cli.commands import cim
+from cim_provider.compat.modes import MODES, for_no_pool
+from cim_provider.mapping.face import Face
+from cim_provider.mapping.rule import const
+from cim_provider.profiles.computer_system import ComputerSystem
+from cim_provider.profiles.memory import Memory
 from cim_provider.schema.compare import differences, dmtf_classes, official
 from cim_provider.schema.compile import load_graph, mof_root
 from cim_provider.schema.mof_text import MofError
@@ -120,8 +126,21 @@ def run(*words: str) -> Result:
 def test_our_declarations_have_no_mistake() -> None:
     done = run()
     assert done.exit_code == 0, done.output
-    assert ": no mistakes" in done.stdout
+    lines = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["Mapping", "Mode libvirt-cim", "Mode xs-cim", "Schema"]
+    assert all(line.endswith(": no mistakes") for line in lines[:-1])
     assert "Schema: not compared" in done.stdout
+
+
+def test_a_face_of_a_mode_that_does_not_fit_its_mof_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    mode = for_no_pool("xs-cim")
+    wrong = {ComputerSystem: Face("CIM_Nowhere"), Memory: Face(lines={"Colour": const("red")})}
+    monkeypatch.setitem(MODES, "xs-cim", lambda source: replace(mode, faces=wrong))
+    done = run()
+    assert done.exit_code == 6
+    assert "Mode xs-cim: 2 faces" in done.stdout
+    assert "  Xen_Memory: the class has no property Colour" in done.stdout
+    assert "  CIM_Nowhere: " in done.stdout
 
 
 def test_classes_the_schema_lacks_are_listed_and_the_exit_code_tells(tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ def test_values_are_json_values() -> None:
 
 def test_control_characters_cannot_command_a_terminal() -> None:
     assert readable("a\x1b[31mb\n") == "a\\x1b[31mb\\x0a"
+    assert readable("a\u2028b") == "a\\x2028b"
 
 
 def declared(name: str, type_: str, *, array: bool = False, **qualifiers: object) -> pywbem.CIMParameter:
@@ -230,6 +231,11 @@ def test_arguments_get_the_types_of_the_declaration() -> None:
 def test_an_argument_can_be_the_text_of_a_file(tmp_path) -> None:
     (tmp_path / "names").write_text("from a file")
     assert given(f"Names=@{tmp_path / 'names'}") == {"Names": ["from a file"]}
+
+
+def test_reals_without_a_number_are_texts_in_json() -> None:
+    values = [pywbem.Real32("nan"), pywbem.Real64("-inf"), pywbem.Real64("inf"), pywbem.Real64(1.5)]
+    assert json.dumps(plain(values), allow_nan=False) == '["NaN", "-INF", "INF", 1.5]'
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,33 @@ def test_creation_modification_and_deletion_are_told_in_order_with_their_instanc
     in_lab(tmp_path, test, namespace)
 
 
+@pytest.mark.parametrize(
+    ("select", "sent"),
+    [
+        ("IndicationTime, e.SourceInstance.LAB_Thing::Size", {"IndicationTime", "SourceInstance"}),
+        ("CIM_InstModification.previousinstance", {"PreviousInstance"}),
+        ("IndicationTime, e.*", None),
+        ("SourceInstance.LAB_Thing::Size AS Size, ChangedPropertyNames", {"SourceInstance", "ChangedPropertyNames"}),
+    ],
+)
+def test_an_indication_has_the_properties_that_its_filter_selects(
+    tmp_path: File, select: str, sent: set[str] | None
+) -> None:
+    async def test(world: World, lab: Lab) -> None:
+        async with listening() as listener:
+            lab.subscribe(listener.url, f"SELECT {select} FROM CIM_InstModification e", "some")
+            lab.subscribe(listener.url, "SELECT * FROM CIM_InstModification", "all")
+            lab.change(lab.make("LAB_Thing", Id="a"), Size=6)
+            await world.until(lambda: len(listener.bodies) == 2)
+            named = dict(zip(listener.values("IndicationFilterName"), listener.bodies, strict=True))
+            found = {name: set(re.findall(r'<PROPERTY(?:.ARRAY)? NAME="(\w+)"', body)) for name, body in named.items()}
+            always = {"SequenceContext", "SequenceNumber", "IndicationFilterName"}
+            assert {"SourceInstance", "PreviousInstance", "IndicationIdentifier"} < found["all"]
+            assert found["some"] == (found["all"] if sent is None else sent | always)
+
+    in_lab(tmp_path, test)
+
+
 def test_a_change_that_changes_no_value_is_no_indication(tmp_path: File) -> None:
     async def test(world: World, lab: Lab) -> None:
         async with listening() as listener:
@@ -140,6 +167,21 @@ def test_a_filter_hears_nothing_of_namespaces_it_does_not_name(tmp_path: File) -
             named = dict(zip(listener.values("IndicationFilterName"), listener.bodies, strict=True))
             assert 'CLASSNAME="LAB_Thing"' in inside(named["here"], "SourceInstance")
             assert 'CLASSNAME="LAB_Thing"' not in inside(named["elsewhere"], "SourceInstance")
+
+    in_lab(tmp_path, test)
+
+
+def test_a_namespace_that_went_does_not_silence_a_filter_of_others(tmp_path: File) -> None:
+    async def test(world: World, lab: Lab) -> None:
+        async with listening() as listener:
+            world.provider.spaces.create("gone")
+            lab.subscribe(listener.url, INSTANCES, "both", ("gone", "lab"))
+            world.provider.spaces.delete("gone")
+            lab.make("LAB_Thing", Id="a")
+            lab.subscribe(listener.url, INSTANCES, "later")
+            lab.make("LAB_Thing", Id="b")
+            await world.until(lambda: len(listener.bodies) == 3)
+            assert sorted(listener.values("IndicationFilterName")) == ["both", "both", "later"]
 
     in_lab(tmp_path, test)
 

@@ -89,6 +89,21 @@ def test_disks_and_networks_change_on_the_way_of_a_live_migration() -> None:
     in_time(work())
 
 
+def test_disks_move_to_other_storage_while_the_machine_stays_on_its_host() -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            vm, _ = await prepared(at)
+            sr, home = at.sim.add_sr("other", 100 * GIB), at.store.get(vm)["resident_on"]
+            (vbd,) = (at.store.get(ref) for ref in at.store.related(vm, "VBDs"))
+            disk = Instance(DISKS, {"InstanceID": f"Xen:{at.uuid(vm)}/{vbd['uuid']}", "PoolID": at.uuid(sr)})
+            assert (await move(at, vm, home, LIVE))[0] == 5
+            assert (await move(at, vm, home, LIVE, NewResourceSettingData=(disk,)))[0] == 0
+            assert (at.store.get(vm)["resident_on"], at.store.get(vm)["power_state"]) == (home, "Running")
+            assert at.store.get(at.store.get(vbd.ref)["VDI"])["SR"] == sr
+
+    in_time(work())
+
+
 def test_new_settings_are_taken_back_when_the_machine_cannot_leave() -> None:
     async def work() -> None:
         async with site(hosts=2) as at:

@@ -8,8 +8,7 @@ import pytest
 import pywbem
 from cim_pool import SmallPool, graph, run
 from cim_repository import RepositoryWorld, status
-from pywbem import CIMInstance, CIMInstanceName, CIMProperty, Uint8, Uint16, Uint32
-from pywbem._mof_compiler import MOFCompiler
+from pywbem import CIMInstance, CIMInstanceName, CIMProperty, MOFCompiler, Uint8, Uint16, Uint32
 
 from cim_provider.operations.bounds import beyond
 from cim_provider.schema.objects import Instance, Path
@@ -236,6 +235,70 @@ def test_an_association_leads_into_another_namespace_with_other_classes(world, c
     (found,) = client.Associators(near)
     assert (found.path.namespace, found["Elsewhere"]) == ("interop", "yes")
     assert "Size" not in found
+
+
+LAB = """
+Qualifier Key : boolean = false, Scope(property, reference), Flavor(DisableOverride);
+Qualifier Association : boolean = false, Scope(association), Flavor(DisableOverride);
+class CIM_ManagedElement { string ElementName; };
+class LAB_Book { [Key] string Id; };
+[Association] class LAB_Owns { [Key] CIM_ManagedElement REF Owner; [Key] LAB_Book REF Book; };
+"""
+
+
+@pytest.fixture
+def lab(world: RepositoryWorld, client: pywbem.WBEMConnection) -> Iterator[pywbem.WBEMConnection]:
+    """A client of a namespace whose classes are its own, with a book that the pool's machine owns."""
+    with world.client("interop") as interop:
+        interop.CreateInstance(CIMInstance("CIM_Namespace", {"Name": "lab"}))
+    with world.client("lab") as connection:
+        MOFCompiler(connection, log_func=None).compile_string(LAB, "lab")
+        book = connection.CreateInstance(CIMInstance("LAB_Book", {"Id": "one"}))
+        (system,) = client.EnumerateInstanceNames("Xen_ComputerSystem")
+        connection.CreateInstance(CIMInstance("LAB_Owns", {"Owner": system, "Book": book}))
+        yield connection
+
+
+def test_an_association_leads_from_a_namespace_of_its_own_to_the_pool(lab) -> None:
+    (book,) = lab.EnumerateInstanceNames("LAB_Book")
+    (found,) = lab.Associators(book)
+    assert (found.path.namespace, found.classname, found["ElementName"]) == (
+        "root/cimv2",
+        "Xen_ComputerSystem",
+        "web",
+    )
+    (chosen,) = lab.Associators(book, PropertyList=["ElementName"], IncludeClassOrigin=True)
+    assert dict(chosen) == {"ElementName": "web"}
+    pulled = lab.OpenAssociatorInstances(book, MaxObjectCount=10)
+    assert [i["ElementName"] for i in pulled.instances] == ["web"]
+
+
+def test_names_in_references_to_another_namespace_have_no_case(lab) -> None:
+    (owns,) = lab.EnumerateInstances("LAB_Owns")
+    owner, book = owns["Owner"], owns["Book"]
+    odd = CIMInstanceName(
+        owner.classname.upper(), {key.lower(): value for key, value in owner.items()}, namespace="ROOT/cimv2"
+    )
+    path = CIMInstanceName("lab_owns", {"OWNER": odd, "book": book}, namespace="LAB")
+    assert lab.GetInstance(path)["Owner"] == owner
+    lab.DeleteInstance(path)
+    assert lab.EnumerateInstanceNames("LAB_Owns") == []
+
+
+def test_an_open_enumeration_outlives_the_class_of_its_instances(client) -> None:
+    client.CreateClass(pywbem.CIMClass("TST_Brief", superclass="TST_Thing"))
+    path = thing(client, "a", "TST_Brief")
+    opened = client.OpenEnumerateInstances("TST_Brief", MaxObjectCount=0)
+    client.DeleteInstance(path)
+    client.DeleteClass("TST_Brief")
+    pulled = client.PullInstancesWithPath(opened.context, MaxObjectCount=10)
+    assert ([i["Id"] for i in pulled.instances], pulled.eos) == (["a"], True)
+
+
+@pytest.mark.parametrize("name", ["a:b", "lab/a:b", "a b", ""])
+def test_a_name_that_no_path_can_hold_is_no_namespace(world, name: str) -> None:
+    with world.client("interop") as interop:
+        assert refused(interop.CreateInstance, CIMInstance("CIM_Namespace", {"Name": name})) == "INVALID_PARAMETER"
 
 
 def test_stored_and_provided_instances_are_enumerated_together(client) -> None:

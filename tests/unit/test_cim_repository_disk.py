@@ -12,7 +12,7 @@ import pywbem
 from cim_repository import RepositoryWorld, status
 from hypothesis import given
 from hypothesis import strategies as st
-from pywbem import CIMClass, CIMInstance, CIMProperty, CIMQualifier
+from pywbem import CIMClass, CIMInstance, CIMProperty, CIMQualifier, MOFCompiler
 
 from cim_provider.repository.disk import Disk, DiskError
 from cim_provider.repository.json_values import dumps, loads, path_key
@@ -60,6 +60,40 @@ def test_all_that_was_written_is_there_after_a_restart(tmp_path: File) -> None:
     assert client.EnumerateClassNames(ClassName="TST_T") == ["TST_Sub"]
     assert client.GetQualifier("Mine").type == "string"
     assert "kept" in again.provider.namespaces
+
+
+def test_an_embedded_class_comes_back_as_it_was_written(tmp_path: File) -> None:
+    world = RepositoryWorld(tmp_path)
+    client = world.client("interop")
+    holder = (
+        "class TST_Holder { [Key] string Id; [EmbeddedObject] string Held; [EmbeddedObject] string Many[]; "
+        '[EmbeddedInstance("TST_Holder")] string Own; };'
+    )
+    MOFCompiler(client, log_func=None).compile_string(holder, "interop")
+    written = client.GetClass("CIM_ListenerDestination", LocalOnly=False, IncludeQualifiers=True)
+    written.properties["Name"].value = "<&> é"
+    part = CIMInstance("TST_Holder", {"Id": "part"})
+    path = client.CreateInstance(
+        CIMInstance(
+            "TST_Holder",
+            [CIMProperty("Id", "a"), CIMProperty("Held", written), CIMProperty("Many", [part, written], type="string")],
+        )
+    )
+    again = world.restarted()
+    found = again.client("interop").GetInstance(path)
+    for told in (found["Held"], found["Many"][1]):
+        assert isinstance(told, CIMClass)
+        assert (told.classname, told.superclass) == ("CIM_ListenerDestination", "CIM_ManagedElement")
+        assert {name: prop.type for name, prop in told.properties.items()} == {
+            name: prop.type for name, prop in written.properties.items()
+        }
+        assert told.properties["Name"].value == "<&> é"
+        assert told.qualifiers["Version"].value == written.qualifiers["Version"].value
+    assert found["Many"][0]["Id"] == "part"
+    with pytest.raises(pywbem.CIMError):
+        client.CreateInstance(CIMInstance("TST_Holder", [CIMProperty("Id", "b"), CIMProperty("Own", written)]))
+    assert again.disk is not None
+    again.disk.close()
 
 
 def test_a_class_that_stands_before_its_superclass_on_disk_is_restored(tmp_path: File) -> None:

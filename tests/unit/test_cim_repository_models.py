@@ -27,6 +27,10 @@ def loaded(world: RepositoryWorld, folder: Path, text: str, namespace: str = "la
         ("[Association] class LAB_A {\n [Key] LAB_B REF One; [Key] LAB_B REF Two; };\n", 1, "LAB_B"),
         ('class LAB_A { [Key] string Id; string B; };\n\ninstance of LAB_A { B = "x"; };\n', 3, "Id"),
         ('#pragma include ("missing.mof")\n', 1, "missing.mof"),
+        ('class LAB_A { [Key] string Id; };\n\ninstance of LAB_A { B = "x"; };\n', 3, "'B'"),
+        ('class LAB_A { [Key] uint8 Id; };\ninstance of LAB_A\n { Id = 300; };\n\n\nclass LAB_B {};', 2, "300"),
+        ('class LAB_A { [Key] string Id; };\ninstance of LAB_A { Id = "\\xD800"; };\n', 2, "XML"),
+        ("\nclass LAB_A { char16 C = '\\x0'; };\n", 2, "XML"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_in_one_sentence_with_file_and_line(tmp_path: Path, text: str, line: int, words: str) -> None:
@@ -38,8 +42,23 @@ def test_a_mistake_is_told_in_one_sentence_with_file_and_line(tmp_path: Path, te
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(MofError, match=r"nowhere.mof:1: "):
+    with pytest.raises(MofError, match=r"nowhere.mof cannot be read: "):
         load_models(RepositoryWorld().provider, [(tmp_path / "nowhere.mof", "lab")])
+
+
+def test_characters_are_what_their_literals_stand_for(tmp_path: Path) -> None:
+    world = loaded(
+        RepositoryWorld(),
+        tmp_path,
+        """class LAB_Part { char16 C; };
+        class LAB_A { [Key] char16 Id; char16 C = '\\x20AC'; char16 Many[] = {'a', '\\''};
+            [EmbeddedInstance("LAB_Part")] string Part; };
+        instance of LAB_A { Id = '"'; Part = "instance of LAB_Part { C = 'p'; };"; };""",
+    )
+    with world.client("lab") as client:
+        (found,) = client.EnumerateInstances("LAB_A")
+        assert (found["Id"], found["C"], found["Many"], found["Part"]["C"]) == ('"', "€", ["a", "'"], "p")
+        assert client.GetClass("LAB_A").properties["C"].value == "€"
 
 
 def test_what_a_model_stands_on_is_taken_from_the_schema_of_the_server(tmp_path: Path) -> None:

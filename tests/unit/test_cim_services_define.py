@@ -131,18 +131,39 @@ def test_settings_sent_back_make_the_same_machine_without_a_reference() -> None:
                 ResourceSettings=(
                     Instance(PROCESSORS, {"VirtualQuantity": 3, "VCPUsAtStartup": 2}),
                     Instance(MEMORY, {"VirtualQuantity": 2 * GIB}),
+                    Instance(DISKS, {"VirtualQuantity": GIB, "AddressOnParent": "2", "Bootable": True}),
                     Instance(NICS, {"PoolID": at.uuid(at.sim.network)}),
                 ),
             )
             parts = at.related(at.settings(first), "Xen_VirtualSystemSettingDataComponent")
-            known = [path for path in parts if path.classname in (PROCESSORS, MEMORY, NICS)]
-            assert len(known) == 3
-            second = await define(
-                at,
-                SystemSettings=at.copy(at.settings(first)),
-                ResourceSettings=tuple(at.copy(path) for path in known),
-            )
+            assert {path.classname for path in parts} >= {PROCESSORS, MEMORY, DISKS, NICS}
+            resources = [at.copy(path) for path in parts]
+            for each in resources:
+                if each.classname == DISKS:  # a disk like it, not the same one
+                    each.values["HostExtentName"] = None
+            second = await define(at, SystemSettings=at.copy(at.settings(first)), ResourceSettings=tuple(resources))
             assert everything(at, second) == everything(at, first)
+            assert disk_of(at, second, "2")["VDI"] != disk_of(at, first, "2")["VDI"]
+
+    in_time(work())
+
+
+# Ways to ask for a disk of one GiB; blocks are the schema's unit of storage.
+ONE_GIB: list[dict[str, Any]] = [
+    {"VirtualQuantity": GIB},
+    {"VirtualQuantity": GIB, "VirtualQuantityUnits": "byte", "VirtualResourceBlockSize": 1},
+    {"VirtualQuantity": GIB // 512, "VirtualQuantityUnits": "count(fixed size block)", "VirtualResourceBlockSize": 512},
+    {"VirtualQuantity": GIB // 512, "VirtualResourceBlockSize": 512, "AllocationUnits": "byte"},
+    {"VirtualQuantity": 1024, "AllocationUnits": "MegaBytes", "VirtualQuantityUnits": "count"},
+]
+
+
+@pytest.mark.parametrize("asked", ONE_GIB, ids=lambda asked: " ".join(map(str, asked.values())))
+def test_a_disk_is_as_large_as_its_quantity_in_its_unit(asked: dict[str, Any]) -> None:
+    async def work() -> None:
+        async with site() as at:
+            vm = await define(at, ResourceSettings=(Instance(DISKS, {**asked, "AddressOnParent": "0"}),))
+            assert at.store.get(disk_of(at, vm)["VDI"])["virtual_size"] == GIB
 
     in_time(work())
 
@@ -185,6 +206,43 @@ def test_settings_of_a_resource_of_the_reference_change_the_copy_of_that_resourc
     in_time(work())
 
 
+@pytest.mark.parametrize(
+    ("asked", "size"),
+    [
+        ({"VirtualQuantity": 3, "VirtualQuantityUnits": "byte*2^30"}, 3 * GIB),
+        ({"VirtualQuantity": GIB // 2}, None),
+        ({"PoolID": "another"}, None),
+        ({"HostResource": ("another",)}, None),
+    ],
+)
+def test_the_copy_of_a_disk_of_the_reference_can_be_larger_and_nothing_else(
+    asked: dict[str, Any], size: int | None
+) -> None:
+    async def work() -> None:
+        async with site() as at:
+            first = at.sim.add_vm("one", disks=1)
+            path = at.settings(first, str(disk_of(at, first)["uuid"]), DISKS)
+            names = {
+                "PoolID": at.uuid(at.sim.add_sr("other", 64 * GIB)),
+                "HostResource": (at.uuid(at.sim.add_vdi(GIB)),),
+            }
+            given = {name: names.get(name, value) for name, value in asked.items()}
+            before = at.sim.picture()
+            value, out = await at.ask(
+                MANAGEMENT, "DefineSystem", ReferenceConfiguration=at.settings(first),
+                ResourceSettings=(Instance(DISKS, {"InstanceID": path.key("InstanceID"), **given}),),
+            )  # fmt: skip
+            if size is None:
+                assert value in (1, 4)
+                assert at.sim.picture() == before
+            else:
+                copy = disk_of(at, at.made(out, "ResultingSystem", "VM"))
+                assert at.store.get(copy["VDI"])["virtual_size"] == size
+                assert at.store.get(disk_of(at, first)["VDI"])["virtual_size"] == GIB
+
+    in_time(work())
+
+
 def test_an_image_that_is_there_can_be_the_disk() -> None:
     async def work() -> None:
         async with site() as at:
@@ -210,6 +268,24 @@ def test_an_image_that_is_there_can_be_the_disk() -> None:
     in_time(work())
 
 
+@pytest.mark.parametrize("what", ["size", "pool"])
+def test_an_image_that_is_not_as_the_settings_say_is_refused(what: str) -> None:
+    async def work() -> None:
+        async with site() as at:
+            image = at.uuid(at.sim.add_vdi(GIB))
+            more = {
+                "size": {"VirtualQuantity": 2 * GIB},
+                "pool": {"PoolID": at.uuid(at.sim.add_sr("other", 64 * GIB))},
+            }[what]
+            before = at.sim.picture()
+            settings = (Instance(DISKS, {"HostResource": (image,), **more}),)
+            value, _ = await at.ask(MANAGEMENT, "DefineSystem", ResourceSettings=settings)
+            assert value == 4
+            assert at.sim.picture() == before
+
+    in_time(work())
+
+
 # Settings that cannot be: (SystemSettings, ResourceSettings).
 BAD = {
     "type": ({"VirtualSystemType": "DMTF:Other"}, ()),
@@ -230,6 +306,8 @@ BAD = {
     "reservation of processors": ({}, [(PROCESSORS, {"VirtualQuantity": 1, "Reservation": 1})]),
     "memory limits": ({}, [(MEMORY, {"VirtualQuantity": GIB, "Limit": 2 * GIB})]),
     "pool of a disk": ({}, [(DISKS, {"VirtualQuantity": GIB, "PoolID": "nowhere"})]),
+    "too little memory": ({}, [(MEMORY, {"VirtualQuantity": (16 << 20) - 1})]),
+    "too small a disk": ({}, [(DISKS, {"VirtualQuantity": (1 << 20) - 1})]),
     "disk of no size": ({}, [(DISKS, {"VirtualQuantity": 0})]),
     "image": ({}, [(DISKS, {"HostResource": ("no such disk",)})]),
     "access": ({}, [(DISKS, {"VirtualQuantity": GIB, "Access": 2})]),

@@ -118,6 +118,39 @@ def test_processors_and_memory_of_a_running_machine_change_at_once() -> None:
     in_time(work())
 
 
+# What nothing can be made of while a machine runs: (word, class, changes).
+CONTRADICTIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "another limit of memory": ("Memory", MEMORY, {"VirtualQuantity": GIB // 2, "Limit": GIB - 4096}),
+    "another least of memory": ("Memory", MEMORY, {"VirtualQuantity": GIB // 2, "StaticMinimum": GIB // 4}),
+    "memory of another host": ("Memory", MEMORY, {"PoolID": "other host"}),
+    "processors at startup": ("Processor", PROCESSORS, {"VirtualQuantity": 3, "VCPUsAtStartup": 2}),
+    "processors of another host": ("Processor", PROCESSORS, {"PoolID": "other host"}),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_settings_of_what_a_machine_has_now_that_contradict_are_refused_and_change_nothing(name: str) -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            least = {"memory_dynamic_min": GIB // 2, "memory_static_min": GIB // 2}
+            vm = await at.sim.running("one", VCPUs_max=4, **least)
+            others = [host for host in at.sim.hosts if host != at.store.get(vm)["resident_on"]]
+            word, cls, asked = CONTRADICTIONS[name]
+            given = {key: at.uuid(others[0]) if value == "other host" else value for key, value in asked.items()}
+            before = at.sim.picture()
+            assert await modify(at, at.copy(at.settings(vm, f"State/{word}", cls), **given)) == 4
+            assert at.sim.picture() == before
+            if "VirtualQuantity" not in given or cls == PROCESSORS:
+                value, _ = await at.ask(
+                    MANAGEMENT, "AddResourceSettings", AffectedConfiguration=at.settings(vm, "State"),
+                    ResourceSettings=(Instance(cls, given),),
+                )  # fmt: skip
+                assert value == 4
+                assert at.sim.picture() == before
+
+    in_time(work())
+
+
 def test_a_disk_grows_and_never_shrinks() -> None:
     async def work() -> None:
         async with site() as at:
@@ -140,6 +173,20 @@ def test_a_disk_in_use_does_not_grow_and_what_was_changed_before_is_taken_back()
             path = at.settings(vm, str(vbd["uuid"]), DISKS)
             assert await modify(at, at.copy(path, VirtualQuantity=2 * GIB, Bootable=False)) == 5
             assert at.sim.picture() == before
+
+    in_time(work())
+
+
+def test_the_size_a_disk_in_use_has_in_another_unit_changes_nothing() -> None:
+    async def work() -> None:
+        async with site() as at:
+            vm = await at.sim.running("one")
+            (vbd,) = devices(at, vm, "VBDs")
+            path = at.settings(vm, str(vbd["uuid"]), DISKS)
+            same = {"VirtualQuantity": GIB // 512, "VirtualQuantityUnits": "count(fixed size block)"}
+            assert await modify(at, at.copy(path, **same, VirtualResourceBlockSize=512, Bootable=False)) == 0
+            assert at.store.get(vbd.ref)["bootable"] is False
+            assert at.store.get(vbd["VDI"])["virtual_size"] == GIB
 
     in_time(work())
 
@@ -181,6 +228,24 @@ def test_an_interface_changes_its_network_and_its_rate(state: str) -> None:
             assert await modify(at, given) == 0
             now = at.store.get(vif.ref)
             assert (now["network"], now["qos_algorithm_params"]) == (other, {"kbps": "100"})
+
+    in_time(work())
+
+
+@pytest.mark.parametrize(
+    ("limit", "unit", "kib"),
+    [(100, "bit/second*10^6", "12207"), (8192, "bit/second*10^3", "1000"), (1, "byte/second*2^20", "1024")],
+)
+def test_a_rate_is_limited_to_the_whole_kib_a_second_in_what_was_asked(limit: int, unit: str, kib: str) -> None:
+    async def work() -> None:
+        async with site() as at:
+            vm = at.sim.add_vm("one")
+            (vif,) = devices(at, vm, "VIFs")
+            path = at.settings(vm, str(vif["uuid"]), NICS)
+            assert await modify(at, at.copy(path, Limit=limit, AllocationUnits=unit)) == 0
+            assert at.store.get(vif.ref)["qos_algorithm_params"] == {"kbps": kib}
+            assert await modify(at, at.copy(path, Limit=1, AllocationUnits="bit/second*10^3")) == 4
+            assert at.store.get(vif.ref)["qos_algorithm_params"] == {"kbps": kib}
 
     in_time(work())
 

@@ -44,6 +44,30 @@ def test_a_storage_pool_is_made_and_forgotten() -> None:
     in_time(work())
 
 
+def test_pools_that_can_be_changed_lead_to_the_services_of_the_hosts_that_have_them() -> None:
+    async def work() -> None:
+        async with site(hosts=2) as at:
+            services = [at.service(POOLS, number) for number in range(2)]
+            for ref in (at.sim.sr, at.sim.network):
+                assert at.related(pool(at, ref), "CIM_ServiceAffectsElement") == services
+            for service in services:
+                found = at.related(service, "CIM_ServiceAffectsElement")
+                assert {pool(at, at.sim.sr), pool(at, at.sim.network)} <= set(found)
+                assert {path.classname for path in found} <= {
+                    "Xen_StoragePool",
+                    "Xen_NetworkPool",
+                    "Xen_PrimordialPool",
+                }
+            for kind, its in (("StoragePool", services[:1]), ("NetworkPool", services[:1]), ("MemoryPool", [])):
+                path = Path.of("Xen_PrimordialPool", {"InstanceID": f"Xen:{kind}/Primordial"}, CIMV2)
+                assert at.related(path, "CIM_ServiceAffectsElement") == its
+                assert (path in at.related(services[0], "CIM_ServiceAffectsElement")) == bool(its)
+            (link, *_) = at.links(pool(at, at.sim.sr), "CIM_ServiceAffectsElement")
+            assert link["ElementEffects"] == ["5"]
+
+    in_time(work())
+
+
 def test_a_network_is_made_with_and_without_a_vlan_and_destroyed() -> None:
     async def work() -> None:
         async with site(hosts=2) as at:

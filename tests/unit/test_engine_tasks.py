@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from functools import partial
 
 import pytest
+from sim_api import ask
 
 from xenapi_core.clock import VirtualClock
+from xenapi_core.engine.tasks import CROWD, FRESH, KEPT, SLACK
 from xenapi_core.errors import ApiError, E
 from xenapi_core.testing.pool import TEST_CALLER, sim_pool
 
@@ -191,14 +194,63 @@ def test_ended_tasks_go_after_65_minutes_and_quiet_pending_ones_after_a_day() ->
     asyncio.run(scene())
 
 
-def test_more_than_two_hundred_ended_tasks_are_not_kept() -> None:
+def test_more_than_two_hundred_ended_tasks_are_not_kept_when_they_are_no_longer_fresh() -> None:
     async def scene() -> None:
         async with sim_pool() as pool:
-            first = pool.engine.launch("VM.get_name_label", (), TEST_CALLER, body=lambda: "x")
-            for _ in range(210):
-                pool.engine.launch("VM.get_name_label", (), TEST_CALLER, body=lambda: "x")
-                await pool.pass_time(0)
-            assert len(pool.store.all("task")) <= 201
+            launch = partial(pool.engine.launch, "VM.get_name_label", (), TEST_CALLER, body=lambda: "x")
+            first = launch()
+            await pool.pass_time(2)
+            started = [launch() for _ in range(KEPT + 50)]  # by one who looks at their ends only afterwards
+            await pool.pass_time(FRESH - 60)
+            statuses = [pool.store.get(task)["status"] for task in (first, *started)]
+            assert statuses == ["success"] * len(statuses)
+            await pool.pass_time(180)
+            assert len(pool.store.all("task")) == KEPT
             assert pool.store.find(first) is None
+            assert pool.store.find(started[-1]) is not None
+
+    asyncio.run(scene())
+
+
+def test_a_crowd_of_ended_tasks_goes_while_they_are_fresh() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            first = pool.engine.new_task("mine", TEST_CALLER)
+            txn = pool.store.begin()
+            pool.engine.tasks.fail(txn, first, E.TASK_CANCELLED(first))
+            pool.store.commit(txn)
+            waiting = [pool.engine.new_task("mine", TEST_CALLER) for _ in range(CROWD + SLACK)]
+            assert pool.store.find(first) is None
+            assert all(map(pool.store.find, waiting))  # who waits is not among those that go
+
+    asyncio.run(scene())
+
+
+def test_a_task_that_its_owner_calls_cancelling_is_still_pending() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            work = pool.engine.launch("VM.start", (pool.add_vm(), False, False), TEST_CALLER)
+            mine = await ask(pool, "task.create", "mine", "")
+            other = await ask(pool, "task.create", "other", "")
+            for task in (work, mine, other):
+                await ask(pool, "task.set_status", task, "cancelling")
+            await ask(pool, "task.destroy", mine)
+            await pool.pass_time(180)
+            assert pool.store.get(work)["status"] == "success"
+            assert list(pool.store.get(mine)["current_operations"].values()) == ["destroy"]
+            await ask(pool, "task.set_status", mine, "cancelled")
+            assert pool.store.find(mine) is None
+            assert pool.store.get(other)["status"] == "cancelling"
+
+    asyncio.run(scene())
+
+
+def test_tasks_of_clients_are_cleared_away_though_the_server_has_none_of_its_own() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            task = await ask(pool, "task.create", "mine", "")
+            await ask(pool, "task.set_status", task, "success")
+            await pool.pass_time(66 * 60 + 61)
+            assert pool.store.find(task) is None
 
     asyncio.run(scene())

@@ -120,6 +120,21 @@ def test_plug_looks_at_the_disks_other_users() -> None:
     assert world.error(world.vbd, "plug") == ["VDI_NOT_MANAGED", world.vdi]
 
 
+@pytest.mark.parametrize("operation", ["copy", "destroy", "resize", "blocked", "revert_to", "data_destroy"])
+def test_disk_that_something_is_done_to_is_not_attached_meanwhile(operation: str) -> None:
+    world = World(attached=False)
+    world.change(world.vdi, current_operations={"t": operation})
+    assert world.error(world.vbd, "plug") == ["OTHER_OPERATION_IN_PROGRESS", "VDI", world.vdi, operation, "t"]
+
+
+@pytest.mark.parametrize(("mode", "operation"), [("RW", "snapshot"), ("RW", "clone"), ("RW", "mirror"), ("RO", "copy")])
+def test_disk_is_attached_beside_what_an_attached_disk_allows(mode: str, operation: str) -> None:
+    world = World(attached=False)
+    world.change(world.vbd, mode=mode)
+    world.change(world.vdi, current_operations={"t": operation})
+    check_vbd_operation(world.store, world.store.get(world.vbd), "plug")
+
+
 def test_hvm_guest_without_drivers_cannot_hotplug() -> None:
     world = World(attached=False)
     world.change(world.metrics, current_domain_type="hvm")

@@ -294,6 +294,7 @@ def test_allowed_operations_are_exactly_those_the_check_lets_pass(data: st.DataO
         platform=pick(st.sampled_from([{}, {"nomigrate": "true"}, {"nested-virt": "true"}, {"nomigrate": "false"}])),
         other_config=pick(st.sampled_from([{}, {"default_template": "true"}, {"default_template": "no"}])),
         appliance=pick(st.sampled_from([NULL_REF, "OpaqueRef:a"])),
+        snapshot_schedule=pick(st.sampled_from([NULL_REF, "OpaqueRef:s"])),
         **flags,
     )
     world.change(world.metrics, current_domain_type=pick(st.sampled_from(["pv", "hvm", "unspecified"])))

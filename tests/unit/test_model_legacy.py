@@ -73,10 +73,10 @@ def test_the_classes_of_1_0_alone_are_those_of_the_document() -> None:
     assert {cls.name for cls in ONLY_1_0} == set(FACTS["fields"])
 
 
-def test_messages_of_1_0_do_not_show_in_later_documentation_and_replace_nothing() -> None:
+def test_messages_of_1_0_are_shown_apart_and_replace_nothing() -> None:
     later = {cls.name: {m.name for m in cls.messages} for cls in REFERENCE}
     for cls, messages in LEGACY_MESSAGES.items():
-        assert all(message.hidden for message in messages)
+        assert all(message.legacy for message in messages)
         assert not later[cls] & {message.name for message in messages}
 
 
@@ -98,7 +98,10 @@ def test_every_documented_message_is_listed_to_clients() -> None:
         for line in (*facts["messages"], *facts["implicit"])
         if "hidden" not in line.split("|")[6].split() and line.split("|")[5] != "removed"
     }
-    only_1_0 = {f"{cls}.{name}" for cls in FACTS["fields"] for name in FACTS["documented"][cls]}
+    earlier = {f"{cls}.{name}" for cls, names in FACTS["documented"].items() for name in names}
+    recorded = {"VDI.set_virtual_size"}  # the server's own in later documents
+    methods = SCHEMA.methods
+    only_1_0 = {name for name in earlier - recorded if name in methods and methods[name].message.state != "removed"}
     store, clock, ids = MemoryStore(SCHEMA), VirtualClock(), Ids("listed")
     sessions = Sessions(store, ids, clock, StaticAuthenticator({}))
     listed = set(Dispatcher(SCHEMA, store, None, sessions, clock, ids).listed())

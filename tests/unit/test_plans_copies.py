@@ -9,7 +9,7 @@ import pytest
 
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF, is_null
-from xenapi_core.testing.pool import GIB, SimPool, sim_pool
+from xenapi_core.testing.pool import GIB, TEST_CALLER, SimPool, sim_pool
 
 
 async def refused(pool: SimPool, wire_name: str, *args: Any) -> list[str]:
@@ -195,6 +195,60 @@ def test_revert_brings_disks_settings_and_memory_back() -> None:
             assert pool.store.get(disks(pool, ref)[0].ref)["snapshot_of"] == disk.ref
             await pool.call("VM.resume", vm, False, False)
             assert pool.vm(vm)["power_state"] == "Running"
+
+    asyncio.run(scene())
+
+
+def test_revert_leaves_disks_alone_that_the_snapshot_has_none_of() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm(disks=2)
+            taken, ignored = (disk.ref for disk in disks(pool, vm))
+            snapshot = await pool.call("VM.snapshot", vm, "one disk of two", (ignored,))
+            later = pool.add_vdi()
+            await pool.call("VBD.create", pool.vbd_values(vm, later, "5"))
+            await pool.call("VM.revert", snapshot)
+            assert pool.store.find(taken) is None
+            volumes = {volume.uuid for volume in await pool.engine.storages[pool.sr].volumes()}
+            for vdi in (ignored, later):
+                assert pool.store.get(vdi)["uuid"] in volumes
+                assert pool.store.related(vdi, "VBDs") == ()
+            (disk,) = disks(pool, vm)
+            assert pool.store.get(disks(pool, snapshot)[0].ref)["snapshot_of"] == disk.ref
+
+    asyncio.run(scene())
+
+
+def test_revert_leaves_a_disk_to_another_vm_that_uses_it() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm, reader = pool.add_vm(disks=0), pool.add_vm("reader", disks=0)
+            shared = pool.add_vdi()
+            for each in (vm, reader):
+                await pool.call("VBD.create", pool.vbd_values(each, shared, "0", mode="RO"))
+            await pool.call("VM.start", reader, False, False)
+            snapshot = await pool.call("VM.snapshot", vm, "before")
+            await pool.call("VM.revert", snapshot)
+            assert [disk.ref for disk in disks(pool, reader)] == [shared]
+            assert pool.store.get(shared)["uuid"] in {v.uuid for v in await pool.engine.storages[pool.sr].volumes()}
+            assert [disk.ref for disk in disks(pool, vm)] != [shared]
+
+    asyncio.run(scene())
+
+
+def test_revert_waits_for_what_is_done_to_the_disks_it_replaces() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm()
+            (disk,) = disks(pool, vm)
+            pool.sim.storage(pool.store.get(pool.sr)["uuid"]).contents[disk["uuid"]].used = GIB
+            snapshot = await pool.call("VM.snapshot", vm, "before")
+            copy = pool.engine.launch("VDI.copy", (disk.ref, NULL_REF), TEST_CALLER)
+            await pool.pass_time(0.5)
+            assert pool.store.get(copy)["status"] == "pending"
+            await pool.call("VM.revert", snapshot)
+            assert pool.store.get(copy)["status"] == "success"
+            assert pool.store.find(disk.ref) is None
 
     asyncio.run(scene())
 

@@ -10,7 +10,8 @@ import pytest
 
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF
-from xenapi_core.testing.pool import GIB, SimPool, sim_pool
+from xenapi_core.testing.pool import GIB, TEST_CALLER, SimPool, sim_pool
+from xenapi_core.testing.virtual_time import drive
 
 
 async def refused(pool: SimPool, wire_name: str, *args: Any) -> list[str]:
@@ -92,6 +93,110 @@ def test_disk_is_plugged_and_unplugged() -> None:
             await pool.call("VBD.destroy", vbd)
             assert pool.store.find(vbd) is None
             assert pool.store.find(vdi) is not None
+
+    asyncio.run(scene())
+
+
+def test_disk_the_host_does_not_reach_is_not_plugged() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm, far = await pool.running(), pool.add_sr("far", 8 * GIB)
+            (pbd,) = pool.store.related(far, "PBDs")
+            pool.change(pbd, currently_attached=False)
+            disk, image = pool.add_vdi(sr=far), pool.add_vdi(sr=far, read_only=True)
+            vbd = await pool.call("VBD.create", pool.vbd_values(vm, disk, "2"))
+            assert await refused(pool, "VBD.plug", vbd) == ["SR_NOT_ATTACHED", far]
+            assert pool.store.get(vbd)["reserved"] is False
+            empty = {"type": "CD", "mode": "RO", "empty": True}
+            drive = await pool.call("VBD.create", pool.vbd_values(vm, NULL_REF, "3", **empty))
+            assert await refused(pool, "VBD.insert", drive, image) == ["SR_NOT_ATTACHED", far]
+            pool.change(pbd, currently_attached=True)
+            await pool.call("VBD.plug", vbd)
+            assert pool.store.get(vbd)["currently_attached"] is True
+
+    asyncio.run(scene())
+
+
+def test_nic_stays_while_its_machine_is_on_its_way() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm()
+            (vif,) = pool.store.related(vm, "VIFs")
+            start = pool.engine.launch("VM.start", (vm, False, False), TEST_CALLER)
+            await pool.pass_time(1)
+            assert pool.store.get(start)["status"] == "pending"
+            assert (await refused(pool, "VIF.destroy", vif))[0] == "OPERATION_NOT_ALLOWED"
+            await pool.pass_time(60)
+            assert (pool.store.get(vif)["currently_attached"], pool.store.get(vif)["reserved"]) == (True, False)
+
+    asyncio.run(scene())
+
+
+def test_nic_stays_while_it_is_being_plugged() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = await pool.running()
+            values = {"VM": vm, "network": pool.network, "device": "3", "MAC": "", "MTU": 1500, "other_config": {},
+                      "qos_algorithm_type": "", "qos_algorithm_params": {}}  # fmt: skip
+            vif = await pool.call("VIF.create", values)
+            plug = pool.engine.launch("VIF.plug", (vif,), TEST_CALLER)
+            await pool.pass_time(0)
+            assert pool.store.get(plug)["status"] == "pending"
+            assert (await refused(pool, "VIF.destroy", vif))[0] == "OPERATION_NOT_ALLOWED"
+            await pool.pass_time(20)
+            assert pool.store.get(plug)["status"] == "success"
+            assert (pool.store.get(vif)["currently_attached"], pool.store.get(vif)["reserved"]) == (True, False)
+
+    asyncio.run(scene())
+
+
+def test_disk_is_plugged_into_one_of_two_machines_that_want_it_at_once() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vdi = pool.add_vdi()
+            vbds = [
+                await pool.call("VBD.create", pool.vbd_values(await pool.running(name), vdi, "2"))
+                for name in ("one", "two")
+            ]
+            plugging = (pool.engine.perform("VBD.plug", (vbd,), TEST_CALLER) for vbd in vbds)
+            ends = await drive(pool.clock, asyncio.gather(*plugging, return_exceptions=True))
+            refusals = [end.description for end in ends if isinstance(end, ApiError)]
+            assert (ends.count(None), refusals) == (1, [["VDI_IN_USE", vdi]])
+            flags = sorted((pool.store.get(v)["currently_attached"], pool.store.get(v)["reserved"]) for v in vbds)
+            assert flags == [(False, False), (True, False)]
+
+    asyncio.run(scene())
+
+
+def test_machine_starts_when_the_copy_of_its_disk_is_made() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm()
+            vdi = pool.store.get(pool.store.related(vm, "VBDs")[0])["VDI"]
+            copy = pool.engine.launch("VDI.copy", (vdi, NULL_REF), TEST_CALLER)
+            start = pool.engine.launch("VM.start", (vm, False, False), TEST_CALLER)
+            while pool.store.get(start)["status"] == "pending":
+                copied = pool.store.get(copy)["status"] == "success"
+                assert copied or not pool.sim.machines
+                assert copied or not pool.store.get(pool.store.related(vm, "VBDs")[0])["reserved"]
+                await pool.pass_time(0.1)
+            assert [pool.store.get(task)["status"] for task in (copy, start)] == ["success", "success"]
+
+    asyncio.run(scene())
+
+
+def test_machine_whose_disk_is_going_starts_without_it() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm(disks=2)
+            vdi = pool.store.get(pool.store.related(vm, "VBDs")[1])["VDI"]
+            both = (
+                pool.engine.perform(*call, TEST_CALLER)
+                for call in (("VDI.destroy", (vdi,)), ("VM.start", (vm, False, False)))
+            )
+            assert await drive(pool.clock, asyncio.gather(*both)) == [None, None]
+            (machine,) = pool.sim.machines.values()
+            assert len(machine.disks) == len(pool.store.related(vm, "VBDs")) == 1
 
     asyncio.run(scene())
 

@@ -10,6 +10,7 @@ from sim_api import ask, refused
 from xenapi_core.engine.plans.host_ssh import LONGEST, LOOK_EVERY, expire, follow
 from xenapi_core.testing.faults import FaultRule, Faulty
 from xenapi_core.testing.pool import SimPool, sim_pool
+from xenapi_core.testing.virtual_time import drive
 
 
 def ssh(pool: SimPool, host: str) -> tuple[bool, int, int, bool]:
@@ -92,6 +93,20 @@ def test_host_that_was_away_is_told_later() -> None:
             assert ssh(pool, host)[0]
             await expire(pool.engine)
             assert not ssh(pool, host)[0]
+
+    asyncio.run(scene())
+
+
+def test_host_that_joins_meanwhile_does_not_stop_the_expiry_of_others() -> None:
+    async def scene() -> None:
+        async with sim_pool(hosts=2) as pool:
+            for host in pool.hosts:
+                pool.change(host, ssh_enabled=True, ssh_expiry=1)
+            expiring = asyncio.ensure_future(expire(pool.engine))
+            await asyncio.sleep(0)
+            pool.add_host(7, 1 << 30)
+            await drive(pool.clock, expiring)
+            assert [ssh(pool, host)[0] for host in pool.hosts[:2]] == [False, False]
 
     asyncio.run(scene())
 

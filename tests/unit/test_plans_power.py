@@ -217,6 +217,39 @@ def test_start_on_says_why_that_host_cannot(change: dict[str, Any], error: list[
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"VCPUs_max": 0, "VCPUs_at_startup": 0}, ["INVALID_VALUE", "VCPUs_max", "0"]),
+        ({"VCPUs_max": 2, "VCPUs_at_startup": 3}, ["INVALID_VALUE", "VCPUs_at_startup", "3"]),
+        ({"VCPUs_at_startup": -1}, ["INVALID_VALUE", "VCPUs_at_startup", "-1"]),
+        ({"memory_static_min": 2 * GIB}, ["MEMORY_CONSTRAINT_VIOLATION"]),
+        ({"memory_static_min": 0, "memory_static_max": 0}, ["MEMORY_CONSTRAINT_VIOLATION"]),
+    ],
+)
+def test_what_create_took_unseen_is_refused_at_the_start(given: dict[str, int], error: list[str]) -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm()
+            pool.change(vm, **given)
+            (host,) = pool.hosts
+            assert (await refused(pool, "VM.start_on", vm, host, False, True))[: len(error)] == error
+            assert await refused(pool, "VM.start", vm, False, True) == ["NO_HOSTS_AVAILABLE"]
+
+    asyncio.run(scene())
+
+
+def test_dynamic_memory_beyond_the_static_range_is_bent_into_it() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm()
+            pool.change(vm, memory_dynamic_min=0, memory_dynamic_max=2 * GIB)
+            await pool.call("VM.start", vm, False, False)
+            assert pool.store.get(pool.vm(vm)["metrics"])["memory_actual"] == GIB
+
+    asyncio.run(scene())
+
+
 def test_host_that_is_down_or_unconnected_is_refused() -> None:
     async def scene() -> None:
         async with sim_pool() as pool:
@@ -243,6 +276,23 @@ def test_vm_larger_than_every_host_is_told_the_numbers() -> None:
             vm = pool.add_vm(memory=17 * GIB)
             error = await refused(pool, "VM.start", vm, False, False)
             assert error == ["HOST_NOT_ENOUGH_FREE_MEMORY", str(17 * GIB), str(16 * GIB)]
+
+    asyncio.run(scene())
+
+
+def test_sharable_disk_is_written_by_every_vm_that_has_it() -> None:
+    async def scene() -> None:
+        async with sim_pool(hosts=2) as pool:
+            shared = pool.add_vdi(sharable=True)
+            vms = [pool.add_vm(name, disks=0) for name in ("one", "two", "three")]
+            vbds = [await pool.call("VBD.create", pool.vbd_values(vm, shared, "0")) for vm in vms]
+            for vm, host in zip(vms[:2], pool.hosts, strict=True):
+                await pool.call("VM.start_on", vm, host, False, False)
+            pool.change(vbds[2], userdevice="4")
+            await pool.call("VM.start", vms[2], False, False)
+            assert all(pool.store.get(vbd)["currently_attached"] for vbd in vbds)
+            await pool.call("VM.hard_shutdown", vms[0])
+            assert await refused(pool, "VDI.destroy", shared) == ["VDI_IN_USE", shared, "destroy"]
 
     asyncio.run(scene())
 

@@ -236,6 +236,47 @@ def test_connection_stays_while_a_vm_of_its_host_uses_a_disk() -> None:
     on_pool(scene)
 
 
+@pytest.mark.parametrize("message", ["VDI.copy", "VM.copy"])
+def test_last_connection_waits_for_disks_that_are_being_made(message: str) -> None:
+    async def scene(pool: SimPool) -> None:
+        vm = pool.add_vm()
+        vdi = pool.store.get(pool.store.related(vm, "VBDs")[0])["VDI"]
+        pool.sim.storage(pool.store.get(pool.sr)["uuid"]).contents[pool.store.get(vdi)["uuid"]].used = GIB
+        target = pool.add_sr("target", 8 * GIB)
+        args = (vdi, target) if message == "VDI.copy" else (vm, "copy", target)
+        task = pool.engine.launch(message, args, TEST_CALLER)
+        await pool.pass_time(0.5)
+        assert pool.store.get(task)["status"] == "pending"
+        (pbd,) = pbds(pool, target)
+        await ask(pool, "PBD.unplug", pbd)
+        assert pool.store.get(task)["status"] == "success"
+        await ask(pool, "SR.forget", target)
+        assert all(vdi["SR"] == pool.sr for vdi in pool.store.all("VDI").values())
+
+    on_pool(scene, hosts=1)
+
+
+def test_host_is_not_ejected_while_a_disk_is_made_on_its_own_storage() -> None:
+    async def scene(pool: SimPool) -> None:
+        (own,) = pool.store.all("pool")
+        pool.change(own, master=pool.hosts[0])
+        vdi, target = pool.add_vdi(), pool.add_sr("target", 8 * GIB, shared=False)
+        pool.sim.storage(pool.store.get(pool.sr)["uuid"]).contents[pool.store.get(vdi)["uuid"]].used = GIB
+        mine, other = pbds(pool, target)
+        await ask(pool, "PBD.unplug", mine)
+        await ask(pool, "PBD.destroy", mine)
+        task = pool.engine.launch("VDI.copy", (vdi, target), TEST_CALLER)
+        await pool.pass_time(0.5)
+        refusal = await refused(pool, "pool.eject", pool.hosts[1])
+        assert refusal == ["OTHER_OPERATION_IN_PROGRESS", "SR", target, "vdi_create", task]
+        await pool.pass_time(60)
+        await ask(pool, "pool.eject", pool.hosts[1])
+        assert pool.store.find(target) is pool.store.find(other) is None
+        assert all(vdi["SR"] == pool.sr for vdi in pool.store.all("VDI").values())
+
+    on_pool(scene)
+
+
 def test_last_connection_waits_for_operations_on_disks() -> None:
     async def scene(pool: SimPool) -> None:
         vdi = pool.add_vdi(4 * GIB)

@@ -66,7 +66,7 @@ async def test_failed_move_changes_nothing(site: Site) -> None:
     host = site.get(vm, "resident_on")
     drivers = site.pool.engine.hypervisors
     drivers[host] = Faulty(drivers[host], [FaultRule("move_nic")], site.pool.clock)
-    assert (await refused(site.pool, "VIF.move", site.vif(vm), site.idle))[0] == "DEVICE_DETACH_REJECTED"
+    assert (await refused(site.pool, "VIF.move", site.vif(vm), site.idle))[0] == "DOMAIN_BUILDER_ERROR"
     assert site.nic(site.vif(vm)) == site.get(site.vif(vm), "network") == site.lan
     assert site.get(site.vif(vm), "current_operations") == {}
 

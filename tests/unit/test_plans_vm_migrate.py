@@ -138,6 +138,17 @@ def test_storage_network_and_memory_of_the_other_host_are_asked_for() -> None:
     asyncio.run(scene())
 
 
+def test_vm_of_a_host_that_is_down_is_told_which_host_that_is() -> None:
+    async def scene() -> None:
+        async with sim_pool(hosts=2) as pool:
+            vm = await pool.running()
+            home = pool.vm(vm)["resident_on"]
+            pool.change(pool.store.get(home)["metrics"], live=False)
+            assert await refused(pool, "VM.pool_migrate", vm, elsewhere(pool, vm), {}) == ["HOST_OFFLINE", home]
+
+    asyncio.run(scene())
+
+
 def test_paused_and_halted_vms_and_the_same_host_are_refused() -> None:
     async def scene() -> None:
         async with sim_pool(hosts=2) as pool:

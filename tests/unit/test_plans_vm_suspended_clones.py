@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from sim_api import ask, refused
 
 from xenapi_core.ids import NULL_REF
@@ -28,6 +29,31 @@ def test_clone_of_a_suspended_vm_goes_on_beside_it() -> None:
             assert len(disks[0]) == len(disks[1]) == 2
             assert disks[0].isdisjoint(disks[1])
             assert pool.store.find(record["suspend_VDI"]) is None, "the memory is in the machine now"
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("message", ["VM.clone", "VM.copy"])
+def test_pool_may_have_suspended_vms_taken_with_their_memory(message: str) -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm, far = await pool.running("web"), pool.add_sr("far", 64 * GIB)
+            asked = (message, vm, "new", far) if message == "VM.copy" else (message, vm, "new")
+            await ask(pool, "VM.suspend", vm)
+            assert await refused(pool, *asked) == ["VM_BAD_POWER_STATE", vm, "halted", "suspended"]
+            (own,) = pool.store.all("pool")
+            pool.change(own, other_config={"allow_clone_suspended_vm": "true"})
+            new = await ask(pool, *asked)
+            record, place = pool.vm(new), far if message == "VM.copy" else pool.sr
+            assert (record["name_label"], record["power_state"]) == ("new", "Suspended")
+            disks = [pool.store.get(vbd)["VDI"] for vbd in pool.store.related(new, "VBDs")]
+            assert {pool.store.get(vdi)["SR"] for vdi in (*disks, record["suspend_VDI"])} == {place}
+            for each in (vm, new):
+                await ask(pool, "VM.resume", each, False, False)
+                assert pool.vm(each)["power_state"] == "Running"
+            await ask(pool, "VM.suspend", vm)
+            await ask(pool, "VM.set_blocked_operations", vm, {message[3:]: "not now"})
+            assert await refused(pool, *asked) == ["OPERATION_BLOCKED", vm, "not now"]
 
     asyncio.run(scene())
 

@@ -9,6 +9,7 @@ import stat
 from contextlib import suppress
 
 import pytest
+from authority import issue, key
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -105,6 +106,13 @@ def test_files_that_are_something_else_are_told(tmp_path, pair):
     assert "no certificate in PEM form" in told(lambda: server_context(text, pair[1]))
     assert "no usable unencrypted private key" in told(lambda: server_context(pair[0], text))
     assert "certificate authorities" in told(lambda: server_context(*pair, client_ca=text))
+
+
+def test_a_certificate_with_a_key_that_is_too_short_is_told(tmp_path):
+    weak = issue("weak.example", VirtualClock().now(), private=key("1024"))
+    both = tmp_path / "weak.pem"
+    both.write_text(weak.pem + weak.key)
+    assert f"{both} is too weak" in told(lambda: server_context(both, both))
 
 
 def test_an_encrypted_key_is_told_and_nobody_is_asked_for_its_password(tmp_path, pair):

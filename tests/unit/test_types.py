@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -29,7 +28,6 @@ from xenapi_core.model.types import (
     Type,
     describe,
     format_datetime,
-    is_finite,
 )
 
 COLOUR = Enum("colour", "Red", "green", "blue")
@@ -200,9 +198,3 @@ def test_a_refused_value_is_shown_shortened_and_with_its_kind() -> None:
     assert describe(["a"]) == "A(['a'])"
     assert len(describe("x" * 1000)) < 70
     assert str(Mismatch("bool", "x")) == "Expected bool, got 'S(x)'"
-
-
-@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-def test_infinities_and_nan_are_not_finite(value: float) -> None:
-    assert not is_finite(value)
-    assert is_finite(1.5)

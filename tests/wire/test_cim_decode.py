@@ -418,10 +418,17 @@ def test_instances_embedded_too_deep_are_a_failure():
         ('instance of T_Part { Tags = "x"; };', pywbem.CIM_ERR_INVALID_PARAMETER),
         ("instance of T_Part { Id = instance of T_Part { }; };", pywbem.CIM_ERR_INVALID_PARAMETER),
         ('instance of T_Part { Id = "x"; ID = "y"; };', pywbem.CIM_ERR_INVALID_PARAMETER),
+        ('instance of T_Part { CreationClassName = "T_Other"; };', pywbem.CIM_ERR_INVALID_PARAMETER),
     ],
 )
 def test_mof_values_that_do_not_fit_the_class_are_refused(mof, code):
     assert status(arguments, param("Problem", f"<VALUE>{mof}</VALUE>")) == code
+
+
+def test_mof_text_may_name_its_class_once_more():
+    mof = 'instance of T_Part { Id = "x"; creationclassname = "T_PART"; };'
+    _, _, found = arguments(param("Problem", f"<VALUE>{mof}</VALUE>"))
+    assert found["Problem"].value == Instance("T_Part", {"Id": "x"}, None, {})
 
 
 @settings(max_examples=80, deadline=None)

@@ -72,13 +72,14 @@ def test_what_is_no_request_is_a_bad_request(world, garbage):
 # ---- OPTIONS, languages
 
 
-def options(**headers: str) -> Request:
-    return Request("OPTIONS", "/cimom", headers, b"", Peer("tcp"))
+def options(path: str = "/cimom", **headers: str) -> Request:
+    return Request("OPTIONS", path, headers, b"", Peer("tcp"))
 
 
-def test_options_tells_the_extension_and_what_is_supported_to_who_may_know(world):
-    assert world.send(options()).status == 401
-    found = headers_of(world.send(options(authorization=basic())))
+@pytest.mark.parametrize("path", ["/cimom", "/", "*"])
+def test_options_tells_the_extension_and_what_is_supported_to_who_may_know(world, path):
+    assert world.send(options(path)).status == 401
+    found = headers_of(world.send(options(path, authorization=basic())))
     number = found["opt"].rpartition("ns=")[2]
     assert found[f"{number}-cimprotocolversion"] == "1.4"
     assert found["allow"] == "POST, OPTIONS"

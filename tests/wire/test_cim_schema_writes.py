@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 import pywbem
 from cim_repository import RepositoryWorld, status
-from pywbem import CIMClass, CIMInstance, CIMProperty, CIMQualifier, CIMQualifierDeclaration
-from pywbem._mof_compiler import MOFCompiler
+from pywbem import CIMClass, CIMInstance, CIMProperty, CIMQualifier, CIMQualifierDeclaration, MOFCompiler
 
 MODEL = """
 class TST_Part { uint8 Number; };

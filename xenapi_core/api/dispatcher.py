@@ -62,6 +62,8 @@ TASK = Ref("task")
 NAMES = Set(STRING)
 MEASURED: Final = 16
 ADMINS = frozenset({POOL_ADMIN})
+# Classes whose messages write nothing that could be durable: sessions end with the process, waiting writes nothing.
+UNKEPT = frozenset({"event", "session"})
 # What has no task, though the reference lets it: its result is a secret, and everybody may read a task's result.
 UNRECORDED = frozenset({"pool.initial_auth", "VDI.open_database", "session.create_from_db_file"})
 
@@ -115,6 +117,8 @@ class Bound:
         # audited: what not everybody may call, unless it only reads what records hold.
         self.audited = message.session and READ_ONLY not in self.allowed and self.quick is None
         self.audited = self.audited and self.name != "pool.audit_log_append"
+        # stepwise: may do several things in turn, and half of them would be wrong, so it goes on without its client.
+        self.stepwise = inspect.iscoroutinefunction(self.handler) and (self.audited or message.asynchronous)
         # objects: where references are among the parameters, and what those are called.
         self.objects = tuple(
             (position, param.name)
@@ -227,8 +231,10 @@ class Dispatcher:
             before = self.store.revision
             value = self._act(bound, caller, args, peer)
             if inspect.isawaitable(value):
+                if bound.stepwise and self.engine is not None:
+                    value = self.engine.to_its_end(Later(value))
                 return Later(self._finish(call, codec, bound, caller, Later(value)))
-            if self._journalled and self.store.revision != before:
+            if self._journalled and self.store.revision != before and bound.cls not in UNKEPT:
                 fragment = self.records.render(codec, bound.result, value)
                 return Later(self._finish_durable(call, codec, bound, caller, fragment))
             if bound.many and self.records.timeless(bound.cls):
@@ -288,7 +294,7 @@ class Dispatcher:
         try:
             made = self.records.reply(codec, call, bound.result, await value)
             reply = await made if isinstance(made, Later) else made
-            if self._journalled and bound.cls != "event":  # waiting for events writes nothing
+            if self._journalled and bound.cls not in UNKEPT:
                 await self.store.durable(self.store.revision)
             return reply
         except Exception as error:
@@ -456,23 +462,14 @@ class Dispatcher:
                 objects = [*self._named(bound, args), f"task {self.store.get(task)['uuid']} {task}"]
                 self.audit.add(caller, "API", f"Async.{bound.name}", "STARTED", objects)
             return task
-        return self.engine.launch(bound.name, args, caller, self._body(bound, caller, args, peer))
+        return self.engine.launch(bound.name, args, caller, lambda: self._act(bound, caller, args, peer))
 
     def _start_on_copy(self, bound: Bound, caller: Caller, database: DatabaseReader, params: list[Any]) -> str:
         """As `_start`, for messages that a copy answers. The task is one of this pool."""
         if not bound.message.asynchronous or self.engine is None:
             raise NoAsyncError(bound.name)
         act = self._on_copy(bound, caller, database, params)
-        return self.engine.launch(bound.name, (), caller, lambda: self._durably(act()))
-
-    def _body(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> Callable[[], Any]:
-        """What the task of a message without a plan runs; the task succeeds when the work is durable."""
-
-        def body() -> Any:
-            value = self._act(bound, caller, args, peer)
-            return self._durably(value) if self._journalled else value
-
-        return body
+        return self.engine.launch(bound.name, (), caller, act)
 
     def _describe(self, error: Exception, bound: Bound | None, caller: Caller) -> list[str]:
         """The wire form of a failure."""

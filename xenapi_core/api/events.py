@@ -4,7 +4,8 @@ Theory of operation
 1. Nothing is queued. A token is a revision; what happened after it is asked of the store, which coalesces: one event
    per object, with its present version. So a snapshot and the batch's token are of one revision by construction.
 2. event.next is the same with a cursor per session in place of the token: a client that does not come costs nothing. If
-   it comes too late for the store's tombstones it is told EVENTS_LOST, and goes on from the present.
+   it comes too late for the store's tombstones it is told EVENTS_LOST, and goes on from the present. It waits without
+   limit, so that it can tell a quiet pool from a dead connection, the pool is touched now and then while it waits.
 3. A batch is collected and encoded without an await in between (records.py, rule 2). If many records must be rendered
    first, that is done in slices, and then the batch is collected anew: snapshots, counts and token are of one revision
    whatever happened meanwhile.
@@ -14,6 +15,8 @@ Theory of operation
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,11 +31,13 @@ from xenapi_core.errors import E
 from xenapi_core.model.schema import Schema
 from xenapi_core.model.types import STRING
 from xenapi_core.store.api import Change, Store
+from xenapi_core.store.failure import StoreError
 from xenapi_core.wire.api import Call, Codec
 
 LONGEST_WAIT = 24 * 3600.0  # seconds; a larger timeout is taken for this one
 FROM_DELAY = 0.05  # event.from waits so long for more to happen at the same time
 NEXT_DELAY = 0.2
+HEARTBEAT = 300.0  # seconds of nothing at all, after which who waits in event.next is told of the pool
 OPERATIONS = ("add", "mod", "del")  # in the order of a batch
 
 _TOKEN = re.compile(r"([0-9]{1,20}),([0-9]{1,20})\Z")
@@ -339,9 +344,21 @@ class Events:
             news = self._news(caller, registration, registration.heard)
             if news.changes:
                 return news
-            if not await self.store.wait(news.revision, None):
-                return news  # the server ends: nothing is better than no answer
+            loop = asyncio.get_running_loop()
+            nearly = loop.time() + HEARTBEAT - 1.0  # timers may be a little early
+            if not await self.store.wait(news.revision, HEARTBEAT):
+                if loop.time() < nearly:
+                    return news  # the server ends: nothing is better than no answer
+                self._beat()
             await self._pause(caller, self.from_delay)
+
+    def _beat(self) -> None:
+        """A mod event of the pool (API reference, events: the heartbeat of event.next), while there can be any."""
+        txn = self.store.begin()
+        for pool in self.store.all("pool"):
+            txn.touch(pool)
+        with contextlib.suppress(StoreError):
+            self.store.commit(txn)
 
     def _news(self, caller: Caller, registration: Registration, since: int) -> EventList:
         """What happened after `since`, which counts as heard from now on. EVENTS_LOST, SESSION_INVALID."""

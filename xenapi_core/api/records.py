@@ -5,8 +5,8 @@ Theory of operation
    record they depend on changes, the store makes a new version of this one (store rule 3).
 2. Therefore a fragment must be made while its version is the present one: callers render before they await anything, or
    let `missing` do it, which leaves out what has been replaced meanwhile.
-3. get_all_records joins fragments; the join is memoised per codec and class under the class's revision, and the whole
-   reply under the envelope it was made for, so a repeat without a change in between costs nothing.
+3. get_all_records joins fragments; the reply is kept per codec and class, with the class's revision and the envelope it
+   was made for, so a repeat without a change in between costs nothing.
 4. A result that is more than one typed value (event batches) encodes itself: `prepare(codec, records)` are Steps that
    make what is missing and return the result as it is by then; that one has `reply(codec, call, records) -> bytes`.
 5. Many missing fragments are made in slices (clock.py, rule 3). The reply itself is joined at once, of one revision.
@@ -32,7 +32,6 @@ class Records:
         self.store = store
         self.slices = Slices()
         self._renderers: dict[tuple[str, str], Callable[[Mapping[str, Any]], bytes]] = {}
-        self._joined: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._replies: dict[tuple[str, str], tuple[int, Any, str, bytes]] = {}
         self._plain = {
             name: None if all(f.stored for f in cls.fields) else tuple(f for f in cls.fields if not f.stored)
@@ -93,17 +92,6 @@ class Records:
         fragment = self.fragment
         return codec.struct([(ref, fragment(codec, version)) for ref, version in versions])
 
-    def all_records(self, codec: Codec, cls: str) -> bytes:
-        """The fragment of all records of a class by reference, memoised under the class's revision."""
-        key = (codec.name, cls)
-        revision = self.store.class_revision(cls)
-        known = self._joined.get(key)
-        if known is not None and known[0] == revision:
-            return known[1]
-        joined = self.mapping(codec, self.store.all(cls).items())
-        self._joined[key] = (revision, joined)
-        return joined
-
     def all_records_reply(self, codec: Codec, call: Call, cls: str) -> bytes | Later[bytes]:
         """The complete reply to get_all_records; one kept per codec and class (rule 3)."""
         kept = self._kept_reply(codec, call, cls)
@@ -122,14 +110,9 @@ class Records:
         kept = self._kept_reply(codec, call, cls)
         if kept is not None:  # who asked the same at the same time was here before
             return kept
-        key = (codec.name, cls)
-        joined = self._joined.pop(key, None)  # the reply holds the same bytes: do not keep them twice
-        if joined is not None and joined[0] == self.store.class_revision(cls):
-            reply = codec.success(call, joined[1])
-        else:
-            records = [(ref, self.fragment(codec, version)) for ref, version in self.store.all(cls).items()]
-            reply = codec.success_struct(call, records)
-        self._replies[key] = (self.store.class_revision(cls), call.id, call.version, reply)
+        records = [(ref, self.fragment(codec, version)) for ref, version in self.store.all(cls).items()]
+        reply = codec.success_struct(call, records)
+        self._replies[codec.name, cls] = (self.store.class_revision(cls), call.id, call.version, reply)
         return reply
 
     def records_reply(

@@ -22,7 +22,8 @@ STATES = {
 }
 
 IMPLIED = "What follows from the fields: queries, getters, setters, and create and destroy where there are any."
-HIDDEN = "Callable, but not in system.listMethods: for hosts among themselves, and for clients of API 1.0."
+LEGACY = "For clients of API 1.0 (xend); later documents of the API do not have them."
+HIDDEN = "Callable, but not in system.listMethods: for hosts among themselves, and for tests."
 
 
 def reference_pages(schema: Schema) -> dict[str, str]:
@@ -55,7 +56,7 @@ def class_page(cls: Class, methods: list[Method]) -> str:
     if shown:
         lines += ["", "## Fields", "", "| field | type | access | default | |", "|---|---|---|---|---|"]
         lines += map(_field_row, shown)
-    written = [m for m in methods if not m.message.derived and not m.message.hidden]
+    written = [m for m in methods if not (m.message.derived or m.message.hidden or m.message.legacy)]
     if written:
         lines += ["", "## Messages"]
         for method in written:
@@ -68,11 +69,9 @@ def class_page(cls: Class, methods: list[Method]) -> str:
         failing = [m.message for m in derived if m.message.errors]
         lines += [""] if failing else []
         lines += (f"- Errors of {m.name}: {', '.join(error.code for error in m.errors)}" for m in failing)
-    hidden = [m for m in methods if m.message.hidden and not m.message.derived]
-    if hidden:
-        lines += ["", "## Internal and older messages", "", HIDDEN, ""]
-        lines += ["| message | | role | status |", "|---|---|---|---|"]
-        lines += (f"| {m.message.name} | {_cell(m.message.doc)} | {_role(m.message)} | {status(m)} |" for m in hidden)
+    apart = [m for m in methods if not m.message.derived]
+    lines += _apart("Older messages", LEGACY, [m for m in apart if m.message.legacy])
+    lines += _apart("Internal messages", HIDDEN, [m for m in apart if m.message.hidden])
     members = sorted({enum.name: enum.values for enum in _enums(cls, methods)}.items())
     if members:
         lines += ["", "## Enumerations", "", "| name | members |", "|---|---|"]
@@ -97,6 +96,14 @@ def _parts(type_: Type) -> Iterator[EnumType]:
     for part in ("item", "key", "value"):
         if isinstance(inner := getattr(type_, part, None), Type):
             yield from _parts(inner)
+
+
+def _apart(title: str, words: str, methods: list[Method]) -> list[str]:
+    """A section of messages that clients are not told to use."""
+    if not methods:
+        return []
+    head = ["", f"## {title}", "", words, "", "| message | | role | status |", "|---|---|---|---|"]
+    return head + [f"| {m.message.name} | {_cell(m.message.doc)} | {_role(m.message)} | {status(m)} |" for m in methods]
 
 
 def _field_row(f: Field) -> str:

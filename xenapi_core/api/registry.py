@@ -46,6 +46,11 @@ class Services:
         """See engine.plan.World."""
         return self.engine.world.reach if self.engine is not None else https
 
+    @property
+    def making(self) -> Callable[[str], tuple[str, ...]]:
+        """See engine.plan.World."""
+        return self.engine.world.making if self.engine is not None else lambda sr: ()
+
 
 @dataclass(frozen=True, slots=True)
 class CallContext:

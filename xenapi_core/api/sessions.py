@@ -5,7 +5,9 @@ Theory of operation
    not durable: after a restart every client logs in again. (A local session of emergency mode has no record.)
 2. The reference is the secret. It is random whatever the seed, no event carries it, and it is never logged.
 3. A session ends by logout, by 24 h without a call, or when its user or originator has too many: the one that was idle
-   longest goes. Ending deletes the record, and that commit wakes whoever waits in its name (see events.py).
+   longest goes, of those of the originator that has most of the user's, or of the user that has most of the
+   originator's: a program that never logs out ends its own. Ending deletes the record, and that commit wakes whoever
+   waits in its name (see events.py).
 4. `check` is on the path of every request: one dictionary look-up. The record's last_active is written every 600 s.
 5. A pair is checked against the server's own accounts first, then by the external directory, if one is switched on
    (auth/external.py). A user of the directory has the roles of the subjects that name it or its groups, and no others.
@@ -21,6 +23,7 @@ Theory of operation
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,7 +44,7 @@ from xenapi_core.store.api import Store, Txn, Version
 INACTIVITY = 24 * 3600
 REFRESH = 600
 LIMIT = 500
-LIMIT_ANONYMOUS = 400  # for sessions that name no originator
+LIMIT_ANONYMOUS = 400  # for sessions that name no originator, and for those of members
 POOL_ORIGINATOR = "pool member"
 
 
@@ -242,15 +245,23 @@ class Sessions:
         return NULL_REF
 
     def _make_room(self, txn: Txn, user: str, originator: str) -> None:
-        """Evict the longest idle sessions, so that one more keeps user and originator within their limits."""
-        for limit, of in (
-            (LIMIT if originator else LIMIT_ANONYMOUS, lambda caller: caller.originator == originator),
-            (LIMIT, lambda caller: caller.user == user),
-        ):
-            mine = [(live.active, ref) for ref, live in self._live.items() if not live.local and of(live.caller)]
-            mine.sort(key=lambda pair: pair[0])  # of those idle for the same time, the one that began first
-            for _, ref in mine[: max(0, len(mine) - limit + 1)]:
-                self._forget(txn, ref)
+        """End sessions, so that one more keeps user and originator within their limits (Rule 3)."""
+        named = originator not in ("", POOL_ORIGINATOR)
+        limit = LIMIT if named else LIMIT_ANONYMOUS
+        self._keep_within(txn, limit, "originator", originator, "user", user)
+        self._keep_within(txn, LIMIT, "user", user, "originator", originator)
+
+    def _keep_within(self, txn: Txn, limit: int, of: str, name: str, sharing: str, sharer: str) -> None:
+        """End sessions whose caller's `of` is `name` until one more fits: those of the `sharing` that has most of them,
+        the longest idle first. `sharer` is the one that begins another."""
+        mine = [(r, live) for r, live in self._live.items() if not live.local and getattr(live.caller, of) == name]
+        while len(mine) >= limit:
+            shares = Counter([sharer, *(getattr(live.caller, sharing) for _, live in mine)])
+            most = max(shares[getattr(live.caller, sharing)] for _, live in mine)
+            candidates = (pair for pair in mine if shares[getattr(pair[1].caller, sharing)] == most)
+            gone = min(candidates, key=_idle_since)  # of those idle for the same time, the one that began first
+            mine.remove(gone)
+            self._forget(txn, gone[0])
 
     def check(self, ref: Any) -> Caller:
         """Who calls in the name of session `ref`. SESSION_INVALID [ref]."""
@@ -362,10 +373,17 @@ class Sessions:
     async def change_password(self, caller: Caller, old: str, new: str) -> None:
         """Give the caller's account a new password; the old one is not asked of the superuser.
 
-        SESSION_AUTHENTICATION_FAILED for a wrong old password; NOT_IMPLEMENTED when the accounts live elsewhere.
+        SESSION_AUTHENTICATION_FAILED for a wrong old password; CHANGE_PASSWORD_REJECTED for a new one that is none;
+        NOT_IMPLEMENTED when the accounts live elsewhere.
         """
         if not caller.local_root:
             await self.identify(caller.user, old, address=caller.address)
+        if not new or "\0" in new:
+            raise E.CHANGE_PASSWORD_REJECTED("A password is not empty, and holds no NUL character.")
         if not await self.authenticator.set_password(caller.user, new):
             raise E.NOT_IMPLEMENTED("session.change_password")
         self.password_changes += 1
+
+
+def _idle_since(session: tuple[str, Live]) -> int:
+    return session[1].active

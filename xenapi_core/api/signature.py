@@ -21,8 +21,8 @@ from xenapi_core.store.api import Store
 # Trailing parameters that API 1.0 clients do not send, and what they get. The counts in errors stay those of the
 # reference. A function makes the value from (store, arguments so far).
 OPTIONAL: dict[str, tuple[Any, ...]] = {
-    "VM.start": (False, False),
-    "VM.resume": (False, False),
+    "VM.start": (False,),
+    "VM.resume": (False,),
     "VM.clone": (lambda store, args: store.get(args[0], "VM").values["name_label"],),
 }
 

@@ -3,7 +3,8 @@
 Theory of operation
 1. Arguments and results are internal values (model/types.py); the schema says how each travels. What a newer or older
    server sends that our types do not accept becomes the type's empty value (`tolerant`): a mirror must not stop there.
-2. HOST_IS_SLAVE names the coordinator: the pool is asked there from then on.
+2. HOST_IS_SLAVE names the coordinator: the pool is asked there from then on, until nobody answers there. Then the
+   address that a person gave is asked again.
 3. Each request has a deadline. What goes wrong below the API is Unreachable: one sentence, never a session or password.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +61,7 @@ class PoolClient:
     def __init__(self, url: str, schema: Schema, trust: Trust | None = None) -> None:
         self.schema = schema
         self._scheme, _, place = url.rstrip("/").partition("://")
-        self._host, self._port = _split(place)
+        self._host, self._port = self._given = _split(place)
         self._setting = (trust or Trust()).setting() if self._scheme == "https" else True
         self._codec = JsonRpc()
         self._http: aiohttp.ClientSession | None = None
@@ -92,7 +94,11 @@ class PoolClient:
 
     async def _ask(self, body: bytes, patience: float) -> Any:
         for _ in range(REDIRECTS):
-            document = await self._post(body, patience)
+            try:
+                document = await self._post(body, patience)
+            except Unreachable:
+                self._host, self._port = self._given  # rule 2
+                raise
             error = document.get("error")
             if error is None:
                 return document.get("result")
@@ -139,6 +145,10 @@ class PoolClient:
             raise Unreachable(f"the certificate of {place} is not trusted: {error.certificate_error}") from None
         except TimeoutError:
             raise Unreachable(f"{place} did not answer in time") from None
+        except aiohttp.ClientConnectorError as error:
+            cause = error.os_error
+            why = os.strerror(cause.errno) if isinstance(cause, ConnectionError) and cause.errno else cause.strerror
+            raise Unreachable(f"{place} cannot be reached: {why or cause}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{place} cannot be reached: {error or type(error).__name__}") from None
         if status != 200:

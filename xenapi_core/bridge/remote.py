@@ -9,7 +9,8 @@ Theory of operation
 3. A caller reads what it wrote: after a call that writes, event.inject gives a token, and the call returns when the
    replica has come to it, or BARRIER_SECONDS later. So does a call that is told something is gone.
 4. While the pool cannot be reached the replica stays readable, every host in it is without contact, calls answer
-   HOST_OFFLINE, and new logins fail. Connecting is tried again with a growing pause.
+   HOST_OFFLINE, and new logins fail. Connecting is tried again with a growing pause. Users whose sessions did not
+   outlast that log in anew with their next request.
 5. Samples of the data sources are asked of every host that can be reached (measurements.py), and are no change of the
    replica.
 6. Neither passwords nor sessions reach a log.
@@ -31,6 +32,7 @@ from typing import Any, Final
 from xenapi_core.api.derived import READS
 from xenapi_core.api.records import Records
 from xenapi_core.api.roles import allowed_roles
+from xenapi_core.background import again_and_again
 from xenapi_core.bridge.measurements import STEP, Measurements
 from xenapi_core.bridge.pool_client import PoolClient, Unreachable
 from xenapi_core.bridge.replica import Batch, Replica
@@ -170,8 +172,10 @@ class RemoteSource:
     async def start(self) -> None:
         """Log in and read the whole pool. Unreachable or LoginRefusedError if that is not possible."""
         await self._connect()
-        self._feeder = asyncio.create_task(self._feed(), name="replica of the pool")
-        self._meter = asyncio.create_task(self._measure(), name="samples of the pool")
+        feeding = again_and_again(self._clock, "following of the pool", self._feed)
+        self._feeder = asyncio.create_task(feeding, name="replica of the pool")
+        measuring = again_and_again(self._clock, "measuring of the pool", self._measure)
+        self._meter = asyncio.create_task(measuring, name="samples of the pool")
 
     async def close(self) -> None:
         for task in (self._feeder, self._meter):
@@ -192,13 +196,16 @@ class RemoteSource:
         """A session, and the whole pool at one token."""
         user, password = self._account
         try:
-            self._session = await self._client.call(None, "session.login_with_password", user, password, "", ORIGINATOR)
+            session = await self._client.call(None, "session.login_with_password", user, password, "", ORIGINATOR)
         except ApiError as error:
             raise LoginRefusedError(f"{self._client.url} does not let {user} in: {error.code}") from None
+        before, self._session = self._session, session
+        await self._logout(before)
         # The time that records of the pool have, whatever its hosts think it is.
         there = await self._client.call(self._session, "session.get_last_active", self._session)
         self._ahead = there - self._clock.now()
         await self._poll("")
+        await self._check_sessions()
         self._in_contact = True
 
     async def _feed(self) -> None:
@@ -219,6 +226,9 @@ class RemoteSource:
                 problem = f"{self._client.url} answers {error.code}"
             except (Unreachable, LoginRefusedError, ValueError) as error:
                 problem = str(error)
+            except Exception:  # records that no pool should have: readers must not be told that all is as it was
+                log.exception("the pool cannot be mirrored")
+                problem = f"{self._client.url} has records that cannot be mirrored"
             if self._in_contact:
                 log.warning("contact with the pool is lost: %s", problem)
                 self._in_contact = False
@@ -296,6 +306,16 @@ class RemoteSource:
     def _forget(self, principal: Principal) -> None:
         for digest in [d for d, proof in self._proofs.items() if proof.principal.session == principal.session]:
             del self._proofs[digest]
+
+    async def _check_sessions(self) -> None:
+        """Forget users whose sessions the pool does not know: it was started anew, or is another one. Unreachable."""
+        for proof in tuple(self._proofs.values()):
+            session = proof.principal.session
+            try:
+                await self._client.call(session, "session.get_last_active", session)
+            except ApiError as error:
+                if error.code in ENDED:
+                    self._forget(proof.principal)
 
     async def _logout(self, session: str) -> None:
         if session:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -12,13 +14,14 @@ import uvloop
 
 from xenapi_core import logs
 from xenapi_core.bridge.pool_client import Trust
+from xenapi_core.cli.asking import ask_password
 from xenapi_core.server.bridging import BridgeConfig, BridgeError, bridging
 
 SECRET_VARIABLE = "XENCIM_POOL_PASSWORD"  # noqa: S105 - a name
 path_option = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Serve a pool that runs elsewhere to WBEM clients.")
 @click.argument("pool", metavar="URL")
 @click.option("--user", default="root", show_default=True, help="Account of the pool that reads it; read-only will do.")
 @click.option("--password-file", type=path_option, metavar="FILE", help="Its password, on the first line.")
@@ -37,16 +40,25 @@ path_option = click.Path(path_type=Path)
 )
 @click.option("--state", type=path_option, metavar="DIR", help="Keep certificate, subscriptions and own classes here.")
 @click.option("--ready-file", type=path_option, metavar="FILE", help="JSON written when everything listens.")
-@click.option("--log-level", default="warning", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option(
+    "--log-level",
+    default="warning",
+    show_default=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="What is logged on standard error.",
+)
 def bridge(
     pool: str, user: str, password_file: Path | None, ca_file: Path | None, fingerprint: str | None, insecure: bool,
     bind: str, wbem_port: int, wbem_tls_port: int, tls_cert: Path | None, tls_key: Path | None,
     cim_compat: str | None, state: Path | None, ready_file: Path | None, log_level: str,
 ) -> None:  # fmt: skip
-    """Show the pool at URL (https://coordinator, of XCP-ng, XenServer or xencim) to WBEM clients.
+    """Serve the pool at URL, of XCP-ng, XenServer or xencim, to WBEM clients.
 
     WBEM users are the pool's users. Without --password-file the password is read from the environment variable
     XENCIM_POOL_PASSWORD, or asked for.
+
+    \b
+      xencim bridge https://coordinator.example.org --ca-file pool-ca.pem
     """
     if not re.match(r"https?://[^/]+/?\Z", pool):
         raise click.BadParameter("take http(s)://HOST[:PORT]", param_hint="URL")
@@ -54,6 +66,8 @@ def bridge(
         raise click.UsageError("--tls-cert and --tls-key go together")
     if sum((bool(ca_file), bool(fingerprint), insecure)) > 1:
         raise click.UsageError("--ca-file, --fingerprint and --insecure exclude each other")
+    if wbem_port == wbem_tls_port == -1:
+        raise click.UsageError("nothing to serve: --wbem-port and --wbem-tls-port are both -1")
     trust = Trust(str(ca_file) if ca_file else None, _fingerprint(fingerprint), insecure)
     config = BridgeConfig(
         pool, user, _password(password_file, user), trust, bind.strip("[]"), _is_loopback(bind),
@@ -69,8 +83,8 @@ def bridge(
 
 def _password(file: Path | None, user: str) -> str:
     if file is None:
-        found: str = os.environ.get(SECRET_VARIABLE) or click.prompt(f"Password of {user}", hide_input=True)
-        return found
+        otherwise = f"use --password-file or {SECRET_VARIABLE}"
+        return os.environ.get(SECRET_VARIABLE) or ask_password(f"Password of {user}", otherwise)
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -104,11 +118,14 @@ async def _run(config: BridgeConfig) -> None:
         for name, url in bridged.endpoints.items():
             note = f"   SHA-256 {bridged.fingerprint}" if name == "wbem_tls" and config.tls_cert is None else ""
             click.echo(f"  WBEM     {url}{note}")
-        click.echo("Users and passwords are the pool's. Try next:")
-        url = bridged.endpoints.get("wbem") or bridged.endpoints.get("wbem_tls", "")
+        plain = bridged.endpoints.get("wbem") if config.loopback else None  # beyond loopback it takes no passwords
+        url = plain or bridged.endpoints.get("wbem_tls", "")
         verify = "" if url.startswith("http://") else " --no-verify"
-        click.echo(
-            f"  pywbemcli -s {url}{verify} -u {config.user} -o table instance enumerate Xen_ComputerSystem "
-            "--pl ElementName,EnabledState"
-        )
+        programs = shlex.quote(str(Path(sys.executable).parent))
+        click.echo("Users and passwords are the pool's." + (" Try next:" if url else ""))
+        if url:
+            click.echo(
+                f"  {programs}/pywbemcli -s {shlex.quote(url)}{verify} -u {shlex.quote(config.user)} -o table "
+                "instance enumerate Xen_ComputerSystem --pl ElementName,EnabledState"
+            )
         await ended.wait()

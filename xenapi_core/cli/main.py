@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, entry_points, version
 
@@ -9,9 +11,6 @@ import click
 
 from xenapi_core.cli.serve import serve
 from xenapi_core.cli.user import user
-
-# Exit codes of the whole command line (documented in docs/cli.md).
-BUG, USAGE, REFUSED, NOT_FOUND, CONNECT, FAILED, TIMEOUT = 1, 2, 3, 4, 5, 6, 7
 
 
 def _version() -> str:
@@ -40,7 +39,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(_version(), prog_name="xencim")
+@click.version_option(_version(), prog_name="xencim", message="%(prog)s %(version)s")
 def cli() -> None:
     """One server, two faces: the Xen-API and DMTF CIM over one pool of virtual machines."""
 
@@ -49,8 +48,24 @@ cli.add_command(serve)
 cli.add_command(user)
 
 
+def _prepare_streams() -> None:
+    """Make it safe to say something, and to open files.
+
+    A standard stream that was closed by who started us leads nowhere from now on; else a socket would get its number.
+    Characters that a terminal's encoding does not have are shown as question marks.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Entry point. Subcommands raise click exceptions for everything a user can do something about."""
+    _prepare_streams()
     sys.exit(cli(prog_name="xencim"))
 
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import uvloop
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from xenapi_core import logs
 from xenapi_core.config import ConfigError, Inventory, Ports, ServeConfig
 from xenapi_core.server.runtime import Server, StartError, Summary
+from xenapi_core.store.failure import StoreError
 
 path_option = click.Path(path_type=Path)
 STATE_STYLE = {"Running": "green", "Paused": "yellow", "Suspended": "yellow", "Halted": "dim"}
 SHOWN_VMS = 20
+PLAIN_NAME = re.compile(r"[\w .-]+")  # means itself inside quotes of Python and of a shell
 # Where clients of the WBEM server find things, by --cim-compat.
 NAMESPACES = {None: "root/cimv2, interop", "libvirt-cim": "root/virt, root/interop", "xs-cim": "root/cimv2"}
 
@@ -35,11 +40,11 @@ NAMESPACES = {None: "root/cimv2, interop", "libvirt-cim": "root/virt, root/inter
 @click.option("--seed", default="xencim", show_default=True, help="The same seed gives the same names and uuids.")
 @click.option("--speed", default=1.0, show_default=True, help="Simulated time runs this many times as fast.")
 @click.option("--bind", default="127.0.0.1", show_default=True, metavar="ADDR", help="Address to listen on.")
-@click.option("--xenapi-port", default=9363, show_default=True, help="Xen-API, plain; 0 takes a free port, -1 none.")
+@click.option("--xenapi-port", default=9363, show_default=True, help="Xen-API, plain.")
 @click.option("--xenapi-tls-port", default=9367, show_default=True, help="Xen-API over TLS.")
 @click.option("--wbem-port", default=5988, show_default=True, help="WBEM, plain.")
 @click.option("--wbem-tls-port", default=5989, show_default=True, help="WBEM over TLS.")
-@click.option("--nbd-port", default=-1, help="Disks over NBD (10809 is usual); default: none.")
+@click.option("--nbd-port", default=-1, show_default="none", help="Disks over NBD; 10809 is usual.")
 @click.option("--socket", type=path_option, metavar="PATH", help="Unix socket of the Xen-API (no login needed there).")
 @click.option("--tls-cert", type=path_option, metavar="FILE", help="PEM certificate; default: self-signed.")
 @click.option("--tls-key", type=path_option, metavar="FILE", help="PEM key of --tls-cert.")
@@ -52,14 +57,16 @@ NAMESPACES = {None: "root/cimv2, interop", "libvirt-cim": "root/virt, root/inter
     "--allow-hosts",
     multiple=True,
     metavar="[LISTENER=]PATTERNS",
-    help="Who may connect: regular expressions of addresses and names; LISTENER: xenapi, xenapi_tls, wbem, wbem_tls.",
+    help="Who may connect: regular expressions of addresses and names; LISTENER: xenapi, xenapi_tls, wbem, "
+    "wbem_tls, nbd; without it, all of them.",
 )
 @click.option("--mof", multiple=True, type=path_option, metavar="FILE", help="MOF to load at the start; repeatable.")
 @click.option(
     "--namespace",
     multiple=True,
     metavar="NS",
-    help="Where --mof goes: one for all files, or one for each. [root/cimv2]",
+    show_default="root/cimv2",
+    help="Where --mof goes: one for all files, or one for each.",
 )
 @click.option(
     "--cim-jobs",
@@ -82,7 +89,13 @@ NAMESPACES = {None: "root/cimv2, interop", "libvirt-cim": "root/virt, root/inter
     help="A directory that pool.enable_external_auth may use: PAM:SERVICE, or users:NAME=FILE. Repeatable.",
 )
 @click.option("--ready-file", type=path_option, metavar="FILE", help="JSON written when everything listens.")
-@click.option("--log-level", default="warning", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option(
+    "--log-level",
+    default="warning",
+    show_default=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="What is logged on standard error.",
+)
 def serve(
     demo: bool, hosts: int, vms: int, networks: int, srs: int, templates: int, seed: str, speed: float, bind: str,
     xenapi_port: int, xenapi_tls_port: int, wbem_port: int, wbem_tls_port: int, nbd_port: int, socket: Path | None,
@@ -93,7 +106,14 @@ def serve(
     state: Path | None, users: Path | None, pam: str | None, directories: tuple[str, ...],
     ready_file: Path | None, log_level: str,
 ) -> None:  # fmt: skip
-    """Serve the Xen-API and WBEM for one pool until SIGTERM or Ctrl-C."""
+    """Serve the Xen-API and WBEM for one pool until SIGTERM or Ctrl-C.
+
+    As a port, 0 takes a free one and -1 opens none.
+
+    \b
+      xencim serve --demo
+      xencim serve --demo --hosts 8 --vms 500 --state pool.state
+    """
     started = time.monotonic()
     ports = (xenapi_port, xenapi_tls_port, wbem_port, wbem_tls_port, nbd_port)
     config = ServeConfig(
@@ -124,7 +144,9 @@ def serve(
     try:
         config.check()
         uvloop.run(_serve(config, started))
-    except (ConfigError, StartError) as error:
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    except (StartError, StoreError) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -166,7 +188,7 @@ async def _serve(config: ServeConfig, started: float) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        _greet(summary, time.monotonic() - started, config.cim_compat)
+        _greet(summary, time.monotonic() - started, config)
         await server.stopped()
 
 
@@ -178,62 +200,88 @@ class _Greeting(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _greet(summary: Summary, seconds: float, cim_compat: str | None) -> None:
+def _greet(summary: Summary, seconds: float, config: ServeConfig) -> None:
     """The start page: the pool, the URLs, the account, an export line and three commands to try."""
-    out = _Greeting(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 110)
-    out.print(f"[bold]xencim[/bold]  pool “{summary.pool}”: {summary.counts}     ready in {seconds:.1f} s")
+    out = _Greeting(highlight=False, emoji=False, markup=False, width=None if sys.stdout.isatty() else 110)
+    pool = f"  pool “{_printable(summary.pool)}”: {summary.counts}   ready in {seconds:.1f} s"
+    out.print(Text.assemble(("xencim", "bold"), pool), soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("NAME", "STATE", "VCPUS", "MEMORY", "HOST"):
         table.add_column(name, justify="right" if name in ("VCPUS", "MEMORY") else "left")
     for vm in summary.vms[:SHOWN_VMS]:
-        style = STATE_STYLE.get(vm.state, "")
+        state = Text(vm.state, STATE_STYLE.get(vm.state, ""))
         memory = f"{vm.memory / (1 << 30):.1f} GiB"
-        table.add_row(
-            vm.name, f"[{style}]{vm.state}[/{style}]" if style else vm.state, str(vm.vcpus), memory, vm.host or "-"
-        )
+        table.add_row(_printable(vm.name), state, str(vm.vcpus), memory, _printable(vm.host) or "-")
     if summary.vms:
         out.print(table)
     if len(summary.vms) > SHOWN_VMS:
         out.print(f"… and {len(summary.vms) - SHOWN_VMS} more")
     out.print()
     ends = summary.endpoints
+    namespaces = f"namespaces {NAMESPACES[config.cim_compat]}"
+    encrypted = not (config.loopback or config.wbem_plain_basic)  # passwords of WBEM clients only with TLS
+    certificate = f"self-signed, SHA-256 {summary.fingerprint}" if summary.self_signed else ""
     lines = [
-        ("Xen-API", ends.get("xenapi"), summary.account),
-        ("", ends.get("xenapi_tls"), f"self-signed, SHA-256 {summary.fingerprint}" if summary.self_signed else ""),
-        ("", ends.get("socket") and f"unix:{ends['socket']}", "no login needed"),
-        ("WBEM", ends.get("wbem"), f"namespaces {NAMESPACES[cim_compat]}"),
-        ("", ends.get("wbem_tls"), ""),
+        ("Xen-API", ends.get("xenapi"), ""),
+        ("Xen-API", ends.get("xenapi_tls"), certificate),
+        ("Xen-API", ends.get("socket") and f"unix:{ends['socket']}", "no login needed"),
+        ("WBEM", ends.get("wbem"), namespaces + "   takes no passwords" * encrypted),
+        (
+            "WBEM",
+            ends.get("wbem_tls"),
+            "self-signed, as above" if certificate and "xenapi_tls" in ends else certificate,
+        ),
         ("NBD", ends.get("nbd"), "see VDI.get_nbd_info"),
     ]
+    said, account = "", summary.account  # what is said once: a label, and beside the first URL who may log in
     for label, url, note in lines:
-        if url:
-            out.print(f"  {label:8} {url:42} [dim]{note}[/dim]", soft_wrap=True)
+        if not url:
+            continue
+        if account and label != "NBD" and not url.startswith("unix:"):
+            note, account = f"{account}   {note}".rstrip(), ""
+        line = Text.assemble(f"  {'' if label == said else label:8} {url:42} ", (note, "dim"))
+        line.rstrip()
+        out.print(line, soft_wrap=True)
+        said = label
     exports = {
         "XENCIM_URL": ends.get("xenapi") or ends.get("xenapi_tls"),
-        "XENCIM_WBEM": ends.get("wbem") or ends.get("wbem_tls"),
+        "XENCIM_WBEM": _wbem(ends, encrypted),
     }
     if summary.demo_account:
         exports["XENCIM_USER"], exports["XENCIM_PASSWORD"] = summary.demo_account
     words = " ".join(f"{key}={shlex.quote(value)}" for key, value in exports.items() if value)
-    out.print(f"export {words} XENCIM_PID={os.getpid()}", soft_wrap=True, markup=False)
-    out.print("\nTry next, in another terminal:")
-    for command in _suggestions(summary):
-        out.print(f"  {Path(sys.executable).parent}/{command}", soft_wrap=True, markup=False)
+    out.print(f"export {words} XENCIM_PID={os.getpid()}", soft_wrap=True)
+    if commands := _suggestions(summary, encrypted):
+        out.print("\nTry next, in another terminal:")
+    for command in commands:
+        out.print(f"  {shlex.quote(str(Path(sys.executable).parent))}/{command}", soft_wrap=True)
 
 
-def _suggestions(summary: Summary) -> list[str]:
-    """Three commands that work as they stand in a second terminal."""
+def _printable(text: str) -> str:
+    """A name as it may go to a terminal: clients choose names, and nothing in them is markup or controls anything."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def _wbem(ends: Mapping[str, str], encrypted: bool) -> str | None:
+    """Where a WBEM client with a password goes, if there is a place."""
+    return (None if encrypted else ends.get("wbem")) or ends.get("wbem_tls")
+
+
+def _suggestions(summary: Summary, encrypted: bool) -> list[str]:
+    """Three commands that work as they stand in a second terminal; one less if no name is fit for a shell's quotes."""
     user, password = summary.demo_account or ("USER", "PASSWORD")
-    commands = []
-    if url := summary.endpoints.get("xenapi"):
-        login = f"import XenAPI; s = XenAPI.Session('{url}'); s.login_with_password('{user}', '{password}'); "
-        vms = "for v in s.xenapi.VM.get_all_records().values() if not v['is_a_template']"
-        commands.append(f"python -c \"{login}print([v['name_label'] + ' ' + v['power_state'] {vms}])\"")
-        halted = next((vm.name for vm in summary.vms if vm.state == "Halted"), None)
+    ends, commands = summary.endpoints, []
+    if url := ends.get("xenapi") or ends.get("xenapi_tls"):
+        session = f"XenAPI.Session('{url}'{'' if 'xenapi' in ends else ', ignore_ssl=True'})"
+        login = f"import XenAPI; s = {session}; s.login_with_password('{user}', '{password}'); "
+        vms = "for v in s.xenapi.VM.get_all_records().values() if not (v['is_a_template'] or v['is_control_domain'])"
+        commands.append(f"python -c \"{login}print(*(v['name_label'] + ' ' + v['power_state'] {vms}), sep='\\n')\"")
+        halted = next((vm.name for vm in summary.vms if vm.state == "Halted" and PLAIN_NAME.fullmatch(vm.name)), None)
         if halted:
             start = f"s.xenapi.VM.start(s.xenapi.VM.get_by_name_label('{halted}')[0], False, False); "
             commands.append(f"python -c \"{login}{start}print('{halted} started')\"")
-    if url := summary.endpoints.get("wbem"):
+    if url := _wbem(ends, encrypted):
         what = "instance enumerate Xen_ComputerSystem --pl ElementName,EnabledState"
-        commands.append(f"pywbemcli -s {url} -u {user} -p {password} -o table {what}")
+        server = shlex.quote(url) + (" --no-verify" if url.startswith("https:") else "")
+        commands.append(f"pywbemcli -s {server} -u {user} -p {password} -o table {what}")
     return commands

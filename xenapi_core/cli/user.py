@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from xenapi_core.api.auth.users_file import UsersFileError, add_user, load, remove_user
+from xenapi_core.cli.asking import ask_password
 from xenapi_core.model.schema import POOL_ADMIN, ROLES
 from xenapi_core.server.tls import CertificateError, subject_of
 
 
-@click.group()
+@click.group(short_help="Keep the file of accounts of `serve --users`.")
 def user() -> None:
-    """Manage the users file (salted scrypt hashes; never a password in clear)."""
+    """Keep the file of accounts of `xencim serve --users FILE`: salted scrypt hashes, never a password in clear."""
 
 
 users_option = click.option(
@@ -22,11 +23,16 @@ users_option = click.option(
 )
 
 
-@user.command("add")
+@user.command("add", short_help="Add a user, or change one.")
 @click.argument("name")
 @users_option
 @click.option(
-    "--role", "roles", multiple=True, type=click.Choice(ROLES), help="May be given several times. [pool-admin]"
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(ROLES),
+    show_default=POOL_ADMIN,
+    help="May be given more than once.",
 )
 @click.option("--group", "groups", multiple=True, metavar="GROUP", help="A group, for `xencim serve --directory`.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
@@ -38,7 +44,11 @@ def add(
     name: str, path: Path, roles: tuple[str, ...], groups: tuple[str, ...], password_stdin: bool,
     certificate: Path | None,
 ) -> None:  # fmt: skip
-    """Add user NAME, or give NAME a new password (or certificate), roles and groups."""
+    """Add user NAME, or give NAME a new password (or certificate), roles and groups.
+
+    \b
+      xencim user add ann --users lab.users --role vm-admin
+    """
     subject = ""
     if certificate is not None:
         try:
@@ -50,7 +60,7 @@ def add(
     elif password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        password = ask_password("Password", "use --password-stdin", confirm=True)
     if not password and not subject:
         raise click.UsageError("the password is empty")
     try:

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
+GUEST_PATIENCE: Final = 1200.0  # seconds a guest is given to do what it is asked
+
 
 class PowerState(StrEnum):
     """States of a domain that exists; a machine the hypervisor does not know is Halted or Suspended."""
@@ -52,7 +54,10 @@ class DriverError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DiskSpec:
-    """A disk of a machine: `volume` is the VDI's uuid, None for an empty CD drive; `position` is VBD.userdevice."""
+    """A disk of a machine: `volume` is the VDI's uuid, None for an empty CD drive; `position` is VBD.userdevice.
+
+    `shared`: other machines may write to the volume at the same time.
+    """
 
     uuid: str
     volume: str | None
@@ -60,6 +65,7 @@ class DiskSpec:
     kind: str  # "Disk" | "CD" | "Floppy"
     read_only: bool
     bootable: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,17 +308,18 @@ class Hypervisor(Protocol):
         """bad_state unless Paused."""
 
     async def shutdown(self, uuid: str) -> None:
-        """Ask the guest to power off and wait until it has. timeout if it does not within 20 minutes (1,200 s);
-        unsupported if the guest has no means to be asked."""
+        """Ask the guest to power off and wait until it has. timeout if it does not within GUEST_PATIENCE; unsupported
+        if the guest has no means to be asked."""
 
     async def reboot(self, uuid: str, spec: DomainSpec) -> DomainState:
-        """Ask the guest to reboot and wait until the new domain exists, built from `spec`."""
+        """Ask the guest to reboot and wait until the new domain exists, built from `spec`. As shutdown."""
 
     async def reset(self, uuid: str, spec: DomainSpec) -> DomainState:
         """Hard reboot."""
 
     async def suspend(self, uuid: str, image: str, progress: Progress) -> None:
-        """Save the memory into volume `image` and end the domain. bad_state unless Running; no_space."""
+        """Save the memory into volume `image` and end the domain. bad_state unless Running; no_space; timeout if the
+        guest does not let itself be saved within GUEST_PATIENCE."""
 
     async def resume(self, spec: DomainSpec, image: str, paused: bool, progress: Progress) -> DomainState:
         """Rebuild the machine from `image`. not_found if the image holds none."""

@@ -34,7 +34,7 @@ from xenapi_core.engine.plan import PLANS, Plan, Step, World, https
 from xenapi_core.engine.plans.volumes import MAKING
 from xenapi_core.engine.reconcile import Reconciler, clear_claims
 from xenapi_core.engine.run import Work
-from xenapi_core.engine.tasks import PENDING, RenderResult, Tasks
+from xenapi_core.engine.tasks import UNFINISHED, RenderResult, Tasks
 from xenapi_core.engine.transition import note_request
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF, Ids, dummy_task_ref
@@ -60,6 +60,7 @@ class EngineWorld:
     clock: Clock
     ids: Ids
     reach: Callable[[str], str]
+    making: Callable[[str], tuple[str, ...]]
 
 
 class Engine:
@@ -74,7 +75,7 @@ class Engine:
         render_result: RenderResult,
         contention_timeout: float = 7200.0,
     ) -> None:
-        self._world = EngineWorld(store, schema, clock, ids, https)
+        self._world = EngineWorld(store, schema, clock, ids, https, self.makers)
         self.world: World = self._world
         self.contention_timeout = contention_timeout
         self.hypervisors: dict[str, Hypervisor] = {}
@@ -119,6 +120,14 @@ class Engine:
         """Whether an operation in progress is making a volume that has no record yet."""
         return any((MAKING, volume) in work.results for work in self._runs.values())
 
+    def makers(self, sr: str) -> tuple[str, ...]:
+        """Tasks of the operations in progress that are making a volume on a repository."""
+        return tuple(
+            task
+            for task, work in self._runs.items()
+            if any(place == sr for key, place in work.results.items() if isinstance(key, tuple) and key[0] == MAKING)
+        )
+
     def add_backend(self, backend: StorageBackend) -> None:
         """Serve SRs of a type. ValueError if the type has a back end, or is known with other features."""
         kind = backend.kind
@@ -135,19 +144,55 @@ class Engine:
     async def perform(self, wire_name: str, args: Sequence[Any], caller: Caller) -> Any:
         """Do it and return its value. The operation goes on if the caller stops waiting. Raises ApiError."""
         work = Work(self, dummy_task_ref(self.world.ids, wire_name), recorded=False, caller=caller)
-        return await asyncio.shield(self.start(work, self._decision(wire_name, args)))
+        return await self.see_through(work, self._decision(wire_name, args))
+
+    async def see_through(self, work: Work, decide: Decide) -> Any:
+        """Do what `decide` plans, and return its value. It goes on if the caller stops waiting.
+
+        But if the caller is the body of a task that is cancelled, this is cancelled with it, and its end is waited for:
+        a task that says cancelled has left nothing at work.
+        """
+        running = self.start(work, decide)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            above = next((run for run in self._runs.values() if run.owner is asyncio.current_task()), None)
+            if above is None or not above.cancelled:
+                raise
+        _uncancel()
+        work.cancel()
+        try:
+            return await asyncio.shield(running)
+        except ApiError as error:
+            if error.code == "TASK_CANCELLED":
+                raise E.TASK_CANCELLED(above.task) from None
+            raise
+
+    async def to_its_end(self, steps: Awaitable[Any]) -> Any:
+        """The value of a behaviour that has several steps: it goes on if the caller stops waiting."""
+
+        async def take() -> Any:
+            return await steps
+
+        task = self._own(take(), self._background)
+        task.add_done_callback(self._seen)
+        return await asyncio.shield(task)
 
     def launch(self, wire_name: str, args: Sequence[Any], caller: Caller, body: Body | None = None) -> str:
         """Begin it and return its task at once. `body`: the behaviour of a message that has no plan."""
-        task = self.tasks.create(f"Async.{wire_name}", caller)
+        task = self.new_task(f"Async.{wire_name}", caller)
         work = Work(self, task, recorded=True, caller=caller)
-        if self._collector is None or self._collector.done():
-            self._collector = self._own(self._collect(), self._background)
         if body is None:
             self.start(work, self._decision(wire_name, args), wire_name)
         else:
             self._start(work, self._run_body(work, wire_name, body))
         return task
+
+    def new_task(self, label: str, caller: Caller, description: str = "", subtask_of: str = NULL_REF) -> str:
+        """A pending task, visible at once; from the first one on, tasks that are over are cleared away in time."""
+        if self._collector is None or self._collector.done():
+            self._collector = self._own(self._collect(), self._background)
+        return self.tasks.create(label, caller, description, subtask_of)
 
     def start(self, work: Work, decide: Decide, wire_name: str | None = None) -> asyncio.Task[Any]:
         """Run what `decide` plans. `wire_name` gives the type of the result in the task record."""
@@ -156,7 +201,7 @@ class Engine:
     def part(self, whole: Work, wire_name: str, args: Sequence[Any]) -> Work:
         """Begin a message as a part of `whole`, on behalf of the same caller."""
         above = whole.task if whole.recorded else NULL_REF
-        work = Work(self, self.tasks.create(f"Async.{wire_name}", whole.caller, subtask_of=above), True, whole.caller)
+        work = Work(self, self.new_task(f"Async.{wire_name}", whole.caller, subtask_of=above), True, whole.caller)
         self.start(work, self._decision(wire_name, args), wire_name)
         return work
 
@@ -175,17 +220,13 @@ class Engine:
         """Remove a task record, now or when the task ends. HANDLE_INVALID."""
         self.tasks.destroy(task)
 
-    def is_working_for(self, task: str) -> bool:
-        """Whether an operation of this engine runs under that task."""
-        return task in self._runs
-
     async def recover(self) -> None:
         """Make the records true after a restart: no claims, pending tasks failed, VMs as their drivers have them."""
 
         def write(txn: Txn) -> None:
             clear_claims(self.world, txn, self._runs)
             for task in list(self.world.store.all("task").values()):
-                if task["status"] in (PENDING, "cancelling") and task.ref not in self._runs:
+                if task["status"] in UNFINISHED and task.ref not in self._runs:
                     self.tasks.abandon(txn, task.ref)
 
         txn = self.world.store.begin()
@@ -268,6 +309,8 @@ class Engine:
                 raise work.interrupted() from None
             finally:
                 work.interruptible = False
+            # What was written is written: who cancels from now on comes too late.
+            await self.world.store.durable(self.world.store.revision)
             self._finish(work, Plan(steps=()), value, wire_name)
         except BaseException as failure:
             raise self._failed(work, failure) from failure

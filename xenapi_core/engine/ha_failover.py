@@ -27,8 +27,6 @@ from xenapi_core.engine.ha_plan import targets
 from xenapi_core.engine.ha_rules import (
     BEST_EFFORT,
     enabled_pool,
-    is_guest,
-    is_live,
     is_waiting,
     machine_of,
     situation,
@@ -39,8 +37,9 @@ from xenapi_core.engine.plans.ha_switch import SECONDS, TIMEOUT, numbers
 from xenapi_core.engine.transition import enter_halted
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF
+from xenapi_core.model.hosts import is_live
 from xenapi_core.model.infrastructure_lifecycle import REBOOT, SHUT_DOWN
-from xenapi_core.model.power import HALTED
+from xenapi_core.model.power import HALTED, is_guest
 from xenapi_core.model.schema import POOL_ADMIN
 from xenapi_core.store.api import Txn, Version
 
@@ -119,7 +118,7 @@ class Failover:
                 log.exception("the pool could not be looked at: our bug")
 
     def look(self) -> None:
-        """Rules 1 and 2."""
+        """Give up hosts that stay silent, forget those that came back, have restarted what was lost (rules 1 and 2)."""
         pool = enabled_pool(self.world.store)
         if pool is None:
             self._forget()
@@ -188,7 +187,7 @@ class Failover:
     # Restarts.
 
     async def restart(self) -> None:
-        """Rules 3 and 4, until cancelled."""
+        """Restart protected VMs whenever some are lost, until cancelled (rules 3 and 4)."""
         while True:
             await self._needed.wait()
             self._needed.clear()
@@ -243,7 +242,7 @@ class Failover:
             await self.world.clock.sleep(vm["start_delay"])
 
     def _note_failure(self, vm: Version, error: ApiError) -> None:
-        """Rule 4. The message is about the first of several failures."""
+        """Have a VM tried again (rule 4); a message tells of the first of several failures."""
         if self.world.store.find(vm.ref) is None:
             return
         if vm.ref not in self._again:

@@ -10,8 +10,8 @@ Rule 3: only what every host reaches can be used by a protected VM: shared stora
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from xenapi_core.engine.ha_plan import Machine, Situation, covers
@@ -20,7 +20,8 @@ from xenapi_core.engine.plan import World
 from xenapi_core.engine.specs import has_disk
 from xenapi_core.errors import E
 from xenapi_core.ids import is_null
-from xenapi_core.model.power import HALTED, PAUSED, RUNNING
+from xenapi_core.model.hosts import is_live
+from xenapi_core.model.power import HALTED, PAUSED, RUNNING, is_guest
 from xenapi_core.store.api import Store, Version
 
 RESTART: Final = "restart"
@@ -32,24 +33,14 @@ def enabled_pool(store: Store) -> Version | None:
     return next((pool for pool in store.all("pool").values() if pool["ha_enabled"]), None)
 
 
-def is_guest(vm: Mapping[str, Any] | Version) -> bool:
-    """Whether it is a machine of its own: no template, snapshot or control domain."""
-    return not (vm["is_a_template"] or vm["is_a_snapshot"] or vm["is_control_domain"])
-
-
 def is_protected(vm: Version) -> bool:
-    """Rule 1."""
+    """Whether high availability restarts this VM (rule 1)."""
     return vm["ha_restart_priority"] == RESTART and bool(vm["ha_always_run"]) and is_guest(vm)
 
 
 def is_waiting(vm: Version) -> bool:
     """Whether it is protected, and does not run."""
     return is_protected(vm) and vm["power_state"] == HALTED
-
-
-def is_live(store: Store, host: Version) -> bool:
-    metrics = store.find(host["metrics"])
-    return metrics is None or bool(metrics["live"])
 
 
 def connected_hosts(store: Store, sr: str) -> frozenset[str]:

@@ -21,6 +21,7 @@ from xenapi_core.engine.plan import World
 from xenapi_core.engine.specs import CPU_POOL_NAME, chosen_cpu_pool, domain_type, has_disk
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null
+from xenapi_core.model.hosts import is_live
 from xenapi_core.model.infrastructure_lifecycle import DRIVING_AWAY, check_host_operation
 
 
@@ -39,8 +40,8 @@ def check_host(
     """
     reader = world.store
     record = reader.get(host, "host")
-    metrics = reader.find(record["metrics"])
-    if metrics is not None and not metrics["live"]:
+    _check_basics(vm)
+    if not is_live(reader, record):
         raise E.HOST_NOT_LIVE()
     if not record["enabled"]:
         raise E.HOST_DISABLED(host)
@@ -66,6 +67,17 @@ def check_host(
     named = bool(vm["other_config"].get(CPU_POOL_NAME) and reader.related(host, "resident_cpu_pools"))
     if named and chosen_cpu_pool(reader, vm, host) is None:
         raise E.POOL_BAD_STATE("deactivated")  # API 1.0: a VM does not start in a pool that is not active
+
+
+def _check_basics(vm: Any) -> None:
+    """What no host can run, though VM.create takes it: INVALID_VALUE for impossible numbers of processors,
+    MEMORY_CONSTRAINT_VIOLATION for memory that is none. A dynamic range beyond the static one is bent into it
+    (specs.py)."""
+    if not 1 <= vm["VCPUs_at_startup"] <= vm["VCPUs_max"]:
+        field = "VCPUs_max" if vm["VCPUs_max"] < 1 else "VCPUs_at_startup"
+        raise E.INVALID_VALUE(field, str(vm[field]))
+    if not 0 <= vm["memory_static_min"] <= vm["memory_static_max"] or not vm["memory_static_max"]:
+        raise E.MEMORY_CONSTRAINT_VIOLATION("Memory limits must satisfy: 0 <= static_min <= static_max, 0 < static_max")
 
 
 def check_memory(world: World, vm: Any, host: str, own: int = 0) -> None:

@@ -45,6 +45,10 @@ class World(Protocol):
     def reach(self) -> Callable[[str], str]:
         """Gives the URL under which clients find a host, from its address."""
 
+    @property
+    def making(self) -> Callable[[str], tuple[str, ...]]:
+        """Gives the tasks that are making a volume on an SR, or moving one there: it has no record there yet."""
+
 
 class Run(Protocol):
     """What a running step is given."""

@@ -13,7 +13,7 @@ Theory of operation
    them, or when high availability gives the host up (ha_failover.py).
 7. A protected VM whose guest shut itself down is started again by high availability, unless the pool says otherwise
    (ha_reboot_vm_on_internal_shutdown).
-7. A host that comes up has the pools of processors whose auto_power_on says so, beside the first.
+8. A host that comes up has the pools of processors whose auto_power_on says so, beside the first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from xenapi_core.engine.plan import PLANS, World
 from xenapi_core.engine.plans.crash_dumps import CRASHED, RESTARTS, note_dumps, plan_crashed
 from xenapi_core.engine.plans.vm_power import plan_restart
 from xenapi_core.engine.run import Work
-from xenapi_core.engine.transition import enter_halted, enter_live, enter_suspended, note_guest, note_power
+from xenapi_core.engine.transition import enter_halted, enter_live, enter_suspended, note_domain, note_guest, note_power
 from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.power import PAUSED, RUNNING
 from xenapi_core.store.api import Txn, Version
@@ -167,7 +167,7 @@ class Reconciler:
             await self._divide_processors(host)
 
     async def _divide_processors(self, host: str) -> None:
-        """Rule 7. Pools that are to go free their processors before others take them."""
+        """Rule 8. Pools that are to go free their processors before others take them."""
         store = self.world.store
         pools = [store.get(pool) for pool in store.related(host, "resident_cpu_pools")]
         over = [p for p in pools if p["activated"] and not (p["auto_power_on"] or store.related(p.ref, "started_VMs"))]
@@ -268,6 +268,8 @@ class Reconciler:
 
     def _adapt(self, txn: Txn, vm: Version, host: str, domain: DomainState | None) -> None:
         if agrees(vm, host, domain):
+            if domain is not None:
+                note_domain(self.world, txn, vm.ref, domain)
             if domain is not None and domain.guest is not None:
                 note_guest(self.world, txn, vm.ref, domain.guest)
         elif domain is None:

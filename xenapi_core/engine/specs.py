@@ -60,6 +60,7 @@ def disk_spec(reader: Reader, vbd: Any) -> DiskSpec:
         kind=vbd["type"],
         read_only=vbd["mode"] == "RO",
         bootable=vbd["bootable"],
+        shared=vdi is not None and vdi["sharable"],
     )
 
 
@@ -94,12 +95,14 @@ def domain_spec(reader: Reader, vm: Any, host: str = NULL_REF) -> DomainSpec:
     vifs = map(reader.find, reader.related(vm.ref, "VIFs"))
     disks = sorted((disk_spec(reader, vbd) for vbd in vbds), key=lambda disk: (len(disk.position), disk.position))
     nics = sorted((nic_spec(reader, vif) for vif in vifs), key=lambda nic: (len(nic.position), nic.position))
+    most = vm["memory_static_max"]
+    high = min(max(vm["memory_dynamic_max"], vm["memory_static_min"]), most)
     return DomainSpec(
         uuid=vm["uuid"],
         name=vm["name_label"],
-        memory_static_max=vm["memory_static_max"],
-        memory_dynamic_min=vm["memory_dynamic_min"],
-        memory_dynamic_max=vm["memory_dynamic_max"],
+        memory_static_max=most,
+        memory_dynamic_min=min(max(vm["memory_dynamic_min"], vm["memory_static_min"]), high),
+        memory_dynamic_max=high,
         vcpus_max=vm["VCPUs_max"],
         vcpus=vm["VCPUs_at_startup"],
         domain_type=domain_type(vm),

@@ -2,8 +2,10 @@
 
 Theory of operation
 1. A task is pending from `create` until exactly one of success, failure, cancelled; only pending tasks change status.
-2. Ended tasks go after 65 minutes, or earlier when there are more than 200 (oldest first); pending ones after 24 hours
-   without a change, unless a run of the engine works for them.
+   (Its owner may call it cancelling meanwhile, which is a way of being pending.)
+2. Ended tasks go after 65 minutes, or earlier when there are more than 200 (oldest first), but not while they are
+   fresh: who starts hundreds at once must be able to see how each of them ended. Only in a crowd do fresh ones go, too.
+   Pending tasks go after 24 hours without a change, unless a run of the engine works for them.
 3. Destroying a pending task is remembered in its current_operations and done when it ends.
 """
 
@@ -20,12 +22,16 @@ from xenapi_core.model.types import Type
 from xenapi_core.store.api import Txn, Version
 
 KEPT: Final = 200
+FRESH: Final = 5 * 60  # seconds since the end
+CROWD: Final = 5000  # tasks that are let be while they are fresh
+SLACK: Final = 100  # so many more before a crowd is looked at: each look costs as much as there are tasks
 KEEP_ENDED: Final = 65 * 60
 KEEP_PENDING: Final = 24 * 3600
 PROGRESS_STEP: Final = 0.01
 PROGRESS_INTERVAL: Final = 0.25
 
 PENDING: Final = "pending"
+UNFINISHED: Final = (PENDING, "cancelling")
 
 RenderResult = Callable[[Type | None, Any], str]
 
@@ -38,12 +44,14 @@ class Tasks:
         self.working = working  # tasks that a run of the engine works for
         self.render_result = render_result
         self._quiet_since: dict[str, tuple[int, int]] = {}  # pending task -> (its revision, when first seen with it)
+        self._crowded = CROWD + SLACK  # so many tasks are looked at before there is one more
         self._told: dict[str, float] = {}  # task -> clock time of its last progress
 
     def create(self, label: str, caller: Caller, description: str = "", subtask_of: str = NULL_REF) -> str:
         """A pending task, visible at once. Returns its reference."""
         world = self.world
-        self.collect()
+        if len(world.store.all("task")) >= self._crowded:
+            self.collect()
         ref = world.ids.ref()
         txn = world.store.begin()
         txn.create(
@@ -56,7 +64,7 @@ class Tasks:
                 "created": world.clock.now(),
                 "finished": 0,
                 "status": PENDING,
-                "session": caller.session,
+                "session": caller.session or NULL_REF,
                 "resident_on": self._here(),
                 "progress": 0.0,
                 "externalpid": -1,
@@ -103,7 +111,7 @@ class Tasks:
     def destroy(self, ref: str) -> None:
         """Remove an ended task now, a pending one when it ends. HANDLE_INVALID."""
         task = self.world.store.get(ref, "task")
-        if task["status"] in (PENDING, "cancelling"):
+        if task["status"] in UNFINISHED:
             self._mark(ref, "destroy")
             return
         txn = self.world.store.begin()
@@ -114,10 +122,14 @@ class Tasks:
         """Remove what nobody will ask for any more (rule 2)."""
         now = self.world.clock.now()
         tasks = self.world.store.all("task")
-        ended = sorted((t for t in tasks.values() if t["status"] != PENDING), key=lambda t: t["finished"])
-        surplus = len(tasks) - KEPT
-        gone = [t.ref for n, t in enumerate(ended) if n < surplus or now - t["finished"] > KEEP_ENDED]
-        waiting = (t for t in tasks.values() if t["status"] == PENDING and t.ref not in self.working)
+        ended = sorted((t for t in tasks.values() if t["status"] not in UNFINISHED), key=lambda t: t["finished"])
+        surplus, crowd = len(tasks) - KEPT, len(tasks) - CROWD
+        gone = []
+        for number, task in enumerate(ended):
+            age = now - task["finished"]
+            if age > KEEP_ENDED or number < crowd or (number < surplus and age > FRESH):
+                gone.append(task.ref)
+        waiting = (t for t in tasks.values() if t["status"] in UNFINISHED and t.ref not in self.working)
         gone += [t.ref for t in waiting if self._stale(t, now)]
         if gone:
             txn = self.world.store.begin()
@@ -125,6 +137,7 @@ class Tasks:
                 txn.delete(ref)
                 self._told.pop(ref, None)
             self.world.store.commit(txn)
+        self._crowded = max(CROWD, len(self.world.store.all("task"))) + SLACK
         for ref in [ref for ref in self._quiet_since if self.world.store.find(ref) is None]:
             del self._quiet_since[ref]
 
@@ -137,7 +150,7 @@ class Tasks:
 
     def _mark(self, ref: str, operation: str) -> None:
         task = self.world.store.get(ref, "task")
-        if task["status"] != PENDING:
+        if task["status"] not in UNFINISHED:
             return
         asking = dummy_task_ref(self.world.ids, f"task.{operation}")
         txn = self.world.store.begin()
@@ -147,7 +160,7 @@ class Tasks:
     def _end(self, txn: Txn, ref: str, status: str, **values: Any) -> None:
         self._told.pop(ref, None)
         task = txn.find(ref)
-        if task is None or task["status"] != PENDING:
+        if task is None or task["status"] not in UNFINISHED:
             return
         if "destroy" in task["current_operations"].values():
             txn.delete(ref)

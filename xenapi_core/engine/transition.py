@@ -109,18 +109,7 @@ def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, 
         txn.update(vif, currently_attached=here, reserved=False)
         if here and not is_null(known["network"]):
             attach_network(txn, known["network"], host)
-    kind = domain_type(values)
-    _metrics(
-        world,
-        txn,
-        vm,
-        memory_actual=domain.memory_actual,
-        VCPUs_number=domain.vcpus,
-        start_time=domain.start_time,
-        state=("running",) if domain.power_state == RUNNING else ("paused",),
-        current_domain_type=kind,
-        hvm=kind == "hvm",
-    )
+    note_domain(world, txn, vm, domain)
     if booted and not is_null(values["guest_metrics"]):
         txn.delete(values["guest_metrics"])
         txn.update(vm, guest_metrics=NULL_REF)
@@ -158,6 +147,22 @@ def _leave(txn: Txn, vm: str, state: str) -> None:
     values = txn.get(vm, "VM")
     if values["power_state"] != state and values["requested_state"] != NEVER_ASKED:
         txn.update(vm, requested_state=NOT_ASKED)
+
+
+def note_domain(world: World, txn: Txn, vm: str, domain: DomainState) -> None:
+    """What the hypervisor says of the VM's domain. Most of it is kept by no journal: it is asked for at each start."""
+    kind = domain_type(txn.get(vm, "VM"))
+    _metrics(
+        world,
+        txn,
+        vm,
+        memory_actual=domain.memory_actual,
+        VCPUs_number=domain.vcpus,
+        start_time=domain.start_time,
+        state=("running",) if domain.power_state == RUNNING else ("paused",),
+        current_domain_type=kind,
+        hvm=kind == "hvm",
+    )
 
 
 def note_memory(world: World, txn: Txn, vm: str, memory: int) -> None:

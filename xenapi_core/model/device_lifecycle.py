@@ -1,7 +1,8 @@
 """Operations on VBDs, VIFs, VDIs and tasks: which are allowed when.
 
 Rule 1: allowed_* look at the record and at what its schema entry follows (a VBD or VIF follows its VM's power state and
-        current operations, a VDI its VBDs' attachment); check_* may look further, at guest drivers and storage.
+        current operations, a VDI its VBDs' attachment and its SR's type); check_* may look further, at guest drivers
+        and storage.
 Rule 2: nothing here awaits.
 """
 
@@ -123,7 +124,8 @@ def _hotplug_error(reader: Reader, vbd: Any, vm: Any, operation: str) -> ApiErro
 
 
 def disk_use_error(reader: Reader, vbd: Any) -> ApiError | None:
-    """Why the disk of `vbd` cannot be attached through it now: VDI_NOT_MANAGED, VDI_READONLY, VDI_IN_USE [vdi]."""
+    """Why the disk of `vbd` cannot be attached through it now: VDI_NOT_MANAGED, VDI_READONLY, VDI_IN_USE [vdi];
+    OTHER_OPERATION_IN_PROGRESS while something is done to it that may not be begun once it is attached."""
     vdi = reader.find(vbd["VDI"])
     if vbd["empty"] or vdi is None:
         return None
@@ -137,7 +139,7 @@ def disk_use_error(reader: Reader, vbd: Any) -> ApiError | None:
             in_use = other["currently_attached"] or other["reserved"]
             if other.ref != vbd.ref and in_use and (writes or other["mode"] == "RW"):
                 return E.VDI_IN_USE(vdi.ref)
-    return None
+    return _busy("VDI", vdi, _FINE_WHILE_ATTACHED if writes else _FINE_WHILE_ATTACHED | {"copy"})
 
 
 def check_vif_operation(reader: Reader, vif: Any, operation: str) -> None:

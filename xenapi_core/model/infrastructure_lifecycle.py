@@ -18,6 +18,7 @@ from xenapi_core.model.enums import (
     POOL_ALLOWED_OPERATIONS,
     STORAGE_OPERATIONS,
 )
+from xenapi_core.model.hosts import is_live
 from xenapi_core.model.power import Record, other_operation
 from xenapi_core.model.schema import Reader
 from xenapi_core.model.storage_types import offers
@@ -56,8 +57,7 @@ def refuse_host_operation(reader: Reader, host: Record, operation: str) -> ApiEr
         against = GOING_DOWN
     if refusal := _in_progress("host", host, against):
         return refusal
-    metrics = reader.find(host["metrics"])
-    live = metrics is not None and metrics["live"]
+    live = is_live(reader, host)
     if operation == "power_on":
         if live:
             return E.HOST_IS_LIVE(host.ref)

@@ -211,11 +211,10 @@ def allowed_vm_operations(reader: Reader, vm: Record) -> tuple[str, ...]:
     Computed, never stored: xapi stores it and has fought stale lists ever since (xen-api#7237). VMs that are alike in
     everything the rules look at share one answer, which makes a list of thousands cheap.
     """
-    alike = _what_counts(reader, vm)
+    alike = what_counts(reader, vm)
     allowed = _ANSWERS.get(alike)
     if allowed is None:
-        candidates = _CANDIDATES[vm["power_state"]]
-        allowed = tuple(name for name in candidates if _vm_error(reader, vm, name, True) is None)
+        allowed = allowed_by_rules(reader, vm)
         if len(_ANSWERS) >= _ANSWERS_KEPT:
             _ANSWERS.clear()
         _ANSWERS[alike] = allowed
@@ -226,8 +225,18 @@ _ANSWERS_KEPT: Final = 1024
 _ANSWERS: Final[dict[tuple[Any, ...], tuple[str, ...]]] = {}
 
 
-def _what_counts(reader: Reader, vm: Record) -> tuple[Any, ...]:
-    """Everything _vm_error looks at, and nothing else: two VMs with the same value allow the same operations."""
+def allowed_by_rules(reader: Reader, vm: Record) -> tuple[str, ...]:
+    """What allowed_vm_operations answers, worked out anew."""
+    candidates = _CANDIDATES[vm["power_state"]]
+    return tuple(name for name in candidates if _vm_error(reader, vm, name, True) is None)
+
+
+def what_counts(reader: Reader, vm: Record) -> tuple[Any, ...]:
+    """Everything allowed_by_rules looks at: two VMs with the same value allow the same operations.
+
+    The answers are shared by all stores of the process, so whatever a rule begins to read must be added here;
+    tests/unit/test_lifecycle_reads.py compares what the two read.
+    """
     values, ref = vm.values, vm.ref
     agent = reader.find(values["guest_metrics"])
     other = agent["other"] if agent is not None else {}
@@ -243,6 +252,7 @@ def _what_counts(reader: Reader, vm: Record) -> tuple[Any, ...]:
         values["other_config"].get("default_template") == "true",
         platform.get("nomigrate") == "true" or platform.get("nested-virt") == "true",
         is_null(values["appliance"]),
+        is_null(values["snapshot_schedule"]),
         running and has_pv_drivers(reader, vm),
         "data-cant-suspend-reason" in other,
         tuple(other.get(feature) == "1" for feature in _FEATURES),

@@ -17,6 +17,12 @@ ANY: Final = VM_POWER_STATE.values
 LIVE: Final = (PAUSED, SUSPENDED, RUNNING)  # in the order the API reference lists them in VM_BAD_POWER_STATE
 
 
+class Fields(Protocol):
+    """A record whose fields are read, and nothing else."""
+
+    def __getitem__(self, field: str, /) -> Any: ...
+
+
 class Record(Protocol):
     """What this module needs of a store's Version."""
 
@@ -24,6 +30,11 @@ class Record(Protocol):
     values: Mapping[str, Any]
 
     def __getitem__(self, field: str) -> Any: ...
+
+
+def is_guest(vm: Fields) -> bool:
+    """Whether a VM record is a machine of its own: no template, no snapshot, no control domain."""
+    return not (vm["is_a_template"] or vm["is_a_snapshot"] or vm["is_control_domain"])
 
 
 def lower_state(state: str) -> str:

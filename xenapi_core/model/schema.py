@@ -147,6 +147,7 @@ class Message:
     operation  the member of the class's *_operations enum it performs; the lifecycle table says when it is allowed.
     state      "removed" messages answer MESSAGE_REMOVED.
     hidden     callable, but not in documentation or system.listMethods.
+    legacy     only the document of API 1.0 has it: listed, and described apart from what clients should use.
     session    False: called without a session (login).
     secret     parameters never reach a log.
     client_cert    a session made from a client certificate may call it, whatever `role` says.
@@ -164,6 +165,7 @@ class Message:
     operation: str | None = None
     state: str = "published"
     hidden: bool = False
+    legacy: bool = False
     session: bool = True
     secret: bool = False
     client_cert: bool = False

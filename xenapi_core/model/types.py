@@ -8,7 +8,6 @@ No type knows a wire format: codecs dispatch on the type, and hand plain str/int
 from __future__ import annotations
 
 import calendar
-import math
 import re
 import time
 from collections.abc import Mapping
@@ -258,10 +257,6 @@ INT = IntType("int")
 FLOAT = FloatType("float")
 BOOL = BoolType("bool")
 DATETIME = DateTimeType("datetime")
-
-
-def is_finite(value: float) -> bool:
-    return not (math.isinf(value) or math.isnan(value))
 
 
 def Ref(cls: str) -> RefType:  # noqa: N802 - type constructors read like types

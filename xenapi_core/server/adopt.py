@@ -2,6 +2,7 @@
 
 Rule 1: the simulator stands for hypervisors that went on running while the manager was away. So every VM whose record
         says Running or Paused is given to its host as a machine that exists already; nothing boots.
+        A host that was told to shut down is off.
 Rule 2: what was under way when the manager died is not adopted: a VM that was being started has no domain yet, and
         engine.recover() unwinds its claim.
 """
@@ -21,6 +22,8 @@ from xenapi_core.engine.plans.network_scan import CARD_FIELDS
 from xenapi_core.engine.specs import domain_spec
 from xenapi_core.engine.transition import count_memory
 from xenapi_core.ids import is_null
+from xenapi_core.model.hosts import is_live
+from xenapi_core.model.infrastructure_lifecycle import SHUT_DOWN
 from xenapi_core.store.api import Store, Version
 
 log = logging.getLogger(__name__)
@@ -81,6 +84,7 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
                 start_time=metrics["start_time"] if metrics else None,
                 guest=agent,
                 agent=agent is not None,
+                vcpus=metrics["VCPUs_number"] if metrics else 0,
             )
         except DriverError as error:
             log.warning("VM %s cannot go on running: %s", vm["uuid"], error.text)
@@ -97,10 +101,20 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
             for each in drivers_of(engine.world, host.ref)
         }
     )
+    driver.up = not _stays_off(store, host)
     engine.add_host(host.ref, driver)
     txn = store.begin()
     count_memory(engine.world, txn, host.ref)
+    if dom0 is not None and store.find(dom0["metrics"]) is not None:  # no driver lists it, so nobody else measures it
+        memory, now = dom0["memory_dynamic_max"], engine.world.clock.now()
+        txn.update(dom0["metrics"], memory_actual=memory, state=("running",), last_updated=now)
     store.commit(txn)
+
+
+def _stays_off(store: Store, host: Version) -> bool:
+    """Whether it was told to shut down, and did. The coordinator is up: it is where this server runs."""
+    off = not is_live(store, host) and host["requested_state"] == SHUT_DOWN
+    return off and all(pool["master"] != host.ref for pool in store.all("pool").values())
 
 
 def _adopt_cpu_pools(store: Store, driver: SimHypervisor, host: Version) -> dict[str, str]:

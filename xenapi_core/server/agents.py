@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from xenapi_core.clock import Clock
-from xenapi_core.server.endpoints import HostEndpoints
+from xenapi_core.server.endpoints import RETRY_SECONDS, HostEndpoints
 from xenapi_core.server.listener import Listener, ListenError
 from xenapi_core.store.api import Store
 
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS: Final = 2.0
-RETRY_SECONDS: Final = 1.0
 
 
 class HostAgents:

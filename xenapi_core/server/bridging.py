@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator
@@ -19,8 +17,10 @@ from xenapi_core.bridge.remote import LoginRefusedError, RemoteSource
 from xenapi_core.bridge.replica import mirror_schema
 from xenapi_core.clock import RealClock
 from xenapi_core.model.catalog import SCHEMA
+from xenapi_core.model.power import is_guest
 from xenapi_core.server import tls
 from xenapi_core.server.listener import Listener, ListenError, listen_tcp
+from xenapi_core.server.ready_file import ReadyFileError, forget_killed, ready_file
 from xenapi_core.server.routes import EndpointError, Hosting, encrypted_only
 
 DRAIN_SECONDS: Final = 10.0
@@ -69,9 +69,12 @@ async def bridging(config: BridgeConfig) -> AsyncIterator[tuple[Bridged, asyncio
     async with contextlib.AsyncExitStack() as stack:
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_IGN and number == signal.SIGHUP:
+                continue  # nohup: the terminal may go
             loop.add_signal_handler(number, ended.set)
             stack.callback(loop.remove_signal_handler, number)
+        forget_killed(config.ready_file)
         if config.state is not None:
             try:
                 config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,13 +109,12 @@ async def bridging(config: BridgeConfig) -> AsyncIterator[tuple[Bridged, asyncio
                     endpoints["wbem"] = f"http://{_shown(config.bind)}:{listeners[-1].port}"
             except (ListenError, tls.CertificateError) as error:
                 raise BridgeError(str(error)) from None
-        _write_ready(config.ready_file, stack, {**endpoints, "tls_fingerprint": fingerprint})
+        try:
+            stack.enter_context(ready_file(config.ready_file, {**endpoints, "tls_fingerprint": fingerprint}))
+        except ReadyFileError as error:
+            raise BridgeError(str(error)) from None
         (pool,) = source.all("pool").values()
-        guests = [
-            vm
-            for vm in source.all("VM").values()
-            if not (vm["is_a_template"] or vm["is_a_snapshot"] or vm["is_control_domain"])
-        ]
+        guests = [vm for vm in source.all("VM").values() if is_guest(vm)]
         name = pool["name_label"] or config.pool
         yield Bridged(name, len(source.all("host")), len(guests), endpoints, fingerprint), ended
 
@@ -141,19 +143,6 @@ def _certificate(config: BridgeConfig, stack: contextlib.AsyncExitStack) -> tupl
 
 def _shown(address: str) -> str:
     return f"[{address}]" if ":" in address else address
-
-
-def _write_ready(path: Path | None, stack: contextlib.AsyncExitStack, content: dict[str, str]) -> None:
-    """The ready file appears complete or not at all, and goes when the bridge goes."""
-    if path is None:
-        return
-    try:
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps({"pid": os.getpid(), **content}) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise BridgeError(f"cannot write the ready file {path}: {error.strerror}") from None
-    stack.callback(path.unlink, missing_ok=True)
 
 
 async def _drain(listeners: list[Listener]) -> None:

@@ -11,16 +11,20 @@ Theory of operation
    One that was stopped stays so until it is restarted, or its host has been down.
 5. A host whose address changes to another loopback address is found there from then on. Other addresses are in the
    records alone: a simulated host has no interface of this machine.
+6. An endpoint that cannot be opened again is tried every RETRY_SECONDS: its address is the one clients know.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
+import math
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from xenapi_core.model.hosts import is_live
 from xenapi_core.server.gate import Gate
 from xenapi_core.server.listener import Listener, ListenError, listen_tcp
 from xenapi_core.server.routes import App
@@ -30,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 20  # to find a port that is free on all addresses
 _CLOSE_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 1.0
 _WATCHED: Final = ("host", "host_metrics", "PIF")
 
 
@@ -122,17 +127,20 @@ class HostEndpoints:
     async def follow(self) -> None:
         """Open and close endpoints as hosts come up and go down; ends by cancellation."""
         seen: list[int] = []
+        clock, again = asyncio.get_running_loop().time, math.inf
         while True:
             revision = self._store.revision
             now = [self._store.class_revision(cls) for cls in _WATCHED]
-            if now != seen or self._asked:
+            if now != seen or self._asked or clock() >= again:
                 seen = now
-                await self._adjust()
+                again = math.inf if await self._adjust() else clock() + RETRY_SECONDS
             self._asked &= self._places.keys()
             if not self._asked:  # otherwise one was asked for after its host's turn
-                await self._store.wait(revision, None)
+                await self._store.wait(revision, None if again == math.inf else again - clock())
 
-    async def _adjust(self) -> None:
+    async def _adjust(self) -> bool:
+        """Open and close what must be now. False if an endpoint is closed that should be open (theory 6)."""
+        missing = False
         for host in tuple(self._places):
             if self._store.find(host) is None:
                 del self._places[host]
@@ -150,16 +158,17 @@ class HostEndpoints:
                 try:
                     await self._open_for(host)
                 except ListenError as error:
-                    log.error("the endpoint of host %s cannot be opened again: %s", host, error)
+                    missing = True
+                    log.error("the endpoint of host %s cannot be opened again yet: %s", host, error)
             elif not up:
                 await self._close_for(host)
+        return not missing
 
     def _live(self, host: str) -> bool:
         """Whether the host listens: it is up, and has a management interface if it has any."""
         record = self._store.find(host)
-        metrics = self._store.find(record["metrics"]) if record is not None else None
         managed = [self._store.get(pif)["management"] for pif in self._store.related(host, "PIFs")]
-        return metrics is not None and bool(metrics["live"]) and (any(managed) or not managed)
+        return record is not None and is_live(self._store, record) and (any(managed) or not managed)
 
     def _address(self, host: str) -> str:
         """Where the endpoint belongs (theory 5)."""

@@ -193,11 +193,12 @@ class HttpProtocol(asyncio.Protocol):
             self._close()
 
     def _check_progress(self, now: int) -> None:
-        """A client that does not take a byte of its reply for write_timeout is cut off."""
+        """A client that does not take a byte of its reply for as long as the service has patience is cut off."""
         left = self._transport.get_write_buffer_size()
+        self._service.unread += left
         if left != self._buffered:
             self._buffered, self._write_since = left, now
-        elif now - self._write_since > self._service.write_ticks:
+        elif now - self._write_since > self._service.patience:
             self.abort()
 
     def _close(self) -> None:

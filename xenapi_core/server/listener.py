@@ -181,7 +181,7 @@ def _bound(family: int, kind: int, protocol: int, address: tuple[object, ...]) -
 def _sentence(error: OSError, host: str, port: int) -> str:
     place = f"{host or '*'} port {port}"
     if error.errno == errno.EADDRINUSE:
-        return f"Cannot listen on {place}: another program listens there."
+        return f"Cannot listen on {place}: another program listens there; choose another port, or 0 for a free one."
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"Cannot listen on {place}: permission denied (ports below 1024 need a privilege)."
     if error.errno == errno.EADDRNOTAVAIL:

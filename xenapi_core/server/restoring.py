@@ -98,8 +98,11 @@ def leave(directory: Path, backup: Backup) -> None:
 async def take_over(directory: Path, schema: Schema) -> bool:
     """Restore the backup that waits in `directory`; False if none does. StoreError, a sentence for the operator."""
     path = directory / WAITING
-    if not path.exists():
-        return False
+    try:
+        if not path.exists():
+            return False
+    except OSError as error:  # a folder above may not be entered, or the name is too long
+        raise StoreError(f"The state directory {directory} cannot be used: {error.strerror}.") from error
     try:
         async with asyncio.timeout(_SECONDS):
             await asyncio.to_thread(_take, directory, path, schema)

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import entry_points
@@ -33,19 +31,21 @@ from xenapi_core.api.certificates import record_certificates
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.membership import Door, Membership, place_of
 from xenapi_core.api.sessions import Sessions
+from xenapi_core.background import keep_going
 from xenapi_core.bridge.client import RemoteXenApi
 from xenapi_core.bridge.local import LocalSource
 from xenapi_core.clock import RealClock
 from xenapi_core.config import ServeConfig, default_socket
+from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.sim.world import SimWorld
-from xenapi_core.engine import database_copies, ha_failover
+from xenapi_core.engine import database_copies, ha_failover, snapshot_schedules
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import https
 from xenapi_core.engine.plans import host_ssh
-from xenapi_core.engine.snapshot_schedules import follow
 from xenapi_core.engine.transition import place_consoles
 from xenapi_core.ids import Ids
 from xenapi_core.model.catalog import SCHEMA
+from xenapi_core.model.power import is_guest
 from xenapi_core.model.schema import POOL_ADMIN
 from xenapi_core.server import outgoing, tls
 from xenapi_core.server.about import about_route
@@ -67,6 +67,7 @@ from xenapi_core.server.joining import members_route
 from xenapi_core.server.listener import Listener, ListenError, listen_tcp, listen_unix
 from xenapi_core.server.nbd import NbdServer
 from xenapi_core.server.pool_secret import MembershipFileError, open_membership
+from xenapi_core.server.ready_file import ReadyFileError, forget_killed, ready_file
 from xenapi_core.server.relay import relay_to_coordinator
 from xenapi_core.server.restoring import take_over
 from xenapi_core.server.routes import App, EndpointError, Hosting, encrypted_only, of_host, only_while
@@ -84,6 +85,14 @@ DEMO_ACCOUNT = ("root", "xencim")
 DEFAULT_TLS_PORT = 9367
 DRAIN_SECONDS = 10.0
 SWEEP_SECONDS = 60.0
+
+# What the engine does by itself, as the log calls it.
+_FOLLOWERS: Mapping[str, Callable[[Engine], Awaitable[None]]] = {
+    "snapshot schedules": snapshot_schedules.follow,
+    "SSH expiry": host_ssh.follow,
+    "database replication": database_copies.follow,
+    "high availability": ha_failover.follow,
+}
 
 
 class StartError(Exception):
@@ -124,7 +133,7 @@ class Server:
     _tls_port: int | None = None
 
     async def stopped(self) -> None:
-        """Return when SIGTERM, SIGINT or `stop` asked the server to end."""
+        """Return when SIGTERM, SIGINT, SIGHUP or `stop` asked the server to end."""
         await self._stop.wait()
 
     def stop(self) -> None:
@@ -139,6 +148,7 @@ class Server:
         config = self.config
         async with contextlib.AsyncExitStack() as stack:
             self._catch_signals(stack)
+            forget_killed(config.ready_file)
             directory = self._directory(stack)
             clock = RealClock(config.clock_speed)
             authenticator, account = self._authenticator(stack)
@@ -150,19 +160,8 @@ class Server:
                 populate(store, config.inventory, Ids(config.inventory.seed), clock)
             _say_whether_certificates_log_in(store, fresh, config.client_ca is not None)
             _say_how_cim_answers(store, config.cim_jobs)
-            codec = XmlRpc()
-            engine = Engine(
-                store, SCHEMA, clock, ids,
-                lambda type_, value: codec.value(type_, value).decode(),
-                contention_timeout=config.contention_timeout,
-            )  # fmt: skip
             places = assign_addresses(store, config.bind) if config.endpoints_per_host else {}
-            disks = config.state / "disks.sqlite" if config.state is not None else None
-            world = SimWorld(clock, seed=config.inventory.seed, disks=disks)
-            stack.push_async_callback(world.close)
-            stack.push_async_callback(engine.close)
-            adopt_pool(store, engine, world)
-            await engine.recover()
+            engine, world = await self._engine(stack, store, clock, ids)
             sessions = Sessions(
                 store, ids, clock, authenticator, membership=membership,
                 external=self._external(stack, store, clock, authenticator),
@@ -174,26 +173,15 @@ class Server:
                 partial(download, loopback=config.loopback),
                 partial(outgoing.send, loopback=config.loopback),
             )
-            sweeper = asyncio.create_task(_sweep(sessions, clock), name="session sweeper")
-            stack.push_async_callback(_cancel, sweeper)
-            schedules = asyncio.create_task(follow(engine), name="snapshot schedules")
-            stack.push_async_callback(_cancel, schedules)
-            expiring = asyncio.create_task(host_ssh.follow(engine), name="SSH expiry")
-            stack.push_async_callback(_cancel, expiring)
-            replicating = asyncio.create_task(database_copies.follow(engine), name="database copies")
-            stack.push_async_callback(_cancel, replicating)
-            protecting = asyncio.create_task(ha_failover.follow(engine), name="high availability")
-            stack.push_async_callback(_cancel, protecting)
+            keep_going(stack, clock, "the session sweeper", lambda: _sweep(sessions, clock))
+            for name, follow in _FOLLOWERS.items():
+                keep_going(stack, clock, name, partial(follow, engine))
             recorder = Recorder()
-            dispatcher.history = history = History(recorder, store, clock, config.state)
-            await history.restore()
+            dispatcher.history = await self._history(stack, recorder, engine)
             source = LocalSource(store, dispatcher, sessions, clock, lambda: recorder.newest)
             basic = BasicAuth(sessions)
             about = about_route(SCHEMA, authenticated(sessions, basic, "xencim"))
             joining = members_route(dispatcher.services, world)
-            stack.push_async_callback(history.save)
-            measuring = asyncio.create_task(measurements.follow(history, engine), name="measurements")
-            stack.push_async_callback(_cancel, measuring)
             parts = parts_of(config.state, recorder)
             dispatcher.blobs = parts.blobs
             extra = (about, joining, *action_routes(dispatcher.services, basic, page, parts))
@@ -210,14 +198,7 @@ class Server:
                     plain_refused=plain_refused(store, host), seen=seen,
                 )  # fmt: skip
 
-            apps = {"xenapi": xenapi()}
-            for entry in entry_points(group="xencim.apps"):
-                app = self._app(entry.load(), source)
-                apps[entry.name] = only_while(app, lambda: _elsewhere(membership))
-                if app.stop is not None:
-                    stack.push_async_callback(app.stop)
-                if app.start is not None:
-                    await app.start()
+            apps = {"xenapi": xenapi(), **await self._apps(stack, source, membership)}
             membership.connect = lambda address: RemoteXenApi(
                 address, self._tls_port or DEFAULT_TLS_PORT, of_pools(store)
             )
@@ -226,15 +207,13 @@ class Server:
             )
             endpoints, certificate, own, shared = await self._listen(stack, apps, store, directory, places, xenapi)
             dispatcher.agents = agents = HostAgents(store, clock, own, shared, "xenapi_tls" in endpoints)
-            restarting = asyncio.create_task(agents.follow(), name="restarts of the agent")
-            stack.push_async_callback(_cancel, restarting)
+            keep_going(stack, clock, "restarting of the agent", agents.follow)
             fingerprint = certificate.facts.sha256 if certificate is not None else ""
             dispatcher.certificate = certificate
             record_certificates(dispatcher.services)
             endpoints |= await self._listen_nbd(stack, dispatcher, certificate)
             membership.address = _reached_at(endpoints, store)
-            announcing = asyncio.create_task(announce(membership, store, clock), name="greeting of the coordinator")
-            stack.push_async_callback(_cancel, announcing)
+            keep_going(stack, clock, "greeting of the coordinator", lambda: announce(membership, store, clock))
             engine.be_reached(_reach(membership.address, bool(places)))
             place_consoles(engine.world)
             self._write_ready(stack, endpoints, fingerprint, own.urls())
@@ -249,7 +228,9 @@ class Server:
 
     def _catch_signals(self, stack: contextlib.AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_IGN and number == signal.SIGHUP:
+                continue  # nohup: the terminal may go
             loop.add_signal_handler(number, self._stop.set)
             stack.callback(loop.remove_signal_handler, number)
 
@@ -300,8 +281,52 @@ class Server:
         stack.push_async_callback(store.close)
         return store
 
+    async def _engine(
+        self, stack: contextlib.AsyncExitStack, store: MemoryStore, clock: RealClock, ids: Ids
+    ) -> tuple[Engine, SimWorld]:
+        """The engine, with simulated hosts and storage behind the records, and what was interrupted taken back."""
+        config = self.config
+        codec = XmlRpc()
+        engine = Engine(
+            store, SCHEMA, clock, ids,
+            lambda type_, value: codec.value(type_, value).decode(),
+            contention_timeout=config.contention_timeout,
+        )  # fmt: skip
+        disks = config.state / "disks.sqlite" if config.state is not None else None
+        world = SimWorld(clock, seed=config.inventory.seed, disks=disks)
+        stack.push_async_callback(world.close)
+        stack.push_async_callback(engine.close)
+        try:
+            adopt_pool(store, engine, world)
+        except DriverError as error:
+            raise StartError(error.text) from None
+        await engine.recover()
+        return engine, world
+
+    async def _history(self, stack: contextlib.AsyncExitStack, recorder: Recorder, engine: Engine) -> History:
+        """Measurements: those of earlier times, and new ones from now on."""
+        clock = engine.world.clock
+        history = History(recorder, engine.world.store, clock, self.config.state)
+        await history.restore()
+        stack.push_async_callback(history.save)
+        keep_going(stack, clock, "measuring", lambda: measurements.follow(history, engine))
+        return history
+
+    async def _apps(
+        self, stack: contextlib.AsyncExitStack, source: LocalSource, membership: Membership
+    ) -> dict[str, App]:
+        """The endpoints found by entry point, started (rule 3). A server that is a member elsewhere has none."""
+        apps = {}
+        for entry in entry_points(group="xencim.apps"):
+            app = self._app(entry.load(), source)
+            apps[entry.name] = only_while(app, lambda: _elsewhere(membership))
+            if app.stop is not None:
+                stack.push_async_callback(app.stop)
+            if app.start is not None:
+                await app.start()
+        return apps
+
     def _app(self, make: Callable[..., App], source: LocalSource) -> App:
-        """An endpoint found by entry point (rule 3)."""
         config = self.config
         ways = {} if config.cim_compat is None else {"wbem": config.cim_compat}
         hosting = Hosting(config.state, config.models, config.indication_ca, not config.indication_no_verify, ways)
@@ -365,8 +390,7 @@ class Server:
                 stack.push_async_callback(own.drain, DRAIN_SECONDS)
                 await own.start()
                 self._tls_port = own.ports[1]
-                following = asyncio.create_task(own.follow(), name="endpoints of hosts")
-                stack.push_async_callback(_cancel, following)
+                keep_going(stack, RealClock(), "following of the hosts' endpoints", own.follow)
                 endpoints.update(own.urls()[_coordinator_uuid(store)])
                 wanted = [each for each in wanted if each[0] != "xenapi"]
             for name, app, port, encrypted in wanted:
@@ -412,22 +436,15 @@ class Server:
         fingerprint: str,
         hosts: Mapping[str, Mapping[str, str]],
     ) -> None:
-        """The ready file appears complete or not at all, and goes when the server goes."""
-        path = self.config.ready_file
-        if path is None:
-            return
         names = ("xenapi", "xenapi_tls", "socket", "wbem", "wbem_tls")
-        content: dict[str, Any] = {"pid": os.getpid(), **{name: endpoints.get(name) for name in names}}
+        content: dict[str, Any] = {name: endpoints.get(name) for name in names}
         content |= {"tls_fingerprint": fingerprint}
         content |= {"endpoints": hosts} if hosts else {}
         content |= {"nbd": endpoints["nbd"]} if "nbd" in endpoints else {}
         try:
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
-            partial.replace(path)
-        except OSError as error:
-            raise StartError(f"cannot write the ready file {path}: {error.strerror}") from None
-        stack.callback(path.unlink, missing_ok=True)
+            stack.enter_context(ready_file(self.config.ready_file, content))
+        except ReadyFileError as error:
+            raise StartError(str(error)) from None
 
 
 def _say_how_cim_answers(store: MemoryStore, mode: str | None) -> None:
@@ -467,12 +484,6 @@ async def _sweep(sessions: Sessions, clock: RealClock) -> None:
         await sessions.revalidate()
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
 def _reached_at(endpoints: Mapping[str, str], store: MemoryStore) -> str:
     """Where other servers reach this one: its TLS port if it has one, and its host's address if it listens on all."""
     url = endpoints.get("xenapi_tls") or endpoints.get("xenapi")
@@ -509,11 +520,7 @@ def _coordinator_uuid(store: MemoryStore) -> str:
 
 def _inventory(store: MemoryStore) -> dict[str, Any]:
     """What the start page shows of the pool: its name, a line of numbers, and its VMs."""
-    guests = [
-        vm
-        for vm in store.all("VM").values()
-        if not (vm["is_a_template"] or vm["is_a_snapshot"] or vm["is_control_domain"])
-    ]
+    guests = [vm for vm in store.all("VM").values() if is_guest(vm)]
     running = sum(vm["power_state"] == "Running" for vm in guests)
     numbers = [(len(store.all("host")), "host"), (len(guests), "VM"), (len(store.all("network")), "network")]
     words = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in [*numbers, (len(store.all("SR")), "SR")]]

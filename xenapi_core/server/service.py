@@ -5,6 +5,8 @@ Theory of operation
    request costs no timer.
 2. Every connection is in `connections` from connection_made to connection_lost; every handler's task is in `tasks`
    until it is done, also when its connection is gone before it. `drain` waits for both.
+3. Replies that clients do not read are held in memory. Each sweep adds them up, and while they are more than
+   max_unread, the patience with clients that take nothing is short_timeout instead of write_timeout.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ class HttpLimits:
     body_timeout     from there to the end of the body
     idle_timeout     between two requests
     write_timeout    without the client taking a single byte of a reply
+    short_timeout    the same, while clients leave more than max_unread of their replies unread
     linger_timeout   for reading and discarding after an error reply
     """
 
@@ -36,18 +39,21 @@ class HttpLimits:
     max_pipelined: int = 256
     max_connections: int = 4096
     max_discarded: int = 8 * 1024 * 1024
+    max_unread: int = 256 * 1024 * 1024
     header_timeout: float = 20.0
     body_timeout: float = 120.0
     idle_timeout: float = 300.0
     write_timeout: float = 60.0
+    short_timeout: float = 5.0
     linger_timeout: float = 2.0
 
     @property
     def tick(self) -> float:
         """Seconds between two sweeps: fine enough for the shortest timeout."""
         shortest = min(
-            self.header_timeout, self.body_timeout, self.idle_timeout, self.write_timeout, self.linger_timeout
-        )
+            self.header_timeout, self.body_timeout, self.idle_timeout, self.write_timeout, self.short_timeout,
+            self.linger_timeout,
+        )  # fmt: skip
         return min(1.0, shortest / 4)
 
     def ticks(self, seconds: float) -> int:
@@ -88,7 +94,8 @@ class Service:
         self.header_ticks = limits.ticks(limits.header_timeout)
         self.body_ticks = limits.ticks(limits.body_timeout)
         self.idle_ticks = limits.ticks(limits.idle_timeout)
-        self.write_ticks = limits.ticks(limits.write_timeout)
+        self.patience = limits.ticks(limits.write_timeout)  # with clients that read nothing (rule 3)
+        self.unread = 0
         self.linger_ticks = limits.ticks(limits.linger_timeout)
         self.loop = asyncio.get_running_loop()
         self._holding: list[Connection] = []
@@ -98,6 +105,9 @@ class Service:
     def _sweep(self) -> None:
         self.now += 1
         self._sweeping = self.loop.call_later(self.limits.tick, self._sweep)
+        limits, pressed = self.limits, self.unread > self.limits.max_unread
+        self.patience = limits.ticks(limits.short_timeout if pressed else limits.write_timeout)
+        self.unread = 0
         for connection in tuple(self.connections):
             connection.check(self.now)
 

@@ -30,6 +30,7 @@ CERTIFICATE_FILE = "server.pem"
 KEY_FILE = "server.key"
 INSTALLED_FILE = "installed.pem"  # certificate, what signed it, and key
 YEARS = 10
+_TOO_WEAK = frozenset({"EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"})  # keys and signatures
 
 
 class CertificateError(Exception):
@@ -151,12 +152,16 @@ def server_context(certificate: str | Path, key: str | Path, client_ca: str | Pa
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise CertificateError(f"The key {key} does not belong to the certificate {certificate}.") from None
+        if error.reason in _TOO_WEAK:
+            raise CertificateError(f"The certificate {certificate} is too weak: OpenSSL takes it no more.") from None
         raise CertificateError(f"{key} holds no usable unencrypted private key in PEM form.") from None
     except OSError as error:
         raise CertificateError(f"The key file {key} cannot be read: {error.strerror}.") from None
     if client_ca is not None:
         try:
             context.load_verify_locations(client_ca)
+        except FileNotFoundError:
+            raise CertificateError(f"There is no file {client_ca}.") from None
         except (OSError, ssl.SSLError):
             raise CertificateError(f"{client_ca} holds no usable certificate authorities in PEM form.") from None
         context.verify_mode = ssl.CERT_OPTIONAL

@@ -155,9 +155,11 @@ def _options(request: Request) -> Response:
     return Response(200, (_NO_CACHE, _ANY_ORIGIN, *more))
 
 
-_INDEX: Final = b"""<html><head><title>xencim</title></head><body><h1>xencim</h1>
-<p>A Xen-API server. This port answers:</p>
-<ul><li><code>POST /</code> XML-RPC</li><li><code>POST /jsonrpc</code> JSON-RPC 1.0 and 2.0</li></ul>
+_INDEX: Final = b"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>xencim</title></head><body><h1>xencim</h1>
+<p>This is a Xen-API server: programs manage virtual machines here. It answers:</p>
+<ul><li><code>POST /</code> calls in XML-RPC</li><li><code>POST /jsonrpc</code> calls in JSON-RPC 1.0 and 2.0</li>
+<li><a href="/about"><code>GET /about</code></a> to users: which classes and messages are there</li></ul>
 </body></html>
 """
 

@@ -14,7 +14,7 @@ Rules every implementation keeps
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,14 +35,6 @@ class Version:
         self.created = created
         self.modified = modified
         self.memo: dict[str, Any] = {}
-
-    def as_(self, codec: str, render: Callable[[Version], Any]) -> Any:
-        """`render(self)`, done once per version and codec."""
-        try:
-            return self.memo[codec]
-        except KeyError:
-            made = self.memo[codec] = render(self)
-            return made
 
     def __getitem__(self, field: str) -> Any:
         """A stored field (neither inverse nor computed: those need a reader)."""

@@ -161,6 +161,8 @@ def _claim(directory: Path) -> int:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    except FileExistsError as error:
+        raise StoreError(f"The state directory {directory} cannot be used: it is a file.") from error
     except OSError as error:
         raise StoreError(f"The state directory {directory} cannot be used: {error.strerror}.") from error
     try:

@@ -74,8 +74,6 @@ class Journal:
         self._database: Database | None = None  # the journal's thread only
         self._lock = threading.Lock()
         self._pending: dict[str, Version | None] = {}
-        self._pending_meta: dict[str, Any] = {}
-        self._meta: dict[str, Any] = {}
         self._scheduled = False
         self._newest = 0  # the last revision there is
         self._queued = 0  # the last revision with something to write
@@ -98,9 +96,13 @@ class Journal:
 
     # What a commit asks
 
-    def admit(self, revision: int) -> None:
-        """Whether `revision` may be made now: ReadOnlyError after a failure; StoreError if the disk is far behind."""
-        if self._failure or self._closed:
+    def admit(self, revision: int, kept: bool) -> None:
+        """Whether `revision` may be made now. `kept`: it changes objects of classes that are journalled.
+
+        ReadOnlyError after the end, and for what is kept after a failure (reading goes on, and needs sessions);
+        StoreError if the disk is far behind.
+        """
+        if (self._failure and kept) or self._closed:
             raise ReadOnlyError(self._failure or "The store is closed.")
         if revision > self._limit:
             raise StoreError("The journal is too far behind to accept more changes.")
@@ -142,22 +144,6 @@ class Journal:
         finally:
             with self._lock:
                 self._waiters.pop(waiter, None)
-
-    # Small facts beside the records
-
-    def get_meta(self, key: str) -> Any:
-        """The last value set, also before a restart; None if there is none."""
-        return self._meta.get(key)
-
-    def set_meta(self, key: str, value: Any) -> None:
-        """Remember a JSON value. It is durable no later than any commit that is made after this call; see `flush`."""
-        if key == REVISION:
-            raise ValueError(f"the key {key!r} belongs to the journal")
-        if self._failure or self._closed:
-            raise ReadOnlyError(self._failure or "The store is closed.")
-        with self._lock:
-            self._meta[key] = self._pending_meta[key] = value
-            self._schedule()
 
     async def flush(self) -> None:
         """Return when all that was queued before is on disk. ReadOnlyError if it never will be."""
@@ -201,8 +187,7 @@ class Journal:
         return loaded
 
     def _load(self, database: Database) -> Loaded:
-        meta = database.meta()
-        bound = meta.pop(REVISION, None)
+        bound = database.meta().get(REVISION)
         rows = database.rows()
         if type(bound) is not int and (rows or bound is not None):
             raise StoreError(f"{database.path} is damaged: it has objects, but no revision.")
@@ -219,7 +204,6 @@ class Journal:
             database.write((), (), {REVISION: revision + BLOCK})
         except sqlite3.Error as error:
             raise StoreError(f"{database.path} cannot be written: {error}") from error
-        self._meta = meta
         self._limit = revision + BLOCK
         self._extend_at = self._limit - BLOCK // 2
         return Loaded(versions, revision)
@@ -229,15 +213,14 @@ class Journal:
         while True:
             with self._lock:
                 extend = self._newest > self._extend_at
-                if self._failure or not (self._pending or self._pending_meta or extend):
+                if self._failure or not (self._pending or extend):
                     self._scheduled = False
                     return
                 batch, self._pending = self._pending, {}
-                meta, self._pending_meta = self._pending_meta, {}
                 queued = self._queued
                 limit = self._newest + BLOCK if extend else self._limit
             try:
-                self._write(batch, {**meta, REVISION: limit} if extend else meta)
+                self._write(batch, {REVISION: limit} if extend else {})
             except Exception as error:
                 self._fail(error)
                 return

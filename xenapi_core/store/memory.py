@@ -14,7 +14,8 @@ Theory of operation
    "from nothing" and is never lost.
 5. Only versions whose journalled fields changed go to the journal; a follower's version is no news for the disk.
    `modified` is therefore exact for tokens of this process, and those are the only tokens that are answered.
-6. If the journal fails, commit raises ReadOnlyError from then on and reading goes on.
+6. If the journal fails, commit raises ReadOnlyError from then on for objects of classes that are journalled. Reading
+   goes on, and so do sessions and tasks.
 """
 
 from __future__ import annotations
@@ -290,7 +291,7 @@ class MemoryStore:
 
     @staticmethod
     def _admit(journal: Journal, revision: int, writes: Sequence[_Write]) -> None:
-        journal.admit(revision)
+        journal.admit(revision, any(write.table.layout.persisted for write in writes))
         for write in writes:
             fields = write.values if write.changed is None else write.changed
             if fields and write.table.layout.persisted:

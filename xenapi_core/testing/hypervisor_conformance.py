@@ -167,11 +167,15 @@ async def a_missing_volume_is_not_found(t: Trial) -> None:
     assert await t.find(spec.uuid) is None
 
 
-async def two_machines_cannot_write_to_one_volume(t: Trial) -> None:
+async def two_machines_write_to_a_volume_only_if_it_is_shared(t: Trial) -> None:
     first, second = await t.spec(), await t.spec()
     await t.start(first)
     second = replace(second, disks=(replace(second.disks[0], volume=first.disks[0].volume),))
     await t.refuses("in_use", t.driver.create(second, False, t.told.append))
+    disk = replace((await t.spec()).disks[0], shared=True)
+    for _ in range(2):
+        state = await t.start(replace(await t.spec(), disks=(replace(disk, uuid=t.bench.uuid()),)))
+        assert [known.volume for known in state.disks] == [disk.volume]
 
 
 async def a_cancelled_create_leaves_nothing(t: Trial) -> None:
@@ -543,7 +547,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     memory_is_taken_and_given_back,
     a_machine_larger_than_free_memory_is_refused,
     a_missing_volume_is_not_found,
-    two_machines_cannot_write_to_one_volume,
+    two_machines_write_to_a_volume_only_if_it_is_shared,
     a_cancelled_create_leaves_nothing,
     pause_and_unpause_want_the_right_state,
     unknown_machines_are_not_found,

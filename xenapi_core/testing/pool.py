@@ -47,7 +47,7 @@ class SimPool(Records):
         for backend in sim_backends(self.sim):
             self.engine.add_backend(backend)
         self.pool = self.add("pool", name_label="test", default_SR=NULL_REF, master=NULL_REF)
-        self.hosts = [self._host(n, host_memory) for n in range(hosts)]
+        self.hosts = [self.add_host(n, host_memory) for n in range(hosts)]
         self.sr = self.add_sr("shared", 1024 * GIB)
         self.iso = self.add_sr("iso", 16 * GIB, type="iso", content_type="iso")
         self.network = self.add("network", name_label="lan", bridge="xenbr0", MTU=1500)
@@ -57,7 +57,8 @@ class SimPool(Records):
 
     # Records.
 
-    def _host(self, number: int, memory: int) -> str:
+    def add_host(self, number: int, memory: int) -> str:
+        """Host h<number> with that many bytes, up and enabled."""
         metrics = self.add("host_metrics", memory_total=memory, memory_free=memory, live=True)
         host = self.add(
             "host", name_label=f"h{number}", hostname=f"h{number}", address=f"192.0.2.{number + 1}", enabled=True,

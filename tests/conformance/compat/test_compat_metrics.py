@@ -10,6 +10,7 @@ from compat_pool import ModePool
 
 from cim_provider.compat.modes import MODES
 from cim_provider.schema.objects import CIMV2, Path
+from xenapi_core.bridge.source import Samples
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -24,6 +25,26 @@ def test_elements_of_a_metric_are_named_and_understood_in_the_words_of_the_mode(
         value, told = asyncio.run(call(pool.provider, service.path, "ShowMetrics", Subject=subject))
         assert value == 0
         assert "Memory" in [name.text for name in told["MetricNames"].iter("VALUE")]
+
+
+def test_values_are_of_the_classes_that_xs_cim_had() -> None:
+    pool = ModePool("xs-cim")
+    sources = {"web": ("cpu0", "memory", "vbd_xvda_read", "vif_0_tx"), "host-0": ("cpu0", "cpu_avg", "pif_eth0_rx")}
+    values = {pool.uuid(record): dict.fromkeys(names, 0.5) for record, names in sources.items()}
+    for at in (100, 105):  # the second round takes paths over from the first
+        pool.source.round = Samples(at, values)
+        found = {one.item.source: one for one in pool.shown("Xen_MetricValue") if one.item.record.cls == "VM"}
+        assert {name: one.path.classname for name, one in found.items()} == {
+            "cpu0": "Xen_ProcessorUtilization",
+            "memory": "Xen_MetricValue",
+            "vbd_xvda_read": "Xen_DiskReadThroughput",
+            "vif_0_tx": "Xen_NetworkPortTransmitThroughput",
+        }
+        assert [one.item.source for one in pool.shown_in("Xen_HostProcessorUtilization")] == ["cpu0"]
+        assert [one.item.source for one in pool.shown_in("Xen_HostNetworkPortReceiveThroughput")] == ["pif_eth0_rx"]
+        path = found["cpu0"].path
+        assert pool.provider.find(path, CIMV2) is found["cpu0"]
+        assert pool.provider.find(Path("Xen_MetricValue", path.keys, CIMV2), CIMV2) is None
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -39,6 +39,7 @@ FACTS: dict[str, tuple[str, str, str, Any]] = {
     "a CD drive is of emulated type 1": (DISK, "off-cd", "EmulatedType", 1),
     "a CD drive is read only": (DISK, "off-cd", "readonly", True),
     "interface settings are <name>/<MAC>": (NIC, "off-nic", "InstanceID", "off/52:54:00:ab:cd:01"),
+    "a screen is of type vnc": ("Xen_DisplaySettingData", "rfb", "ResourceSubType", "vnc"),
     "an interface says its network": (NIC, "web-nic", "NetworkName", "lan"),
     "an interface is of type network": (NIC, "web-nic", "NetworkType", "network"),
     "an interface comes from NetworkPool/<name>": (NIC, "web-nic", "PoolID", "NetworkPool/lan"),

@@ -9,6 +9,7 @@ from cim_pool import run
 from cim_services import Site, in_time
 from compat_pool import CIMV2, CimError, ModePool, Path, mode_site, path_of
 
+from cim_provider.mapping.view import VIEWS
 from cim_provider.schema.objects import Instance
 
 SYSTEM, MANAGEMENT = "Xen_ComputerSystem", "Xen_VirtualSystemManagementService"
@@ -66,8 +67,8 @@ def test_a_guest_is_defined_on_the_class_at_once() -> None:
                     {"ResourceType": 10, "Address": "00:11:22:33:44:55", "NetworkType": "network",
                      "NetworkName": at.store.get(at.sim.network)["name_label"], "VirtualDevice": "eth0"},
                 ),
-                Instance(GRAPHICS, {"ResourceType": 24, "ResourceSubType": "vnc"}),
-                Instance(INPUT, {"ResourceType": 13, "ResourceSubType": "mouse"}),
+                Instance(GRAPHICS, {"ResourceType": 24, "ResourceSubType": "vnc", "KeyMap": "en-us"}),
+                Instance(INPUT, {"ResourceType": 13, "ResourceSubType": "mouse", "BusType": "ps2"}),
             )  # fmt: skip
             system = guest(BootDevices=("hd", "cdrom"))
             value, out = await on_class(at, "DefineSystem", SystemSettings=system, ResourceSettings=resources)
@@ -114,6 +115,9 @@ def test_a_domain_that_does_not_exist_is_named() -> None:
                 at, Path(MANAGEMENT, None, CIMV2), "DestroySystem", AffectedSystem=machine("nobody")
             )  # fmt: skip
             assert found == (NOT_FOUND, "Referenced domain `nobody' does not exist: Domain not found")
+            nameless = Path.of(SYSTEM, {"CreationClassName": SYSTEM}, CIMV2)
+            found = await refused(at, Path(MANAGEMENT, None, CIMV2), "DestroySystem", AffectedSystem=nameless)
+            assert found == (FAILED, "Missing Name")
 
     in_time(work())
 
@@ -129,6 +133,8 @@ UNUSABLE = {
     "a bridge": (NET, {"NetworkType": "bridge", "NetworkName": "none"}, FAILED, "Unable to find the network"),
     "a unit": (MEM, {"VirtualQuantity": 1, "AllocationUnits": "furlongs"}, FAILED, "furlongs"),
     "a screen": (GRAPHICS, {"ResourceType": 24, "ResourceSubType": "sdl"}, NOT_SUPPORTED, "sdl"),
+    "a password": (GRAPHICS, {"ResourceType": 24, "Password": "x"}, NOT_SUPPORTED, "password"),
+    "a key map": (GRAPHICS, {"ResourceType": 24, "KeyMap": "de"}, NOT_SUPPORTED, "key map de"),
 }  # fmt: skip
 
 
@@ -196,6 +202,88 @@ def test_settings_sent_back_as_they_were_change_nothing() -> None:
     in_time(work())
 
 
+def test_boot_devices_and_features_leave_what_is_beside_them() -> None:
+    async def work() -> None:
+        async with mode_site("libvirt-cim") as at:
+            vm = at.sim.add_vm(
+                "web", domain_type="hvm", HVM_boot_policy="BIOS order",
+                HVM_boot_params={"order": "c", "firmware": "uefi"}, platform={"acpi": "1", "secureboot": "auto"},
+            )  # fmt: skip
+            now = shown(at, setting(VSSD, "Xen:web"))
+            assert (now["BootDevice"], now["EnableACPI"], now["EnablePAE"]) == ("hd", True, None)
+            changed = Instance(VSSD, {**now, "BootDevices": ("cdrom", "hd"), "EnableACPI": False, "EnableAPIC": True})
+            await on_class(at, "ModifySystemSettings", SystemSettings=changed)
+            record = at.store.get(vm)
+            assert record["HVM_boot_params"] == {"order": "dc", "firmware": "uefi"}
+            assert record["platform"] == {"acpi": "false", "secureboot": "auto", "apic": "true"}
+            system = Instance(
+                VSSD, {"VirtualSystemIdentifier": "like", "BootDevice": "network", "EnableACPI": True, "UUID": "x"}
+            )  # fmt: skip
+            await on_class(
+                at, "DefineSystem", SystemSettings=system, ReferenceConfiguration=setting(VSSD, "Xen:web")
+            )  # fmt: skip
+            record = next(v for v in at.store.all("VM").values() if v["name_label"] == "like")
+            assert record["HVM_boot_params"] == {"order": "n", "firmware": "uefi"}
+            assert record["platform"] == {"acpi": "true", "secureboot": "auto", "apic": "true"}
+
+    in_time(work())
+
+
+def test_what_happens_after_a_crash_is_told_and_set_in_its_numbers() -> None:
+    async def work() -> None:
+        async with mode_site("libvirt-cim") as at:
+            vm = at.sim.add_vm("web", actions_after_shutdown="restart")
+            for number, action in ((123, "preserve"), (2, "destroy"), (3, "restart")):
+                system = Instance(VSSD, {"InstanceID": "Xen:web", "AutomaticRecoveryAction": number})
+                await on_class(at, "ModifySystemSettings", SystemSettings=system)
+                assert at.store.get(vm)["actions_after_crash"] == action
+                assert shown(at, setting(VSSD, "Xen:web"))["AutomaticRecoveryAction"] == number
+            assert shown(at, setting(VSSD, "Xen:web"))["AutomaticShutdownAction"] is None
+            for number, action in ((0, "restart"), (2, "destroy")):
+                system = Instance(VSSD, {"InstanceID": "Xen:web", "AutomaticShutdownAction": number})
+                await on_class(at, "ModifySystemSettings", SystemSettings=system)
+                assert at.store.get(vm)["actions_after_shutdown"] == action
+
+    in_time(work())
+
+
+def test_a_new_machine_may_have_settings_copied_from_another() -> None:
+    async def work() -> None:
+        async with mode_site("libvirt-cim") as at:
+            at.sim.add_vm("web", memory=3 << 30, VCPUs_max=3, name_description="shop")
+            system = Instance(VSSD, {**shown(at, setting(VSSD, "Xen:web")), "VirtualSystemIdentifier": "copy"})
+            system.values["ElementName"] = "copy"
+            resources = tuple(
+                Instance(cls, shown(at, setting(cls, f"web/{word}"))) for cls, word in ((PROC, "proc"), (MEM, "mem"))
+            )
+            assert (await on_class(at, "DefineSystem", SystemSettings=system, ResourceSettings=resources))[0] == 0
+            made = next(v for v in at.store.all("VM").values() if v["name_label"] == "copy")
+            assert (made["name_description"], made["memory_static_max"], made["VCPUs_max"]) == ("shop", 3 << 30, 3)
+
+    in_time(work())
+
+
+def test_a_snapshot_of_memory_is_a_full_one_and_one_that_stops_is_refused() -> None:
+    async def work() -> None:
+        async with mode_site("libvirt-cim") as at:
+            vm = await at.sim.running("web")
+            service = "Xen_VirtualSystemSnapshotService"
+            asked = {"AffectedSystem": machine("web"), "SnapshotType": 32768}
+            assert (await on_class(at, "CreateSnapshot", service, **asked))[0] == 0
+            (snapshot,) = at.store.related(vm, "snapshots")
+            assert at.store.get(snapshot)["power_state"] == "Suspended"
+            found = path_of(at, snapshot, VSSD)
+            assert shown(at, found)["VirtualSystemIdentifier"] == "web"
+            status, text = await refused(
+                at, Path(service, None, CIMV2), "CreateSnapshot", **{**asked, "SnapshotType": 32769}
+            )  # fmt: skip
+            assert (status, "32769" in text) == (NOT_SUPPORTED, True)
+            (able,) = at.pool.provider.extent(VIEWS["Xen_VirtualSystemSnapshotCapabilities"]).of(at.store.get(vm))
+            assert able.values["SnapshotTypesEnabled"] == (2, 3, 32768)
+
+    in_time(work())
+
+
 def test_a_disk_is_added_to_a_running_machine_and_removed_again() -> None:
     async def work() -> None:
         async with mode_site("libvirt-cim") as at:
@@ -236,6 +324,12 @@ def test_a_change_of_a_property_that_is_no_setting_is_refused() -> None:
 TRANSITIONS = [
     ("Halted", 9, (FAILED, "Domain not running")),
     ("Halted", 10, (FAILED, "Domain not running")),
+    ("Halted", 11, (FAILED, "Domain not running")),
+    ("Halted", 3, (FAILED, "Invalid state transition")),
+    ("Halted", 4, (FAILED, "Invalid state transition")),
+    ("Running", 2, (FAILED, "Invalid state transition")),
+    ("Paused", 9, (FAILED, "Domain not running")),
+    ("Paused", 4, (FAILED, "Invalid state transition")),
     ("Paused", 10, (FAILED, "Invalid state transition")),
     ("Running", 6, (NOT_SUPPORTED, "State not supported")),
     ("Running", 7, (NOT_SUPPORTED, "State not supported")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path as File
 
 import pytest
+import pywbem
 from cim_pool import elements, instance_values, run
 from compat_pool import CIMV2, ModePool, provider_in
 
@@ -85,6 +86,24 @@ def test_another_provider_of_the_same_pool_shows_it_its_own_way(pool: ModePool) 
     assert found.path.classname == "Xen_StoragePool"
     assert found.values["AllocationUnits"] == "byte"
     assert pool.one("Xen_StoragePool", "sr").values == before
+
+
+@pytest.mark.parametrize("mode", ["", *MODES])
+def test_a_path_that_is_a_value_leads_to_an_instance(mode: str) -> None:
+    pool = ModePool(mode)
+    pool.add("PIF", "card", host=pool.refs["host-0"], network=pool.refs["lan"], device="eth7", VLAN=-1, physical=True)
+    found = [
+        (name, path)
+        for one in everything(pool)
+        for name in ("HostResource", "AssociatedResourcePool")
+        for path in one.values.get(name) or ()
+    ]
+    assert {name for name, _ in found} == {"HostResource", "AssociatedResourcePool"}
+    for _, text in found:
+        told = pywbem.CIMInstanceName.from_wbem_uri(f"/{text}")
+        path = Path.of(told.classname, dict(told.keybindings), CIMV2)
+        assert told.namespace == pool.provider.mode.spaces.get(CIMV2, CIMV2)
+        assert pool.provider.find(path, CIMV2) is not None, text
 
 
 @pytest.mark.parametrize("mode", MODES)

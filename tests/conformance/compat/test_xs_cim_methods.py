@@ -12,6 +12,7 @@ from cim_provider.schema.objects import Instance
 
 SYSTEM, VSSD = "Xen_ComputerSystem", "Xen_ComputerSystemSettingData"
 MEMORY, PROCESSORS = "Xen_MemorySettingData", "Xen_ProcessorSettingData"
+DISK, PORT = "Xen_DiskSettingData", "Xen_NetworkPortSettingData"
 NEVER = "never"
 
 
@@ -81,6 +82,76 @@ def test_a_reservation_of_processors_is_how_many_there_are_at_startup() -> None:
             await done(at, at.service(MANAGEMENT), "ModifyResourceSettings", ResourceSettings=(changed,))
             record = at.store.get(vm)
             assert (record["VCPUs_max"], record["VCPUs_at_startup"]) == (4, 3)
+
+    in_time(work())
+
+
+def test_a_new_machine_may_have_settings_copied_from_another() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            vm = at.sim.add_vm("web", memory=3 << 30, VCPUs_max=3, affinity=at.sim.hosts[0])
+            keys = ((MEMORY, "Memory"), (PROCESSORS, "Processor"))
+            paths = [Path.of(cls, {"InstanceID": f"Xen:{at.uuid(vm)}/{word}"}, CIMV2) for cls, word in keys]
+            copies = tuple(at.copy(path) for path in paths)
+            system = at.copy(Path.of(VSSD, {"InstanceID": f"Xen:{at.uuid(vm)}"}, CIMV2), ElementName="copy")
+            await done(at, at.service(MANAGEMENT), "DefineSystem", SystemSettings=system, ResourceSettings=copies)
+            made = next(v for v in at.store.all("VM").values() if v["name_label"] == "copy")
+            assert (made["memory_static_max"], made["VCPUs_max"]) == (3 << 30, 3)
+
+    in_time(work())
+
+
+def test_as_many_processors_as_there_are_can_be_added() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            vm = at.sim.add_vm("web")
+            before = at.store.get(vm)["VCPUs_max"]
+            path = Path.of(PROCESSORS, {"InstanceID": f"Xen:{at.uuid(vm)}/Processor"}, CIMV2)
+            more = Instance(PROCESSORS, {"InstanceID": path.key("InstanceID"), "VirtualQuantity": before})
+            config = Path.of(VSSD, {"InstanceID": f"Xen:{at.uuid(vm)}"}, CIMV2)
+            await done(
+                at, at.service(MANAGEMENT), "AddResourceSettings", AffectedConfiguration=config,
+                ResourceSettings=(more,),
+            )  # fmt: skip
+            assert at.store.get(vm)["VCPUs_max"] == 2 * before
+
+    in_time(work())
+
+
+def test_the_sample_of_its_documentation_defines_a_machine() -> None:
+    async def work() -> None:
+        async with mode_site("xs-cim") as at:
+            system = Instance(
+                VSSD,
+                {"Caption": "This is an HVM VM", "ElementName": "made", "VirtualSystemType": "DMTF:xen:HVM",
+                 "AutomaticShutdownAction": 0, "AutomaticRecoveryAction": 2, "HVM_Boot_Policy": "BIOS order",
+                 "HVM_Boot_Params": ("order=dc",), "Platform": ("acpi=true", "apic=true", "pae=true")},
+            )  # fmt: skip
+            plain = "CIM_ResourceAllocationSettingData"
+            resources = (
+                Instance(plain, {"ResourceType": 3, "VirtualQuantity": 1, "AllocationUnits": "count", "Limit": 100}),
+                Instance(plain, {"ResourceType": 4, "VirtualQuantity": 512, "AllocationUnits": "byte*2^20"}),
+                Instance(
+                    DISK,
+                    {"ResourceType": 19, "ResourceSubType": "Disk", "VirtualQuantity": 2048, "Access": 3,
+                     "AllocationUnits": "byte*2^20", "Bootable": False, "PoolID": at.uuid(at.sim.sr)},
+                ),
+                Instance(DISK, {"ResourceSubType": "CD", "Access": 1}),
+                Instance(PORT, {"ResourceType": 33, "ElementName": "0", "PoolID": at.uuid(at.sim.network)}),
+            )  # fmt: skip
+            await done(at, at.service(MANAGEMENT), "DefineSystem", SystemSettings=system, ResourceSettings=resources)
+            (vm,) = [v.ref for v in at.store.all("VM").values() if v["name_label"] == "made"]
+            drives = [at.store.get(ref) for ref in at.store.related(vm, "VBDs")]
+            assert sorted(one["type"] for one in drives) == ["CD", "Disk"]
+            assert [at.store.get(one["VDI"])["virtual_size"] for one in drives if not one["empty"]] == [2 << 30]
+            assert len(at.store.related(vm, "VIFs")) == 1
+            assert at.store.get(vm)["actions_after_shutdown"] == "destroy"
+            wrong = Instance(DISK, {"ResourceType": 17, "ResourceSubType": "CD"})
+            value, _ = await at.invoke(
+                at.service(MANAGEMENT), "DefineSystem", SystemSettings=Instance(VSSD, {"ElementName": "other"}),
+                ResourceSettings=(wrong,),
+            )  # fmt: skip
+            assert value == 4
 
     in_time(work())
 

@@ -10,12 +10,13 @@ from cim_pool import SmallPool, elements, graph, instance_values, key_values, pa
 from cim_provider.profiles.aggregation_metrics import AGGREGATIONS
 from cim_provider.profiles.metrics import METRICS, meaning_of
 from cim_provider.schema.objects import CIMV2, NOT_FOUND, CimError, Path
-from xenapi_core.api.handlers.data_sources import host_sources, vm_sources
+from xenapi_core.api.handlers.data_sources import host_sources, storage_sources, vm_sources
 from xenapi_core.bridge.source import Samples, Summary, Window
-from xenapi_core.drivers.api import HostUsage, MachineUsage, Traffic
+from xenapi_core.drivers.api import HostUsage, MachineUsage, Requests, Traffic
 
 SUMS = "Xen_AggregationMetricValue"
 AT = 1_800_000_000
+MIB = 1 << 20
 MACHINE = MachineUsage((0.25, 0.5), 1 << 30, {"0": Traffic(1000.0, 20.4), "3": Traffic(7.0, 0.0)}, {"0": Traffic(5, 6)})
 
 
@@ -122,6 +123,24 @@ def test_a_value_is_in_the_units_of_its_metric(
     assert shown["MetricDefinitionId"] == f"Xen:Metric/{metric}"
     assert shown["MeasuredElementName"] == owner
     assert shown["TimeStamp"] == "20270115080000.000000+000"
+
+
+def test_what_machines_of_a_host_read_and_write_is_told_for_each_sr(pool: SmallPool) -> None:
+    host, sr = pool.refs["host-0"], pool.refs["sr"]
+    pool.add("PBD", "pbd", host=host, SR=sr, currently_attached=True)
+    moved = {sr: [(Traffic(3 * MIB, MIB / 2), Requests()), (Traffic(MIB, 0.0), Requests())]}
+    sources = storage_sources(pool.store, host, moved)
+    pool.source.round = Samples(AT, {pool.uuid("host-0"): {one["name_label"]: one["value"] for one in sources}})
+    found = {(one["MetricDefinitionId"], one["BreakdownValue"]): one for one in listed(pool, "Xen_MetricValue")}
+    word = pool.uuid("sr")[:8]
+    assert {key: one["MetricValue"] for key, one in found.items()} == {
+        ("Xen:Metric/StorageReadRate", word): str(4 * MIB),
+        ("Xen:Metric/StorageWriteRate", word): str(MIB // 2),
+    }
+    assert {one["BreakdownDimension"] for one in found.values()} == {"Storage"}
+    assert sources_of(pool, pool.path("host-0", "Xen_HostComputerSystem")) == {
+        f"io_throughput_read_{word}", f"io_throughput_write_{word}"
+    }  # fmt: skip
 
 
 def test_definitions_use_programmatic_units_and_say_how_values_break_down(pool: SmallPool) -> None:

@@ -42,6 +42,7 @@ CS_STATE = "CIM_SettingsDefineState ManagedElement CIM_VirtualSystemSettingData"
 CS_DEFINED = "CIM_ElementSettingData ManagedElement CIM_VirtualSystemSettingData"
 PARTS = "CIM_VirtualSystemSettingDataComponent GroupComponent CIM_ResourceAllocationSettingData"
 TO_HOST = "CIM_HostedResourcePool PartComponent CIM_System"
+MANAGER = "CIM_ServiceAffectsElement AffectedElement CIM_ResourcePoolConfigurationService"
 CAN = "CIM_ElementCapabilities ManagedElement CIM_AllocationCapabilities"
 LIMIT = "CIM_SettingsDefineCapabilities GroupComponent CIM_ResourceAllocationSettingData"
 CORES = "CIM_ConcreteComponent GroupComponent CIM_ProcessorCore"
@@ -112,6 +113,11 @@ ROWS = (
     Row("Resource Allocation", RASD, (asked("CIM_ResourceAllocationSettingData"),)),
     Row("Resource Allocation", POOL, (allocated("CIM_ResourcePool"),)),
     Row("Resource Allocation", DEVICE, ("CIM_ConcreteComponent GroupComponent CIM_LogicalDevice",)),
+    Row("Resource Allocation", SERVICE, (MANAGER,)),
+    Row("Resource Allocation", POOL, (MANAGER, "CIM_ServiceAffectsElement AffectingElement CIM_ResourcePool")),
+    Row("Resource Allocation", SYSTEM, (MANAGER, "CIM_HostedService Dependent CIM_ComputerSystem")),
+    Row("Resource Allocation", ("InstanceID",),
+        (MANAGER, "CIM_ElementCapabilities ManagedElement CIM_ResourcePoolConfigurationCapabilities")),
     Row("Allocation Capabilities", LIMITS),
     Row("Allocation Capabilities", POOL, ("CIM_ElementCapabilities Capabilities CIM_ResourcePool",)),
     Row("Allocation Capabilities", RASD, (LIMIT,)),

@@ -33,7 +33,7 @@ class Authenticator(Protocol):
         """Whose client certificate has this subject (RFC 4514 text), or None. The TLS layer has verified it."""
 
     async def set_password(self, user: str, password: str) -> bool:
-        """Change a password. False if this authenticator cannot, or has no such user."""
+        """Change a password, to a fit one. False if this authenticator cannot, or has no such user."""
 
     async def knows(self, user: str) -> bool:
         """Whether there is an account of that name."""

@@ -35,7 +35,7 @@ class StaticAuthenticator:
         return None
 
     async def set_password(self, user: str, password: str) -> bool:
-        if user not in self._passwords or not password:
+        if user not in self._passwords:
             return False
         self._passwords[user] = password
         return True

@@ -1,7 +1,8 @@
 """A file of accounts: one JSON object a line, with a salted scrypt hash, the roles and the groups of each user.
 
 Theory of operation
-1. The file is 0600 and replaced as a whole (written beside, synced, renamed), so no reader ever sees half of it.
+1. The file is 0600 and replaced as a whole (written beside, synced, renamed), so no reader ever sees half of it. Who
+   changes it holds a lock on its folder from reading to writing, so that no other change is undone.
 2. Hashing takes some 50 ms of CPU on purpose; it runs in threads of its own, never in the loop.
 3. A running server notices a changed file at the next login. If it cannot read the file any more, it keeps the last
    good accounts, and says so in the log.
@@ -11,6 +12,7 @@ Theory of operation
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import hmac
 import json
@@ -18,9 +20,10 @@ import logging
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xenapi_core.api.auth import Identity
@@ -65,8 +68,10 @@ def load(path: Path) -> dict[str, Account]:
             lines = file.read().splitlines()
     except FileNotFoundError:
         raise UsersFileError(f"{path} does not exist; make it with: xencim user add NAME --users {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsersFileError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise UsersFileError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsersFileError(f"{path} cannot be read: it is no text in UTF-8") from None
     accounts: dict[str, Account] = {}
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -96,6 +101,20 @@ def _parse(path: Path, number: int, line: str) -> tuple[str, Account]:
     return name, account
 
 
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """Alone with the file, among all processes that change it (theory 1); for as long as it takes to read and write."""
+    try:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UsersFileError(f"{path} cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _save(path: Path, accounts: Mapping[str, Account]) -> None:
     lines = [
         json.dumps(
@@ -105,7 +124,10 @@ def _save(path: Path, accounts: Mapping[str, Account]) -> None:
         )
         for name, a in accounts.items()
     ]
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made 0600
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made 0600
+    except OSError as error:
+        raise UsersFileError(f"{path} cannot be written: {error.strerror}") from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.writelines(line + "\n" for line in lines)
@@ -128,27 +150,31 @@ def add_user(
     granted, member = tuple(roles), tuple(dict.fromkeys(groups))
     if not user or not (password or certificate) or "\0" in user + password:
         raise UsersFileError("a user needs a name and a password or a certificate, without NUL characters")
+    if ":" in user or not user.isprintable():
+        raise UsersFileError("a user's name has no colon (HTTP Basic could not carry it) and no control characters")
     if not granted or not set(granted) <= set(ROLES):
         raise UsersFileError(f"roles are {', '.join(ROLES)}")
     if not all(member) or "\0" in "".join(member):
         raise UsersFileError("a group needs a name, without NUL characters")
-    accounts = load(path) if path.exists() else {}
     salt = secrets.token_bytes(SALT_BYTES)
-    others = {account.certificate for name, account in accounts.items() if name != user}
-    if certificate and certificate in others:
-        raise UsersFileError("another user has the same certificate")
     digest = hash_password(password, salt) if password else secrets.token_bytes(HASH_BYTES)
-    accounts[user] = Account(granted, salt, digest, certificate, member)
-    _save(path, accounts)
+    with _changing(path):
+        accounts = load(path) if path.exists() else {}
+        others = {account.certificate for name, account in accounts.items() if name != user}
+        if certificate and certificate in others:
+            raise UsersFileError("another user has the same certificate")
+        accounts[user] = Account(granted, salt, digest, certificate, member)
+        _save(path, accounts)
 
 
 def remove_user(path: Path, user: str) -> None:
     """Remove an account. UsersFileError if there is none of that name."""
-    accounts = load(path)
-    if user not in accounts:
-        raise UsersFileError(f"{path} has no user {user}")
-    del accounts[user]
-    _save(path, accounts)
+    with _changing(path):
+        accounts = load(path)
+        if user not in accounts:
+            raise UsersFileError(f"{path} has no user {user}")
+        del accounts[user]
+        _save(path, accounts)
 
 
 def _identity(user: str, account: Account) -> Identity:
@@ -228,11 +254,14 @@ class UsersFileAuthenticator:
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: user in self._file.accounts())
 
     def _change(self, user: str, password: str) -> bool:
-        path = self._file.path
-        account = load(path).get(user)
-        if account is None or not password:
-            return False
-        add_user(path, user, password, account.roles, account.certificate, account.groups)
+        path, salt = self._file.path, secrets.token_bytes(SALT_BYTES)
+        digest = hash_password(password, salt)
+        with _changing(path):
+            accounts = load(path)
+            if user not in accounts:
+                return False
+            accounts[user] = replace(accounts[user], salt=salt, hash=digest)
+            _save(path, accounts)
         return True
 
     async def set_password(self, user: str, password: str) -> bool:

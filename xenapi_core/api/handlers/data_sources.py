@@ -16,7 +16,7 @@ from typing import Any, Final
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.drivers.api import DriverError, HostUsage, MachineUsage, Requests, Traffic
 from xenapi_core.drivers.storage import VolumeTraffic
-from xenapi_core.engine.failures import MACHINE, STORAGE, About, told_as
+from xenapi_core.engine.failures import HOST, STORAGE, About, told_as
 from xenapi_core.engine.specs import device_name
 from xenapi_core.errors import E
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
@@ -105,7 +105,7 @@ async def _usage(call: CallContext, host: str) -> HostUsage:
         raise E.NOT_IMPLEMENTED(call.wire_name)
     if host not in engine.hypervisors:
         raise E.HOST_OFFLINE(host)
-    with told_as(MACHINE, About(host=host, operation="data_source_op")):
+    with told_as(HOST, About(host=host, operation="data_source_op")):
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 return await engine.hypervisors[host].usage()

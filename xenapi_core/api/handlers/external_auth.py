@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from xenapi_core.api.auth.directories import DirectoryError
 from xenapi_core.api.auth.turns import MOST
-from xenapi_core.api.handlers.pool_roles import is_live, the_pool
+from xenapi_core.api.handlers.pool_roles import the_pool
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import ApiError, E
+from xenapi_core.model.hosts import is_live
 from xenapi_core.store.api import Txn, Version
 
 LARGEST_CACHE = 10_000  # users
@@ -37,7 +38,7 @@ def _refusal(
     except DirectoryError as error:
         code = E.AUTH_ENABLE_FAILED_DOMAIN_LOOKUP_FAILED if error.unknown else E.AUTH_ENABLE_FAILED_UNAVAILABLE
         return hosts[0].ref, code(str(error))
-    down = (host.ref for host in hosts if not is_live(call, host))
+    down = (host.ref for host in hosts if not is_live(call.store, host))
     return next(((host, E.AUTH_ENABLE_FAILED_UNAVAILABLE("The host does not run.")) for host in down), None)
 
 

@@ -9,9 +9,11 @@ from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.ha_rules import check_disabling
 from xenapi_core.engine.placement import memory_free, memory_promised
 from xenapi_core.engine.plans.host_evacuate import moves_away
-from xenapi_core.engine.plans.host_records import remove_host
+from xenapi_core.engine.plans.host_records import only_here, remove_host
+from xenapi_core.engine.plans.sr_records import check_idle
 from xenapi_core.engine.transition import STAYS_DISABLED
 from xenapi_core.errors import E
+from xenapi_core.model.hosts import check_live, is_live
 from xenapi_core.model.infrastructure_lifecycle import ENABLED, OFFLINE, check_host_operation
 from xenapi_core.store.api import Version
 from xenapi_core.wire.api import WireError
@@ -38,10 +40,7 @@ def disable(call: CallContext, ref: str, auto_enable: bool) -> None:
 
     `auto_enable`: until the host's next boot only.
     """
-    host = call.get(ref, "host")
-    metrics = call.store.find(host["metrics"])
-    if metrics is not None and not metrics["live"]:
-        raise E.HOST_OFFLINE(ref)
+    host = check_live(call.store, ref)
     if host["enabled"]:
         check_disabling(call.world, ref)
     kept = {} if auto_enable else {STAYS_DISABLED: "true"}
@@ -105,8 +104,7 @@ def destroy(call: CallContext, ref: str) -> None:
     pools = call.store.all("pool").values()
     if any(pool["ha_enabled"] for pool in pools):
         raise E.HA_IS_ENABLED()
-    metrics = call.store.find(host["metrics"])
-    if (metrics is not None and metrics["live"]) or any(pool["master"] == ref for pool in pools):
+    if is_live(call.store, host) or any(pool["master"] == ref for pool in pools):
         raise E.HOST_IS_LIVE(ref)
     if any(not call.get(vm)["is_control_domain"] for vm in call.store.related(ref, "resident_VMs")):
         raise E.HOST_HAS_RESIDENT_VMS(ref)
@@ -114,10 +112,18 @@ def destroy(call: CallContext, ref: str) -> None:
 
 
 def drop_host(call: CallContext, ref: str) -> None:
-    """Remove the host's records, and let go of its driver."""
+    """Remove the host's records, and let go of its driver and of those of the storage only it had.
+
+    OTHER_OPERATION_IN_PROGRESS while something is done to a disk there.
+    """
+    engine, storage = call.services.engine, only_here(call.world, ref)
+    for sr in storage:
+        check_idle(call.world, sr)
     call.commit(lambda txn: remove_host(call.world, txn, ref))
-    if call.services.engine is not None:
-        call.services.engine.drop_host(ref)
+    if engine is not None:
+        engine.drop_host(ref)
+        for sr in storage:
+            engine.drop_storage(sr)
 
 
 @handles("host.set_hostname_live")

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.drivers.api import HostClock
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import HOST, About, told_as
 from xenapi_core.errors import E
 
 ANSWER_WITHIN: Final = 20.0  # seconds of real time
@@ -28,7 +28,7 @@ async def clock_of(call: CallContext, ref: str) -> HostClock | None:
     if driver is None:
         return None
     try:
-        with told_as(MACHINE, About(host=ref, operation="clock")):
+        with told_as(HOST, About(host=ref, operation="clock")):
             async with asyncio.timeout(ANSWER_WITHIN):
                 return await driver.clock()
     except TimeoutError:

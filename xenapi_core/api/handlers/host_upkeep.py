@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.transition import enter_halted, note_power
 from xenapi_core.errors import E
+from xenapi_core.model.hosts import is_live
 from xenapi_core.store.api import Txn
 
 LOWEST_TLS: Final = "1.2"  # what server/tls.py accepts at least
@@ -33,8 +34,7 @@ def declare_dead(call: CallContext, ref: str) -> None:
     HOST_IS_LIVE for the coordinator too: this server is its proof.
     """
     host = call.get(ref, "host")
-    metrics = call.store.find(host["metrics"])
-    if (metrics is not None and metrics["live"]) or any(p["master"] == ref for p in call.store.all("pool").values()):
+    if is_live(call.store, host) or any(pool["master"] == ref for pool in call.store.all("pool").values()):
         raise E.HOST_IS_LIVE(ref)
 
     def write(txn: Txn) -> None:

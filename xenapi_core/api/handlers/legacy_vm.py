@@ -1,7 +1,8 @@
 """VM and its devices for API 1.0 clients: operations and settings that later versions say in other words.
 
 Rule 1: an operation is done by the later message, called in the caller's name, so that its rules and roles hold here.
-Rule 2: a setting of a device counts from the VM's next start: it can be changed while the VM is Halted.
+Rule 2: a setting of a device counts from the VM's next start: it can be changed while the VM is Halted, and does not
+        start either.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from xenapi_core.engine.plans.network_rules import check_mac
 from xenapi_core.engine.specs import device_position
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null
-from xenapi_core.model.power import HALTED, PAUSED, RUNNING, SUSPENDED
+from xenapi_core.model.power import HALTED, PAUSED, RUNNING, SUSPENDED, other_operation
 from xenapi_core.store.api import Version
 
 POSITIONS = {"VBD": 255, "VIF": 7}  # as many as VBD.create and VIF.create give out
@@ -200,6 +201,8 @@ def _of_halted_vm(call: CallContext, ref: str) -> Version:
     vm = call.get(device["VM"], "VM")
     if vm["power_state"] != HALTED:
         raise E.VM_BAD_POWER_STATE(vm.ref, HALTED.lower(), vm["power_state"].lower())
+    if device["reserved"]:
+        raise other_operation("VM", vm.ref, vm["current_operations"])
     return device
 
 

@@ -9,6 +9,7 @@ from xenapi_core.engine import network_records as records
 from xenapi_core.engine.plans import network_rules as rules
 from xenapi_core.errors import E
 from xenapi_core.model.classes.pif import PIF
+from xenapi_core.model.hosts import check_live
 from xenapi_core.store.api import Txn, Version
 
 # Ethernet settings that can be chosen, with their values (API reference, PIF.set_property).
@@ -144,7 +145,7 @@ def _reconfigurable(call: CallContext, ref: str) -> Version:
     rules.check_managed(pif)
     rules.check_unprotected(call.store, pif)
     rules.check_no_cluster(call.store, pif)
-    rules.check_live(call.store, pif["host"])
+    check_live(call.store, pif["host"])
     return pif
 
 

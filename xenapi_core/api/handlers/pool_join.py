@@ -25,6 +25,7 @@ from xenapi_core.api.handlers.trust_exchange import merge_with
 from xenapi_core.api.membership import Membership, Remote
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.api.roles import may
+from xenapi_core.engine.removal import remove
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.infrastructure_lifecycle import check_pool_operation
 from xenapi_core.model.power import other_operation
@@ -128,13 +129,8 @@ def _forget_what_moved(call: CallContext, host: str) -> None:
     dom0 |= {version["metrics"] for version in moved if version.ref in dom0}
 
     def write(txn: Txn) -> None:
-        for version in moved:
-            if version.cls not in kept and version.ref not in dom0:
-                txn.delete(version.ref)
+        remove(call.world, txn, (it.ref for it in moved if it.cls not in kept and it.ref not in dom0))
         txn.update(host, joined_from="")
-        pool = the_pool(call)
-        gone = dict.fromkeys(("default_SR", "suspend_image_SR", "crash_dump_SR"), "OpaqueRef:NULL")
-        txn.update(pool.ref, **{name: value for name, value in gone.items() if pool[name] in srs})
 
     call.commit(write)
     if engine is not None:

@@ -9,17 +9,13 @@ from __future__ import annotations
 from xenapi_core.api.membership import new_secret
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import ApiError, E
+from xenapi_core.model.hosts import check_live, is_live
 from xenapi_core.model.infrastructure_lifecycle import check_pool_operation
 from xenapi_core.store.api import Version
 
 
 def the_pool(call: CallContext) -> Version:
     return next(iter(call.store.all("pool").values()))
-
-
-def is_live(call: CallContext, host: Version) -> bool:
-    metrics = call.store.find(host["metrics"])
-    return metrics is None or bool(metrics["live"])
 
 
 async def coordinator_lost(call: CallContext) -> bool:
@@ -40,7 +36,7 @@ async def coordinator_lost(call: CallContext) -> bool:
 def answers(call: CallContext, host: Version) -> bool:
     """Whether a host is up and its agent has not been stopped."""
     agents = call.services.dispatcher.agents
-    return is_live(call, host) and (agents is None or not agents.stopped(host.ref))
+    return is_live(call.store, host) and (agents is None or not agents.stopped(host.ref))
 
 
 @handles("pool.designate_new_master")
@@ -51,9 +47,7 @@ def designate_new_master(call: CallContext, host: str) -> None:
     """
     pool = the_pool(call)
     check_pool_operation(call.store, pool, "designate_new_master")
-    record = call.get(host, "host")
-    if not is_live(call, record):
-        raise E.HOST_OFFLINE(host)
+    record = check_live(call.store, host)
     _check_database(record)
     call.update(pool.ref, master=host)
 

@@ -65,7 +65,7 @@ async def _read(call: CallContext, ref: str) -> Database:
         found.append(await read_copy(run.world.schema, storage, record["uuid"], record["virtual_size"]))
 
     engine = engine_of(call)
-    await asyncio.shield(engine.start(engine.work(call.wire_name), lambda world: plan_read(world, ref, use)))
+    await engine.see_through(engine.work(call.wire_name), lambda world: plan_read(world, ref, use))
     return found[0]
 
 
@@ -125,7 +125,7 @@ async def _recover(call: CallContext, session_to: str, vms: tuple[str, ...], for
     _target(call, session_to)
     decide = partial(_plan, call.store, vms, force, appliance)
     engine = engine_of(call)
-    await asyncio.shield(engine.start(engine.work(call.wire_name), decide))
+    await engine.see_through(engine.work(call.wire_name), decide)
 
 
 def _plan(source: Store, vms: tuple[str, ...], force: bool, appliance: str, world: World) -> Plan:

@@ -11,8 +11,9 @@ from xenapi_core.drivers.storage import Found
 from xenapi_core.engine.failures import About, told_as
 from xenapi_core.engine.plans.database_copy import check_replication
 from xenapi_core.engine.plans.ha_switch import check_heartbeat_sr
-from xenapi_core.engine.plans.sr_records import REPOSITORY, check_device_config, check_live, is_live
+from xenapi_core.engine.plans.sr_records import REPOSITORY, check_device_config
 from xenapi_core.errors import E
+from xenapi_core.model.hosts import check_live, is_live
 
 ANSWER_WITHIN: Final = 60.0  # seconds of real time a back end has to answer
 
@@ -48,7 +49,7 @@ async def _probe(call: CallContext, host: str, config: dict[str, str], kind: str
     if engine is None or kind not in engine.backends:
         raise E.SR_UNKNOWN_DRIVER(kind)
     check_device_config(config)
-    looking = check_live(call.world, host)
+    looking = check_live(call.store, host)
     with told_as(REPOSITORY, About(host=host, operation="probe")):
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
@@ -103,7 +104,7 @@ def get_live_hosts(call: CallContext, ref: str) -> tuple[str, ...]:
     """Enabled hosts that answer and are connected."""
     pbds = map(call.get, call.store.related(ref, "PBDs"))
     hosts = [pbd["host"] for pbd in pbds if pbd["currently_attached"]]
-    return tuple(host for host in hosts if call.get(host)["enabled"] and is_live(call.world, host))
+    return tuple(host for host in hosts if call.get(host)["enabled"] and is_live(call.store, call.get(host)))
 
 
 @handles("SR.assert_can_host_ha_statefile")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.api.roles import may, refusal
 from xenapi_core.errors import E
-from xenapi_core.ids import NULL_REF
 from xenapi_core.model.schema import POOL_OPERATOR, roles_above
 from xenapi_core.store.api import Version
 
@@ -47,15 +46,7 @@ def _engine(call: CallContext) -> Engine:
 @handles("task.create")
 def create(call: CallContext, label: str, description: str) -> str:
     """A pending task for work the client does itself; the client ends it with set_status."""
-    pools = list(call.store.all("pool").values())
-    return call.create(
-        "task",
-        {
-            "name_label": label, "name_description": description, "created": call.now, "status": "pending",
-            "session": call.caller.session or NULL_REF, "type": "<none/>",
-            "resident_on": pools[0].values["master"] if pools else NULL_REF,
-        },
-    )  # fmt: skip
+    return _engine(call).new_task(label, call.caller, description)
 
 
 @handles("task.cancel")

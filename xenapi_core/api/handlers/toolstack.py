@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from xenapi_core.api.handlers.pool_roles import is_live, the_pool
+from xenapi_core.api.handlers.pool_roles import the_pool
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import E
+from xenapi_core.model.hosts import check_live
 from xenapi_core.store.api import Txn
 
 
@@ -22,8 +23,7 @@ async def restart_agent(call: CallContext, ref: str) -> None:
     The answer comes before the endpoint closes. An agent that was stopped is started. The agent of a host without an
     endpoint of its own has no connections, unless it is the coordinator's.
     """
-    if not is_live(call, call.get(ref, "host")):
-        raise E.HOST_OFFLINE(ref)
+    check_live(call.store, ref)
     if call.services.engine is not None:
         await call.services.engine.reconciler.compare_host(ref)
     since = {"agent_start_time": f"{call.now}."}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import E
-from xenapi_core.model.lifecycle import check_vbd_operation
+from xenapi_core.model.lifecycle import check_vbd_operation, other_operation
 from xenapi_core.store.api import Version
 
 
 def _of_halted_vm(call: CallContext, ref: str) -> Version:
-    """VM_BAD_POWER_STATE unless the VM is Halted."""
+    """VM_BAD_POWER_STATE unless the VM is Halted; OTHER_OPERATION_IN_PROGRESS while it starts."""
     vbd = call.get(ref, "VBD")
     vm = call.store.find(vbd["VM"])
     if vm is not None and vm["power_state"] != "Halted":
         raise E.VM_BAD_POWER_STATE(vm.ref, "halted", vm["power_state"].lower())
+    if vm is not None and vbd["reserved"]:
+        raise other_operation("VM", vm.ref, vm["current_operations"])
     return vbd
 
 

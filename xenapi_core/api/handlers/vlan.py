@@ -6,6 +6,7 @@ from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine import network_records as records
 from xenapi_core.engine.plans import network_rules as rules
 from xenapi_core.errors import E
+from xenapi_core.model.hosts import is_live
 from xenapi_core.store.api import Txn, Version
 
 
@@ -81,11 +82,8 @@ def create_beside(call: CallContext, pif: str, network: str, tag: int) -> tuple[
     """A VLAN interface on what joins the network of `pif` on each host that answers, or on none of them."""
     rules.check_tag(tag)
     shared = call.get(pif, "PIF")["network"]
-    carriers = []
-    for tagged in map(call.get, call.store.related(shared, "PIFs")):
-        metrics = call.store.find(call.get(tagged["host"], "host")["metrics"])
-        if metrics is None or metrics["live"]:
-            carriers.append(tagged)
+    pifs = map(call.get, call.store.related(shared, "PIFs"))
+    carriers = [pif for pif in pifs if is_live(call.store, call.get(pif["host"], "host"))]
     return tuple(made for _, made in _make(call, carriers, tag, network))
 
 

@@ -7,6 +7,8 @@ Rule 2: what a running guest must be told (dynamic memory range, hot-plugged vCP
 
 from __future__ import annotations
 
+import math
+
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.ha_rules import (
     BEST_EFFORT,
@@ -77,9 +79,9 @@ def set_memory(call: CallContext, ref: str, value: int) -> None:
 
 @handles("VM.set_HVM_shadow_multiplier")
 def set_hvm_shadow_multiplier(call: CallContext, ref: str, value: float) -> None:
-    """INVALID_VALUE unless at least 1."""
+    """INVALID_VALUE unless at least 1, and finite."""
     _changeable(call, ref, "changing_shadow_memory")
-    if not value >= 1.0:
+    if not 1.0 <= value < math.inf:
         raise E.INVALID_VALUE("multiplier", f"{value:g}")
     call.update(ref, HVM_shadow_multiplier=value)
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.sim.changes import CHANGES_SCHEMA, ChangeLog
 
 SIZE: Final = 64 << 10
@@ -45,13 +46,27 @@ class Contents:
 
     @property
     def _database(self) -> sqlite3.Connection:
-        """Opened when something is first written or looked for."""
+        """Opened when something is first written or looked for. DriverError if the file is of no use."""
         if self._connection is None:
-            if self.path is not None:  # guests' data: for the server's user alone
-                os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
-            self._connection = sqlite3.connect(self.path or "", isolation_level=None)
-            self._connection.executescript(_SCHEMA + CHANGES_SCHEMA)
+            with self._opening():
+                if self.path is not None:  # guests' data: for the server's user alone
+                    os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
+                connection = sqlite3.connect(self.path or "", isolation_level=None)
+                try:
+                    connection.executescript(_SCHEMA + CHANGES_SCHEMA)
+                except BaseException:
+                    connection.close()
+                    raise
+            self._connection = connection
         return self._connection
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise DriverError("failed", f"The volumes in {self.path} cannot be used: {reason}.") from error
 
     @property
     def _untouched(self) -> bool:
@@ -99,15 +114,19 @@ class Contents:
                 self._erase(database, volume)
 
     def keep(self, volumes: Iterable[str]) -> None:
-        """Forget what is written on any other volume: those were destroyed while nobody looked."""
+        """Forget what is written on any other volume: those were destroyed while nobody looked.
+
+        The first look into a file that stayed: DriverError if it is damaged, or is none of ours.
+        """
         if self._untouched:
             return
         known = set(volumes)
-        for (volume,) in self._database.execute("SELECT DISTINCT volume FROM place").fetchall():
-            if volume not in known:
-                self.erase(volume)
-        for volume in self.changes.volumes() - known:
-            self.changes.drop(volume)
+        with self._opening():
+            for (volume,) in self._database.execute("SELECT DISTINCT volume FROM place").fetchall():
+                if volume not in known:
+                    self.erase(volume)
+            for volume in self.changes.volumes() - known:
+                self.changes.drop(volume)
 
     def written(self, volume: str) -> int:
         """Bytes of the blocks that hold something."""

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from xenapi_core.drivers.api import (
+    GUEST_PATIENCE,
     Capabilities,
     DiskSpec,
     DomainEvent,
@@ -39,7 +40,6 @@ from xenapi_core.drivers.sim.state import Image, Machine, volumes_of, what_the_a
 if TYPE_CHECKING:
     from xenapi_core.drivers.sim.world import SimWorld
 
-SHUTDOWN_PATIENCE = 1200.0  # seconds a guest is given to power off (drivers.api.Hypervisor.shutdown)
 STAGES = 20  # how often a long call tells its progress
 TRIGGERS = ("nmi", "init", "reset", "power", "sleep")
 BOOT_WRITES = 64 << 20  # what a boot writes to a guest's first disk
@@ -121,11 +121,13 @@ class SimHypervisor(CpuPools):
         start_time: int | None = None,
         guest: GuestState | None = None,
         agent: bool = True,
+        vcpus: int = 0,
     ) -> DomainState:
         """Adopt a machine that was running before the simulator started. exists.
 
         Its memory is not asked about: it has it already, whatever its settings say by now.
-        `agent`: its tools have reported, `guest` or something believable.
+        `agent`: its tools have reported, `guest` or something believable. `vcpus`: the processors it has, if some were
+        plugged in or out since it was built.
         """
         self._check_unknown(spec)
         if domid is None:
@@ -135,6 +137,7 @@ class SimHypervisor(CpuPools):
         if agent:
             machine.guest = guest or what_the_agent_says(machine.nics.values())
         machine.has_agent = agent
+        machine.vcpus = vcpus
         return machine.state()
 
     async def create(self, spec: DomainSpec, paused: bool, progress: Progress) -> DomainState:
@@ -508,8 +511,8 @@ class SimHypervisor(CpuPools):
         if not machine.has_agent:
             raise DriverError("unsupported", f"the guest of {uuid} cannot be asked")
         if machine.ignores_shutdown:
-            await self.world.clock.sleep(SHUTDOWN_PATIENCE)
-            raise DriverError("timeout", f"the guest of {uuid} did not react within {SHUTDOWN_PATIENCE:.0f} seconds")
+            await self.world.clock.sleep(GUEST_PATIENCE)
+            raise DriverError("timeout", f"the guest of {uuid} did not react within {GUEST_PATIENCE:.0f} seconds")
         await self.world.clock.sleep(self.world.vary(self.world.shutdown_time))
         self._same(machine)
         self._require(machine, PowerState.RUNNING)

@@ -184,9 +184,9 @@ def what_the_agent_says(nics: Iterable[NicSpec]) -> GuestState:
 
 
 def volumes_of(disks: Iterable[DiskSpec]) -> dict[str, bool]:
-    """Volume uuid -> whether one of `disks` writes to it."""
+    """Volume uuid -> whether one of `disks` writes to it, and must be the only one."""
     found: dict[str, bool] = {}
     for disk in disks:
         if disk.volume is not None:
-            found[disk.volume] = found.get(disk.volume, False) or not disk.read_only
+            found[disk.volume] = found.get(disk.volume, False) or not (disk.read_only or disk.shared)
     return found

@@ -135,7 +135,7 @@ class SimWorld:
         raise DriverError("not_found", f"no volume {volume}")
 
     def users(self, volume: str) -> list[tuple[Machine, bool]]:
-        """Machines that have `volume` attached, and whether they write to it."""
+        """Machines that have `volume` attached, and whether they are to be alone in writing to it."""
         found = []
         for machine in self.machines.values():
             writes = volumes_of(machine.disks.values()).get(volume)

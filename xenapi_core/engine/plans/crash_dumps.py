@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from xenapi_core.drivers.api import CrashDump, DriverError
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import HOST, About, told_as
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
@@ -63,7 +63,7 @@ def _dump(world: World, vm: Version, host: str, sr: str) -> Step:
 
     async def save(run: Run) -> None:
         storage = run.storage(sr)
-        run.results[MAKING, uuid] = True
+        run.results[MAKING, uuid] = sr
         await storage.create(uuid, size)
         try:
             await run.hypervisor(host).dump_core(vm["uuid"], uuid, run.progress)
@@ -112,7 +112,7 @@ def plan_destroy_host_dump(world: World, ref: str) -> Plan:
     dump = world.store.get(ref, "host_crashdump")
 
     async def delete(run: Run) -> None:
-        with told_as(MACHINE, About(host=dump["host"], operation="delete a crash dump")):
+        with told_as(HOST, About(host=dump["host"], operation="delete a crash dump")):
             try:
                 await run.hypervisor(dump["host"]).delete_crash_dump(dump["filename"])
             except DriverError as error:

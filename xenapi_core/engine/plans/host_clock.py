@@ -3,7 +3,7 @@ tasks and measurements do not move."""
 
 from __future__ import annotations
 
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import HOST, About, told_as
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
 from xenapi_core.errors import E
 
@@ -15,7 +15,7 @@ def plan_servertime(world: World, host: str, value: int) -> Plan:
         raise E.NOT_ALLOWED_WHEN_NTP_IS_ENABLED(host)
 
     async def set_clock(run: Run) -> None:
-        refused = {**MACHINE, "bad_state": lambda a, e: E.NOT_ALLOWED_WHEN_NTP_IS_ENABLED(host)}
+        refused = {**HOST, "bad_state": lambda a, e: E.NOT_ALLOWED_WHEN_NTP_IS_ENABLED(host)}
         with told_as(refused, About(host=host, operation="set_servertime")):
             await run.hypervisor(host).set_clock(value)
 

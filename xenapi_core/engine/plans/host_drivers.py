@@ -6,16 +6,14 @@ Rule 1: records follow a rescan; until then a host has none. A selected variant 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from xenapi_core.drivers.api import DeviceDriver
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import HOST, About, told_as
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.store.api import Txn, Version
-
-REFUSED: Final = {**MACHINE, "not_found": lambda a, e: E.OPERATION_NOT_ALLOWED(e.text)}
 
 
 def drivers_of(world: World, host: str) -> list[Version]:
@@ -35,7 +33,7 @@ def plan_rescan(world: World, host: str) -> Plan:
     """Records for what the host has now. HOST_OFFLINE."""
 
     async def read(run: Run) -> None:
-        with told_as(REFUSED, About(host=host, operation="rescan drivers")):
+        with told_as(HOST, About(host=host, operation="rescan drivers")):
             run.results["drivers"] = await run.hypervisor(host).device_drivers()
 
     def finish(run: Run, txn: Txn) -> None:
@@ -106,7 +104,7 @@ def _select(world: World, driver: str, variant: str, name: str) -> Plan:
     record = world.store.get(driver, "Host_driver")
 
     async def tell(run: Run) -> None:
-        with told_as(REFUSED, About(host=record["host"], operation="select driver")):
+        with told_as(HOST, About(host=record["host"], operation="select driver")):
             await run.hypervisor(record["host"]).select_variant(record["name"], name)
 
     def finish(run: Run, txn: Txn) -> None:

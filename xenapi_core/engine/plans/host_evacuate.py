@@ -16,6 +16,7 @@ from xenapi_core.engine.placement import check_host, memory_free_now, memory_nee
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null
+from xenapi_core.model.hosts import is_live
 from xenapi_core.model.infrastructure_lifecycle import check_host_operation
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.store.api import Version
@@ -54,8 +55,7 @@ def moves_away(world: World, host: str) -> Moves:
 
 def _receives(world: World, host: str) -> bool:
     record = world.store.get(host, "host")
-    metrics = world.store.find(record["metrics"])
-    return bool(record["enabled"]) and takes_vms(world, host) and (metrics is None or bool(metrics["live"]))
+    return bool(record["enabled"]) and takes_vms(world, host) and is_live(world.store, record)
 
 
 def _place(world: World, vm: Version, room: Mapping[str, int]) -> str:
@@ -102,8 +102,15 @@ def plan_evacuate(world: World, host: str, network: str, evacuate_batch_size: in
 
     def batch(some: list[tuple[str, str]]) -> Step:
         async def do(run: Run) -> None:
-            parts = (run.perform("VM.pool_migrate", vm, target, options) for vm, target in some)
-            for result in await asyncio.gather(*parts, return_exceptions=True):
+            moved = 0
+
+            async def move(vm: str, target: str) -> None:
+                nonlocal moved
+                await run.perform("VM.pool_migrate", vm, target, options)
+                moved += 1
+                run.progress(moved / len(some))
+
+            for result in await asyncio.gather(*(move(*one) for one in some), return_exceptions=True):
                 stopped = isinstance(result, ApiError) and result.code == "VM_BAD_POWER_STATE"
                 if isinstance(result, BaseException) and not stopped:
                     raise result

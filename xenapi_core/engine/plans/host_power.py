@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from xenapi_core.drivers.api import Hypervisor
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import HOST, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.transition import note_power
 from xenapi_core.model.infrastructure_lifecycle import check_host_operation
@@ -31,7 +31,7 @@ def _down(world: World, host: str, operation: str, how: Callable[[Hypervisor], A
     check_nothing_arrives(world, record)
 
     async def do(run: Run) -> None:
-        with told_as(MACHINE, About(host=host, operation=operation)):
+        with told_as(HOST, About(host=host, operation=operation)):
             await how(run.hypervisor(host))
 
     def finish(run: Run, txn: Txn) -> None:
@@ -54,7 +54,7 @@ def plan_power_on(world: World, host: str) -> Plan:
     check_host_operation(world.store, record, "power_on")
 
     async def do(run: Run) -> None:
-        with told_as(MACHINE, About(host=host, operation="power_on")):
+        with told_as(HOST, About(host=host, operation="power_on")):
             await run.hypervisor(host).power_on(record["power_on_mode"], record["power_on_config"])
 
     return Plan(steps=(Step("power on", do),), claims=(Claim(host, "power_on"),))

@@ -12,7 +12,7 @@ from typing import Any, Final
 from zoneinfo import available_timezones
 
 from xenapi_core.drivers.api import Hypervisor
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import HOST, About, told_as
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
 from xenapi_core.errors import ApiError, E
 from xenapi_core.store.api import Txn
@@ -38,7 +38,7 @@ def tell(host: str, values: Mapping[str, str | None], name: str = "tell host") -
     key = ("settings before", host)
 
     async def do(run: Run) -> None:
-        with told_as(REFUSED, About(host=host, operation=name)):
+        with told_as(HOST, About(host=host, operation=name)):
             driver = run.hypervisor(host)
             before = await driver.settings()
             run.results[key] = {setting: before.get(setting) for setting in values}
@@ -48,9 +48,6 @@ def tell(host: str, values: Mapping[str, str | None], name: str = "tell host") -
         await run.hypervisor(host).configure(run.results[key])
 
     return Step(name, do, undo)
-
-
-REFUSED: Final = {**MACHINE, "unsupported": lambda a, e: E.OPERATION_NOT_ALLOWED(e.text)}
 
 
 def _set(host: str, setting: str, value: Any, **fields: Any) -> Plan:
@@ -126,7 +123,7 @@ def plan_read_sched_gran(world: World, host: str) -> Plan:
     """ "cpu" until somebody chooses."""
 
     async def read(run: Run) -> None:
-        with told_as(REFUSED, About(host=host, operation="get_sched_gran")):
+        with told_as(HOST, About(host=host, operation="get_sched_gran")):
             run.results["settings"] = await run.hypervisor(host).settings()
 
     return Plan(
@@ -234,7 +231,7 @@ Read = Callable[[Hypervisor], Awaitable[str]]
 
 def _read(host: str, operation: str, read: Read) -> Plan:
     async def do(run: Run) -> None:
-        with told_as(REFUSED, About(host=host, operation=operation)):
+        with told_as(HOST, About(host=host, operation=operation)):
             run.results["text"] = await read(run.hypervisor(host))
 
     return Plan(steps=(Step(operation, do),), result=lambda run: run.results["text"])
@@ -262,7 +259,7 @@ def plan_debug_keys(world: World, host: str, keys: str) -> Plan:
         raise E.INVALID_VALUE("keys", keys)
 
     async def press(run: Run) -> None:
-        with told_as(REFUSED, About(host=host, operation="send_debug_keys")):
+        with told_as(HOST, About(host=host, operation="send_debug_keys")):
             await run.hypervisor(host).send_debug_keys(keys)
 
     return Plan(steps=(Step("press keys", press),))

@@ -142,7 +142,7 @@ async def follow(engine: Engine) -> None:
 async def expire(engine: Engine) -> None:
     """Switch SSH off where its time has passed; a host that cannot be told is told the next time."""
     now = engine.world.clock.now()
-    for ref, host in engine.world.store.all("host").items():
+    for ref, host in tuple(engine.world.store.all("host").items()):  # a host may come or go meanwhile
         if host["ssh_enabled"] and 0 < host["ssh_expiry"] <= now:
             try:
                 await engine.perform("host.disable_ssh", (ref,), EXPIRY)

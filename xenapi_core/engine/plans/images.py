@@ -14,7 +14,7 @@ ROOM = 32 << 20  # what a saved machine needs beside its memory
 
 
 def suspend_sr(world: World, vm: Version) -> str:
-    """Where the memory of `vm` goes: its own choice, its host's, the pool's, or any. VM_NO_SUSPEND_SR."""
+    """Where the memory of `vm` goes: its own choice, its host's, the pool's, the pool's default. VM_NO_SUSPEND_SR."""
     store = world.store
     host = store.find(vm["resident_on"])
     choices = [vm["suspend_SR"]]

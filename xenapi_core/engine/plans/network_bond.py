@@ -16,6 +16,7 @@ from xenapi_core.engine.plans import network_moves, network_rules
 from xenapi_core.engine.plans.network_moves import Move, move_of, vifs_of_host
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
+from xenapi_core.model.hosts import check_live
 from xenapi_core.store.api import Store, Txn, Version
 
 # What lacp can be told, with the values it knows; the first one is the default. None: a whole number, no default.
@@ -107,7 +108,7 @@ def _check_create(
         _check_member(store, pif)
     if len({pif["host"] for pif in pifs}) > 1:
         raise E.PIF_CANNOT_BOND_CROSS_HOST()
-    network_rules.check_live(store, pifs[0]["host"])
+    check_live(store, pifs[0]["host"])
     if any(pif["properties"] != pifs[0]["properties"] for pif in pifs):
         raise E.INCOMPATIBLE_PIF_PROPERTIES()
     if sum(pif["ip_configuration_mode"] != "None" for pif in pifs) > 1:
@@ -222,7 +223,7 @@ def plan_destroy(world: World, bond: str) -> Plan:
         members = store.related(bond, "slaves")
         if master["management"] and network_rules.ha_enabled(store):
             raise E.HA_CANNOT_CHANGE_BOND_STATUS_OF_MGMT_IFACE()
-        network_rules.check_live(store, master["host"])
+        check_live(store, master["host"])
         primary = record["primary_slave"] if record["primary_slave"] in members else next(iter(members), NULL_REF)
         return master, store.get(primary, "PIF"), members
 

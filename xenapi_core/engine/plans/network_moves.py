@@ -67,12 +67,17 @@ def steps(world: World, moves: Iterable[Move]) -> tuple[Step, ...]:
     return tuple(_step(world, move) for move in moves if move.live)
 
 
+def about(vif: Version, vm: Version, operation: str) -> About:
+    """What a driver call about a NIC is about."""
+    return About(vm=vm.ref, host=vm["resident_on"], device=vif.ref, device_type="VIF", operation=operation)
+
+
 def _step(world: World, move: Move) -> Step:
     host, vm, vif = move.vm["resident_on"], move.vm, move.vif
     old, new = (world.store.get(ref, "network")["uuid"] for ref in (vif["network"], move.network))
 
     async def connect(run: Run) -> None:
-        with told_as(DEVICE, About(vm=vm.ref, host=host, device=vif.ref, operation="move")):
+        with told_as(DEVICE, about(vif, vm, "move")):
             await run.hypervisor(host).move_nic(vm["uuid"], vif["uuid"], new)
 
     async def connect_again(run: Run) -> None:

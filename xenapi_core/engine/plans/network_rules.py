@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from xenapi_core.errors import ApiError, E
+from xenapi_core.model.hosts import check_live
 from xenapi_core.store.api import Store, Version
 
 HIGHEST_TAG: Final = 4094  # 4095 is reserved (IEEE 802.1Q)
@@ -24,13 +25,6 @@ _INTERFACE: Final = {4: ipaddress.IPv4Interface, 6: ipaddress.IPv6Interface}
 
 
 # Hosts and the pool
-
-
-def check_live(store: Store, host: str) -> None:
-    """HOST_OFFLINE [host]: its interfaces cannot be changed while it does not answer."""
-    metrics = store.find(store.get(host, "host")["metrics"])
-    if metrics is not None and not metrics["live"]:
-        raise E.HOST_OFFLINE(host)
 
 
 def ha_enabled(store: Store) -> bool:

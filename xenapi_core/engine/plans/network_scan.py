@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from xenapi_core.drivers.api import InterfaceState
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import HOST, About, told_as
 from xenapi_core.engine.network_records import new_metrics, new_pif
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.network_rules import bridge_of, check_live, check_mac
+from xenapi_core.engine.plans.network_rules import bridge_of, check_mac
 from xenapi_core.errors import E
+from xenapi_core.model.hosts import check_live
 from xenapi_core.store.api import Txn, Version
 
 FOUND: Final = "interfaces"  # what the step leaves in Run.results
@@ -24,7 +25,7 @@ def _look(host: str) -> Step:
     """Ask the host which interfaces it has."""
 
     async def look(run: Run) -> None:
-        with told_as(MACHINE, About(host=host, operation="scan")):
+        with told_as(HOST, About(host=host, operation="scan")):
             run.results[FOUND] = await run.hypervisor(host).interfaces()
 
     return Step("look", look, deadline=60.0)

@@ -6,10 +6,10 @@ from xenapi_core.engine.failures import About, told_as
 from xenapi_core.engine.ha_rules import check_unplugging
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.sr_life import connect_step
-from xenapi_core.engine.plans.sr_records import REPOSITORY, check_live
+from xenapi_core.engine.plans.sr_records import REPOSITORY, check_idle
 from xenapi_core.errors import ApiError, E
+from xenapi_core.model.hosts import check_live
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
-from xenapi_core.model.power import other_operation
 from xenapi_core.store.api import Txn, Version
 
 
@@ -25,7 +25,7 @@ def plan_plug(world: World, pbd: str) -> Plan:
         for other in map(world.store.get, world.store.related(sr.ref, "PBDs")):
             if other["currently_attached"]:
                 raise E.SR_NOT_SHARABLE(sr.ref, other["host"])
-    host = check_live(world, record["host"])
+    host = check_live(world.store, record["host"])
 
     async def open_it(run: Run) -> None:
         run.open_storage(sr.ref, sr["type"], sr["uuid"])
@@ -102,10 +102,7 @@ def _in_use(world: World, pbd: Version) -> list[str]:
 
 
 def _check_idle(world: World, pbd: Version) -> None:
-    """OTHER_OPERATION_IN_PROGRESS while an operation works on a disk that no other host would reach."""
+    """What check_idle raises, if no other host would reach what is being worked on."""
     others = (world.store.get(other) for other in world.store.related(pbd["SR"], "PBDs"))
-    if any(other["currently_attached"] for other in others if other.ref != pbd.ref):
-        return
-    for vdi in map(world.store.get, world.store.related(pbd["SR"], "VDIs")):
-        if vdi["current_operations"]:
-            raise other_operation("VDI", vdi.ref, vdi["current_operations"])
+    if not any(other["currently_attached"] for other in others if other.ref != pbd.ref):
+        check_idle(world, pbd["SR"])

@@ -21,11 +21,10 @@ from xenapi_core.engine.plans.sr_life import connect_step
 from xenapi_core.engine.plans.sr_records import (
     REPOSITORY,
     check_device_config,
-    check_live,
     forget_repository,
-    is_live,
 )
 from xenapi_core.errors import ApiError, E
+from xenapi_core.model.hosts import check_live, is_live
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
 from xenapi_core.model.storage_types import TYPES
 from xenapi_core.store.api import Txn, Version
@@ -49,9 +48,9 @@ def plan_create(world: World, type: str, device_config: Mapping[str, str], white
     if not kind.features >= NEEDED | {"SR_PROBE"}:
         raise E.OPERATION_NOT_ALLOWED(f"Storage of type {type} holds no databases.")
     check_device_config(device_config)
-    master = check_live(world, this_pool(world.store)["master"])
+    master = check_live(world.store, this_pool(world.store)["master"])
     members = list(world.store.all("host").values()) if kind.shared else [master]
-    connected = [member for member in members if is_live(world, member.ref)]
+    connected = [member for member in members if is_live(world.store, member)]
     task = world.ids.ref()
 
     async def look(run: Run) -> None:

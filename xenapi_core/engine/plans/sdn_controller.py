@@ -76,7 +76,7 @@ def _plan_none(world: World, present: Version) -> Plan:
 
 
 def _setting(controller: Mapping[str, Any] | Version) -> str:
-    """Rule 2."""
+    """What hosts are told of a controller (rule 2)."""
     address = controller["address"]
     shown = f"[{address}]" if ":" in address else address
     return f"{controller['protocol']}:{shown}:{controller['port']}"
@@ -97,7 +97,7 @@ def _tell(world: World, value: str | None) -> tuple[Step, ...]:
 
 
 def _show(world: World, txn: Txn, address: str) -> None:
-    """Rule 3."""
+    """Record the controller as older clients read it (rule 3)."""
     for pool in world.store.all("pool"):
         txn.update(pool, vswitch_controller=address)
 

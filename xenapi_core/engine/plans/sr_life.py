@@ -10,13 +10,12 @@ from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.sr_records import (
     REPOSITORY,
     check_device_config,
-    check_live,
     forget_repository,
-    is_live,
 )
 from xenapi_core.engine.plans.storage_cache import check_no_cache
 from xenapi_core.engine.plans.volumes import in_time
 from xenapi_core.errors import E
+from xenapi_core.model.hosts import check_live, is_live
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
 from xenapi_core.model.storage_types import TYPES, features
 from xenapi_core.store.api import Txn, Version
@@ -39,12 +38,12 @@ def plan_create(
     _check_type(world, type)
     _check_size(physical_size)
     check_device_config(device_config)
-    maker = check_live(world, host)
+    maker = check_live(world.store, host)
     if shared and type in TYPES and not TYPES[type].shared:
         raise E.VALUE_NOT_SUPPORTED("shared", "true", f"Storage of type {type} belongs to one host")
     members = list(world.store.all("host").values()) if shared else [maker]
     members.sort(key=lambda member: member.ref != host)
-    connected = [member for member in members if is_live(world, member.ref)]
+    connected = [member for member in members if is_live(world.store, member)]
     ref, uuid = world.ids.ref(), world.ids.uuid()
 
     async def open_it(run: Run) -> None:
@@ -99,7 +98,7 @@ def plan_make(
     _check_type(world, type)
     _check_size(physical_size)
     check_device_config(device_config)
-    maker = check_live(world, host)
+    maker = check_live(world.store, host)
     if not _formats(type):
         raise E.UNIMPLEMENTED_IN_SM_BACKEND("SR.make")
     uuid = world.ids.uuid()
@@ -155,7 +154,7 @@ def plan_destroy(world: World, sr: str) -> Plan:
     check_sr_operation(world.store, record, "destroy")
     check_no_cache(world, sr)
     pbds = [world.store.get(pbd, "PBD") for pbd in world.store.related(sr, "PBDs")]
-    ways = [pbd for pbd in pbds if is_live(world, pbd["host"])]
+    ways = [pbd for pbd in pbds if is_live(world.store, world.store.get(pbd["host"], "host"))]
     if not ways:
         raise E.HOST_OFFLINE(pbds[0]["host"])
     host, config = world.store.get(ways[0]["host"], "host"), ways[0]["device_config"]

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from xenapi_core.engine.plan import Plan, Run, World, plans
 from xenapi_core.engine.plans.host_settings import tell
-from xenapi_core.engine.plans.sr_records import check_live
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF, is_null
+from xenapi_core.model.hosts import check_live
 from xenapi_core.model.storage_types import LOCAL_CACHE, features
 from xenapi_core.store.api import Txn
 
@@ -107,7 +107,7 @@ def _usable(world: World, host: str, sr: str) -> str:
 
 def _unused(world: World, host: str) -> str:
     """Null; HOST_OFFLINE, or HOST_IN_USE [host, "vm", ref] (rule 2)."""
-    check_live(world, host)
+    check_live(world.store, host)
     for vm in map(world.store.get, world.store.related(host, "resident_VMs")):
         if not vm["is_control_domain"]:
             raise E.HOST_IN_USE(host, "vm", vm.ref)

@@ -15,9 +15,8 @@ import orjson
 
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.exchange import check_url
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import HOST, About, told_as
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.host_settings import REFUSED
 from xenapi_core.engine.plans.vdi_transfer import WITHIN
 from xenapi_core.errors import E
 from xenapi_core.store.api import Version
@@ -43,7 +42,7 @@ def plan_upload(world: World, ref: str, url: str, options: Mapping[str, str]) ->
         done, size = 0, dump["size"]
         while done < size:
             run.check_cancelled()
-            with told_as(MACHINE, About(host=dump["host"], operation="read a crash dump")):
+            with told_as(HOST, About(host=dump["host"], operation="read a crash dump")):
                 data = await _read(run, dump, done)
             if not data:
                 raise E.SYSTEM_STATUS_RETRIEVAL_FAILED("The dump is shorter than its record says.")
@@ -76,7 +75,7 @@ def plan_report(world: World, host: str, url: str, options: Mapping[str, str]) -
     _check(url, options)
 
     async def gather(run: Run) -> None:
-        with told_as(REFUSED, About(host=host, operation="bugreport_upload")):
+        with told_as(HOST, About(host=host, operation="bugreport_upload")):
             driver = run.hypervisor(host)
             log, messages = await driver.log(), await driver.messages(clear=False)
         records = orjson.dumps(_records(world, record), option=orjson.OPT_INDENT_2)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from xenapi_core.drivers.api import DriverError
-from xenapi_core.engine.failures import DEVICE, About, told_as
+from xenapi_core.engine.failures import ATTACH, DETACH, DEVICE, About, told_as
 from xenapi_core.engine.ha_rules import check_joining_disk
+from xenapi_core.engine.placement import attached_repositories
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.specs import device_name, device_position, disk_spec
 from xenapi_core.errors import E
@@ -18,6 +19,7 @@ from xenapi_core.store.api import Txn, Version
 
 ATTACHABLE: Final = ("system", "user", "ephemeral", "suspend", "crashdump", "metadata", "rrd", "pvs_cache")
 POSITIONS: Final = 255
+LIVE: Final = (RUNNING, PAUSED)
 
 
 @plans("VBD.create")
@@ -101,21 +103,36 @@ def plan_destroy(world: World, vbd: str) -> Plan:
 
 @plans("VBD.plug")
 def plan_plug(world: World, vbd: str) -> Plan:
-    """Attach a disk to its running VM."""
+    """Attach a disk to its running VM. SR_NOT_ATTACHED if the host of the VM does not reach it."""
     record, vm = _checked(world, vbd, "plug")
+    _check_reach(world, vm, record["VDI"])
     host, spec = vm["resident_on"], disk_spec(world.store, record)
 
+    async def reserve(run: Run) -> None:  # so that nobody else takes the disk meanwhile
+        run.commit(lambda txn: txn.update(vbd, reserved=True))
+
+    async def release(run: Run) -> None:
+        run.commit(lambda txn: txn.update(vbd, reserved=False))
+
     async def plug(run: Run) -> None:
-        with told_as(DEVICE, About(vm=vm.ref, host=host, vdi=record["VDI"], device=vbd, operation="plug")):
+        with told_as(ATTACH, _about(record, vm, "plug")):
             run.results["device"] = await run.hypervisor(host).attach_disk(vm["uuid"], spec)
 
     async def unplug(run: Run) -> None:
         await run.hypervisor(host).detach_disk(vm["uuid"], spec.uuid, True)
 
     def finish(run: Run, txn: Txn) -> None:
-        txn.update(vbd, currently_attached=True, device=run.results["device"] or device_name(record["userdevice"]))
+        device = run.results["device"] or device_name(record["userdevice"])
+        txn.update(vbd, currently_attached=True, reserved=False, device=device)
 
-    return Plan(steps=(Step("plug", plug, unplug),), claims=(Claim(vbd, "plug"),), finish=finish)
+    steps = (Step("reserve", reserve, release, weight=0.0, deadline=None), Step("plug", plug, unplug))
+    return Plan(steps=steps, claims=(Claim(vbd, "plug"),), finish=finish)
+
+
+def _about(vbd: Version, vm: Version, operation: str) -> About:
+    return About(
+        vm=vm.ref, host=vm["resident_on"], vdi=vbd["VDI"], device=vbd.ref, device_type="VBD", operation=operation
+    )
 
 
 @plans("VBD.unplug")
@@ -137,7 +154,7 @@ def _unplug(world: World, ref: str, operation: str) -> Plan:
     host = vm["resident_on"]
 
     async def unplug(run: Run) -> None:
-        with told_as(DEVICE, About(vm=vm.ref, host=host, device=ref, operation=operation)):
+        with told_as(DETACH, _about(record, vm, operation)):
             await run.hypervisor(host).detach_disk(vm["uuid"], record["uuid"], operation == "unplug_force")
 
     return Plan(
@@ -156,7 +173,7 @@ def plan_pause(world: World, ref: str) -> Plan:
     record, vm = _checked(world, ref, "pause")
 
     async def hold(run: Run) -> None:
-        with told_as(DEVICE, About(vm=vm.ref, host=vm["resident_on"], device=ref, operation="pause")):
+        with told_as(DEVICE, _about(record, vm, "pause")):
             run.results["token"] = await run.hypervisor(vm["resident_on"]).hold_disk(vm["uuid"], record["uuid"])
 
     return Plan(
@@ -172,7 +189,7 @@ def plan_unpause(world: World, ref: str, token: str) -> Plan:
     record, vm = _checked(world, ref, "unpause")
 
     async def release(run: Run) -> None:
-        with told_as(DEVICE, About(vm=vm.ref, host=vm["resident_on"], device=ref, operation="unpause")):
+        with told_as(DEVICE, _about(record, vm, "unpause")):
             await run.hypervisor(vm["resident_on"]).release_disk(vm["uuid"], record["uuid"], token)
 
     return Plan(steps=(Step("release disk", release),), claims=(Claim(ref, "unpause"),))
@@ -180,7 +197,7 @@ def plan_unpause(world: World, ref: str, token: str) -> Plan:
 
 @plans("VBD.insert")
 def plan_insert(world: World, vbd: str, vdi: str) -> Plan:
-    """Put a medium into an empty drive."""
+    """Put a medium into an empty drive. SR_NOT_ATTACHED if the host of a live VM does not reach it."""
     record, vm = _checked(world, vbd, "insert")
     medium = world.store.get(vdi, "VDI")
     if medium["type"] not in ATTACHABLE:
@@ -188,6 +205,8 @@ def plan_insert(world: World, vbd: str, vdi: str) -> Plan:
     error = disk_use_error(world.store, _with_medium(record, vdi))
     if error is not None:
         raise error
+    if vm["power_state"] in LIVE:
+        _check_reach(world, vm, vdi)
     return _change_medium(world, record, vm, "insert", vdi)
 
 
@@ -203,12 +222,13 @@ def _change_medium(world: World, vbd: Version, vm: Version, operation: str, vdi:
     host, machine = vm["resident_on"], vm["uuid"]
     old = disk_spec(world.store, vbd)
     new = disk_spec(world.store, _with_medium(vbd, vdi))
-    live = vm["power_state"] in (RUNNING, PAUSED) and vbd["currently_attached"]
+    live = vm["power_state"] in LIVE and vbd["currently_attached"]
 
     async def swap(run: Run) -> None:
         hypervisor = run.hypervisor(host)
-        with told_as(DEVICE, About(vm=vm.ref, host=host, vdi=vdi, device=vbd.ref, operation=operation)):
+        with told_as(DETACH, _about(vbd, vm, operation)):
             await hypervisor.detach_disk(machine, old.uuid, True)
+        with told_as(ATTACH, _about(vbd, vm, operation)):
             try:
                 await hypervisor.attach_disk(machine, new)
             except BaseException:  # also when cancelled: the drive must not stay away
@@ -229,6 +249,12 @@ def _change_medium(world: World, vbd: Version, vm: Version, operation: str, vdi:
         claims=(Claim(vbd.ref, operation),),
         finish=lambda run, txn: txn.update(vbd.ref, VDI=vdi, empty=is_null(vdi)),
     )
+
+
+def _check_reach(world: World, vm: Version, vdi: str) -> None:
+    disk = world.store.find(vdi)
+    if disk is not None and disk["SR"] not in attached_repositories(world, vm["resident_on"]):
+        raise E.SR_NOT_ATTACHED(disk["SR"])
 
 
 def _with_medium(vbd: Version, vdi: str) -> Version:

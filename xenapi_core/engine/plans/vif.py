@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from xenapi_core.engine.failures import DEVICE, MACHINE, About, told_as
+from xenapi_core.engine.failures import ATTACH, DETACH, DEVICE, told_as
 from xenapi_core.engine.ha_rules import check_joining_network
 from xenapi_core.engine.network_records import attach_network
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
@@ -18,6 +18,9 @@ from xenapi_core.model.power import SUSPENDED, other_operation
 from xenapi_core.store.api import Txn, Version
 
 POSITIONS: Final = 7  # what every guest can see
+
+# What it means that a guest cannot be told an address, beside what DEVICE says.
+_ADDRESS: Final = {**DEVICE, "unsupported": lambda a, e: E.VM_LACKS_FEATURE(a.vm)}
 
 
 @plans("VIF.create")
@@ -102,19 +105,25 @@ def plan_plug(world: World, vif: str) -> Plan:
     host, spec = vm["resident_on"], nic_spec(world.store, record)
     check_attachable(world.store, record["network"], host)
 
+    async def reserve(run: Run) -> None:  # so that neither it nor its network goes meanwhile
+        run.commit(lambda txn: txn.update(vif, reserved=True))
+
+    async def release(run: Run) -> None:
+        run.commit(lambda txn: txn.update(vif, reserved=False))
+
     async def plug(run: Run) -> None:
-        with told_as(DEVICE, About(vm=vm.ref, host=host, device=vif, operation="plug")):
+        with told_as(ATTACH, network_moves.about(record, vm, "plug")):
             await run.hypervisor(host).attach_nic(vm["uuid"], spec)
 
     async def unplug(run: Run) -> None:
         await run.hypervisor(host).detach_nic(vm["uuid"], spec.uuid, True)
 
     def finish(run: Run, txn: Txn) -> None:
-        txn.update(vif, currently_attached=True)
+        txn.update(vif, currently_attached=True, reserved=False)
         attach_network(txn, record["network"], host)
 
     return Plan(
-        steps=(Step("plug", plug, unplug),),
+        steps=(Step("reserve", reserve, release, weight=0.0, deadline=None), Step("plug", plug, unplug)),
         claims=(Claim(vif, "plug"),),
         finish=finish,
     )
@@ -137,7 +146,7 @@ def _unplug(world: World, ref: str, force: bool) -> Plan:
     host = vm["resident_on"]
 
     async def unplug(run: Run) -> None:
-        with told_as(DEVICE, About(vm=vm.ref, host=host, device=ref, operation="unplug")):
+        with told_as(DETACH, network_moves.about(record, vm, "unplug")):
             await run.hypervisor(host).detach_nic(vm["uuid"], record["uuid"], force)
 
     return Plan(
@@ -226,7 +235,7 @@ def _address_step(vif: Version, vm: Version, wanted: Mapping[str, Any]) -> Step:
     host = vm["resident_on"]
 
     async def address(run: Run) -> None:
-        with told_as(MACHINE, About(vm=vm.ref, host=host, device=vif.ref, operation="configure")):
+        with told_as(_ADDRESS, network_moves.about(vif, vm, "configure")):
             await run.hypervisor(host).address_nic(vm["uuid"], vif["uuid"], nic_addresses(wanted))
 
     async def address_again(run: Run) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.exchange import Parcel
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import SUSPEND, About, told_as
 from xenapi_core.engine.placement import memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World
 from xenapi_core.engine.plans.images import suspend_sr
@@ -133,7 +133,7 @@ def _suspend_steps(world: World, vm: Version) -> tuple[tuple[Step, ...], str]:
 
     async def save(run: Run) -> None:
         run.results["hosts"] = (host,)
-        with told_as(MACHINE, About(vm=vm.ref, host=host, operation="migrate_send", size=memory_needed(vm))):
+        with told_as(SUSPEND, About(vm=vm.ref, host=host, operation="migrate_send", size=memory_needed(vm))):
             try:
                 await run.hypervisor(host).suspend(spec.uuid, uuid, run.progress)
             except DriverError:

@@ -11,6 +11,7 @@ from xenapi_core.engine.failures import MACHINE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.transition import enter_halted, note_memory, note_vcpus
 from xenapi_core.errors import E
+from xenapi_core.model.hosts import is_live
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.model.power import RUNNING
 from xenapi_core.store.api import Txn, Version
@@ -211,8 +212,7 @@ def plan_reset(world: World, ref: str) -> Plan:
         raise E.CANNOT_RESET_CONTROL_DOMAIN(ref)
     check_vm_operation(world.store, vm, "power_state_reset")
     host = world.store.find(vm["resident_on"])
-    metrics = world.store.find(host["metrics"]) if host is not None else None
-    if host is not None and metrics is not None and metrics["live"]:
+    if host is not None and is_live(world.store, host):
         raise E.HOST_IS_LIVE(host.ref)
     return Plan(
         steps=(), claims=(Claim(ref, "power_state_reset"),), finish=lambda run, txn: enter_halted(world, txn, ref)

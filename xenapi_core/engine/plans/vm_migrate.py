@@ -13,6 +13,7 @@ from xenapi_core.engine.plans.vm_power import reserve
 from xenapi_core.engine.specs import domain_spec
 from xenapi_core.engine.transition import enter_live
 from xenapi_core.errors import E
+from xenapi_core.model.hosts import check_live
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.store.api import Txn, Version
 
@@ -72,10 +73,11 @@ def plan_restart_device_models(world: World, vm: str) -> Plan:
 def move_memory(world: World, vm: Version, host: str, operation: str) -> Step:
     """Move the domain of a running VM to `host`; results["domain"] is what it is there.
 
-    VM_MIGRATE_FAILED if the hypervisors fail, and then the VM runs on where it was. `operation` is what messages about
-    a failure call it. There is no undo: a plan that goes on after this step adds its own.
+    HOST_OFFLINE [its host] if that is down. VM_MIGRATE_FAILED if the hypervisors fail, and then the VM runs on where it
+    was. `operation` is what messages about a failure call it. There is no undo: a plan that goes on after this step
+    adds its own.
     """
-    origin, spec = vm["resident_on"], domain_spec(world.store, vm, host)
+    origin, spec = check_live(world.store, vm["resident_on"]).ref, domain_spec(world.store, vm, host)
     free = memory_free_now(world, host)
     about = About(vm=vm.ref, host=host, operation=operation, size=memory_needed(vm), available=free)
 

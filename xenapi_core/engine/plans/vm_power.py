@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.efi_variables import boot_firmware
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import MACHINE, SHUTDOWN, START, About, told_as
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import check_host, check_receiving, choose_host, memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
@@ -47,7 +47,7 @@ def _boot(world: World, vm: Version, operation: str, host: str, paused: bool) ->
     disks = resets(world, vm)
 
     async def boot(run: Run) -> None:
-        with told_as(MACHINE, about):
+        with told_as(START, about):
             run.results["domain"] = await run.hypervisor(host).create(spec, paused, run.progress)
 
     async def unboot(run: Run) -> None:
@@ -76,13 +76,13 @@ def check_disks(world: World, vm: Version) -> None:
 
 
 def reserve(world: World, vm: Version, host: str) -> Step:
-    """Promise the host's memory and the disks to `vm`, so that no other plan counts on them."""
+    """Promise the host's memory, the disks and the NICs to `vm`, so that no other plan counts on them."""
 
     def write(run: Run, place: str, reserved: bool) -> None:
         def change(txn: Txn) -> None:
             txn.update(vm.ref, scheduled_to_be_resident_on=place)
-            for vbd in txn.related(vm.ref, "VBDs"):
-                txn.update(vbd, reserved=reserved)
+            for device in (*txn.related(vm.ref, "VBDs"), *txn.related(vm.ref, "VIFs")):
+                txn.update(device, reserved=reserved)
 
         run.commit(change)
 
@@ -164,7 +164,7 @@ def _stop(world: World, ref: str, operation: str, how: Callable[[Run, Version], 
 
 
 async def _ask(run: Run, vm: Version) -> None:
-    with told_as(MACHINE, About(vm=vm.ref, host=vm["resident_on"], operation="clean_shutdown")):
+    with told_as(SHUTDOWN, About(vm=vm.ref, host=vm["resident_on"], operation="clean_shutdown")):
         await run.hypervisor(vm["resident_on"]).shutdown(vm["uuid"])
 
 
@@ -213,11 +213,13 @@ def _reboot(world: World, ref: str, operation: str) -> Plan:
     check_vm_operation(world.store, vm, operation)
     host = vm["resident_on"]
     spec = domain_spec(world.store, vm, host)
+    polite = operation == "clean_reboot"
 
     async def do(run: Run) -> None:
         hypervisor = run.hypervisor(host)
-        with told_as(MACHINE, About(vm=ref, host=host, operation=operation, size=memory_needed(vm))):
-            ask = hypervisor.reboot if operation == "clean_reboot" else hypervisor.reset
+        about = About(vm=ref, host=host, operation=operation, size=memory_needed(vm))
+        with told_as(SHUTDOWN if polite else MACHINE, about):
+            ask = hypervisor.reboot if polite else hypervisor.reset
             run.results["domain"] = await ask(spec.uuid, spec)
 
     return Plan(
@@ -248,7 +250,7 @@ def plan_restart(world: World, ref: str, host: str, message: str, before: tuple[
 
     async def boot(run: Run) -> None:
         run.results["hosts"] = (host,)
-        with told_as(MACHINE, About(vm=ref, host=host, operation="clean_reboot", size=memory_needed(vm))):
+        with told_as(START, About(vm=ref, host=host, operation="clean_reboot", size=memory_needed(vm))):
             run.results["domain"] = await run.hypervisor(host).create(spec, False, run.progress)
 
     async def unboot(run: Run) -> None:

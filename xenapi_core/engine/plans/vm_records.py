@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from xenapi_core.engine.plan import Claim, Run, Step, World
+from xenapi_core.engine.messages import post_vm
+from xenapi_core.engine.plan import Claim, Plan, Run, Step, World
 from xenapi_core.engine.plans.volumes import record_volume, without_location
 from xenapi_core.engine.specs import has_disk
 from xenapi_core.engine.transition import new_metrics
@@ -47,6 +48,7 @@ FRESH: Final[Mapping[str, Any]] = {
 }
 
 EPOCH: Final = 0
+SOURCES_OWN: Final = ("default_template", "xensource_internal", "mac_seed")  # keys of other_config not taken by copies
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class NewDisk:
 
 
 MakeStep = Callable[[Version, str], Step]
+Check = Callable[[Version], None]
 
 
 def disks_to_copy(world: World, vm: Version, ignore: frozenset[str] = frozenset()) -> list[tuple[Version, Version]]:
@@ -78,11 +81,15 @@ def new_disks(
     make: MakeStep,
     sr: str | None = None,
     ignore: frozenset[str] = frozenset(),
+    check: Check | None = None,
 ) -> list[NewDisk]:
-    """The disks a copy of `vm` will have. Raises what forbids `operation` on one of them."""
+    """The disks a copy of `vm` will have. Raises what forbids `operation` on one of them, or what `check` does."""
     disks = []
     for vbd, vdi in disks_to_copy(world, vm, ignore):
-        check_vdi_operation(world.store, vdi, operation)
+        if check is not None:
+            check(vdi)
+        else:
+            check_vdi_operation(world.store, vdi, operation)
         uuid = world.ids.uuid()
         disks.append(NewDisk(vbd, vdi, world.ids.ref(), uuid, sr or vdi["SR"], make(vdi, uuid)))
     return disks
@@ -191,7 +198,47 @@ def _record_device(world: World, txn: Txn, like: Version, **changes: Any) -> Non
     txn.create(like.cls, world.ids.ref(), values)
 
 
+def copy_of(world: World, source: Version, name: str, operation: str, disks: list[NewDisk], **values: Any) -> Plan:
+    """The plan of a new VM like `source`, with these disks, and with `values` of its own."""
+    ref, mac_seed = world.ids.ref(), world.ids.uuid()
+
+    def finish(run: Run, txn: Txn) -> None:
+        copies = record_disks(world, run, txn, disks, snapshot=False)
+        record_vm(
+            world,
+            txn,
+            source,
+            ref,
+            name_label=name or source["name_label"],
+            other_config=_other_config(source, mac_seed),
+            is_a_snapshot=False,
+            snapshot_of=NULL_REF,
+            snapshot_time=EPOCH,
+            snapshot_info={"power-state-at-snapshot": source["power_state"]},
+            parent=NULL_REF,
+            **values,
+        )
+        record_vbds(world, txn, source, ref, copies, owner=True, drop=frozenset())
+        record_vifs(world, txn, source, ref, mac_seed)
+        post_vm(world, txn, "VM_CLONED", txn.get(ref), f"VM '{source['name_label']}' was cloned to '{name}'")
+
+    return Plan(
+        steps=tuple(disk.step for disk in disks),
+        claims=(Claim(source.ref, operation), *disk_claims(disks, operation)),
+        result=lambda run: ref,
+        finish=finish,
+    )
+
+
+def _other_config(source: Version, mac_seed: str) -> dict[str, Any]:
+    kept = {key: value for key, value in source["other_config"].items() if key not in SOURCES_OWN}
+    kept["mac_seed"] = mac_seed
+    if source["is_a_template"] and not source["is_a_snapshot"]:
+        kept["base_template_name"] = source["name_label"]
+    return kept
+
+
 __all__ = [
-    "EPOCH", "NewDisk", "copied_vdi", "copy_guest_metrics", "disk_claims", "disks_to_copy", "new_disks",
+    "EPOCH", "NewDisk", "copied_vdi", "copy_guest_metrics", "copy_of", "disk_claims", "disks_to_copy", "new_disks",
     "record_disks", "record_vbds", "record_vifs", "record_vm", "snapshot_of", "without_location",
 ]  # fmt: skip

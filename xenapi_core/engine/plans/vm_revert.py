@@ -13,6 +13,7 @@ from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.vm_records import (
     EPOCH,
     FRESH,
+    NewDisk,
     copy_guest_metrics,
     disk_claims,
     disks_to_copy,
@@ -47,7 +48,11 @@ _KEPT: Final = frozenset(
 
 @plans("VM.revert")
 def plan_revert(world: World, snapshot: str) -> Plan:
-    """The VM stops, and its disks and settings become what they were when `snapshot` was taken."""
+    """The VM stops, and its disks and settings become what they were when `snapshot` was taken.
+
+    A disk of the VM that `snapshot` has none of, or that another VM uses, is left alone, and is no disk of the VM any
+    more. OTHER_OPERATION_IN_PROGRESS while something is done to a disk that goes.
+    """
     record = world.store.get(snapshot, "VM")
     check_vm_operation(world.store, record, "revert")
     vm = world.store.find(record["snapshot_of"])
@@ -58,7 +63,7 @@ def plan_revert(world: World, snapshot: str) -> Plan:
     disks = new_disks(world, record, "clone", lambda vdi, uuid: clone_step(vdi, uuid, "clone"))
     saved = world.store.find(record["suspend_VDI"]) if record["power_state"] == SUSPENDED else None
     image, image_uuid = world.ids.ref(), world.ids.uuid()
-    old = [vdi for _, vdi in disks_to_copy(world, vm)]
+    old = _replaced(world, vm, disks)
     before = world.store.find(vm["suspend_VDI"]) if vm["power_state"] == SUSPENDED else None
     steps = [disk.step for disk in disks]
     if saved is not None:
@@ -73,10 +78,11 @@ def plan_revert(world: World, snapshot: str) -> Plan:
             delete_vtpm(txn, vtpm)
         gone = run.results["gone"]
         copies = record_disks(world, run, txn, disks, snapshot=False)
+        for disk in disks:
+            origin = disk.source["snapshot_of"]
+            for sibling in txn.related(origin, "snapshots") if txn.find(origin) is not None else ():
+                txn.update(sibling, snapshot_of=disk.ref)
         for vdi in old:
-            successor = next((d.ref for d in disks if d.source["snapshot_of"] == vdi.ref), NULL_REF)
-            for sibling in txn.related(vdi.ref, "snapshots"):
-                txn.update(sibling, snapshot_of=successor)
             if vdi.ref in gone:
                 forget_volume(run, txn, vdi.ref)
         if before is not None and before.ref in gone:
@@ -97,9 +103,29 @@ def plan_revert(world: World, snapshot: str) -> Plan:
 
     return Plan(
         steps=tuple(steps),
-        claims=(Claim(snapshot, "revert"), Claim(vm.ref, "reverting"), *disk_claims(disks, "clone")),
+        claims=(
+            Claim(snapshot, "revert"),
+            Claim(vm.ref, "reverting"),
+            *disk_claims(disks, "clone"),
+            *(Claim(vdi.ref, "destroy") for vdi in old),
+        ),
         finish=finish,
     )
+
+
+def _replaced(world: World, vm: Version, disks: list[NewDisk]) -> list[Version]:
+    """The disks of `vm` that give way to `disks`: those a snapshot was taken of, unless another VM uses them."""
+    taken = {disk.source["snapshot_of"] for disk in disks}
+    found = []
+    for _, vdi in disks_to_copy(world, vm):
+        vbds = map(world.store.get, world.store.related(vdi.ref, "VBDs"))
+        elsewhere = any(vbd["VM"] != vm.ref and (vbd["currently_attached"] or vbd["reserved"]) for vbd in vbds)
+        if vdi.ref not in taken or elsewhere:
+            continue
+        if vdi["current_operations"]:
+            raise other_operation("VDI", vdi.ref, vdi["current_operations"])
+        found.append(vdi)
+    return found
 
 
 def _recreate(world: World, snapshot: Version) -> Plan:

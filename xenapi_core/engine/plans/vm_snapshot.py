@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from xenapi_core.drivers.api import DriverError
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import SUSPEND, About, told_as
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
@@ -102,7 +102,7 @@ def _checkpoint_running(
 
     async def save(run: Run) -> None:
         run.results["hosts"] = (host,)
-        with told_as(MACHINE, About(vm=vm.ref, host=host, operation="checkpoint", size=memory_needed(vm))):
+        with told_as(SUSPEND, About(vm=vm.ref, host=host, operation="checkpoint", size=memory_needed(vm))):
             try:
                 await run.hypervisor(host).suspend(spec.uuid, image_uuid, run.progress)
             except DriverError as error:

@@ -8,17 +8,17 @@ from dataclasses import replace
 from typing import Final
 
 from xenapi_core.drivers.api import DriverError, Hypervisor
-from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.failures import RESUME, SUSPEND, About, told_as
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import check_host, check_receiving, choose_host, memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.images import forget_image, image_step, record_image, suspend_sr
-from xenapi_core.engine.plans.sr_records import is_live
 from xenapi_core.engine.plans.vm_power import check_disks, reserve
 from xenapi_core.engine.specs import domain_spec
 from xenapi_core.engine.transition import enter_live, enter_suspended
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
+from xenapi_core.model.hosts import is_live
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.store.api import Txn, Version
 
@@ -39,7 +39,7 @@ def plan_suspend(world: World, vm: str) -> Plan:
 
     async def save(run: Run) -> None:
         run.results["hosts"] = (host,)
-        with told_as(MACHINE, About(vm=vm, host=host, operation="suspend", size=memory_needed(record))):
+        with told_as(SUSPEND, About(vm=vm, host=host, operation="suspend", size=memory_needed(record))):
             try:
                 await run.hypervisor(host).suspend(uuid, image_uuid, run.progress)
             except DriverError:
@@ -130,10 +130,10 @@ def plan_set_suspend_vdi(world: World, ref: str, value: str) -> Plan:
     """
     vm, image = world.store.get(ref, "VM"), world.store.get(value, "VDI")
     check_vm_operation(world.store, vm, "resume", strict=False)
-    host = next((host.ref for host in world.store.all("host").values() if is_live(world, host.ref)), NULL_REF)
+    host = next((host.ref for host in world.store.all("host").values() if is_live(world.store, host)), NULL_REF)
 
     async def look(run: Run) -> None:
-        with told_as(MACHINE, About(vm=ref, host=host, operation="set_suspend_VDI")):
+        with told_as(RESUME, About(vm=ref, host=host, vdi=value, operation="set_suspend_VDI")):
             if await run.hypervisor(host).saved_in(image["uuid"]) != vm["uuid"]:
                 raise E.INVALID_VALUE("suspend_VDI", value)
 
@@ -152,13 +152,9 @@ def _resume(world: World, vm: Version, operation: str, host: str, paused: bool) 
     spec, saved = domain_spec(world.store, vm, host), image["uuid"]
 
     async def restore(run: Run) -> None:
-        with told_as(MACHINE, About(vm=vm.ref, host=host, operation=operation, size=memory_needed(vm))):
-            try:
-                run.results["domain"] = await run.hypervisor(host).resume(spec, saved, paused, run.progress)
-            except DriverError as error:
-                if error.kind == "not_found":
-                    raise E.SUSPEND_IMAGE_NOT_ACCESSIBLE(image.ref) from error
-                raise
+        about = About(vm=vm.ref, host=host, vdi=image.ref, operation=operation, size=memory_needed(vm))
+        with told_as(RESUME, about):
+            run.results["domain"] = await run.hypervisor(host).resume(spec, saved, paused, run.progress)
 
     async def back_to_disk(run: Run) -> None:
         """The image still holds the memory: nothing of the machine is lost when its domain ends at once."""

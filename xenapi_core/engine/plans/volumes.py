@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 Make = Callable[[Run, Storage], Awaitable[VolumeState]]
 
-MAKING: Final = "making"  # (MAKING, uuid) in Run.results: a volume that has no record yet
+MAKING: Final = "making"  # Run.results[MAKING, uuid]: the SR of a volume that has no record yet
 FINISH_WITHIN: Final = 3600.0  # seconds of real time a driver has for what is not interrupted
 COUNT_WITHIN: Final = 60.0  # and to tell its sizes
 
@@ -46,7 +46,7 @@ def volume_step(name: str, sr: str, uuid: str, about: About, make: Make, weight:
 
     async def do(run: Run) -> None:
         storage = run.storage(sr)
-        run.results[MAKING, uuid] = True
+        run.results[MAKING, uuid] = sr
         with told_as(STORAGE, about):
             run.results[uuid] = await make(run, storage)
             await note_usage(run, sr, storage, uuid)

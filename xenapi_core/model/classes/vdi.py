@@ -60,8 +60,8 @@ VDI = Class(
               path="name/label"),
         Field("name_description", STRING, STATIC, "Free text about the disk.", default="", path="name/description"),
         Field("allowed_operations", Set(VDI_OPERATIONS), RO, "Operations that may be requested in the present state.",
-              default=(), computed=allowed_vdi_operations, follows={"VBDs": ("currently_attached", "reserved", "mode")},
-              persist=False),
+              default=(), computed=allowed_vdi_operations, persist=False,
+              follows={"VBDs": ("currently_attached", "reserved", "mode"), "SR": ("type",)}),
         Field("current_operations", Map(STRING, VDI_OPERATIONS), RO,
               "Tasks at work on the disk, each with the operation it performs.", default={}, persist=False),
         # where it is and who uses it

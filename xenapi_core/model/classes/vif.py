@@ -25,8 +25,8 @@ VIF = Class(
         # identity
         Field("uuid", STRING, RO, "Identity of the interface.", default=""),
         Field("allowed_operations", Set(VIF_OPERATIONS), RO, "Operations that may be requested in the present state.",
-              default=(), computed=allowed_vif_operations, follows={"VM": ("power_state", "current_operations")},
-              persist=False),
+              default=(), computed=allowed_vif_operations, persist=False,
+              follows={"VM": ("power_state", "current_operations", "is_control_domain")}),
         Field("current_operations", Map(STRING, VIF_OPERATIONS), RO,
               "Tasks at work on the interface, each with the operation it performs.", default={}, persist=False),
         # what it joins

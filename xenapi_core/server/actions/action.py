@@ -118,7 +118,7 @@ class ActionCall:
     def work(self, label: str) -> Work:
         """An operation of the engine for this request, under the client's task or a new one."""
         engine = self.engine
-        task = self.task or engine.tasks.create(label, self.caller, subtask_of=self.above)
+        task = self.task or engine.new_task(label, self.caller, subtask_of=self.above)
         self.ended = True  # the engine ends the task
         return Work(engine, task, recorded=True, caller=self.caller)
 

@@ -92,7 +92,7 @@ async def follow(history: History, engine: Engine) -> None:
 
 
 def host_called(call: ActionCall) -> Version:
-    """Rule 2."""
+    """The host that a request is about (rule 2)."""
     if call.request.peer.host:
         return call.store.get(call.request.peer.host, "host")
     (pool,) = call.store.all("pool").values()

@@ -1,4 +1,4 @@
-"""Messages that only API 1.0 has, of classes that later versions have too: callable, and listed nowhere.
+"""Messages that only API 1.0 has, of classes that later versions have too: listed, and described apart.
 
 Rule 1: catalog.py adds them to the classes; the class files stay what the later reference says.
 Rule 2: fields that only API 1.0 has appear as getters here and never in records.
@@ -27,16 +27,16 @@ class _Text(StringType):
 
 def _get(cls: str, field: str, type_: Type, doc: str, state: str = "published") -> Message:
     me = Param("self", Ref(cls))
-    return Message(f"get_{field}", (me,), type_, doc, role=READ_ONLY, asynchronous=False, hidden=True, state=state)
+    return Message(f"get_{field}", (me,), type_, doc, role=READ_ONLY, asynchronous=False, legacy=True, state=state)
 
 
 def _set(cls: str, field: str, type_: Type, doc: str, role: str = POOL_OPERATOR) -> Message:
     params = (Param("self", Ref(cls)), Param("value", type_))
-    return Message(f"set_{field}", params, None, doc, role=role, asynchronous=False, hidden=True)
+    return Message(f"set_{field}", params, None, doc, role=role, asynchronous=False, legacy=True)
 
 
 def _do(name: str, params: tuple[Param, ...], result: Type | None, doc: str, **more: Any) -> Message:
-    return Message(name, params, result, doc, **{"role": POOL_OPERATOR, "hidden": True, **more})
+    return Message(name, params, result, doc, **{"role": POOL_OPERATOR, "legacy": True, **more})
 
 
 def _all(cls: str) -> tuple[Message, ...]:

@@ -1,0 +1,62 @@
+"""What goes on beside requests is begun again after a defect, and ends with its exit stack."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from xenapi_core.background import AGAIN_AFTER, again_and_again, keep_going
+from xenapi_core.clock import VirtualClock
+from xenapi_core.testing.virtual_time import drive
+
+
+class Flaky:
+    """Fails the first `failures` times, then returns."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.begun = failures, 0
+
+    async def work(self) -> None:
+        self.begun += 1
+        if self.begun <= self.failures:
+            raise RuntimeError("a defect")
+
+
+def test_a_defect_is_logged_and_the_work_begins_again(caplog: pytest.LogCaptureFixture) -> None:
+    clock, flaky = VirtualClock(), Flaky(2)
+    asyncio.run(drive(clock, again_and_again(clock, "the failover", flaky.work)))
+    assert flaky.begun == 3
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+    assert "the failover failed" in caplog.text
+    assert clock.monotonic() >= 2 * AGAIN_AFTER
+
+
+def test_the_stack_ends_what_would_go_on_for_ever() -> None:
+    async def scene() -> None:
+        clock, ended = VirtualClock(), asyncio.Event()
+
+        async def work() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        async with contextlib.AsyncExitStack() as stack:
+            keep_going(stack, clock, "waiting", work)
+            await clock.settle()
+        assert ended.is_set()
+
+    asyncio.run(scene())
+
+
+def test_the_stack_unwinds_although_the_work_has_a_defect() -> None:
+    async def scene() -> None:
+        clock, flaky = VirtualClock(), Flaky(1_000)
+        async with contextlib.AsyncExitStack() as stack:
+            keep_going(stack, clock, "failing", flaky.work)
+            await clock.settle()
+            assert flaky.begun == 1
+
+    asyncio.run(scene())

@@ -1,0 +1,42 @@
+"""Work that goes on beside requests for as long as the program runs.
+
+Rule 1: what ends by a defect is logged with an incident id and begun again after AGAIN_AFTER seconds: a server whose
+        failover or measurements have stopped must not look like one that has them.
+Rule 2: the exit stack it was given to ends it, and no defect of it keeps the server from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from xenapi_core.clock import Clock
+from xenapi_core.logs import incident
+
+log = logging.getLogger(__name__)
+
+AGAIN_AFTER = 5.0
+
+
+def keep_going(stack: contextlib.AsyncExitStack, clock: Clock, name: str, begin: Callable[[], Awaitable[None]]) -> None:
+    """`again_and_again` in a task of its own that ends when the stack unwinds."""
+    stack.push_async_callback(_end, asyncio.create_task(again_and_again(clock, name, begin), name=name))
+
+
+async def again_and_again(clock: Clock, name: str, begin: Callable[[], Awaitable[None]]) -> None:
+    """Run `begin()` until it returns; `name` is what the log calls it (rule 1)."""
+    while True:
+        try:
+            await begin()
+            return
+        except Exception as error:
+            log.error("incident %s: %s failed; it begins again", incident(), name, exc_info=error)
+        await clock.sleep(AGAIN_AFTER)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
