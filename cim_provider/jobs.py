@@ -24,7 +24,6 @@ import copy
 import functools
 import logging
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -37,6 +36,7 @@ from cim_provider.schema.objects import ACCESS_DENIED, NOT_FOUND, CimError, Inst
 from cim_provider.undo_log import KIND, MADE_BY, Rows, UndoLog, undo_what_was_left
 from xenapi_core.bridge.source import Principal, Source
 from xenapi_core.errors import ApiError, E
+from xenapi_core.logs import incident
 from xenapi_core.model.schema import ROLES, roles_above
 
 if TYPE_CHECKING:
@@ -402,9 +402,8 @@ class Jobs:
             _uncancel()  # what follows must not be cut short
             error = E.TASK_CANCELLED(work.task)
         except Exception as failure:
-            incident = secrets.token_hex(4)
-            log.exception("internal error %s in job %s", incident, work.task)
-            error = E.INTERNAL_ERROR(f"{type(failure).__name__} (log id {incident})")
+            number = incident(log, f"job {work.task} failed", failure)
+            error = E.INTERNAL_ERROR(f"{type(failure).__name__} (log id {number})")
         await (work.log.end() if error is None else work.log.unwind())
         with contextlib.suppress(ApiError):  # the record may be gone: then nobody asks for it
             await self._end(work, error, out)

@@ -222,10 +222,10 @@ class CimProvider:
             if kept is None or not kept.current(self.pool):
                 kept = self._links[association, namespace] = yield from association.listing(self, namespace)
             found.append(kept)
-        found += self.static_listings(namespace, classname)
+        found += yield from self.static_listings(namespace, classname)
         return found
 
-    def static_listings(self, namespace: str, classname: str) -> Iterator[Listing]:
+    def static_listings(self, namespace: str, classname: str) -> Steps[list[Listing]]:
         """The part of `listings` that has no provider."""
         return self.static.listings(namespace, self.graph(namespace), classname)
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from cim_provider.wire.headers import RefusedError
 from xenapi_core.bridge.source import Principal
 from xenapi_core.clock import Later
 from xenapi_core.errors import ApiError
+from xenapi_core.logs import incident
 from xenapi_core.server.routes import App, Request, Response, Route
 
 log = logging.getLogger("xencim.wbem")
@@ -248,9 +248,8 @@ class Service:
         if isinstance(error, ApiError):
             error = CimError.from_api(error)
         if not isinstance(error, CimError):
-            incident = secrets.token_hex(4)
-            log.error("internal error %s in %s", incident, message.name, exc_info=error)
-            error = CimError(FAILED, f"internal error, see {incident} in the server's log")
+            number = incident(log, f"{message.name} failed", error)
+            error = CimError(FAILED, f"internal error, see incident {number} in the server's log")
             cause = None
         instance = b""
         if asked.error_instances:

@@ -18,14 +18,14 @@ from lxml import etree
 
 from cim_provider.job_calls import STARTED_BY, Invocation, call_of
 from cim_provider.jobs import SYSTEMS
-from cim_provider.operations.api import OPERATIONS, MethodCall, Operation, Param, Reply
+from cim_provider.operations.api import OPERATIONS, MethodCall, Operation, Reply
 from cim_provider.operations.extrinsic import invoke
 from cim_provider.profiles import indications
 from cim_provider.profiles.configuration import STATE
 from cim_provider.provider import CimProvider
 from cim_provider.schema.compile import load_graph, mof_root
 from cim_provider.schema.graph import ClassGraph
-from cim_provider.schema.objects import CIMV2, INTEROP, Path
+from cim_provider.schema.objects import CIMV2, INTEROP, Param, Path
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.records import Records

@@ -2,7 +2,8 @@
 
 Rule 1: what ends by a defect is logged with an incident id and begun again after AGAIN_AFTER seconds: a server whose
         failover or measurements have stopped must not look like one that has them.
-Rule 2: the exit stack it was given to ends it, and no defect of it keeps the server from ending.
+Rule 2: the exit stack it was given to ends it, and no defect of it keeps the server from ending: what fails when it is
+        cancelled, or because of that, does not begin again.
 """
 
 from __future__ import annotations
@@ -32,8 +33,17 @@ async def again_and_again(clock: Clock, name: str, begin: Callable[[], Awaitable
             await begin()
             return
         except Exception as error:
-            log.error("incident %s: %s failed; it begins again", incident(), name, exc_info=error)
+            if _is_ending():
+                incident(log, f"{name} failed when it was ended", error)
+                return
+            incident(log, f"{name} failed; it begins again", error)
         await clock.sleep(AGAIN_AFTER)
+
+
+def _is_ending() -> bool:
+    """Whether this task was cancelled: a failure in answer to that has used the cancellation up (rule 2)."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -64,6 +64,11 @@ def setup(level: int | str = "INFO", stream: IO[str] | None = None) -> logging.H
     return handler
 
 
-def incident() -> str:
-    """A short random id, told to a client with INTERNAL_ERROR and written to the log with the details."""
-    return secrets.token_hex(4)
+def incident(log: logging.Logger, what: str, error: BaseException | None = None) -> str:
+    """Write a defect of ours to `log`: what failed, and the traceback of `error`, under a new short id.
+
+    The id is returned: it is what a client may be told of it, beside the kind of failure.
+    """
+    number = secrets.token_hex(4)
+    log.error("incident %s: %s", number, what, exc_info=error)
+    return number

@@ -10,12 +10,15 @@ Rule 3: certificates of https listeners are verified, by default against the sys
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cim_provider.indications.address import Address
+from cim_provider.indications.names import Names
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 20.0
 MAX_HEAD, MAX_BODY = 32 * 1024, 1024 * 1024
@@ -47,8 +50,9 @@ TRUST_SYSTEM = Trust()
 class ListenerConnection:
     """A connection that is opened when first needed, and again when the listener has closed it."""
 
-    def __init__(self, address: Address, trust: Trust = TRUST_SYSTEM) -> None:
+    def __init__(self, address: Address, trust: Trust = TRUST_SYSTEM, names: Names | None = None) -> None:
         self.address = address
+        self.names = Names() if names is None else names
         self.trust = trust
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._head = (
@@ -107,8 +111,29 @@ class ListenerConnection:
         address = self.address
         async with asyncio.timeout(CONNECT_SECONDS):
             context = self.trust.context() if address.encrypted else None
-            self._streams = await asyncio.open_connection(address.host, address.port, ssl=context, limit=MAX_HEAD)
+            self._streams = await asyncio.open_connection(
+                sock=await self._connect(),
+                ssl=context,
+                server_hostname=address.host if context else None,
+                limit=MAX_HEAD,
+            )
         return self._streams
+
+    async def _connect(self) -> socket.socket:
+        """A connection to the first address of the host that takes one. OSError, UnicodeError."""
+        failure = OSError(0, "the host has no address")
+        for family, found in await self.names.find(self.address.host):
+            with contextlib.ExitStack() as stack:
+                try:
+                    made = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                    made.setblocking(False)
+                    await asyncio.get_running_loop().sock_connect(made, (found[0], self.address.port, *found[2:]))
+                except OSError as error:
+                    failure = error
+                else:
+                    stack.pop_all()
+                    return made
+        raise failure
 
     async def _read_head(self, reader: asyncio.StreamReader) -> tuple[int, Mapping[str, str]]:
         """Status and headers (names in lower case) of the final answer."""

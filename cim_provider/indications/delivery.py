@@ -4,7 +4,7 @@ Theory of operation
 1. A channel delivers in order, one request at a time. What the listener has not confirmed is sent again, after waits
    that grow from DeliveryRetryInterval (DSP1054: a minimum) to eight times that, DeliveryRetryAttempts times; then the
    indication is lost and the channel's failures are reported. Channels know nothing of each other, so a dead listener
-   delays nobody.
+   delays nobody; neither does a host name that nobody answers for (names.py).
 2. SequenceNumber counts what was queued for the destination, from 0 for each SequenceContext. A lost indication is a
    gap that the listener can see. A context lasts as long as the channel does.
 3. A queue is bounded by number and by bytes; when it is full the oldest indication is lost.
@@ -24,6 +24,7 @@ from typing import Any
 from cim_provider.indications.address import Address
 from cim_provider.indications.connection import TRUST_SYSTEM, DeliveryError, ListenerConnection, Trust
 from cim_provider.indications.events import export
+from cim_provider.indications.names import Names
 from cim_provider.schema.objects import Path
 from xenapi_core.clock import Clock
 
@@ -76,6 +77,7 @@ class Delivery:
         self.trust = trust
         self.settings = settings
         self.failed = failed
+        self.names = Names()
         self.channels: dict[Path, Channel] = {}
         self._tasks: dict[Path, asyncio.Task[None]] = {}
         self._ended: set[asyncio.Task[None]] = set()
@@ -86,6 +88,7 @@ class Delivery:
             if destinations.get(path) != channel.address:
                 del self.channels[path]
                 self._end(self._tasks.pop(path))
+        self.names.keep({address.host for address in destinations.values()})
         for path, address in destinations.items():
             if path not in self.channels:
                 channel = self.channels[path] = Channel(path, address)
@@ -105,7 +108,7 @@ class Delivery:
         await _gone(tuple(self._ended))
 
     async def _serve(self, channel: Channel) -> None:
-        connection = ListenerConnection(channel.address, self.trust)
+        connection = ListenerConnection(channel.address, self.trust, self.names)
         try:
             while True:
                 while not channel.queue:

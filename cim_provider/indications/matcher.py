@@ -5,7 +5,8 @@ Theory of operation
    and the present ones. So a change that does not show is no event, a record that begins or ceases to be shown is a
    creation or a deletion, and a deleted instance can still be told in full.
 2. A rendition depends on the records its rules looked at (mapping/subject.py): `_watchers` leads from each of those to
-   the renditions to be made again.
+   the renditions to be made again. Those that asked something of the pool as a whole (`_asked`: what a compatibility
+   mode calls it) are also made again when the answer is another one.
 3. Only views that some filter can be about are watched. What is kept is given up when nobody watches any more.
 4. A view is filled in steps. Until that is done, a record that was not there yet is noted without an event, unless the
    change says that it is new.
@@ -50,6 +51,7 @@ class Matcher:
         self._shown: dict[Key, tuple[Rendition, ...]] = {}
         self._looked_at: dict[Key, tuple[str, ...]] = {}
         self._watchers: dict[str, set[Key]] = {}
+        self._asked: dict[Key, Seen] = {}
         self._by_class: dict[str, tuple[type[View], ...]] = {}
         self._sought: tuple[ClassGraph | None, dict[frozenset[str], frozenset[type[View]]]] = (None, {})
 
@@ -133,6 +135,10 @@ class Matcher:
                 created.setdefault(key, False)
         for ref in jobs:
             created.update({(view, ref): False for view in self._by_class.get("task", ())})
+        for key, seen in tuple(self._asked.items()):
+            if key not in created and not seen.answered():
+                created[key] = False
+            yield
         for key, is_new in created.items():
             if key[0] in self.views:
                 found += self._difference(key, is_new)
@@ -186,6 +192,10 @@ class Matcher:
         return made
 
     def _depend(self, key: Key, seen: Seen) -> None:
+        if seen.answers:
+            self._asked[key] = seen
+        else:
+            self._asked.pop(key, None)
         refs = tuple(seen.records)
         before = self._looked_at.get(key, ())
         if refs == before:
@@ -206,6 +216,7 @@ class Matcher:
     def _forget(self, key: Key) -> None:
         for ref in self._looked_at.pop(key, ()):
             self._drop_watcher(ref, key)
+        self._asked.pop(key, None)
         self._shown.pop(key, None)
 
     def _alert(self, message: Version) -> Event:

@@ -4,8 +4,9 @@ Theory of operation
 1. Nothing runs before `start`, and nothing watches the pool while there is no enabled subscription.
 2. One task, the pump, follows the source's revision: changes become events, events go through the filters into the
    channels of their destinations. It never awaits a listener.
-3. Subscriptions take effect where they are written: `_follow` is called after every change of the repository. A
-   client that subscribes is answered when the present renditions are known, so whatever it does next is noticed.
+3. Subscriptions take effect where they are written: `_follow` is called after every change of the repository, and when
+   a class comes that a filter waited for. A client that subscribes is answered when the present renditions are known,
+   so whatever it does next is noticed.
 4. A listener that fails costs its subscriptions what their OnFatalErrorPolicy says, once the failures last for their
    FailureTriggerTimeInterval, and what the service's SubscriptionRemovalAction says after its interval.
 5. What clients write where there is no provider is told by the repository and goes through the filters at once; their
@@ -67,6 +68,7 @@ class Indications:
         provider.writers.update(self.subscriptions.writers())
         provider.repository.observe(self._follow)
         provider.static.observe(self._stored)
+        provider.spaces.observe(self._class_written)
 
     async def start(self) -> None:
         """Begin to watch and to deliver."""
@@ -112,6 +114,10 @@ class Indications:
             self._wanted.set()
         else:
             self._wanted.clear()
+
+    def _class_written(self) -> None:
+        if self.subscriptions.revived():
+            self._follow()
 
     async def _fill(self, steps: Later[None]) -> None:
         try:

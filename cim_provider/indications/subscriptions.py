@@ -128,6 +128,7 @@ class Subscriptions:
         self.repository = provider.repository
         self.graph = provider.graph(INTEROP)
         self.settled = settled
+        self._off: set[Path] = set()  # filters that cannot be used with the classes there are
 
     def writers(self) -> dict[str, InstanceWriter]:
         """For CimProvider.writers."""
@@ -144,12 +145,14 @@ class Subscriptions:
         """All subscriptions that are enabled, with their filters compiled."""
         now = self.provider.source.now()
         found = []
+        self._off.clear()
         for stored in self._all():
             ends = ends_at(stored.values)
             try:
                 filters = self._filters(stored.values["Filter"])
-            except CimError as error:  # kept from an earlier start, and what its query names is no longer there
+            except CimError as error:  # what its query names was deleted, or an earlier start had it
                 log.warning("a filter cannot be used: %s", error.text)
+                self._off.add(stored.values["Filter"])
                 continue
             handler = self.repository.find(stored.values["Handler"])
             if stored.values["SubscriptionState"] != ENABLED or handler is None or (ends is not None and ends <= now):
@@ -162,6 +165,16 @@ class Subscriptions:
                 )
             )  # fmt: skip
         return found
+
+    def revived(self) -> bool:
+        """Whether a filter that could not be used when `enabled` was asked now can."""
+        return any(map(self._usable, self._off))
+
+    def _usable(self, path: Path) -> bool:
+        try:
+            return bool(self._filters(path))
+        except CimError:
+            return False
 
     def _all(self) -> list[Instance]:
         return [stored for name in SUBSCRIPTIONS for stored in self.repository.all(name).values()]

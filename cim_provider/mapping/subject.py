@@ -64,6 +64,10 @@ class Seen:
         for ref, version in self.records.items():
             if find(ref) is not version:
                 return False
+        return self.answered()
+
+    def answered(self) -> bool:
+        """Whether everything asked of the pool has the answer it got."""
         return not self.answers or all(ask() == answer for ask, answer in self.answers)
 
 

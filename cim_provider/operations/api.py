@@ -7,14 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cim_provider.schema.graph import ClassGraph
-from cim_provider.schema.objects import CIMV2, INTEROP, Instance, Param, Path, canonical_namespace
+from cim_provider.schema.objects import Instance, Param, Path
 from xenapi_core.bridge.source import Principal, Source
 from xenapi_core.clock import Later
-
-__all__ = [
-    "CIMV2", "INTEROP", "OPERATIONS", "InstanceWriter", "MethodCall", "MethodHandler", "MethodReply", "Operation",
-    "OperationHandler", "Param", "Provider", "Reply", "canonical_namespace", "operation",
-]  # fmt: skip
 
 
 class Provider(Protocol):

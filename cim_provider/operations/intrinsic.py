@@ -83,13 +83,19 @@ def instance_writer(op: Operation, names: Callable[[str], frozenset[str] | None]
     Classes are those of the operation's moment: a pulled instance may come when its class is gone.
     """
     provider = provider_of(op)
-    near, server = encoder_of(provider.graph(op.namespace)), encoder_of(provider.spaces.base)
+    graph = provider.graph(op.namespace)
+    near, server = encoder_of(graph), encoder_of(provider.spaces.base)
 
     def encoder(shown: Shown) -> Encoder:
-        # The other end of an association may live in another namespace, and be of a class that is only there.
         if not isinstance(shown, Stored):
             return server
-        return near if shown.space.name == op.namespace else encoder_of(shown.space.graph)
+        # The other end of an association may live in another namespace, and be of a class that is only there. And what
+        # was found after a wait may be of a class that was modified meanwhile: what is kept of it must be of that one.
+        if shown.space.name != op.namespace:
+            return encoder_of(shown.space.graph)
+        name = shown.path.classname
+        later = graph.find(name) is not shown.cls and shown.space.graph.find(name) is shown.cls
+        return encoder_of(shown.space.graph) if later else near
 
     def write(shown: Shown) -> bytes:
         classname = shown.path.classname

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from cim_provider.mapping.extent import Shown
 from cim_provider.operations.api import Operation, Reply, operation
-from cim_provider.operations.intrinsic import Write, grown, instances, listings, provider_of, required
+from cim_provider.operations.intrinsic import Write, grown, instance_writer, instances, listings, provider_of, required
 from cim_provider.query import languages
 from cim_provider.query.ast import Compare, Condition, Literal, PropertyPath, Query, conjuncts
 from cim_provider.query.predicate import Names, filter_predicate, predicate
@@ -58,7 +58,8 @@ class Asked:
         if chosen.columns:
             return lambda shown: encoder.bare_instance(chosen.row(as_instance(shown)))
         if chosen.names is None:
-            return lambda shown: shown.form("instance", lambda s: encoder.instance(s.path.classname, s.values))
+            write = instance_writer(self.op, lambda classname: None, class_origin=False)
+            return lambda shown: shown.form("instance", write)
         return lambda shown: encoder.instance(shown.path.classname, shown.values, names=chosen.names)
 
     def result_class(self) -> bytes:
@@ -167,7 +168,7 @@ def candidates(op: Operation, cls: CimClass, where: Condition | None, names: Nam
             value = fixed[extent.locator.lower()]
             version = extent.version_of(Path.of(extent.view.cim, {extent.locator: value}))
             found += () if version is None else extent.of(version)
-        for listing in provider.static_listings(op.namespace, cls.name):
+        for listing in (yield from provider.static_listings(op.namespace, cls.name)):
             found += listing.shown
         return found
 

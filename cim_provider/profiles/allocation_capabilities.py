@@ -1,7 +1,8 @@
 """DSP1043 Allocation Capabilities: what can be asked of each pool, and the default and limits of one request.
 
 Rule 1: every pool has capabilities, and they are defined by four settings: Default, Minimum, Maximum and Increment.
-Rule 2: the defaults are what a machine gets that is defined without saying more.
+Rule 2: the defaults are what a machine gets that is defined without saying more. They can be asked for as they are:
+        what needs a choice that only the client can make (NO_DEFAULT) has no Default setting.
 Rule 3: limits of a primordial pool are those that hold for every host; NULL where each host or SR has its own.
 """
 
@@ -246,8 +247,12 @@ class NetworkLimit(LimitSetting, cim="Xen_NetworkCapabilitiesSettingData", of="n
     VirtualQuantityUnits = const("count")
 
 
+# Primordial pools of which a request must name a part: a network, a group of USB devices or of GPUs.
+NO_DEFAULT = (NETWORK, USB, GPU)
+
+
 def kinds_and_roles(subject: Subject) -> Iterable[str]:
-    return (f"{kind}/{role}" for kind in KINDS for role in ROLES)
+    return (f"{kind}/{role}" for kind in KINDS for role in ROLES if role != DEFAULT or kind not in NO_DEFAULT)
 
 
 def primordial_limit_id(subject: Subject) -> str:
@@ -337,7 +342,7 @@ def in_role(role: str) -> Callable[[Rendition, Rendition], bool]:
 class SettingsDefineCapabilities(
     Association, cim="Xen_SettingsDefineCapabilities", left="GroupComponent", right="PartComponent"
 ):
-    """Four settings say what capabilities mean."""
+    """Four settings, or three (rule 2), say what capabilities mean."""
 
     relations = tuple(
         Where(relation, in_role(role), properties) for relation in DEFINED_BY for role, properties in MEANING.items()

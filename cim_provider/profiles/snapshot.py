@@ -2,8 +2,9 @@
 
 Rule 1: the Full type is VM.checkpoint (disks, settings and memory), the Disk type is VM.snapshot. A checkpoint of a
         paused machine would have no memory in it, so there is no Full snapshot of one.
-Rule 2: the Xen-API does not tell to which snapshot a machine was reverted last. ApplySnapshot notes it in the machine's
-        other_config, which a later revert replaces by that of its snapshot.
+Rule 2: the record of a machine tells to which snapshot it was reverted last (VM.reverted_to), whoever asked for that.
+        Another server that is mirrored does not tell. For its machines ApplySnapshot notes it in other_config, which a
+        later revert replaces by that of its snapshot.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ async def apply_snapshot(call: Call, snapshot: Path | None) -> Result:
     """CIM_VirtualSystemSnapshotService.ApplySnapshot: the machine becomes as it was when the snapshot was taken."""
     subject = _snapshot(call, snapshot, "Snapshot")
     jobs.require(call, "VM.revert", "VM.add_to_other_config")
+    await call.source.call(call.principal, "VM.assert_operation_valid", subject.ref, "revert")
     machine = subject.follow("snapshot_of")
 
     async def body(work: Work) -> Mapping[str, Any]:
@@ -110,7 +112,7 @@ async def apply_snapshot(call: Call, snapshot: Path | None) -> Result:
         # The machine may have been made anew, if it was destroyed meanwhile: the snapshot knows it.
         version = work.source.find(subject.ref)
         vm = work.source.find(version.values["snapshot_of"]) if version is not None else None
-        if vm is not None:
+        if vm is not None and vm.values["reverted_to"] != subject.ref:
             if APPLIED in vm.values["other_config"]:
                 await work.call("VM.remove_from_other_config", vm.ref, APPLIED)
             await work.call("VM.add_to_other_config", vm.ref, APPLIED, subject["uuid"])
@@ -125,6 +127,7 @@ async def destroy_snapshot(call: Call, affected_snapshot: Path | None) -> Result
     """CIM_VirtualSystemSnapshotService.DestroySnapshot: with its disks, and its memory image if it has one."""
     subject = _snapshot(call, affected_snapshot, "AffectedSnapshot")
     jobs.require(call, "VM.destroy", "VDI.destroy")
+    await call.source.call(call.principal, "VM.assert_operation_valid", subject.ref, "destroy")
     machine = subject.follow("snapshot_of")
 
     async def body(work: Work) -> Mapping[str, Any]:
@@ -201,21 +204,27 @@ class SnapshotOfVirtualSystem(Association, cim="Xen_SnapshotOfVirtualSystem", le
     relations = (Pointing(ComputerSystem, VirtualSystemSettingData, "VM.snapshot_of"),)
 
 
+def _last_applied(pool: Pool, machine: Version) -> Version | None:
+    """The snapshot a machine was last reverted to (rule 2), while there is one."""
+    told, noted = machine.values["reverted_to"], machine.values["other_config"].get(APPLIED, "")
+    snapshot = pool.find(told) if told != NULL_REF else pool.by_uuid("VM", noted) if noted else None
+    return snapshot if snapshot is not None and snapshot.values["snapshot_of"] == machine.ref else None
+
+
 def applied_snapshot(extents: Extents, machine: Rendition) -> Iterator[Rendition]:
-    """The snapshot the machine was last reverted to through ApplySnapshot (rule 2), while there is one."""
-    uuid = machine.version.values["other_config"].get(APPLIED, "") if machine.version is not None else ""
-    snapshot = extents.pool.by_uuid("VM", uuid) if uuid else None
-    if snapshot is not None and machine.version is not None and snapshot.values["snapshot_of"] == machine.version.ref:
+    snapshot = _last_applied(extents.pool, machine.version) if machine.version is not None else None
+    if snapshot is not None:
         yield from extents.extent(VirtualSystemSettingData).of(snapshot)
 
 
 def machine_applied_to(extents: Extents, settings: Rendition) -> Iterator[Rendition]:
     """The machine that was last reverted to a snapshot."""
     snapshot = settings.version
-    machine = extents.pool.find(snapshot.values["snapshot_of"]) if snapshot is not None else None
-    if snapshot is None or machine is None or snapshot.values["snapshot_of"] == NULL_REF:
+    if snapshot is None or snapshot.values["snapshot_of"] == NULL_REF:
         return
-    if machine.values["other_config"].get(APPLIED) == snapshot.values["uuid"]:
+    machine = extents.pool.find(snapshot.values["snapshot_of"])
+    applied = _last_applied(extents.pool, machine) if machine is not None else None
+    if machine is not None and applied is not None and applied.ref == snapshot.ref:
         yield from extents.extent(ComputerSystem).of(machine)
 
 

@@ -24,7 +24,7 @@ from xenapi_core.model.infrastructure_lifecycle import (
     SHUT_DOWN,
     refuse_host_operation,
 )
-from xenapi_core.model.lifecycle import ASKS_FOR, REQUESTED_STATE, conflicts
+from xenapi_core.model.lifecycle import ASKS_FOR, REQUESTED_STATE
 
 # fmt: off
 # RequestedState values that a machine may be asked for again once it is there; DSP1057's table forbids it for others.
@@ -99,8 +99,8 @@ async def of_machine(call: Call, requested_state: int | None, timeout_period: st
     """CIM_EnabledLogicalElement.RequestStateChange of a machine: start the operation that leads there.
 
     4096 and the job of its task; 0 if it runs or is off already and was asked to; 1 for states no machine has, 5 for
-    values that are none; 4097 if the present state forbids it; 4098 if a timeout was asked for; 4099 if an operation in
-    progress does.
+    values that are none; 4097 if the present state forbids it, or VM.blocked_operations; 4098 if a timeout was asked
+    for; 4099 if an operation in progress forbids it.
     """
     state = asked(requested_state, tuple(REQUESTED_STATE), NEVER_SUPPORTED)
     if not jobs.no_timeout(timeout_period):
@@ -109,14 +109,15 @@ async def of_machine(call: Call, requested_state: int | None, timeout_period: st
 
 
 async def change_machine(call: Call, vm: Subject, state: int) -> Result:
-    """Bring `vm` to a RequestedState. RefusedError INVALID_STATE, BUSY."""
+    """Bring `vm` to a RequestedState. RefusedError INVALID_STATE, and ApiError for what the pool forbids now: an
+    operation that is blocked, that another one is in the way of, or for which the guest lacks something."""
     operation = REQUESTED_STATE[state].get(vm["power_state"])
     if operation is None:
         if REPEATABLE.get(state) == vm["power_state"] and goal(vm) is None:
             return Result(jobs.DONE)
         raise RefusedError(Kind.INVALID_STATE, f"not while {vm['power_state']}")
-    if conflicts(operation, vm["current_operations"]):
-        raise RefusedError(Kind.BUSY, "another operation is in progress")
+    jobs.require(call, f"VM.{operation}")
+    await call.source.call(call.principal, "VM.assert_operation_valid", vm.ref, operation)
     arguments = ARGUMENTS.get(operation, ())
     return await call.jobs.one(call, jobs.STATE_CHANGE, f"VM.{operation}", vm.ref, *arguments, about=vm["uuid"])
 

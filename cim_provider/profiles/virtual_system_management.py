@@ -245,8 +245,8 @@ def _counterpart(work: Work, vm: str, found: SettingId) -> Version:
 @jobs.answers(jobs.SYSTEMS)
 async def destroy_system(call: Call, affected_system: Path | None) -> Result:
     """CIM_VirtualSystemManagementService.DestroySystem: a machine that is not Halted is switched off first; the disks
-    that go with it (define_system.py, rule 3) and are used by no other machine are destroyed too. A switch is
-    destroyed if no machine is connected to it."""
+    that go with it (define_system.py, rule 3) and are used by no other machine are destroyed too. 5 while something
+    forbids that, such as a start. A switch is destroyed if no machine is connected to it."""
     vm = call.target(affected_system, "AffectedSystem", "Xen_ComputerSystem", VirtualSwitch.cim)
     if vm.version.cls == VirtualSwitch.of:
         return await switch_management.destroy(call, vm)
@@ -254,6 +254,8 @@ async def destroy_system(call: Call, affected_system: Path | None) -> Result:
     blocked = [name for name in ("destroy", "hard_shutdown") if name in vm["blocked_operations"]]
     if blocked:
         raise RefusedError(Kind.INVALID_STATE, f"{blocked[0]} is blocked for this machine")
+    first = "destroy" if vm["power_state"] == "Halted" else "hard_shutdown"
+    await call.source.call(call.principal, "VM.assert_operation_valid", vm.ref, first)
 
     async def body(work: Work) -> Mapping[str, Any]:
         disks = plan.own_disks(work.source, vm.ref)

@@ -9,13 +9,15 @@ Theory of operation
 3. Every write is checked completely before anything is changed. With a disk, it is queued there first.
 4. On disk are names of namespaces, qualifier types and declared classes. What cannot be restored (a class whose
    superclass this version no longer has) is told in the log and left on disk.
+5. Who wants to know of classes that were created or modified registers a function; it is called after the change,
+   synchronously, and must not raise.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from cim_provider.repository.disk import Disk
@@ -79,11 +81,16 @@ class Namespaces:
         self.base = base
         self._static = static
         self._disk: Disk | None = None
+        self._observers: list[Callable[[], None]] = []
         self._spaces = {name: Namespace(name, base) for name in OWN}
         self._whole: dict[str, tuple[ClassGraph, ClassGraph]] = {}
 
     def __iter__(self) -> Iterator[Namespace]:
         return iter(self._spaces.values())
+
+    def observe(self, observer: Callable[[], None]) -> None:
+        """Call `observer` after each class that is created or modified."""
+        self._observers.append(observer)
 
     def names(self) -> tuple[str, ...]:
         return tuple(self._spaces)
@@ -175,8 +182,6 @@ class Namespaces:
             if self._static.any(space.name, old.name) and (why := _unfit(old, after)):
                 raise CimError(CLASS_HAS_INSTANCES, f"there are instances of {old.name}: {why}")
         self._write_class(space, declared, made)
-        for cls in made.values():
-            self._static.renew(space, cls.name)
 
     def delete_class(self, space: Namespace, name: str) -> None:
         """CimError NOT_FOUND, NOT_SUPPORTED for the server's own, CLASS_HAS_CHILDREN, CLASS_HAS_INSTANCES."""
@@ -205,6 +210,8 @@ class Namespaces:
         self._keep(CLASS, _key(space, low), dumps(class_row(declared)))
         space.declared[low] = declared
         space.graph = replace(space.graph, classes={**space.graph.classes, **made})
+        for observer in self._observers:
+            observer()
 
     # ---- qualifier types
 

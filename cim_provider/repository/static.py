@@ -5,10 +5,12 @@ Theory of operation
    in place; a change makes a new Stored, so answers on their way keep a consistent picture.
 2. Two indexes, path and reference value, are kept with each change: GetInstance costs one step, and a walk along
    associations costs what it finds, however many instances there are. `looked` counts instances that were handed out.
-3. The listing of a class is kept until an instance of it changes.
+3. A Stored shows its instance by the class of the moment it was made. ModifyClass touches no instance: a new Stored is
+   made when the instance is next asked for, in steps when many are. A modified class is another object than before;
+   that is how one knows. The listing of a class is kept until an instance of it, or the class, changes.
 4. With a disk, a change is queued there before it is made here.
 5. Who wants to know of changes registers a function; it is called after the change, synchronously, and must not raise.
-   What is restored, or shown anew because its class changed, is no change of an instance.
+   What is restored, or made anew because its class changed, is no change of an instance.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from cim_provider.repository.disk import Disk
 from cim_provider.repository.json_values import dumps, loads, path_key
 from cim_provider.schema.graph import CimClass, ClassGraph
 from cim_provider.schema.objects import SERVER_LIMITS_EXCEEDED, CimError, Path
+from xenapi_core.clock import Steps
 
 log = logging.getLogger("xencim.wbem")
 
@@ -40,16 +43,17 @@ class Space(Protocol):
 
 
 class Stored(Shown):
-    """One instance in `space`."""
+    """One instance in `space`; `cls` is its class as it was when this was made (rule 3)."""
 
-    __slots__ = ("space",)
+    __slots__ = ("cls", "space")
 
     def __init__(self, path: Path, values: dict[str, Any], space: Space) -> None:
         super().__init__(path, values)
         self.space = space
+        self.cls = self.present_class
 
     @property
-    def cls(self) -> CimClass:
+    def present_class(self) -> CimClass:
         return self.space.graph.classes[self.path.classname.lower()]
 
     def references(self) -> Iterator[tuple[str, Path]]:
@@ -68,8 +72,8 @@ class StaticInstances:
 
     def __init__(self) -> None:
         self._classes: dict[tuple[str, str], dict[Path, Stored]] = {}  # by namespace and class
-        self._referring: dict[Path, dict[Path, Stored]] = {}  # what is referred to -> associations
-        self._listings: dict[tuple[str, str], Listing] = {}
+        self._referring: dict[Path, dict[Path, None]] = {}  # what is referred to -> associations
+        self._listings: dict[tuple[str, str], tuple[CimClass, Listing]] = {}  # with the class that they show
         self._count = 0
         self._disk: Disk | None = None
         self._observers: list[Observer] = []
@@ -87,31 +91,49 @@ class StaticInstances:
         return bool(self._classes.get((namespace, classname)))
 
     def find(self, path: Path) -> Stored | None:
-        found = self._classes.get((path.namespace, path.classname), {}).get(path)
+        found = self._present(path)
         self.looked += found is not None
         return found
 
-    def listings(self, namespace: str, graph: ClassGraph, classname: str) -> Iterator[Listing]:
-        """The instances of a class and its subclasses; `graph` is the namespace's."""
-        for (space, name), instances in self._classes.items():
+    def _present(self, path: Path) -> Stored | None:
+        """The instance as its class is now (rule 3)."""
+        instances = self._classes.get((path.namespace, path.classname), {})
+        found = instances.get(path)
+        if found is not None and found.cls is not found.present_class:
+            found = instances[path] = Stored(found.path, found.values, found.space)
+        return found
+
+    def listings(self, namespace: str, graph: ClassGraph, classname: str) -> Steps[list[Listing]]:
+        """The instances of a class and its subclasses; `graph` is the namespace's. A step for each instance that is
+        made anew; they are of one moment if nothing changed between the steps."""
+        found: list[Listing] = []
+        for (space, name), instances in tuple(self._classes.items()):
             if space != namespace or not instances or not graph.is_a(name, classname):
                 continue
-            kept = self._listings.get((space, name))
-            if kept is None:
-                kept = self._listings[space, name] = Listing(tuple(instances.values()), None)
+            cls = graph.classes[name.lower()]
+            shown, kept = self._listings.get((space, name), (None, None))
+            if kept is None or shown is not cls:
+                for old in tuple(instances.values()):
+                    if old.cls is not cls and instances.get(old.path) is old:
+                        self._present(old.path)
+                        yield
+                kept = Listing(tuple(instances.values()), None)
+                self._listings[space, name] = (cls, kept)
                 self.looked += len(instances)
-            yield kept
+            found.append(kept)
+        return found
 
     def referring(self, path: Path, namespace: str) -> Iterator[Stored]:
         """The associations in a namespace that refer to `path`."""
-        for association in tuple(self._referring.get(path, {}).values()):
+        for one in tuple(self._referring.get(path, ())):
             self.looked += 1
-            if association.path.namespace == namespace:
+            association = self._present(one) if one.namespace == namespace else None
+            if association is not None:
                 yield association
 
     def put(self, path: Path, values: Mapping[str, Any], space: Space) -> Stored:
         """Create an instance, or replace the one that is there. CimError SERVER_LIMITS_EXCEEDED; FAILED (disk)."""
-        before = self._classes.get((path.namespace, path.classname), {}).get(path)
+        before = self._present(path)
         if before is None and self._count >= MAX_INSTANCES:
             raise CimError(SERVER_LIMITS_EXCEEDED, f"there are {MAX_INSTANCES} instances already")
         if self._disk is not None:
@@ -135,7 +157,7 @@ class StaticInstances:
         instances[made.path] = made
         self._listings.pop(key, None)
         for _, target in made.references():
-            self._referring.setdefault(target, {})[made.path] = made
+            self._referring.setdefault(target, {})[made.path] = None
         return made
 
     def remove(self, path: Path) -> None:
@@ -143,6 +165,7 @@ class StaticInstances:
         if self._disk is not None:
             self._disk.drop(KIND, path_key(path))
         key = (path.namespace, path.classname)
+        self._present(path)  # its end is told as its class is now
         gone = self._classes[key].pop(path)
         self._unrefer(gone)
         self._listings.pop(key, None)
@@ -155,11 +178,6 @@ class StaticInstances:
             referring.pop(old.path, None)
             if not referring:
                 self._referring.pop(target, None)
-
-    def renew(self, space: Space, classname: str) -> None:
-        """The class of some instances was modified: what was encoded of them is no longer right."""
-        for old in tuple(self._classes.get((space.name, classname), {}).values()):
-            self._place(Stored(old.path, old.values, space))
 
     def attach(self, disk: Disk, space_of: Callable[[str], Space | None]) -> None:
         """Restore what `disk` holds, and keep all changes there; `space_of` finds namespaces.

@@ -9,14 +9,14 @@ from __future__ import annotations
 import pytest
 from source_tree import PRODUCT, Import, Module, modules, parse
 
-GROUND = ("errors", "error_table", "ids", "clock")
+GROUND = ("address", "errors", "error_table", "ids", "clock", "logs")
 BELOW_API = ("ground", "process", "storage types", "model", "store", "driver contract", "engine", "wire")
 BELOW_SERVER = (*BELOW_API, "drivers", "api", "bridge")
 
 # layer: (its modules, the layers it may import)
 CORE = {
     "ground": (GROUND, ()),
-    "process": (("background", "config", "logs"), ("ground",)),
+    "process": (("atomic_file", "background", "config"), ("ground",)),
     "storage types": (("model.storage_types",), ("ground",)),
     "model": (("model",), ("ground", "storage types")),
     "store": (("store",), ("ground", "model")),
@@ -56,7 +56,7 @@ CIM = {
 LAYERS = {"xenapi_core": CORE, "cim_provider": CIM}
 
 # The only doors from the CIM provider into the core.
-CIM_DOORS = ("model", "errors", "clock", "bridge.source", "wire.limits", "server.routes")
+CIM_DOORS = ("model", "errors", "clock", "bridge.source", "wire.limits", "server.routes", "logs")
 CIM_TYPING_DOORS = ("store.api",)
 
 # Standard and foreign modules that a part must do without, and why.

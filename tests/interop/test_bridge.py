@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -172,6 +175,42 @@ def test_a_pool_that_is_not_there_is_one_sentence(bridge: Callable[..., ServerPr
     with pytest.raises(AssertionError, match=r"http://127\.0\.0\.1:9 cannot be reached: Connection refused\n") as told:
         bridge("http://127.0.0.1:9")
     assert "Traceback" not in str(told.value)
+
+
+def test_the_name_of_the_pool_is_plain_text_on_the_start_page_of_a_bridge(
+    pool: ServerProcess, bridge: Callable[..., ServerProcess], login: Login
+) -> None:
+    names, (ref,) = login(pool).pool, login(pool).pool.get_all()
+    before = names.get_name_label(ref)
+    names.set_name_label(ref, "[red]lab\x9b2J\n")
+    try:
+        started = bridge(pool.ready["xenapi"])
+    finally:
+        names.set_name_label(ref, before)
+    wait_until(lambda: "pywbemcli" in started.output, 30)
+    unprintable = "\N{REPLACEMENT CHARACTER}"
+    assert f"“[red]lab{unprintable}2J{unprintable}”" in started.output
+
+
+def test_a_start_page_that_nobody_reads_does_not_end_the_bridge(pool: ServerProcess, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ready = tmp_path / "ready.json"
+    command = [sys.executable, "-m", "xenapi_core.cli.main", "bridge", pool.ready["xenapi"]]
+    command += ["--wbem-port=0", "--wbem-tls-port=-1", "--ready-file", str(ready)]
+    environment = {**os.environ, "XENCIM_POOL_PASSWORD": "xencim"}
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        os.close(writer)
+        try:
+            wait_until(ready.exists, 30)
+            credentials = ("root", "xencim")
+            with pywbem.WBEMConnection(json.loads(ready.read_text())["wbem"], credentials, timeout=30) as connection:
+                assert connection.EnumerateInstanceNames("Xen_ComputerSystem", "root/cimv2")
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_a_bridge_that_would_listen_nowhere_is_wrong_usage(bridge: Callable[..., ServerProcess]) -> None:

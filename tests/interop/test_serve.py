@@ -323,6 +323,18 @@ def test_a_greeting_that_cannot_be_shown_does_not_end_the_server(tmp_path, start
     assert (process.returncode, errors) == (0, "")
 
 
+def test_a_start_page_that_a_full_disk_does_not_take_is_one_sentence(tmp_path):
+    ready = tmp_path / "ready.json"
+    options = ["--demo", "--socket", str(tmp_path / "s.sock"), "--ready-file", str(ready)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*SERVE, *FREE, *options], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.stderr == "Error: cannot write the start page to standard output: No space left on device\n"
+    assert done.returncode == 1
+    assert os.listdir(tmp_path) == []
+
+
 def test_names_that_clients_chose_are_plain_text_on_the_start_page(tmp_path, login):
     state = tmp_path / "state"
     server = start_server(tmp_path / "one", "--state", str(state))

@@ -60,3 +60,24 @@ def test_the_stack_unwinds_although_the_work_has_a_defect() -> None:
             assert flaky.begun == 1
 
     asyncio.run(scene())
+
+
+def test_work_that_answers_its_end_with_a_failure_does_not_begin_again(caplog: pytest.LogCaptureFixture) -> None:
+    clock, begun = VirtualClock(), 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise RuntimeError("a defect") from None
+
+    async def scene() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            keep_going(stack, clock, "stubborn", work)
+            await clock.settle()
+
+    asyncio.run(drive(clock, scene()))
+    assert begun == 1
+    assert "stubborn failed when it was ended" in caplog.text

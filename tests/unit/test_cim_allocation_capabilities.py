@@ -104,8 +104,10 @@ def test_a_machine_that_is_defined_without_amounts_has_the_default_ones() -> Non
     in_time(work())
 
 
-# Kinds whose default needs a choice that only the client can make: of a network, and of a group of USB devices.
-CHOSEN = {"NetworkPool/Primordial", "USBPool/Primordial"}
+# Kinds of which a request needs a choice that only the client can make: of a network, of a group of devices.
+CHOSEN = {"NetworkPool", "USBPool", "GPUPool"}
+# What the default of a primordial pool makes, by ResourceType: the machine's list of it.
+MADE = {17: "VBDs", 24: "consoles", 1: "VTPMs"}
 
 
 def test_the_default_settings_of_every_pool_can_be_asked_for() -> None:
@@ -116,9 +118,12 @@ def test_the_default_settings_of_every_pool_can_be_asked_for() -> None:
             for path in pools:
                 code, out = await at.ask(MANAGEMENT, "DefineSystem", ResourceSettings=(at.copy(path),))
                 kind = str(path.key("InstanceID")).removeprefix("Xen:").removesuffix("/Default")
-                assert code == (4 if kind in CHOSEN else 0), kind
-                if code == 0 and path.classname == "Xen_StorageCapabilitiesSettingData":
-                    vm = at.made(out, "ResultingSystem", "VM")
+                assert code == 0, kind
+                vm = at.made(out, "ResultingSystem", "VM")
+                if path.classname == "Xen_PrimordialCapabilitiesSettingData":
+                    made = [name for name in MADE.values() if at.store.related(vm, name)]
+                    assert made == [name for kind, name in MADE.items() if kind == at.shown(path)["ResourceType"]]
+                if path.classname == "Xen_StorageCapabilitiesSettingData":
                     (vbd,) = (at.store.get(ref) for ref in at.store.related(vm, "VBDs"))
                     of_discs = kind.endswith(at.uuid(at.sim.iso))
                     assert (vbd["type"], vbd["mode"]) == (("CD", "RO") if of_discs else ("Disk", "RW"))
@@ -132,12 +137,24 @@ def defaults(at: Site) -> list[Path]:
     return [path for path in paths if str(path.key("InstanceID")).endswith("/Default")]
 
 
+def test_only_kinds_that_need_a_choice_have_no_default_setting() -> None:
+    async def work() -> None:
+        async with site() as at:
+            names = [str(path.key("InstanceID")).split("/") for path in defaults(at)]
+            offered = {kind.removeprefix("Xen:") for kind, pool, _ in names if pool == "Primordial"}
+            pools = run(at.pool.provider, "EnumerateInstanceNames", ClassName="Xen_PrimordialPool")
+            kinds = {str(path_in(one).key("InstanceID")).split("/")[0] for one in elements(pools.values)}
+            assert {kind.removeprefix("Xen:") for kind in kinds} - offered == CHOSEN
+
+    in_time(work())
+
+
 def test_quantities_of_a_primordial_pool_are_in_their_unit() -> None:
     async def work() -> None:
         async with site() as at:
             name = "Xen_PrimordialCapabilitiesSettingData"
             units = {
-                kind: at.shown(Path.of(name, {"InstanceID": f"Xen:{kind}/Primordial/Default"}, CIMV2))
+                kind: at.shown(Path.of(name, {"InstanceID": f"Xen:{kind}/Primordial/Minimum"}, CIMV2))
                 for kind in ("ProcessorPool", "MemoryPool", "StoragePool", "NetworkPool")
             }
             assert {kind: found["VirtualQuantityUnits"] for kind, found in units.items()} == {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path as Path_
 from typing import Any
@@ -16,6 +18,7 @@ from cim_pool import ROOT, SmallPool
 from cim_provider.indications.address import address_of
 from cim_provider.indications.connection import DeliveryError, ListenerConnection, Trust
 from cim_provider.indications.delivery import MAX_QUEUED, Channel
+from cim_provider.indications.names import MAX_LOOKUPS, MAX_SLOW, THREAD, Names
 from cim_provider.indications.service import Indications
 from cim_provider.operations.api import Operation
 from cim_provider.schema.objects import INTEROP, Instance, Path
@@ -274,6 +277,76 @@ def test_a_silent_listener_does_not_delay_another() -> None:
             assert len(silent.bodies) == 1
 
     running(test)
+
+
+@contextmanager
+def hanging_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A system that finds no host name below hangs.example as long as this lasts; gives what it was asked."""
+    ended, asked, real = threading.Event(), [], socket.getaddrinfo
+
+    def found(host: str, *args: Any, **more: Any) -> Any:
+        if host.endswith("hangs.example") and not more.get("flags", 0) & socket.AI_NUMERICHOST:
+            asked.append(host)
+            ended.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "nobody answers")
+        return real(host, *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", found)
+        try:
+            yield asked
+        finally:
+            ended.set()
+            for thread in threading.enumerate():
+                if thread.name == THREAD:
+                    thread.join()
+
+
+def test_host_names_that_hang_do_not_delay_the_listener_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are more of them than threads that asyncio has for everybody."""
+
+    async def test(world: World) -> None:
+        with hanging_names(monkeypatch) as asked:
+            async with listening() as good:
+                for n in range(40):
+                    world.subscribe(f"http://n{n}.hangs.example", f"bad-{n}")
+                world.vm("first")
+                await world.until(lambda: len(asked) == 40)
+                world.subscribe(good.url.replace("127.0.0.1", "localhost"), "good")
+                world.vm("second")
+                await world.until(lambda: good.bodies)
+
+    running(test)
+
+
+def test_names_that_hang_have_a_thread_each_and_once_known_leave_most_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hanging = [f"n{n}.hangs.example" for n in range(MAX_LOOKUPS)]
+
+    async def left(names: Names) -> list[BaseException]:
+        """Ask twice for every name and wait for none: what each of the askers got."""
+        waiting = [asyncio.ensure_future(names.find(name)) for name in hanging * 2]
+        await asyncio.sleep(0)
+        for one in waiting:
+            one.cancel()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def test() -> None:
+        names = Names()
+        with hanging_names(monkeypatch) as asked:
+            assert {type(end) for end in await left(names)} == {asyncio.CancelledError}
+            with pytest.raises(OSError, match="too many"):
+                await names.find("localhost")
+            assert await names.find("127.0.0.1") == [(socket.AF_INET, ("127.0.0.1", 0))]
+        await asyncio.sleep(0)  # the loop hears of the answers
+        assert sorted(asked) == sorted(hanging)
+        with hanging_names(monkeypatch) as asked:
+            ends = [type(end) for end in await left(names)]
+            assert await names.find("localhost")
+            assert (len(asked), ends.count(asyncio.CancelledError)) == (MAX_SLOW, 2 * MAX_SLOW)
+
+    asyncio.run(test())
 
 
 def test_one_destination_gets_an_event_once_for_each_subscription() -> None:

@@ -214,6 +214,31 @@ def test_a_class_written_after_the_filter_counts_from_then_on(tmp_path: File) ->
     in_lab(tmp_path, test)
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_filter_whose_class_was_away_is_used_again_when_the_class_is_back(tmp_path: File, restarted: bool) -> None:
+    """Meanwhile the subscriptions were looked at anew: another was written, or the service began again."""
+
+    async def test(world: World, lab: Lab) -> None:
+        async with listening() as listener:
+            lab.subscribe(listener.url, "SELECT * FROM CIM_InstCreation WHERE SourceInstance ISA LAB_Sub")
+            spaces = world.provider.spaces
+            space = spaces.get("lab")
+            declared = space.declared["lab_sub"]
+            spaces.delete_class(space, "LAB_Sub")
+            if restarted:
+                await world.indications.stop()
+                await world.indications.start()
+            else:
+                lab.subscribe(listener.url, GROWN.replace("LAB_Sub", "LAB_Thing"), "other")
+            lab.make("LAB_Thing", Id="a")
+            spaces.create_class(space, declared)
+            lab.make("LAB_Sub", Id="b")
+            await world.until(lambda: listener.bodies)
+            assert listener.values("IndicationFilterName") == ["one"]
+
+    in_lab(tmp_path, test)
+
+
 def test_a_filter_about_a_class_its_namespace_does_not_have_is_refused(tmp_path: File) -> None:
     async def test(world: World, lab: Lab) -> None:
         for spaces in (("root/cimv2",), ("lab", "root/cimv2")):

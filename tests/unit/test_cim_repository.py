@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 import pywbem
-from cim_pool import SmallPool, graph, run
+from cim_pool import ROOT, SmallPool, graph, run
 from cim_repository import RepositoryWorld, status
 from pywbem import CIMInstance, CIMInstanceName, CIMProperty, MOFCompiler, Uint8, Uint16, Uint32
 
+from cim_provider.operations.api import Operation, Reply
 from cim_provider.operations.bounds import beyond
+from cim_provider.operations.intrinsic import enumerate_instances
 from cim_provider.schema.objects import Instance, Path
+from xenapi_core.clock import Later
 
 MODEL = """
 class TST_Part { uint8 Number; };
@@ -372,6 +376,85 @@ def test_finding_an_instance_costs_the_same_among_few_and_many(world, crowd: int
     assert cost("Associators", ObjectName=path(3)) == (2, 5)
     assert cost("AssociatorNames", ObjectName=path(3), Role="Left") == (1, 4)
     assert len(static) == 2 * crowd
+
+
+def with_property(client, classname: str, name: str) -> None:
+    """ModifyClass that adds a property without a value."""
+    found = client.GetClass(classname)
+    found.properties[name] = CIMProperty(name, None, "string")
+    client.ModifyClass(found)
+
+
+def crowd_of(world: RepositoryWorld, count: int) -> None:
+    """So many instances of TST_Thing, written past the checks."""
+    space = world.provider.spaces.get("root/cimv2")
+    for n in range(count):
+        path = Path("TST_Thing", (("Id", f"{n}"),), space.name)
+        world.provider.static.put(path, {"Id": f"{n}", "Owner": "me"}, space)
+
+
+def told(reply: Reply, name: str) -> int:
+    """How many instances of a whole reply have a property."""
+    return b"".join(reply.values or ()).count(f'<PROPERTY NAME="{name}"'.encode())
+
+
+def enumeration(world: RepositoryWorld) -> Operation:
+    return Operation("EnumerateInstances", "root/cimv2", {"ClassName": "TST_Thing"}, ROOT, world.provider)
+
+
+def test_the_instances_of_a_modified_class_are_shown_anew_in_steps_when_they_are_asked_for(world, client) -> None:
+    crowd_of(world, 300)
+
+    def steps() -> int:
+        return sum(1 for _ in world.provider.listings("root/cimv2", "TST_Thing"))
+
+    assert steps() == 0
+    with_property(client, "TST_Thing", "Colour")
+    client.GetInstance(CIMInstanceName("TST_Thing", {"Id": "7"}, namespace="root/cimv2"))
+    assert (steps(), steps()) == (299, 0)
+
+
+def test_an_enumeration_that_waits_while_its_class_is_modified_shows_the_class_of_its_end(world, client) -> None:
+    crowd_of(world, 300)
+    with_property(client, "TST_Thing", "Colour")
+
+    async def during() -> Reply:
+        waiting = enumerate_instances(enumeration(world))
+        assert isinstance(waiting, Later)
+        with_property(client, "TST_Thing", "Weight")
+        return await (await waiting).whole()
+
+    for reply in (asyncio.run(during()), run(world.provider, "EnumerateInstances", ClassName="TST_Thing")):
+        assert (told(reply, "Id"), told(reply, "Colour"), told(reply, "Weight")) == (300, 300, 300)
+
+
+def test_an_answer_on_its_way_keeps_the_class_it_began_with(world, client) -> None:
+    crowd_of(world, 300)
+
+    async def during() -> Reply:
+        begun = enumerate_instances(enumeration(world))
+        assert isinstance(begun, Reply)
+        assert begun.growing is not None
+        with_property(client, "TST_Thing", "Colour")
+        return await begun.whole()
+
+    reply = asyncio.run(during())
+    assert (told(reply, "Id"), told(reply, "Colour")) == (300, 0)
+    assert told(run(world.provider, "EnumerateInstances", ClassName="TST_Thing"), "Colour") == 300
+
+
+def test_a_modified_association_and_its_ends_are_found_and_shown_anew(world, client) -> None:
+    ends = [thing(client, name) for name in "ab"]
+    made = link(client, *ends)
+    assert "Colour" not in client.References(ends[0])[0]
+    for name in ("TST_Link", "TST_Thing"):
+        with_property(client, name, "Colour")
+    assert client.References(ends[0])[0]["Colour"] is None
+    assert client.Associators(ends[0])[0]["Colour"] is None
+    (queried,) = client.ExecQuery("WQL", "SELECT * FROM TST_Link")
+    assert queried["Colour"] is None
+    client.DeleteInstance(made)
+    assert client.ReferenceNames(ends[0]) == []
 
 
 BOUNDED = """

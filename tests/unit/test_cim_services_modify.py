@@ -393,3 +393,15 @@ def test_a_system_that_may_not_be_destroyed_is_an_invalid_state() -> None:
             assert await at.ask(MANAGEMENT, "DestroySystem", AffectedSystem=host) == (4, {})
 
     in_time(work())
+
+
+def test_a_system_that_is_being_started_is_not_destroyed_and_no_job_tries() -> None:
+    async def work() -> None:
+        async with site(mode="always") as at:
+            vm = at.sim.add_vm("one")
+            at.sim.change(vm, current_operations={"OpaqueRef:task": "start"})
+            before = len(at.store.all("task"))
+            assert await at.ask(MANAGEMENT, "DestroySystem", AffectedSystem=at.system(vm)) == (5, {})
+            assert len(at.store.all("task")) == before
+
+    in_time(work())

@@ -9,7 +9,7 @@ from cim_pool import path_in
 from cim_services import GIB, MIGRATION, SNAPSHOTS, VSSD, Instance, Site, in_time, site
 
 from cim_provider.mapping.subject import Subject
-from cim_provider.profiles.snapshot import snapshot_types_enabled
+from cim_provider.profiles.snapshot import APPLIED, snapshot_types_enabled
 
 
 async def machine(at: Site, state: str) -> str:
@@ -97,6 +97,53 @@ def test_applying_a_snapshot_brings_the_machine_back_and_says_so() -> None:
     in_time(work())
 
 
+def test_the_snapshot_applied_last_is_told_by_whichever_face_it_was_applied() -> None:
+    async def work() -> None:
+        async with site() as at:
+            vm, link = await machine(at, "Halted"), "Xen_LastAppliedSnapshot"
+            first = await at.sim.call("VM.snapshot", vm, "first")
+            assert await at.ask(SNAPSHOTS, "ApplySnapshot", Snapshot=at.settings(first)) == (0, {})
+            second = await at.sim.call("VM.snapshot", vm, "second")  # it has what the machine noted of the first
+            assert at.related(at.system(vm), link) == [at.settings(first)]
+            await at.sim.call("VM.revert", second)
+            assert at.related(at.system(vm), link) == [at.settings(second)]
+            assert at.related(at.settings(second), link) == [at.system(vm)]
+            assert at.related(at.settings(first), link) == []
+            await at.sim.call("VM.revert", first)
+            assert at.related(at.system(vm), link) == [at.settings(first)]
+            copy = await at.sim.call("VM.clone", vm, "copy")
+            assert at.related(at.system(copy), link) == []
+            assert await at.ask(SNAPSHOTS, "DestroySnapshot", AffectedSnapshot=at.settings(first)) == (0, {})
+            assert at.related(at.system(vm), link) == []
+
+    in_time(work())
+
+
+def test_a_machine_that_was_made_anew_from_a_snapshot_was_reverted_to_it() -> None:
+    async def work() -> None:
+        async with site() as at:
+            vm = await machine(at, "Halted")
+            taken = await at.sim.call("VM.snapshot", vm, "taken")
+            await at.sim.call("VM.destroy", vm)
+            await at.sim.call("VM.revert", taken)
+            anew = at.store.get(taken)["snapshot_of"]
+            assert at.related(at.system(anew), "Xen_LastAppliedSnapshot") == [at.settings(taken)]
+
+    in_time(work())
+
+
+def test_a_machine_of_a_server_that_does_not_tell_has_what_was_noted() -> None:
+    async def work() -> None:
+        async with site() as at:
+            vm = await machine(at, "Halted")
+            taken = await at.sim.call("VM.snapshot", vm, "taken")
+            at.sim.change(vm, other_config={APPLIED: at.uuid(taken)})
+            assert at.related(at.system(vm), "Xen_LastAppliedSnapshot") == [at.settings(taken)]
+            assert at.related(at.settings(taken), "Xen_LastAppliedSnapshot") == [at.system(vm)]
+
+    in_time(work())
+
+
 def test_a_machine_grows_from_the_snapshot_taken_or_applied_last_by_whichever_face() -> None:
     async def work() -> None:
         async with site() as at:
@@ -129,6 +176,21 @@ def test_destroying_a_snapshot_leaves_nothing_of_it(kind: int) -> None:
             assert await at.ask(SNAPSHOTS, "DestroySnapshot", AffectedSnapshot=at.settings(taken)) == (0, {})
             assert at.store.find(taken) is None
             assert at.sim.picture()["volumes"] == before
+
+    in_time(work())
+
+
+def test_a_snapshot_that_is_blocked_stays_and_no_job_tries() -> None:
+    async def work() -> None:
+        async with site() as at:
+            vm = await machine(at, "Halted")
+            taken = await snapshot(at, vm)
+            at.mode("always")
+            at.sim.change(taken, blocked_operations={"revert": "keep", "destroy": "keep"})
+            before = len(at.store.all("task"))
+            assert await at.ask(SNAPSHOTS, "ApplySnapshot", Snapshot=at.settings(taken)) == (5, {})
+            assert await at.ask(SNAPSHOTS, "DestroySnapshot", AffectedSnapshot=at.settings(taken)) == (5, {})
+            assert len(at.store.all("task")) == before
 
     in_time(work())
 

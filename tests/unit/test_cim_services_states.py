@@ -96,6 +96,53 @@ def test_parameters_of_a_power_state_change(params: dict[str, Any], code: int) -
     in_time(work())
 
 
+# RequestedState, and the operation that leads there from a state.
+@pytest.mark.parametrize(
+    ("state", "requested", "operation"),
+    [("Halted", 2, "start"), ("Running", 3, "hard_shutdown"), ("Running", 4, "clean_shutdown"),
+     ("Paused", 2, "unpause"), ("Running", 6, "suspend"), ("Suspended", 2, "resume")],
+)  # fmt: skip
+def test_a_change_that_is_blocked_is_refused_before_there_is_a_job(state: str, requested: int, operation: str) -> None:
+    async def work() -> None:
+        async with site(mode="always") as at:
+            vm = await machine(at, state)
+            at.sim.change(vm, blocked_operations={operation: "its owner says so"})
+            before = len(at.store.all("task"))
+            assert await at.invoke(at.system(vm), "RequestStateChange", RequestedState=requested) == (X, {})
+            power = next(key for key, meaning in POWERS.items() if meaning == requested)
+            given = {"PowerState": power, "ManagedElement": at.system(vm)}
+            assert await at.ask(POWER, "RequestPowerStateChange", **given) == (X, {})
+            assert len(at.store.all("task")) == before
+
+    in_time(work())
+
+
+def test_a_change_while_another_is_in_progress_is_busy() -> None:
+    async def work() -> None:
+        async with site(mode="always") as at:
+            vm = await machine(at, "Running")
+            at.sim.change(vm, current_operations={"OpaqueRef:task": "snapshot"})
+            before = len(at.store.all("task"))
+            assert await at.invoke(at.system(vm), "RequestStateChange", RequestedState=9) == (4099, {})
+            assert len(at.store.all("task")) == before
+
+    in_time(work())
+
+
+def test_who_may_not_change_a_state_is_denied_whatever_is_blocked() -> None:
+    async def work() -> None:
+        async with site() as at:
+            from dataclasses import replace
+
+            vm = at.sim.add_vm(blocked_operations={"start": "its owner says so"})
+            at.pool.principal = replace(at.pool.principal, roles=frozenset({"read-only"}))
+            with pytest.raises(CimError) as error:
+                await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
+            assert error.value.status == ACCESS_DENIED
+
+    in_time(work())
+
+
 def test_a_diagnostic_interrupt_reaches_a_running_guest() -> None:
     async def work() -> None:
         async with site() as at:

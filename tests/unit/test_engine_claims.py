@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -215,7 +216,8 @@ def test_defect_in_a_plan_is_undone_released_and_raised_as_it_is(caplog: pytest.
             assert pool.vm(vm)["current_operations"] == {}
 
     asyncio.run(scene())
-    assert "operation failed with a defect" in caplog.text
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert re.fullmatch(r"incident [0-9a-f]{8}: an operation failed with a defect", record.getMessage())
 
 
 def test_undo_that_fails_leaves_records_that_tell_the_truth(caplog: pytest.LogCaptureFixture) -> None:

@@ -163,6 +163,23 @@ def test_recovery_makes_records_agree_with_the_hypervisors() -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize(("action", "state"), [("restart", "Running"), ("destroy", "Halted"), ("preserve", "Paused")])
+def test_recovery_answers_a_crash_that_nobody_saw(action: str, state: str) -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = await pool.running(actions_after_crash=action)
+            before = pool.vm(vm)["domid"]
+            await drive(pool.clock, pool.engine.close())
+            pool.sim.guest(pool.vm(vm)["uuid"]).crash()
+            engine = await restarted(pool)
+            await pool.pass_time(30)
+            assert pool.vm(vm)["power_state"] == state
+            assert (pool.vm(vm)["domid"] == before) == (state == "Paused")
+            await drive(pool.clock, engine.close())
+
+    asyncio.run(scene())
+
+
 def test_control_domains_are_not_looked_for_on_their_hosts() -> None:
     async def scene() -> None:
         async with sim_pool() as pool:

@@ -8,7 +8,7 @@ import pytest
 
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF
-from xenapi_core.model.lifecycle import (
+from xenapi_core.model.device_lifecycle import (
     allowed_task_operations,
     allowed_vbd_operations,
     allowed_vdi_operations,

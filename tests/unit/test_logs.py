@@ -71,7 +71,12 @@ def test_other_references_stay_readable(lines):
     assert REF in lines()[0]
 
 
-def test_incidents_are_short_and_different():
-    numbers = {logs.incident() for _ in range(100)}
-    assert len(numbers) == 100
+def test_an_incident_is_logged_with_its_traceback_under_a_short_id_of_its_own(lines):
+    try:
+        raise KeyError("missing")
+    except KeyError as error:
+        numbers = [logs.incident(logging.getLogger("a"), "VM.start failed", error) for _ in range(100)]
+    assert len(set(numbers)) == 100
     assert all(re.fullmatch(r"[0-9a-f]{8}", number) for number in numbers)
+    assert f"ERROR a: incident {numbers[0]}: VM.start failed" in lines()[0]
+    assert "KeyError: 'missing'" in lines()[0]

@@ -20,7 +20,7 @@ CLASSES = tuple(FACTS["classes"])
 OURS = {"event_batch"}
 # Fields that the server keeps for itself; no client sees them.
 OUR_FIELDS = {("VM", "requested_state"), ("host", "requested_state"), ("Certificate", "pem"), ("pool", "crls")}
-OUR_FIELDS |= {("VM", "cpu_pool"), ("host", "resident_cpu_pools")}
+OUR_FIELDS |= {("VM", "reverted_to"), ("VM", "cpu_pool"), ("host", "resident_cpu_pools")}
 OUR_FIELDS |= {("pool", "binary_storage"), ("pool", "ha_restarts_from"), ("host", "joined_from")}
 ONLY_1_0 = {cls.name for cls in catalog.ONLY_1_0}
 

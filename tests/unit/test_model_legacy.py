@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_pool import ApiPool
 
-from xenapi_core.api.auth.static import StaticAuthenticator
-from xenapi_core.api.dispatcher import Dispatcher
-from xenapi_core.api.sessions import Sessions
 from xenapi_core.api.signature import OPTIONAL
-from xenapi_core.clock import VirtualClock
-from xenapi_core.ids import Ids
 from xenapi_core.model.catalog import ONLY_1_0, REFERENCE, SCHEMA
 from xenapi_core.model.classes.legacy.messages import LEGACY_MESSAGES
 from xenapi_core.model.schema import Method
@@ -102,8 +98,6 @@ def test_every_documented_message_is_listed_to_clients() -> None:
     recorded = {"VDI.set_virtual_size"}  # the server's own in later documents
     methods = SCHEMA.methods
     only_1_0 = {name for name in earlier - recorded if name in methods and methods[name].message.state != "removed"}
-    store, clock, ids = MemoryStore(SCHEMA), VirtualClock(), Ids("listed")
-    sessions = Sessions(store, ids, clock, StaticAuthenticator({}))
-    listed = set(Dispatcher(SCHEMA, store, None, sessions, clock, ids).listed())
+    listed = set(ApiPool(MemoryStore(SCHEMA), {}, {}, 0.0).dispatcher.listed())
     assert documented | only_1_0 <= listed
     assert listed <= SCHEMA.methods.keys()

@@ -9,7 +9,8 @@ import pytest
 from sim_api import ask, refused
 
 from xenapi_core.ids import NULL_REF
-from xenapi_core.testing.pool import GIB, SimPool, sim_pool
+from xenapi_core.testing.faults import FaultRule, Faulty
+from xenapi_core.testing.pool import GIB, TEST_CALLER, SimPool, sim_pool
 
 
 def on_pool(scene: Callable[[SimPool], Awaitable[None]]) -> None:
@@ -113,6 +114,53 @@ def test_guest_that_crashed_can_be_kept_and_looked_at() -> None:
         await pool.pass_time(1)
         await ask(pool, "VM.hard_shutdown", vm)
         assert pool.vm(vm)["power_state"] == "Halted"
+
+    on_pool(scene)
+
+
+@pytest.mark.parametrize(
+    ("built", "now", "state"),
+    [("restart", "preserve", "Paused"), ("preserve", "restart", "Running"), ("preserve", "destroy", "Halted")],
+)
+def test_what_a_running_vm_says_by_now_is_done_when_its_guest_crashes(built: str, now: str, state: str) -> None:
+    async def scene(pool: SimPool) -> None:
+        vm = await pool.running(actions_after_crash=built)
+        before = pool.vm(vm)["domid"]
+        await ask(pool, "VM.set_actions_after_crash", vm, now)
+        await ask(pool, "VM.send_sysrq", vm, "c")
+        await pool.pass_time(30)
+        assert pool.vm(vm)["power_state"] == state
+        assert (pool.vm(vm)["domid"] == before) == (state == "Paused")
+        assert messages(pool)[-1] == "VM_CRASHED"
+
+    on_pool(scene)
+
+
+def test_crashed_machine_that_cannot_be_cleared_away_is_shown_as_it_is() -> None:
+    async def scene(pool: SimPool) -> None:
+        vm, host = await pool.running(actions_after_crash="restart"), pool.hosts[0]
+        good = pool.engine.hypervisors[host]
+        pool.engine.hypervisors[host] = Faulty(good, [FaultRule("destroy", kind="failed")], pool.clock)
+        pool.sim.guest(pool.vm(vm)["uuid"]).crash()
+        await pool.pass_time(30)
+        assert (pool.vm(vm)["power_state"], pool.vm(vm)["current_operations"]) == ("Paused", {})
+        pool.engine.hypervisors[host] = good
+        await ask(pool, "VM.hard_reboot", vm)
+        assert pool.vm(vm)["power_state"] == "Running"
+
+    on_pool(scene)
+
+
+def test_guest_that_crashes_while_its_vm_is_worked_on_is_answered_once_afterwards() -> None:
+    async def scene(pool: SimPool) -> None:
+        vm = await pool.running(actions_after_crash="restart")
+        before = pool.vm(vm)["domid"]
+        task = pool.engine.launch("VM.snapshot", (vm, "beside"), TEST_CALLER)
+        pool.sim.guest(pool.vm(vm)["uuid"]).crash()
+        await pool.pass_time(60)
+        assert pool.store.get(task)["status"] == "success"
+        assert (pool.vm(vm)["power_state"], pool.vm(vm)["domid"]) == ("Running", before + 1)
+        assert messages(pool).count("VM_CRASHED") == 1
 
     on_pool(scene)
 

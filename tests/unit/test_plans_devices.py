@@ -7,7 +7,9 @@ import re
 from typing import Any
 
 import pytest
+from sim_api import ask
 
+from xenapi_core.api.handlers.data_sources import moved_on
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF
 from xenapi_core.testing.pool import GIB, TEST_CALLER, SimPool, sim_pool
@@ -93,6 +95,26 @@ def test_disk_is_plugged_and_unplugged() -> None:
             await pool.call("VBD.destroy", vbd)
             assert pool.store.find(vbd) is None
             assert pool.store.find(vdi) is not None
+
+    asyncio.run(scene())
+
+
+def test_position_chosen_while_a_vm_starts_is_for_its_next_boot() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = pool.add_vm()
+            (vbd,) = pool.store.related(vm, "VBDs")
+            pool.engine.launch("VM.start", (vm, False, False), TEST_CALLER)
+            await pool.pass_time(1)
+            assert pool.store.get(vbd)["reserved"]
+            await ask(pool, "VBD.set_userdevice", vbd, "3")
+            await pool.pass_time(60)
+            (disk,) = pool.sim.machines[pool.vm(vm)["uuid"]].disks.values()
+            assert (disk.position, pool.store.get(vbd)["device"]) == ("0", "xvda")
+            usage = await pool.engine.hypervisors[pool.hosts[0]].usage()
+            assert list(moved_on(pool.store, usage)) == [pool.sr]
+            await pool.call("VM.hard_reboot", vm)
+            assert pool.store.get(vbd)["device"] == "xvdd"
 
     asyncio.run(scene())
 

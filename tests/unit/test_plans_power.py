@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from sim_api import ask
 
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF
-from xenapi_core.testing.pool import GIB, SimPool, sim_pool
+from xenapi_core.testing.pool import GIB, TEST_CALLER, SimPool, sim_pool
 
 
 async def refused(pool: SimPool, wire_name: str, *args: Any) -> list[str]:
@@ -119,6 +120,45 @@ def test_suspend_and_resume_keep_devices_and_guest() -> None:
             assert (record["power_state"], record["guest_metrics"]) == ("Running", agent)
             assert record["suspend_VDI"] == NULL_REF
             assert len(pool.store.related(pool.sr, "VDIs")) == 1
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("operation", ["suspend", "resume"])
+def test_memory_that_is_on_its_way_is_not_destroyed(operation: str) -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = await pool.running()
+            volumes = pool.picture()["volumes"]
+            args: tuple[Any, ...] = (vm,)
+            if operation == "resume":
+                await pool.call("VM.suspend", vm)
+                args = (vm, False, False)
+            task = pool.engine.launch(f"VM.{operation}", args, TEST_CALLER)
+            await pool.pass_time(1)
+            image = pool.vm(vm)["suspend_VDI"]
+            assert pool.store.get(task)["status"] == "pending"
+            assert "destroy" not in await ask(pool, "VDI.get_allowed_operations", image)
+            assert await refused(pool, "VDI.destroy", image) == ["VDI_IN_USE", image, "destroy"]
+            await pool.pass_time(60)
+            assert pool.store.get(task)["status"] == "success"
+            if operation == "suspend":
+                assert pool.store.get(image)["current_operations"] == {}
+                await pool.call("VM.resume", vm, False, False)
+            assert (state(pool, vm), pool.picture()["volumes"]) == ("Running", volumes)
+
+    asyncio.run(scene())
+
+
+def test_memory_that_is_being_destroyed_is_not_read() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = await pool.running()
+            await pool.call("VM.suspend", vm)
+            pool.engine.launch("VDI.destroy", (pool.vm(vm)["suspend_VDI"],), TEST_CALLER)
+            pool.engine.launch("VDI.destroy", (pool.vm(vm)["suspend_VDI"],), TEST_CALLER)
+            await pool.clock.settle()
+            assert await refused(pool, "VM.resume", vm, False, False) == ["VM_HAS_NO_SUSPEND_VDI", vm]
 
     asyncio.run(scene())
 
@@ -321,6 +361,5 @@ def test_migration_moves_the_domain_and_leaves_no_image() -> None:
             assert pool.picture()["volumes"] == volumes
             free = [pool.store.get(pool.store.get(host)["metrics"])["memory_free"] for host in (origin, other)]
             assert free == [16 * GIB, 15 * GIB]
-            assert (await refused(pool, "VM.pool_migrate", vm, other, {}))[0] == "OPERATION_NOT_ALLOWED"
 
     asyncio.run(scene())

@@ -149,15 +149,45 @@ def test_vm_of_a_host_that_is_down_is_told_which_host_that_is() -> None:
     asyncio.run(scene())
 
 
-def test_paused_and_halted_vms_and_the_same_host_are_refused() -> None:
+def test_migration_to_its_own_host_gives_a_vm_a_new_domain_there() -> None:
+    async def scene() -> None:
+        async with sim_pool(hosts=2) as pool:
+            vm = await pool.running()
+            before, metrics = pool.vm(vm), pool.store.get(pool.vm(vm)["metrics"])
+            here = before["resident_on"]
+            left = free(pool, here)
+            await pool.call("VM.pool_migrate", vm, here, {"live": "true"})
+            after = pool.vm(vm)
+            assert (after["power_state"], after["resident_on"]) == ("Running", here)
+            assert after["domid"] != before["domid"]
+            assert pool.store.get(after["metrics"])["start_time"] == metrics["start_time"]
+            assert free(pool, here) == left
+            assert [message["name"] for message in pool.store.all("message").values()][-1] == "VM_MIGRATED"
+
+    asyncio.run(scene())
+
+
+def test_migration_to_its_own_host_needs_memory_for_both_domains() -> None:
+    async def scene() -> None:
+        async with sim_pool(hosts=2, host_memory=4 * GIB) as pool:
+            vm = await pool.running(memory=3 * GIB)
+            before = pool.picture()
+            error = await refused(pool, "VM.pool_migrate", vm, pool.vm(vm)["resident_on"], {})
+            assert error == ["HOST_NOT_ENOUGH_FREE_MEMORY", str(3 * GIB), str(GIB)]
+            assert pool.picture() == before
+
+    asyncio.run(scene())
+
+
+def test_paused_vms_are_not_migrated() -> None:
     async def scene() -> None:
         async with sim_pool(hosts=2) as pool:
             vm = await pool.running()
             here, there = pool.vm(vm)["resident_on"], elsewhere(pool, vm)
-            assert (await refused(pool, "VM.pool_migrate", vm, here, {}))[0] == "OPERATION_NOT_ALLOWED"
             await pool.call("VM.pause", vm)
-            error = await refused(pool, "VM.pool_migrate", vm, there, {})
-            assert error == ["VM_BAD_POWER_STATE", vm, "running", "paused"]
+            for host in (here, there):
+                error = await refused(pool, "VM.pool_migrate", vm, host, {})
+                assert error == ["VM_BAD_POWER_STATE", vm, "running", "paused"]
 
     asyncio.run(scene())
 

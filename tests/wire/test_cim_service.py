@@ -204,8 +204,8 @@ def test_a_bug_is_told_with_an_id_that_is_in_the_log_and_nothing_else(world, cap
     assert code == pywbem.CIM_ERR_FAILED
     assert "secret" not in text
     (record,) = caplog.records
-    incident = record.getMessage().split()[2]
-    assert incident in text
+    _, incident, what = record.getMessage().split(maxsplit=2)
+    assert (f"see incident {incident.rstrip(':')} in" in text, what) == (True, "DeleteInstance failed")
     assert record.exc_info is not None
 
 

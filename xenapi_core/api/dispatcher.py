@@ -132,13 +132,13 @@ class Bound:
 
 
 class Dispatcher:
-    """Answers calls. `engine` None: messages that need a plan answer NOT_IMPLEMENTED (a pool without a back end)."""
+    """Answers calls."""
 
     def __init__(
         self,
         schema: Schema,
         store: Store,
-        engine: Engine | None,
+        engine: Engine,
         sessions: Sessions,
         clock: Clock,
         ids: Ids,
@@ -175,8 +175,6 @@ class Dispatcher:
         bound = self._bound.get(name)
         if bound is None and (method := self.schema.methods.get(name)) is not None:
             bound = self._bound[name] = Bound(method, Signature(method, self.schema, self.store), self._interpreter)
-            if bound.plan and self.engine is None:
-                bound.plan = False
         return bound
 
     def _spelled(self, name: str) -> Bound | None:
@@ -231,7 +229,7 @@ class Dispatcher:
             before = self.store.revision
             value = self._act(bound, caller, args, peer)
             if inspect.isawaitable(value):
-                if bound.stepwise and self.engine is not None:
+                if bound.stepwise:
                     value = self.engine.to_its_end(Later(value))
                 return Later(self._finish(call, codec, bound, caller, Later(value)))
             if self._journalled and self.store.revision != before and bound.cls not in UNKEPT:
@@ -437,7 +435,7 @@ class Dispatcher:
     def _behave(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> Any:
         if bound.handler is not None:
             return bound.handler(self._context(bound, caller, peer), *args)
-        if bound.plan and self.engine is not None:
+        if bound.plan:
             return self.engine.perform(bound.name, args, caller)
         if bound.plain is not None:
             return bound.plain(*args)
@@ -454,7 +452,7 @@ class Dispatcher:
         if not bound.message.asynchronous or bound.name in UNRECORDED:
             raise NoAsyncError(bound.name)
         self._authorise(bound, caller, args)
-        if not bound.implemented or self.engine is None:
+        if not bound.implemented:
             raise E.NOT_IMPLEMENTED(bound.name)
         if bound.plan:
             task = self.engine.launch(bound.name, args, caller)
@@ -466,7 +464,7 @@ class Dispatcher:
 
     def _start_on_copy(self, bound: Bound, caller: Caller, database: DatabaseReader, params: list[Any]) -> str:
         """As `_start`, for messages that a copy answers. The task is one of this pool."""
-        if not bound.message.asynchronous or self.engine is None:
+        if not bound.message.asynchronous:
             raise NoAsyncError(bound.name)
         act = self._on_copy(bound, caller, database, params)
         return self.engine.launch(bound.name, (), caller, act)
@@ -479,10 +477,9 @@ class Dispatcher:
             return E.INTERNAL_ERROR(f'Failure("{error}")').description
         if isinstance(error, NoAsyncError):
             return ["Fault", f"No async mode for this operation (rpc: {error})"]
-        incident_id = incident()
         name = bound.name if bound is not None else "a call"
-        log.error("[%s] %s failed: our bug\n%s", incident_id, name, _safe_traceback(error, bound, caller))
-        return E.INTERNAL_ERROR(f"{type(error).__name__} (log id {incident_id})").description
+        number = incident(log, f"{name} failed: our bug\n{_safe_traceback(error, bound, caller)}")
+        return E.INTERNAL_ERROR(f"{type(error).__name__} (log id {number})").description
 
 
 async def _timed(reply: Awaitable[bytes], timing: Timing, began: float) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
-from xenapi_core.engine.plan import World, https
+from xenapi_core.engine.plan import World
 from xenapi_core.ids import Ids
 from xenapi_core.model.schema import Schema
 from xenapi_core.store.api import Store, Txn, Version
@@ -38,18 +38,18 @@ class Services:
     records: Records
     sessions: Sessions
     events: Events
-    engine: Engine | None
+    engine: Engine
     dispatcher: Dispatcher
 
     @property
     def reach(self) -> Callable[[str], str]:
         """See engine.plan.World."""
-        return self.engine.world.reach if self.engine is not None else https
+        return self.engine.world.reach
 
     @property
     def making(self) -> Callable[[str], tuple[str, ...]]:
         """See engine.plan.World."""
-        return self.engine.world.making if self.engine is not None else lambda sr: ()
+        return self.engine.world.making
 
 
 @dataclass(frozen=True, slots=True)

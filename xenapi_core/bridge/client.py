@@ -14,6 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
+from xenapi_core.address import bracketed
 from xenapi_core.api.membership import place_of
 from xenapi_core.errors import E
 from xenapi_core.wire.api import WireError
@@ -70,8 +71,7 @@ class RemoteXenApi:
 
         if self._trust is not None and self._scheme != "https":
             raise E.SSL_VERIFY_ERROR("The address of the other server is one without TLS.")
-        shown = f"[{self._host}]" if ":" in self._host else self._host
-        url = f"{self._scheme}://{shown}:{self._port}{path}"
+        url = f"{self._scheme}://{bracketed(self._host)}:{self._port}{path}"
         limits = aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_SECONDS)
         connector = aiohttp.TCPConnector(ssl=self._trust or False, force_close=True)  # rule 2
         try:

@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 import aiohttp
 import orjson
 
+from xenapi_core.address import bracketed
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.schema import Class, Schema
 from xenapi_core.model.types import STRING, EnumType, MapType, Mismatch, OptionType, RecordType, SetType, Type
@@ -111,7 +112,7 @@ class PoolClient:
 
     async def page(self, address: str, path: str, query: Mapping[str, str]) -> bytes:
         """What a GET of `path` answers at the host with that address ("": where the pool is asked). Unreachable."""
-        host = f"[{address}]" if ":" in address else address or self._host
+        host = bracketed(address) or self._host
         return await self._exchange("GET", f"{self._scheme}://{host}{self._port}{path}?{urlencode(query)}")
 
     async def _post(self, body: bytes, patience: float) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import uvloop
 from xenapi_core import logs
 from xenapi_core.bridge.pool_client import Trust
 from xenapi_core.cli.asking import ask_password
-from xenapi_core.server.bridging import BridgeConfig, BridgeError, bridging
+from xenapi_core.cli.start_page import StartPage, printable, start_page
+from xenapi_core.server.bridging import BridgeConfig, Bridged, BridgeError, bridging
 
 SECRET_VARIABLE = "XENCIM_POOL_PASSWORD"  # noqa: S105 - a name
 path_option = click.Path(path_type=Path)
@@ -114,18 +115,26 @@ def _is_loopback(bind: str) -> bool:
 
 async def _run(config: BridgeConfig) -> None:
     async with bridging(config) as (bridged, ended):
-        click.echo(f"xencim bridge  pool “{bridged.pool}” at {config.pool}: {bridged.hosts} hosts, {bridged.vms} VMs")
-        for name, url in bridged.endpoints.items():
-            note = f"   SHA-256 {bridged.fingerprint}" if name == "wbem_tls" and config.tls_cert is None else ""
-            click.echo(f"  WBEM     {url}{note}")
-        plain = bridged.endpoints.get("wbem") if config.loopback else None  # beyond loopback it takes no passwords
-        url = plain or bridged.endpoints.get("wbem_tls", "")
-        verify = "" if url.startswith("http://") else " --no-verify"
-        programs = shlex.quote(str(Path(sys.executable).parent))
-        click.echo("Users and passwords are the pool's." + (" Try next:" if url else ""))
-        if url:
-            click.echo(
-                f"  {programs}/pywbemcli -s {shlex.quote(url)}{verify} -u {shlex.quote(config.user)} -o table "
-                "instance enumerate Xen_ComputerSystem --pl ElementName,EnabledState"
-            )
+        with start_page() as out:
+            _greet(out, bridged, config)
         await ended.wait()
+
+
+def _greet(out: StartPage, bridged: Bridged, config: BridgeConfig) -> None:
+    """The start page: the pool, the URLs and a command to try."""
+    counts = f"{bridged.hosts} hosts, {bridged.vms} VMs"
+    out.print(f"xencim bridge  pool “{printable(bridged.pool)}” at {config.pool}: {counts}", soft_wrap=True)
+    for name, url in bridged.endpoints.items():
+        note = f"   SHA-256 {bridged.fingerprint}" if name == "wbem_tls" and config.tls_cert is None else ""
+        out.print(f"  WBEM     {url}{note}", soft_wrap=True)
+    plain = bridged.endpoints.get("wbem") if config.loopback else None  # beyond loopback it takes no passwords
+    url = plain or bridged.endpoints.get("wbem_tls", "")
+    verify = "" if url.startswith("http://") else " --no-verify"
+    programs = shlex.quote(str(Path(sys.executable).parent))
+    out.print("Users and passwords are the pool's." + (" Try next:" if url else ""), soft_wrap=True)
+    if url:
+        out.print(
+            f"  {programs}/pywbemcli -s {shlex.quote(url)}{verify} -u {shlex.quote(config.user)} -o table "
+            "instance enumerate Xen_ComputerSystem --pl ElementName,EnabledState",
+            soft_wrap=True,
+        )

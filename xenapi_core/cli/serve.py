@@ -13,11 +13,11 @@ from pathlib import Path
 
 import click
 import uvloop
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from xenapi_core import logs
+from xenapi_core.cli.start_page import StartPage, printable, start_page
 from xenapi_core.config import ConfigError, Inventory, Ports, ServeConfig
 from xenapi_core.server.runtime import Server, StartError, Summary
 from xenapi_core.store.failure import StoreError
@@ -188,22 +188,14 @@ async def _serve(config: ServeConfig, started: float) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        _greet(summary, time.monotonic() - started, config)
+        with start_page() as out:
+            _greet(out, summary, time.monotonic() - started, config)
         await server.stopped()
 
 
-class _Greeting(Console):
-    """What the server says at its start, to whoever reads it: a closed pipe (`| head`) is no reason to end."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _greet(summary: Summary, seconds: float, config: ServeConfig) -> None:
+def _greet(out: StartPage, summary: Summary, seconds: float, config: ServeConfig) -> None:
     """The start page: the pool, the URLs, the account, an export line and three commands to try."""
-    out = _Greeting(highlight=False, emoji=False, markup=False, width=None if sys.stdout.isatty() else 110)
-    pool = f"  pool “{_printable(summary.pool)}”: {summary.counts}   ready in {seconds:.1f} s"
+    pool = f"  pool “{printable(summary.pool)}”: {summary.counts}   ready in {seconds:.1f} s"
     out.print(Text.assemble(("xencim", "bold"), pool), soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("NAME", "STATE", "VCPUS", "MEMORY", "HOST"):
@@ -211,7 +203,7 @@ def _greet(summary: Summary, seconds: float, config: ServeConfig) -> None:
     for vm in summary.vms[:SHOWN_VMS]:
         state = Text(vm.state, STATE_STYLE.get(vm.state, ""))
         memory = f"{vm.memory / (1 << 30):.1f} GiB"
-        table.add_row(_printable(vm.name), state, str(vm.vcpus), memory, _printable(vm.host) or "-")
+        table.add_row(printable(vm.name), state, str(vm.vcpus), memory, printable(vm.host) or "-")
     if summary.vms:
         out.print(table)
     if len(summary.vms) > SHOWN_VMS:
@@ -255,11 +247,6 @@ def _greet(summary: Summary, seconds: float, config: ServeConfig) -> None:
         out.print("\nTry next, in another terminal:")
     for command in commands:
         out.print(f"  {shlex.quote(str(Path(sys.executable).parent))}/{command}", soft_wrap=True)
-
-
-def _printable(text: str) -> str:
-    """A name as it may go to a terminal: clients choose names, and nothing in them is markup or controls anything."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _wbem(ends: Mapping[str, str], encrypted: bool) -> str | None:

@@ -9,7 +9,9 @@ Theory of operation
 5. A call may be cancelled while it waits; then, as when it fails, everything is as before the call (a machine whose
    rebuilding fails or is cancelled in `reboot` or `reset` is gone).
    A call to a host that is down fails with kind "offline".
-6. `testing.check_hypervisor` is the conformance suite: passing it is what makes a class a driver.
+6. A guest that crashes ends nothing: its machine stays, Paused and with all its memory, until it is told what comes
+   next. What comes next may have been changed since it was built, so no driver decides it.
+7. `testing.check_hypervisor` is the conformance suite: passing it is what makes a class a driver.
 """
 
 from __future__ import annotations
@@ -100,7 +102,6 @@ class DomainSpec:
     boot: dict[str, str] = field(default_factory=dict)
     scheduling: dict[str, str] = field(default_factory=dict)  # SCHEDULING: what the scheduler shall know from the start
     shadow: float = 1.0  # factor on the memory of shadow page tables
-    keep_crashed: bool = False  # a guest that crashes is left as it is, Paused for good, to be looked at
     cpu_pool: str = ""  # uuid of the pool of processors to run on; "": the first one of the host
 
 
@@ -118,6 +119,7 @@ class DomainState:
     nics: tuple[NicSpec, ...]
     guest: GuestState | None = None
     cpu_pool: str = ""  # uuid of the pool of processors it runs on; "" if the driver has no pools
+    crashed: bool = False  # its guest has crashed: it is Paused for good, until it is destroyed or built again
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class InterfaceState:
 class DomainEvent:
     """Something changed. `state` is None when the domain is gone; `gone` says why, None when it was asked for.
 
-    A machine that crashed and is kept has both (DomainSpec.keep_crashed).
+    A machine whose guest crashed has both: it stays as it is (rule 6).
     """
 
     uuid: str
@@ -325,8 +327,8 @@ class Hypervisor(Protocol):
         """Rebuild the machine from `image`. not_found if the image holds none."""
 
     async def dump_core(self, uuid: str, image: str, progress: Progress) -> None:
-        """Save the memory of a machine whose guest crashed into volume `image`. It is there until the machine is built
-        again, or the host goes down. not_found, no_space."""
+        """Save the memory of a machine whose guest crashed into volume `image`. not_found (also for a machine whose
+        guest has not crashed), no_space."""
 
     async def saved_in(self, image: str) -> str | None:
         """The machine whose memory volume `image` holds completely; None if it holds none."""

@@ -38,6 +38,7 @@ from xenapi_core.engine.tasks import UNFINISHED, RenderResult, Tasks
 from xenapi_core.engine.transition import note_request
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF, Ids, dummy_task_ref
+from xenapi_core.logs import incident
 from xenapi_core.model.schema import Schema
 from xenapi_core.model.storage_types import register
 from xenapi_core.store.api import Store, Txn
@@ -434,9 +435,8 @@ class Engine:
             _uncancel()
             error = work.interrupted()
         if error is None:
-            log_id = self.world.ids.uuid()
-            log.error("operation failed with a defect [%s]", log_id, exc_info=failure)
-            error = E.INTERNAL_ERROR(f"{type(failure).__name__} [{log_id}]")
+            number = incident(log, "an operation failed with a defect", failure)
+            error = E.INTERNAL_ERROR(f"{type(failure).__name__} (log id {number})")
         txn = self.world.store.begin()
         self._release(work, txn)
         if work.recorded:

@@ -13,10 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from xenapi_core.engine.ha_rules import check_arrival
-from xenapi_core.engine.host_memory import memory_free as memory_free
-from xenapi_core.engine.host_memory import memory_free_now as memory_free_now
-from xenapi_core.engine.host_memory import memory_needed as memory_needed
-from xenapi_core.engine.host_memory import memory_promised as memory_promised
+from xenapi_core.engine.host_memory import memory_free_now, memory_needed
 from xenapi_core.engine.plan import World
 from xenapi_core.engine.specs import CPU_POOL_NAME, chosen_cpu_pool, domain_type, has_disk
 from xenapi_core.errors import ApiError, E

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from xenapi_core.address import bracketed
 from xenapi_core.clock import Clock
 from xenapi_core.drivers.api import Hypervisor
 from xenapi_core.drivers.storage import Storage, StorageBackend
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def https(address: str) -> str:
     """The URL of a host at that address, on the port that goes without saying."""
-    return f"https://[{address}]" if ":" in address else f"https://{address}"
+    return f"https://{bracketed(address)}"
 
 
 class World(Protocol):
@@ -59,6 +60,9 @@ class Run(Protocol):
 
     def commit(self, write: Callable[[Txn], None]) -> None:
         """Apply `write` in one transaction."""
+
+    def claim(self, txn: Txn, ref: str, operation: str) -> None:
+        """Claim what a step makes in the same transaction; it is released with the claims of the plan."""
 
     def hypervisor(self, host: str) -> Hypervisor:
         """The driver of a host, by reference. HOST_OFFLINE if it has none."""

@@ -4,8 +4,8 @@ Theory of operation
 1. An event is a hint that something changed; before a record is changed, domains() is asked.
 2. A VM with a claim is the business of the operation that claimed it; what happens meanwhile is remembered and looked
    at when the claim is released.
-3. What a guest did by itself is answered as its VM says: actions_after_shutdown, _reboot, _softreboot, _crash. What
-   crashed and is kept (preserve) is a Paused VM.
+3. What a guest did by itself is answered as its VM says at that moment: actions_after_shutdown, _reboot, _softreboot,
+   _crash. What crashed and is kept (preserve) is a Paused VM, whatever the VM says later.
 4. A VM is compared with all hosts at once at start-up: a migration may have ended on either of two.
 5. A machine that is gone while its VM names a suspend image that holds its memory was suspended, whatever became of the
    operation that did it; an image that a live VM still names is left over.
@@ -125,6 +125,9 @@ class Reconciler:
             place = here.pop(vm["uuid"], None)
             if vm["is_control_domain"] or vm["current_operations"]:
                 continue
+            if place is not None and place[1].crashed and not agrees(vm, *place):
+                self._crashed(vm, *place)
+                continue
             image, live = self.world.store.find(vm["suspend_VDI"]), vm["power_state"] in (RUNNING, PAUSED)
             saved = place is None and live and vm["resident_on"] in hosts and await self._saved(vm, image)
             txn = self.world.store.begin()
@@ -206,7 +209,7 @@ class Reconciler:
     def _ended(self, vm: Version, host: str) -> bool:
         """Whether its guest ended by itself there while it was claimed: that is answered when the claim is released."""
         event = self._news.get(vm.ref, {}).get(host)
-        return event is not None and event.gone is not None
+        return event is not None and (event.gone is not None or (event.state is not None and event.state.crashed))
 
     async def _on_event(self, host: str, event: DomainEvent) -> None:
         vm = self.world.store.by_uuid("VM", event.uuid)
@@ -238,21 +241,30 @@ class Reconciler:
         elif agrees(vm, host, domain):
             if domain is not None:
                 self._note_guest(vm, domain)
+        elif (domain is None and event.gone is Gone.CRASH) or (domain is not None and domain.crashed):
+            self._crashed(vm, host, domain)
         elif domain is None:
             self._gone(vm, host, event.gone or Gone.SHUTDOWN)
         else:
             txn = self.world.store.begin()
             self._adapt(txn, vm, host, domain)
-            if event.gone is Gone.CRASH:
-                post_vm(self.world, txn, CRASHED, vm.values)
             self.world.store.commit(txn)
+
+    def _crashed(self, vm: Version, host: str, domain: DomainState | None) -> None:
+        """The guest crashed (rule 3). A VM that was not known to be live is kept, too; one that is gone cannot be."""
+        answered = vm["actions_after_crash"] != "preserve" and vm["power_state"] in (RUNNING, PAUSED)
+        if answered or domain is None:
+            work = self.engine.work("VM.crash")
+            self.engine.start(work, lambda world: plan_crashed(world, vm.ref, host, vm["domid"]))
+            return
+        txn = self.world.store.begin()
+        self._adapt(txn, vm, host, domain)
+        txn.update(vm.ref, suspend_VDI=NULL_REF)
+        post_vm(self.world, txn, CRASHED, vm.values)
+        self.world.store.commit(txn)
 
     def _gone(self, vm: Version, host: str, why: Gone) -> None:
         """The guest ended by itself (rule 3)."""
-        if why is Gone.CRASH:
-            work = self.engine.work("VM.crash")
-            self.engine.start(work, lambda world: plan_crashed(world, vm.ref, host))
-            return
         field, message = _ACTIONS[why]
         if vm[field] in RESTARTS:
             work = self.engine.work("VM.clean_reboot")

@@ -51,6 +51,11 @@ class Work:
         write(txn)
         self.world.store.commit(txn)
 
+    def claim(self, txn: Txn, ref: str, operation: str) -> None:
+        current = txn.get(ref)["current_operations"]
+        txn.update(ref, current_operations={**current, self.task: operation})
+        self.claims = (*self.claims, Claim(ref, operation))
+
     def hypervisor(self, host: str) -> Hypervisor:
         try:
             return self.engine.hypervisors[host]

@@ -111,7 +111,6 @@ def domain_spec(reader: Reader, vm: Any, host: str = NULL_REF) -> DomainSpec:
         boot=_boot(vm),
         scheduling={key: text for key, text in vm["VCPUs_params"].items() if SCHEDULING.fullmatch(key)},
         shadow=vm["HVM_shadow_multiplier"],
-        keep_crashed=vm["actions_after_crash"] == "preserve",
         cpu_pool=pool["uuid"] if (pool := chosen_cpu_pool(reader, vm, host)) is not None else "",
     )
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from xenapi_core.drivers.api import DomainState, GuestState
+from xenapi_core.engine.host_memory import memory_free
 from xenapi_core.engine.network_records import attach_network
-from xenapi_core.engine.placement import memory_free
 from xenapi_core.engine.plan import Claim, World
 from xenapi_core.engine.specs import device_name, domain_type
 from xenapi_core.ids import NULL_REF, is_null
@@ -97,15 +97,17 @@ def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, 
         suspend_VDI=NULL_REF,
         requires_reboot=False,
     )
-    attached = {disk.uuid for disk in domain.disks} | {nic.uuid for nic in domain.nics}
+    places = {disk.uuid: disk.position for disk in domain.disks}
+    nics = {nic.uuid for nic in domain.nics}
     for vbd in txn.related(vm, "VBDs"):
         known = txn.get(vbd)
-        here = known["uuid"] in attached
-        device = device_name(known["userdevice"]) if here else known["device"]
+        here = known["uuid"] in places
+        # Where the machine has it: userdevice may have changed since it was built, and is for the next boot.
+        device = device_name(places[known["uuid"]]) if here else known["device"]
         txn.update(vbd, currently_attached=here, reserved=False, device=device)
     for vif in txn.related(vm, "VIFs"):
         known = txn.get(vif)
-        here = known["uuid"] in attached
+        here = known["uuid"] in nics
         txn.update(vif, currently_attached=here, reserved=False)
         if here and not is_null(known["network"]):
             attach_network(txn, known["network"], host)

@@ -190,6 +190,8 @@ def allowed_vdi_operations(reader: Reader, vdi: Any) -> tuple[str, ...]:
 
 def _vdi_error(reader: Reader, vdi: Any, operation: str, far: bool) -> ApiError | None:
     ref = vdi.ref
+    if _holds_memory_in_use(vdi) and operation not in _FINE_WHILE_ATTACHED:
+        return E.VDI_IN_USE(ref, operation)
     error = _busy("VDI", vdi, frozenset({"copy"}))
     if error is None and operation != "copy" and vdi["current_operations"]:
         error = _busy("VDI", vdi)
@@ -232,6 +234,11 @@ def _vdi_error(reader: Reader, vdi: Any, operation: str, far: bool) -> ApiError 
     if far and operation in _NEEDS_ATTACHED and not sr_attached(reader, vdi["SR"]):
         return E.SR_HAS_NO_PBDS(vdi["SR"])
     return None
+
+
+def _holds_memory_in_use(vdi: Any) -> bool:
+    """Whether it is an image of a VM's memory that is written or read now: a host has it attached then."""
+    return vdi["type"] == "suspend" and "blocked" in vdi["current_operations"].values()
 
 
 def _tracking_error(vdi: Any, operation: str) -> ApiError | None:

@@ -6,7 +6,7 @@ Rule 2: this module reads records and returns values. It never awaits, so it can
 Rule 3: allowed_vm_operations looks at the VM, its metrics, its guest metrics and its lists of devices only, because
         the schema makes a new version of the VM when one of those changes (Field.follows). check_vm_operation may
         look further.
-Rule 4: the rules for VBDs, VIFs, VDIs and tasks are in device_lifecycle.py; they are importable from here too.
+Rule 4: the rules for VBDs, VIFs, VDIs and tasks are in device_lifecycle.py.
 """
 
 from __future__ import annotations
@@ -17,15 +17,6 @@ from typing import Any, Final
 
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null
-from xenapi_core.model.device_lifecycle import (
-    allowed_task_operations,
-    allowed_vbd_operations,
-    allowed_vdi_operations,
-    allowed_vif_operations,
-    check_vbd_operation,
-    check_vdi_operation,
-    check_vif_operation,
-)
 from xenapi_core.model.enums import VM_OPERATIONS
 from xenapi_core.model.power import (
     ANY,
@@ -36,9 +27,7 @@ from xenapi_core.model.power import (
     SUSPENDED,
     Record,
     bad_power_state,
-    booted_paravirtualised,
     has_pv_drivers,
-    lower_state,
     other_operation,
 )
 from xenapi_core.model.schema import Reader
@@ -365,13 +354,3 @@ def _disks_error(reader: Reader, vm: Record, operation: str) -> ApiError | None:
         if vdi is not None and vdi["on_boot"] == "reset":
             return E.VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION()
     return None
-
-
-__all__ = [
-    "ASKS_FOR", "NEVER_ASKED", "NOT_ASKED", "OPERATIONS", "REQUESTED_STATE", "Operation", "allowed_states",
-    "allowed_task_operations", "allowed_vbd_operations",
-    "allowed_vdi_operations", "allowed_vif_operations", "allowed_vm_operations", "bad_power_state",
-    "booted_paravirtualised", "check_vbd_operation", "check_vdi_operation", "check_vif_operation",
-    "check_vm_operation", "conflicts", "has_pv_drivers", "lower_state", "other_operation",
-    "requested_states_supported", "spelled",
-]  # fmt: skip

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
+from xenapi_core.address import bracketed
 from xenapi_core.bridge.pool_client import PoolClient, Trust, Unreachable
 from xenapi_core.bridge.remote import LoginRefusedError, RemoteSource
 from xenapi_core.bridge.replica import mirror_schema
@@ -102,11 +103,11 @@ async def bridging(config: BridgeConfig) -> AsyncIterator[tuple[Bridged, asyncio
                     fingerprint = tls.fingerprint(certificate)
                     context = tls.server_context(certificate, key)
                     listeners.append(await listen_tcp(app, config.bind, config.wbem_tls_port, context))
-                    endpoints["wbem_tls"] = f"https://{_shown(config.bind)}:{listeners[-1].port}"
+                    endpoints["wbem_tls"] = f"https://{bracketed(config.bind)}:{listeners[-1].port}"
                 if config.wbem_port is not None:
                     plain = app if config.loopback else encrypted_only(app)
                     listeners.append(await listen_tcp(plain, config.bind, config.wbem_port))
-                    endpoints["wbem"] = f"http://{_shown(config.bind)}:{listeners[-1].port}"
+                    endpoints["wbem"] = f"http://{bracketed(config.bind)}:{listeners[-1].port}"
             except (ListenError, tls.CertificateError) as error:
                 raise BridgeError(str(error)) from None
         try:
@@ -139,10 +140,6 @@ def _certificate(config: BridgeConfig, stack: contextlib.AsyncExitStack) -> tupl
         return config.tls_cert, config.tls_key
     folder = config.state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xencim-")))
     return tls.ensure_certificate(folder, [config.bind], RealClock())
-
-
-def _shown(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 async def _drain(listeners: list[Listener]) -> None:

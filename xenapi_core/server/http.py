@@ -433,8 +433,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _failed(self, request: Request, error: BaseException | None) -> Response:
         """Our bug: details and an id to the log, the id to the client."""
-        number = incident()
-        log.error("incident %s: %s %s failed", number, request.method, request.path, exc_info=error)
+        number = incident(log, f"{request.method} {request.path} failed", error)
         return self._service.app.error(500, f"Internal error {number}.")
 
     def _answer(self, request: Request, handler: Handler, keep: bool) -> None:
@@ -570,7 +569,7 @@ class HttpProtocol(asyncio.Protocol):
         if task.cancelled() or task.exception() is not None:
             if not task.cancelled():
                 # Half a reply is out: only cutting the connection tells the client that it is not whole.
-                log.error("incident %s: a streamed reply failed", incident(), exc_info=task.exception())
+                incident(log, "a streamed reply failed", task.exception())
             self._transport.abort()
             return
         self._advance()

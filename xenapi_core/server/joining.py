@@ -69,8 +69,6 @@ async def _admit(services: Services, world: SimWorld, request: Request) -> str:
         raise E.SESSION_AUTHENTICATION_FAILED("", "The pool secret is another one")
     if membership.coordinator:
         raise E.HOST_IS_SLAVE(place_of(membership.coordinator)[1])
-    if engine is None:
-        raise E.NOT_IMPLEMENTED("pool.join")
     records = _read(services, request.body)
     hosts = [ref for ref, (cls, _) in records.items() if cls == "host"]
     if len(hosts) != 1:

@@ -28,7 +28,6 @@ from xenapi_core.api.roles import may
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.storage import PIECE, Storage
 from xenapi_core.engine.caller import Caller
-from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import Run
 from xenapi_core.engine.plans.vdi_transfer import check_readable, plan_read
 from xenapi_core.engine.run import Work
@@ -238,7 +237,7 @@ class _Talk:
         try:
             session, caller, vdi = self._place(name)
             if number == nbd.INFO:
-                check_readable(self._engine().world, vdi.ref)
+                check_readable(self.services.engine.world, vdi.ref)
                 await self.link.write(nbd.export_info(number, vdi["virtual_size"]) + nbd.reply(number, nbd.ACK))
                 return True
             await self._lend(number, session, caller, vdi)
@@ -260,15 +259,9 @@ class _Talk:
             raise E.UUID_INVALID("VDI", uuid)
         return session, caller, vdi
 
-    def _engine(self) -> Engine:
-        """NOT_IMPLEMENTED without a back end."""
-        if self.services.engine is None:
-            raise E.NOT_IMPLEMENTED("VDI.get_nbd_info")
-        return self.services.engine
-
     async def _lend(self, number: int, session: str, caller: Caller, vdi: Version) -> None:
         """Theory 3. Raises ApiError before the client has had a reply, and never after it."""
-        engine, begun = self._engine(), False
+        engine, begun = self.services.engine, False
 
         async def use(run: Run, storage: Storage, record: Version) -> None:
             nonlocal begun

@@ -6,14 +6,13 @@ Rule 2: without durable state the secret lives as long as the process.
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 from typing import Final
 
 import orjson
 
 from xenapi_core.api.membership import Membership, new_secret
+from xenapi_core.atomic_file import replace_file
 
 FILE: Final = "membership.json"
 _ROTATION: Final = ("coming", "going")  # there only while the secret is replaced
@@ -48,17 +47,10 @@ def open_membership(directory: Path | None) -> Membership:
 
 def _write(path: Path, membership: Membership) -> None:
     """Replace the file (rule 1). Raises MembershipFileError."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     told = {"secret": membership.secret, "coordinator": membership.coordinator}
     content = orjson.dumps(told | {name: value for name in _ROTATION if (value := getattr(membership, name))})
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        replace_file(path, content, 0o600)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise MembershipFileError(f"Cannot write {path}: {error.strerror}.") from None

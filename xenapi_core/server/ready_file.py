@@ -36,10 +36,10 @@ def ready_file(path: Path | None, content: Mapping[str, Any]) -> Iterator[None]:
     if path is None:
         yield
         return
+    ours = json.dumps({"pid": os.getpid(), **content}).encode() + b"\n"
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(json.dumps({"pid": os.getpid(), **content}) + "\n", encoding="utf-8")
-        ours = partial.stat().st_ino
+        partial.write_bytes(ours)
         partial.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -49,5 +49,5 @@ def ready_file(path: Path | None, content: Mapping[str, Any]) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            if path.stat().st_ino == ours:
+            if path.read_bytes() == ours:  # inodes are used again: they tell nothing
                 path.unlink()

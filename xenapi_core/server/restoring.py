@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import re
-import secrets
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from xenapi_core.atomic_file import replace_file
 from xenapi_core.model.schema import Schema
 from xenapi_core.server.actions.blob_data import InDirectory
 from xenapi_core.store.dump import DumpError
@@ -82,17 +81,7 @@ def decode(data: bytes) -> Backup:
 
 def leave(directory: Path, backup: Backup) -> None:
     """Have it restored when the server starts next; one that waits already is replaced. Blocks. OSError."""
-    partial = directory / f".{WAITING}.{secrets.token_hex(4)}"
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(backup.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(directory / WAITING)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    replace_file(directory / WAITING, backup.encode(), 0o600)
 
 
 async def take_over(directory: Path, schema: Schema) -> bool:

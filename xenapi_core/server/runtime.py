@@ -20,6 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from xenapi_core.address import bracketed
 from xenapi_core.api.auth import Authenticator
 from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.auth.directories import DirectoryError, offers
@@ -377,7 +378,7 @@ class Server:
         shared: list[Listener] = []
         stack.push_async_callback(_drain, listeners, store)
         host = config.bind.strip("[]")
-        shown = f"[{host}]" if ":" in host else host
+        shown = bracketed(host)
         try:
             if any(encrypted for *_, encrypted in wanted):
                 given = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
@@ -427,7 +428,7 @@ class Server:
         except (ListenError, tls.CertificateError) as error:
             raise StartError(str(error)) from None
         dispatcher.nbd_port = server.port
-        return {"nbd": f"nbd://{f'[{host}]' if ':' in host else host}:{server.port}"}
+        return {"nbd": f"nbd://{bracketed(host)}:{server.port}"}
 
     def _write_ready(
         self,
@@ -493,7 +494,7 @@ def _reached_at(endpoints: Mapping[str, str], store: MemoryStore) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - recognised, not bound
         (pool,) = store.all("pool").values()
         host = str(store.get(pool["master"])["address"])
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}://{bracketed(host)}:{port}"
 
 
 def _reach(server: str, each: bool) -> Callable[[str], str]:
@@ -503,7 +504,7 @@ def _reach(server: str, each: bool) -> Callable[[str], str]:
     if not each:
         return lambda address: server
     scheme, _, port = place_of(server)
-    return lambda address: f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}"
+    return lambda address: f"{scheme}://{bracketed(address)}:{port}"
 
 
 def _elsewhere(membership: Membership) -> str:

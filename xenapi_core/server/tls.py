@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
-import os
 import secrets
 import socket
 import ssl
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from xenapi_core.api.pem import Facts, facts
+from xenapi_core.atomic_file import replace_file
 from xenapi_core.clock import Clock
 
 CERTIFICATE_FILE = "server.pem"
@@ -53,8 +53,8 @@ def ensure_certificate(directory: str | Path, names: Iterable[str], clock: Clock
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         # The certificate goes last: its presence says that the pair is complete.
-        _write(key, private, 0o600)
-        _write(certificate, made, 0o644)
+        replace_file(key, private, 0o600)
+        replace_file(certificate, made, 0o644)
     except OSError as error:
         raise CertificateError(f"Cannot write a certificate to {directory}: {error.strerror}.") from None
     return certificate, key
@@ -75,7 +75,7 @@ def replacing(path: Path, content: bytes) -> Iterator[Path]:
     block, unless the block raises. Raises OSError."""
     trial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        _write(trial, content, 0o600)
+        replace_file(trial, content, 0o600)
         yield trial
         trial.replace(path)
     finally:
@@ -117,21 +117,6 @@ def _alternative(name: str) -> x509.GeneralName | None:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name) if name and name.isascii() and " " not in name else None
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Replace `path` as a whole: after a crash there is the old file or the new one."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
 
 
 def server_context(certificate: str | Path, key: str | Path, client_ca: str | Path | None = None) -> ssl.SSLContext:

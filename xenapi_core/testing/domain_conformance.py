@@ -1,11 +1,11 @@
-"""Checks of testing.check_hypervisor about guests that sleep, and about machines that change their domain."""
+"""Checks of testing.check_hypervisor about guests that sleep, what crashes, and machines that change their domain."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from xenapi_core.drivers.api import DriverError, PowerState
+from xenapi_core.drivers.api import DriverError, Gone, PowerState
 
 if TYPE_CHECKING:
     from xenapi_core.testing.hypervisor_conformance import Trial
@@ -50,6 +50,38 @@ async def a_renewed_machine_runs_on_in_a_new_domain(t: Trial) -> None:
     before = await t.start(large)
     await t.refuses("no_memory", t.driver.renew(large.uuid, t.told.append))
     assert (await t.find(large.uuid)) == before
+
+
+async def a_crashed_guest_leaves_its_machine_until_it_is_told_what_comes_next(t: Trial) -> None:
+    spec, empty = await t.spec(), await t.free()
+    before, events = await t.start(spec), t.driver.events()
+    taken = await t.free()
+    image = await t.do(t.bench.volume(spec.memory_static_max))
+    await t.refuses("not_found", t.driver.dump_core(spec.uuid, image, lambda fraction: None))
+    await t.do(t.bench.crash(spec.uuid))
+    event = await t.next_event(events, spec.uuid)
+    assert event.gone is Gone.CRASH
+    assert event.state is not None
+    assert (event.state.power_state, event.state.crashed, event.state.domid) == (PowerState.PAUSED, True, before.domid)
+    assert await t.find(spec.uuid) == event.state
+    assert await t.free() == taken
+    await t.refuses("bad_state", t.driver.unpause(spec.uuid))
+    await t.do(t.driver.dump_core(spec.uuid, image, lambda fraction: None))
+    after = await t.do(t.driver.reset(spec.uuid, spec))
+    assert (after.power_state, after.crashed) == (PowerState.RUNNING, False)
+    await t.refuses("not_found", t.driver.dump_core(spec.uuid, image, lambda fraction: None))
+    await t.do(t.bench.crash(spec.uuid))
+    await t.do(t.driver.destroy(spec.uuid))
+    assert await t.find(spec.uuid) is None
+    assert await t.free() == empty
+
+
+async def dumps_of_the_host_are_listed_and_read(t: Trial) -> None:
+    await t.refuses("not_found", t.driver.delete_crash_dump("no such dump"))
+    await t.refuses("not_found", t.driver.read_crash_dump("no such dump", 0, 1))
+    for dump in await t.do(t.driver.crash_dumps()):
+        assert dump.size > 0
+        assert len(await t.do(t.driver.read_crash_dump(dump.name, dump.size - 1, 2))) == 1
 
 
 async def saved_memory_can_become_another_machines(t: Trial) -> None:

@@ -33,8 +33,10 @@ from xenapi_core.testing.cpu_pool_conformance import (
     processors_are_divided_among_pools,
 )
 from xenapi_core.testing.domain_conformance import (
+    a_crashed_guest_leaves_its_machine_until_it_is_told_what_comes_next,
     a_renewed_machine_runs_on_in_a_new_domain,
     a_sleeping_guest_keeps_its_machine_and_wakes,
+    dumps_of_the_host_are_listed_and_read,
     saved_memory_can_become_another_machines,
 )
 
@@ -52,6 +54,9 @@ class Bench(AnyBench, Protocol):
 
     async def poweroff(self, machine: str) -> None:
         """The guest of `machine` powers off by itself."""
+
+    async def crash(self, machine: str) -> None:
+        """The kernel of the guest of `machine` panics."""
 
     async def neighbour(self) -> Hypervisor:
         """Another host that reaches the same volumes; asked for if the driver offers live_migrate."""
@@ -463,16 +468,6 @@ async def a_disk_is_held_by_one_and_released_by_its_token(t: Trial) -> None:
     await t.do(t.driver.release_disk(state.uuid, disk, token))
 
 
-async def nothing_is_dumped_of_what_has_not_crashed(t: Trial) -> None:
-    state, volume = await t.start(), await t.do(t.bench.volume(64 * MIB))
-    await t.refuses("not_found", t.driver.dump_core(state.uuid, volume, lambda fraction: None))
-    await t.refuses("not_found", t.driver.delete_crash_dump("no such dump"))
-    await t.refuses("not_found", t.driver.read_crash_dump("no such dump", 0, 1))
-    for dump in await t.do(t.driver.crash_dumps()):
-        assert dump.size > 0
-        assert len(await t.do(t.driver.read_crash_dump(dump.name, dump.size - 1, 2))) == 1
-
-
 async def nics_are_plugged_and_unplugged(t: Trial) -> None:
     state = await t.start()
     nic = NicSpec(t.bench.uuid(), t.bench.uuid(), "1", "02:00:00:00:00:02", 1500)
@@ -578,7 +573,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     an_empty_host_can_be_restarted,
     disks_are_plugged_and_unplugged,
     a_disk_is_held_by_one_and_released_by_its_token,
-    nothing_is_dumped_of_what_has_not_crashed,
+    dumps_of_the_host_are_listed_and_read,
+    a_crashed_guest_leaves_its_machine_until_it_is_told_what_comes_next,
     nics_are_plugged_and_unplugged,
     nics_are_moved_and_given_addresses,
     interfaces_have_names_of_their_own,

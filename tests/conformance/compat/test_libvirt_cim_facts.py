@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 from compat_pool import ModePool
 
+from cim_provider.indications.events import CREATION, DELETION
+from cim_provider.indications.matcher import Matcher
+from cim_provider.indications.subscriptions import compiled
+from cim_provider.schema.objects import CIMV2
+
 SYSTEM, HOST, VSSD = "Xen_ComputerSystem", "Xen_HostComputerSystem", "Xen_VirtualSystemSettingData"
 PROCESSORS, MEMORY = "Xen_ProcessorSettingData", "Xen_MemorySettingData"
 DISK, NIC = "Xen_DiskSettingData", "Xen_NetworkPortSettingData"
 POOLS = "Xen_ProcessorPool", "Xen_MemoryPool", "Xen_StoragePool", "Xen_NetworkPool"
+SETTINGS = (
+    (PROCESSORS, "off"), (MEMORY, "off"), (DISK, "off-disk"), (DISK, "off-cd"), (NIC, "off-nic"), (DISK, "web-disk"),
+)  # fmt: skip
 SERVICE, CAPABILITIES = "Xen_VirtualSystemManagementService", "Xen_VirtualSystemManagementCapabilities"
 MIGRATION = "Xen_VirtualSystemMigrationCapabilities"
 
@@ -169,6 +177,15 @@ def test_there_is_one_configuration_which_is_its_own_definition(pool: ModePool) 
     assert device.path == pool.one("Xen_LogicalDisk", "off-disk").path
 
 
+def test_the_base_class_of_resource_settings_has_those_of_all_kinds_and_no_others(pool: ModePool) -> None:
+    shown = pool.shown("Xen_ResourceAllocationSettingData")
+    kinds = {one.path.classname.removesuffix("ResourceAllocationSettingData") for one in shown}
+    assert kinds == {"Xen_Proc", "Xen_Mem", "Xen_Disk", "Xen_Net", "Xen_Graphics"}
+    paths = {one.path for view, record in SETTINGS for one in pool.renditions(view, record)}
+    assert len(paths) == len(SETTINGS)
+    assert paths <= {one.path for one in shown}
+
+
 def test_settings_come_from_the_pools_they_name(pool: ModePool) -> None:
     for view, record in ((PROCESSORS, "web"), (MEMORY, "off"), (DISK, "web-disk"), (NIC, "web-nic")):
         (source,) = pool.ends("Xen_ResourceAllocationFromPool", view, record, "Dependent")
@@ -194,3 +211,32 @@ def test_what_belongs_to_a_host_names_it_by_host_name(pool: ModePool) -> None:
     assert (values["SystemCreationClassName"], values["SystemName"]) == ("Xen_HostSystem", "host-1.example")
     (host,) = pool.ends("Xen_HostedService", SERVICE, "host-1", "Dependent")
     assert host.values["Name"] == "host-1.example"
+
+
+def test_a_machine_that_loses_its_name_to_another_or_gets_it_back_is_told_of_at_once() -> None:
+    pool = ModePool("libvirt-cim")
+    matcher = Matcher(pool.provider)
+    query = "SELECT * FROM CIM_InstIndication WHERE SourceInstance ISA CIM_ComputerSystem"
+    views, alerts = matcher.watched_by([compiled(pool.provider.graph(CIMV2), "f", "WQL", query)])
+    assert list(matcher.watch(views, alerts))
+    uuid = {name: pool.store.get(pool.refs[name])["uuid"] for name in ("web", "off")}
+
+    def told(since: int) -> set[tuple[str, Any]]:
+        steps = matcher.events(pool.store.changes(since))
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return {(event.classname, event.sources[0].values["Name"]) for event in end.value}
+
+    since = pool.store.revision
+    pool.set("off", name_label="web")
+    taken = {(DELETION, "off"), (CREATION, uuid["off"]), (DELETION, "web"), (CREATION, uuid["web"])}
+    assert told(since) == taken
+    since = pool.store.revision
+    pool.set("off", name_label="late")
+    freed = {(DELETION, uuid["off"]), (CREATION, "late"), (DELETION, uuid["web"]), (CREATION, "web")}
+    assert told(since) == freed
+    since = pool.store.revision
+    pool.set("asleep", name_description="a change that does not show")
+    assert told(since) == set()

@@ -38,6 +38,9 @@ class SimBench:
     async def poweroff(self, machine: str) -> None:
         self.world.guest(machine).poweroff()
 
+    async def crash(self, machine: str) -> None:
+        self.world.guest(machine).crash()
+
     async def neighbour(self) -> Hypervisor:
         return self.world.add_host(self.uuid(), memory=8 * GIB)
 

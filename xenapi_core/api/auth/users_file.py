@@ -19,7 +19,6 @@ import json
 import logging
 import os
 import secrets
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xenapi_core.api.auth import Identity
+from xenapi_core.atomic_file import replace_file
 from xenapi_core.model.schema import POOL_ADMIN, ROLES
 
 log = logging.getLogger(__name__)
@@ -116,27 +116,18 @@ def _changing(path: Path) -> Iterator[None]:
 
 
 def _save(path: Path, accounts: Mapping[str, Account]) -> None:
-    lines = [
+    lines = (
         json.dumps(
             {"user": name, "roles": list(a.roles), "salt": a.salt.hex(), "hash": a.hash.hex()}
             | ({"certificate": a.certificate} if a.certificate else {})
             | ({"groups": list(a.groups)} if a.groups else {})
         )
         for name, a in accounts.items()
-    ]
+    )
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made 0600
+        replace_file(path, "".join(line + "\n" for line in lines).encode(), 0o600)
     except OSError as error:
         raise UsersFileError(f"{path} cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def add_user(

@@ -1,4 +1,4 @@
-"""Hand-written behaviour, one module per class; importing this package registers all of it."""
+"""Hand-written behaviour, by class, and by subject where a class is large; importing this package registers all."""
 
 from xenapi_core.api.handlers import (
     auth,

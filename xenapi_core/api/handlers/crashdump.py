@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.errors import E
 
 
 @handles("crashdump.destroy")
 async def destroy(call: CallContext, ref: str) -> None:
     """The dump goes with its disk; it stays if the disk cannot go: what VDI.destroy says."""
-    engine = call.services.engine
-    if engine is None:
-        raise E.NOT_IMPLEMENTED(call.wire_name)
     vdi = call.get(ref, "crashdump")["VDI"]
     if call.store.find(vdi) is not None:
-        await engine.perform("VDI.destroy", (vdi,), call.caller)
+        await call.services.engine.perform("VDI.destroy", (vdi,), call.caller)
     call.commit(lambda txn: txn.delete(ref))

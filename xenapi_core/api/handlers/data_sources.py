@@ -17,7 +17,7 @@ from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.drivers.api import DriverError, HostUsage, MachineUsage, Requests, Traffic
 from xenapi_core.drivers.storage import VolumeTraffic
 from xenapi_core.engine.failures import HOST, STORAGE, About, told_as
-from xenapi_core.engine.specs import device_name
+from xenapi_core.engine.specs import device_name, device_position
 from xenapi_core.errors import E
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
 from xenapi_core.model.lifecycle import check_vm_operation
@@ -99,10 +99,8 @@ def _of_storage(moved: Sequence[Moved], suffix: str = "") -> Iterator[Source]:
 
 
 async def _usage(call: CallContext, host: str) -> HostUsage:
-    """HOST_OFFLINE; NOT_IMPLEMENTED without a back end."""
+    """HOST_OFFLINE."""
     engine = call.services.engine
-    if engine is None:
-        raise E.NOT_IMPLEMENTED(call.wire_name)
     if host not in engine.hypervisors:
         raise E.HOST_OFFLINE(host)
     with told_as(HOST, About(host=host, operation="data_source_op")):
@@ -133,9 +131,10 @@ def moved_on(store: Store, usage: HostUsage) -> dict[str, list[Moved]]:
         vm = store.by_uuid("VM", uuid)
         vbds = store.related(vm.ref, "VBDs") if vm is not None and machine.disks else ()
         for vbd in map(store.get, vbds):
-            vdi, traffic = store.find(vbd["VDI"]), machine.disks.get(vbd["userdevice"])
+            place = str(device_position(vbd["device"]))  # where the machine has it, not where its next boot will
+            vdi, traffic = store.find(vbd["VDI"]), machine.disks.get(place)
             if vdi is not None and traffic is not None:
-                asked = machine.requests.get(vbd["userdevice"], Requests())
+                asked = machine.requests.get(place, Requests())
                 found.setdefault(vdi["SR"], []).append((traffic, asked))
     return found
 
@@ -172,7 +171,7 @@ async def of_sr(call: CallContext, ref: str) -> tuple[Source, ...]:
     """SR_HAS_NO_PBDS while no host is connected. Hosts that do not answer count as idle."""
     check_sr_operation(call.store, call.get(ref, "SR"), "scan")
     engine = call.services.engine
-    if engine is None or ref not in engine.storages:
+    if ref not in engine.storages:
         raise E.SR_NOT_ATTACHED(ref)
     with told_as(STORAGE, About(sr=ref, operation="data sources")):
         try:

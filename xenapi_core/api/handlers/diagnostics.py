@@ -42,8 +42,7 @@ def get_thread_diagnostics(call: CallContext, host: str) -> str:
 @handles("host.get_sm_diagnostics")
 def get_sm_diagnostics(call: CallContext, host: str) -> str:
     call.get(host, "host")
-    engine = call.services.engine
-    return diagnosis.storage(call.store, host, engine.storages if engine is not None else ())
+    return diagnosis.storage(call.store, host, call.services.engine.storages)
 
 
 @handles("Diagnostics.gc_compact")

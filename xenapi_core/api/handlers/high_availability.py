@@ -90,9 +90,8 @@ def ha_schedule_plan_recomputation(call: CallContext) -> None:
 async def emergency_ha_disable(call: CallContext, soft: bool) -> None:
     """Off for the whole pool, whose hosts share one database here. HA_NOT_ENABLED; not if `soft`, which asks for
     nothing that is so already."""
-    engine = call.services.engine
-    if not the_pool(call)["ha_enabled"] or engine is None:
+    if not the_pool(call)["ha_enabled"]:
         if soft:
             return
         raise E.HA_NOT_ENABLED()
-    await engine.perform("pool.disable_ha", (), call.caller)
+    await call.services.engine.perform("pool.disable_ha", (), call.caller)

@@ -7,7 +7,7 @@ import re
 from xenapi_core.api.handlers.pool_roles import coordinator_lost
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.ha_rules import check_disabling
-from xenapi_core.engine.placement import memory_free, memory_promised
+from xenapi_core.engine.host_memory import memory_free, memory_promised
 from xenapi_core.engine.plans.host_evacuate import moves_away
 from xenapi_core.engine.plans.host_records import only_here, remove_host
 from xenapi_core.engine.plans.sr_records import check_idle
@@ -120,10 +120,9 @@ def drop_host(call: CallContext, ref: str) -> None:
     for sr in storage:
         check_idle(call.world, sr)
     call.commit(lambda txn: remove_host(call.world, txn, ref))
-    if engine is not None:
-        engine.drop_host(ref)
-        for sr in storage:
-            engine.drop_storage(sr)
+    engine.drop_host(ref)
+    for sr in storage:
+        engine.drop_storage(sr)
 
 
 @handles("host.set_hostname_live")

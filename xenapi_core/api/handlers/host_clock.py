@@ -23,8 +23,7 @@ ANSWER_WITHIN: Final = 20.0  # seconds of real time
 async def clock_of(call: CallContext, ref: str) -> HostClock | None:
     """What the host's driver says; None if the server has none for it. HOST_OFFLINE."""
     call.get(ref, "host")
-    engine = call.services.engine
-    driver = engine.hypervisors.get(ref) if engine is not None else None
+    driver = call.services.engine.hypervisors.get(ref)
     if driver is None:
         return None
     try:

@@ -23,7 +23,7 @@ SMALLEST_MTU, LARGEST_MTU = 68, 65535  # RFC 791; the Ethernet driver's limit
 
 
 async def _later(call: CallContext, wire_name: str, *args: Any) -> Any:
-    """The value of a message that has a plan. NOT_IMPLEMENTED without a back end."""
+    """The value of a message that has a plan."""
     value = call.services.dispatcher.invoke(call.caller, wire_name, args)
     return await value
 

@@ -50,7 +50,7 @@ async def assert_can_migrate(call: CallContext, *args: Any) -> None:
     if call.store.find(dest["host"]) is not None:
         return
     engine = call.services.engine
-    if engine is None or engine.exchange is None:
+    if engine.exchange is None:
         raise E.NOT_IMPLEMENTED("VM.migrate_send to another pool")
     copied = options.get("copy") == "true"
     await engine.exchange.check(parcel_of(call.world, call.get(vm, "VM"), dest, vdi_map, vif_map, copied))

@@ -10,8 +10,7 @@ from xenapi_core.engine.database_copies import renew
 async def sync_database(call: CallContext) -> None:
     """Returns when everything written so far is durable, and on the SRs that the database is replicated to."""
     await call.store.durable(call.store.revision)
-    if call.services.engine is not None:
-        await renew(call.services.engine)
+    await renew(call.services.engine)
 
 
 @handles("pool.get_license_state")

@@ -133,9 +133,8 @@ def _forget_what_moved(call: CallContext, host: str) -> None:
         txn.update(host, joined_from="")
 
     call.commit(write)
-    if engine is not None:
-        for sr in srs:
-            engine.drop_storage(sr)
+    for sr in srs:
+        engine.drop_storage(sr)
 
 
 class Pool:

@@ -18,7 +18,6 @@ from xenapi_core.api.database_reader import DatabaseReader
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.api.roles import may, refusal
 from xenapi_core.drivers.storage import Storage
-from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import Plan, Run, World
 from xenapi_core.engine.plans.database_copy import METADATA, copies, this_pool
 from xenapi_core.engine.plans.database_disk import read_copy
@@ -33,13 +32,6 @@ OPERATORS: Final = roles_above(POOL_OPERATOR)
 ORIGINATOR: Final = "disaster recovery"
 _opened: Final[WeakValueDictionary[bytes, DatabaseReader]] = WeakValueDictionary()  # nothing writes to them
 WITHIN: Final = 60.0  # seconds of real time that a file may take
-
-
-def engine_of(call: CallContext) -> Engine:
-    """NOT_IMPLEMENTED without a back end."""
-    if call.services.engine is None:
-        raise E.NOT_IMPLEMENTED(call.wire_name)
-    return call.services.engine
 
 
 # Copies.
@@ -64,7 +56,7 @@ async def _read(call: CallContext, ref: str) -> Database:
     async def use(run: Run, storage: Storage, record: Version) -> None:
         found.append(await read_copy(run.world.schema, storage, record["uuid"], record["virtual_size"]))
 
-    engine = engine_of(call)
+    engine = call.services.engine
     await engine.see_through(engine.work(call.wire_name), lambda world: plan_read(world, ref, use))
     return found[0]
 
@@ -118,13 +110,13 @@ def _target(call: CallContext, session_to: str) -> World:
     there = call.services.sessions.check(session_to)
     if not may(there, OPERATORS):
         raise refusal(call.wire_name, OPERATORS)
-    return engine_of(call).world
+    return call.services.engine.world
 
 
 async def _recover(call: CallContext, session_to: str, vms: tuple[str, ...], force: bool, appliance: str = "") -> None:
     _target(call, session_to)
     decide = partial(_plan, call.store, vms, force, appliance)
-    engine = engine_of(call)
+    engine = call.services.engine
     await engine.see_through(engine.work(call.wire_name), decide)
 
 

@@ -21,8 +21,7 @@ ANSWER_WITHIN: Final = 60.0  # seconds of real time a back end has to answer
 @handles("SR.get_supported_types")
 def get_supported_types(call: CallContext) -> tuple[str, ...]:
     """Types that a back end of this server serves."""
-    engine = call.services.engine
-    return tuple(sorted(engine.backends)) if engine is not None else ()
+    return tuple(sorted(call.services.engine.backends))
 
 
 @handles("SR.introduce")
@@ -46,7 +45,7 @@ def introduce(
 async def _probe(call: CallContext, host: str, config: dict[str, str], kind: str) -> list[Found]:
     """SR_UNKNOWN_DRIVER, HOST_OFFLINE; SR_OPERATION_NOT_SUPPORTED where there is nothing to look for."""
     engine = call.services.engine
-    if engine is None or kind not in engine.backends:
+    if kind not in engine.backends:
         raise E.SR_UNKNOWN_DRIVER(kind)
     check_device_config(config)
     looking = check_live(call.store, host)

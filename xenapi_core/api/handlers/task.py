@@ -6,16 +6,13 @@ Rule 2: only a pending task changes its status.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.api.roles import may, refusal
 from xenapi_core.errors import E
 from xenapi_core.model.schema import POOL_OPERATOR, roles_above
 from xenapi_core.store.api import Version
-
-if TYPE_CHECKING:
-    from xenapi_core.engine.engine import Engine
 
 ANY_TASK = roles_above(POOL_OPERATOR)
 ENDED = ("success", "failure", "cancelled")
@@ -36,31 +33,24 @@ def _mine(call: CallContext, ref: str) -> Version:
     return task
 
 
-def _engine(call: CallContext) -> Engine:
-    """NOT_IMPLEMENTED without a back end."""
-    if call.services.engine is None:
-        raise E.NOT_IMPLEMENTED(call.wire_name)
-    return call.services.engine
-
-
 @handles("task.create")
 def create(call: CallContext, label: str, description: str) -> str:
     """A pending task for work the client does itself; the client ends it with set_status."""
-    return _engine(call).new_task(label, call.caller, description)
+    return call.services.engine.new_task(label, call.caller, description)
 
 
 @handles("task.cancel")
 def cancel(call: CallContext, task: str) -> Any:
     """Ask the task to stop at its next safe point; the call succeeds whether or not it can."""
     _mine(call, task)
-    return _engine(call).cancel(task)
+    return call.services.engine.cancel(task)
 
 
 @handles("task.destroy")
 def destroy(call: CallContext, ref: str) -> Any:
     """Remove a completed task at once, a pending one when it completes."""
     _mine(call, ref)
-    return _engine(call).destroy_task(ref)
+    return call.services.engine.destroy_task(ref)
 
 
 @handles("task.set_status")

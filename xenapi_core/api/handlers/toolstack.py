@@ -24,8 +24,7 @@ async def restart_agent(call: CallContext, ref: str) -> None:
     endpoint of its own has no connections, unless it is the coordinator's.
     """
     check_live(call.store, ref)
-    if call.services.engine is not None:
-        await call.services.engine.reconciler.compare_host(ref)
+    await call.services.engine.reconciler.compare_host(ref)
     since = {"agent_start_time": f"{call.now}."}
     call.update(ref, other_config={**call.get(ref, "host")["other_config"], **since})
     agents = call.services.dispatcher.agents

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import E
-from xenapi_core.model.lifecycle import check_vbd_operation, other_operation
+from xenapi_core.model.device_lifecycle import check_vbd_operation
+from xenapi_core.model.power import other_operation
 from xenapi_core.store.api import Version
 
 

@@ -8,7 +8,7 @@ from xenapi_core.api.handlers.network import NBD
 from xenapi_core.api.membership import place_of
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import E
-from xenapi_core.model.lifecycle import check_vdi_operation
+from xenapi_core.model.device_lifecycle import check_vdi_operation
 from xenapi_core.store.api import Version
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, NoReturn
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import E
 from xenapi_core.model.classes.vdi import VDI
-from xenapi_core.model.lifecycle import check_vdi_operation
+from xenapi_core.model.device_lifecycle import check_vdi_operation
 
 _INTRODUCED: Final = next(
     tuple(param.name for param in message.params) for message in VDI.messages if message.name == "db_introduce"

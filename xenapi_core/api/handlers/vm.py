@@ -13,8 +13,8 @@ from xenapi_core.engine.specs import device_position, domain_type
 from xenapi_core.engine.transition import new_metrics
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, is_null
-from xenapi_core.model.lifecycle import bad_power_state, check_vm_operation
-from xenapi_core.model.power import HALTED, RUNNING
+from xenapi_core.model.lifecycle import check_vm_operation
+from xenapi_core.model.power import HALTED, RUNNING, bad_power_state
 from xenapi_core.store.api import Txn, Version
 
 VBD_DEVICES = 255  # positions 0..254 (API reference, VBD.userdevice)

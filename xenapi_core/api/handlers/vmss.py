@@ -46,11 +46,8 @@ def destroy(call: CallContext, ref: str) -> None:
 @handles("VMSS.snapshot_now")
 async def snapshot_now(call: CallContext, ref: str) -> str:
     """A line for each VM: its name, and the snapshot's uuid or why there is none. An enabled schedule or not."""
-    engine = call.services.engine
-    if engine is None:
-        raise E.NOT_IMPLEMENTED(call.wire_name)
     lines = []
-    for taken in await run(engine, ref, call.caller):
+    for taken in await run(call.services.engine, ref, call.caller):
         made = call.store.find(taken.snapshot)
         lines.append(f"{taken.vm['name_label']}: {made['uuid'] if made is not None else taken.failure or 'removed'}")
     return "\n".join(lines)

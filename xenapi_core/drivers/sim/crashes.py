@@ -1,6 +1,7 @@
 """Crashes on a simulated host: of its guests, and of the host itself.
 
-Rule 1: the memory of a guest that crashed can be saved until its machine is built again or the host goes down.
+Rule 1: a guest that crashed leaves its machine as it is, Paused for good, and its memory can be saved as long as that
+        is there.
 Rule 2: a host that crashes saves a dump on its disk, and boots again by itself. The dump is a line that says whose it
         is, and zeros: a simulated hypervisor has no memory of its own.
 """
@@ -31,30 +32,24 @@ class Crashes(HostSettings):
     def __init__(self, world: SimWorld, hostname: str) -> None:
         super().__init__(world.clock, hostname)
         self.world = world
-        self.cores: dict[str, int] = {}  # machine that crashed -> bytes of its memory
         self.dumps: dict[str, CrashDump] = {}
 
     async def dump_core(self, uuid: str, image: str, progress: Progress) -> None:
         self._require_up()
-        memory = self.cores.get(uuid)
-        if memory is None:
-            raise DriverError("not_found", f"there is no memory of {uuid} to be saved")
+        machine = self._get(uuid)
+        if not machine.crashed:
+            raise DriverError("not_found", f"the guest of {uuid} has not crashed")
         await self._take_time(self.world.suspend_time, progress)
         self._require_up()
-        if self.cores.get(uuid) != memory:
-            raise DriverError("not_found", f"machine {uuid} was built again")
-        self.world.repository_of(image).save(image, Image("", memory, None))
+        self._same(machine)
+        self.world.repository_of(image).save(image, Image("", machine.memory, None))
 
-    def _stays(self, machine: Machine) -> bool:
-        """The guest of `machine` has crashed; whether the machine is kept as it is."""
-        self.cores[machine.spec.uuid] = machine.memory
-        if not machine.spec.keep_crashed:
-            return False
+    def _stop(self, machine: Machine) -> None:
+        """The guest of `machine` has crashed (rule 1)."""
         machine.crashed, machine.power_state, machine.guest = True, PowerState.PAUSED, None
         if machine.agent is not None:
             machine.agent.cancel()
         self._publish(DomainEvent(machine.spec.uuid, machine.state(), Gone.CRASH))
-        return True
 
     async def send_debug_keys(self, keys: str) -> None:
         await super().send_debug_keys(keys)
@@ -86,6 +81,12 @@ class Crashes(HostSettings):
         self._require_up()
         if self.dumps.pop(name, None) is None:
             raise DriverError("not_found", f"{self.hostname} has no dump {name}")
+
+    @abstractmethod
+    def _get(self, uuid: str) -> Machine: ...
+
+    @abstractmethod
+    def _same(self, machine: Machine) -> None: ...
 
     @abstractmethod
     def fail(self) -> None: ...

@@ -369,7 +369,6 @@ class SimHypervisor(CpuPools):
                 machine.agent.cancel()
             del self.world.machines[machine.spec.uuid]
         self.machines.clear()
-        self.cores.clear()
         self.up = False
         self._publish(HostEvent(up=False))
 
@@ -393,10 +392,11 @@ class SimHypervisor(CpuPools):
                 reader.put_nowait(None)
 
     def end(self, machine: Machine, why: Gone | None) -> None:
-        """The domain is gone; `why` is None when a call asked for it."""
+        """The domain is gone, unless its guest crashed; `why` is None when a call asked for it."""
         if self.machines.get(machine.spec.uuid) is not machine:
             return
-        if why is Gone.CRASH and self._stays(machine):
+        if why is Gone.CRASH:
+            self._stop(machine)
             return
         if machine.agent is not None:
             machine.agent.cancel()
@@ -467,7 +467,6 @@ class SimHypervisor(CpuPools):
             cpu_pool=self.pool_for(spec),
         )
         self.machines[spec.uuid] = self.world.machines[spec.uuid] = machine
-        self.cores.pop(spec.uuid, None)
         return machine
 
     async def _rebuild(self, machine: Machine, spec: DomainSpec) -> DomainState:

@@ -94,7 +94,7 @@ class Machine:
     scheduling: dict[str, str] = field(default_factory=dict)  # what the scheduler was told
     held: dict[str, str] = field(default_factory=dict)  # disks whose traffic is held back -> token of who holds them
     asleep: bool = False  # in ACPI state S3
-    crashed: bool = False  # it is kept to be looked at, and never runs again
+    crashed: bool = False  # it stays to be looked at, and never runs again
     shadow: float = 0.0  # factor on the memory of shadow page tables; 0: as it was built
     cpu_pool: str = ""  # uuid of the pool of processors it runs on
 
@@ -132,6 +132,7 @@ class Machine:
             nics=tuple(self.nics.values()),
             guest=self.guest,
             cpu_pool=self.cpu_pool,
+            crashed=self.crashed,
         )
 
 

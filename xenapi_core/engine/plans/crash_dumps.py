@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from xenapi_core.drivers.api import CrashDump, DriverError
-from xenapi_core.engine.failures import HOST, About, told_as
+from xenapi_core.engine.failures import HOST, MACHINE, About, told_as
+from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.messages import post_vm
-from xenapi_core.engine.placement import memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.images import ROOM
 from xenapi_core.engine.plans.vm_power import plan_restart
@@ -41,11 +41,18 @@ def crash_dump_sr(world: World, host: str) -> str | None:
     return next(found, None)
 
 
-def plan_crashed(world: World, ref: str, host: str) -> Plan:
-    """What follows a crash of the guest of a VM, its actions_after_crash; not a call of the API."""
+def plan_crashed(world: World, ref: str, host: str, domid: int) -> Plan:
+    """What follows a crash of the guest of a VM in its domain `domid`, its actions_after_crash; not a call of the API.
+
+    The machine is there until it is cleared away. If that fails the VM is Paused, as if it were kept.
+    """
     vm = world.store.get(ref, "VM")
+    if vm["domid"] != domid:
+        return Plan(steps=(), asked=False)  # it has been answered, or somebody was faster
     action, sr = vm["actions_after_crash"], crash_dump_sr(world, host)
-    before = (_dump(world, vm, host, sr),) if action in DUMPS and sr is not None else ()
+    before: tuple[Step, ...] = (_clear_away(vm, host),)
+    if action in DUMPS and sr is not None:
+        before = (_dump(world, vm, host, sr), *before)
     if action in RESTARTS:
         return plan_restart(world, ref, host, CRASHED, before)
     check_vm_operation(world.store, vm, "hard_shutdown", strict=False)
@@ -55,6 +62,21 @@ def plan_crashed(world: World, ref: str, host: str) -> Plan:
         post_vm(world, txn, CRASHED, vm.values)
 
     return Plan(steps=before, claims=(Claim(ref, "hard_shutdown"),), finish=finish, asked=False)
+
+
+def _clear_away(vm: Version, host: str) -> Step:
+    """End the machine whose guest crashed. One that ended meanwhile is as good as cleared away."""
+
+    async def do(run: Run) -> None:
+        run.results["hosts"] = (host,)
+        with told_as(MACHINE, About(vm=vm.ref, host=host, operation="hard_shutdown")):
+            try:
+                await run.hypervisor(host).destroy(vm["uuid"])
+            except DriverError as error:
+                if error.kind != "not_found":
+                    raise
+
+    return Step("clear away", do)
 
 
 def _dump(world: World, vm: Version, host: str, sr: str) -> Step:

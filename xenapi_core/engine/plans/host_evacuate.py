@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from xenapi_core.engine.placement import check_host, memory_free_now, memory_needed, takes_vms
+from xenapi_core.engine.host_memory import memory_free_now, memory_needed
+from xenapi_core.engine.placement import check_host, takes_vms
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null

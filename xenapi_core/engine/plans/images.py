@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from xenapi_core.engine.placement import memory_needed
+from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.plan import Run, Step, World
 from xenapi_core.engine.plans.volumes import check_sr, create_step, destroy_step, forget_volume, record_volume
 from xenapi_core.errors import E
 from xenapi_core.store.api import Txn, Version
 
+BLOCKED = "blocked"  # operation of an image that is being written or read; see model.device_lifecycle
 ROOM = 32 << 20  # what a saved machine needs beside its memory
 
 

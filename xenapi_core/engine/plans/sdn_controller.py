@@ -12,6 +12,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any, Final
 
+from xenapi_core.address import bracketed
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.host_settings import tell
 from xenapi_core.errors import E
@@ -77,9 +78,7 @@ def _plan_none(world: World, present: Version) -> Plan:
 
 def _setting(controller: Mapping[str, Any] | Version) -> str:
     """What hosts are told of a controller (rule 2)."""
-    address = controller["address"]
-    shown = f"[{address}]" if ":" in address else address
-    return f"{controller['protocol']}:{shown}:{controller['port']}"
+    return f"{controller['protocol']}:{bracketed(controller['address'])}:{controller['port']}"
 
 
 def known_to_hosts(store: Store) -> dict[str, str]:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.exchange import Parcel
 from xenapi_core.engine.failures import SUSPEND, About, told_as
-from xenapi_core.engine.placement import memory_needed
+from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World
 from xenapi_core.engine.plans.images import suspend_sr
 from xenapi_core.engine.plans.vm_export import check_disk, disks_of, records_of

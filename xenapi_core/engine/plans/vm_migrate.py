@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.failures import MACHINE, About, told_as
+from xenapi_core.engine.host_memory import memory_free_now, memory_needed
 from xenapi_core.engine.messages import post_vm
-from xenapi_core.engine.placement import check_host, check_receiving, memory_free_now, memory_needed
+from xenapi_core.engine.placement import check_host, check_receiving
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.vm_power import reserve
 from xenapi_core.engine.specs import domain_spec
@@ -24,13 +26,14 @@ _AS_THEY_ARE = frozenset({"no_memory", "offline"})  # kinds of failures that hav
 def plan_pool_migrate(world: World, vm: str, host: str, options: Mapping[str, str]) -> Plan:
     """Move a running VM to `host` while it runs; options["force"]="true" does not ask for guest features.
 
-    The option "live" makes no difference: the guest never stands still. OPERATION_NOT_ALLOWED for the host it is on;
-    what check_host says; VM_MIGRATE_FAILED if the hypervisors fail, and then the VM runs on where it was.
+    The option "live" makes no difference: the guest never stands still. To the host it is on it moves into a new domain
+    there. What check_host says of another host; VM_MIGRATE_FAILED if the hypervisors fail, and then the VM runs on
+    where it was.
     """
     record = world.store.get(vm, "VM")
     check_vm_operation(world.store, record, "pool_migrate", strict=options.get("force") != "true")
     if host == record["resident_on"]:
-        raise E.OPERATION_NOT_ALLOWED("The VM is on that host already")
+        return _renew(world, record, "VM_MIGRATED")
     check_host(world, record, host)
     check_receiving(world, host, "vm_migrate")
 
@@ -53,20 +56,30 @@ def plan_restart_device_models(world: World, vm: str) -> Plan:
     """
     record = world.store.get(vm, "VM")
     check_vm_operation(world.store, record, "pool_migrate")
-    host = record["resident_on"]
+    return _renew(world, record)
+
+
+def _renew(world: World, record: Version, message: str | None = None) -> Plan:
+    """Move a VM into a new domain of its own host; post `message` then."""
+    vm, host = record.ref, check_live(world.store, record["resident_on"]).ref
     about = About(
         vm=vm, host=host, operation="pool_migrate", size=memory_needed(record), available=memory_free_now(world, host)
     )
 
     async def renew(run: Run) -> None:
         run.results["hosts"] = (host,)
-        with told_as(MACHINE, about):
+        with _told(about, host):
             run.results["domain"] = await run.hypervisor(host).renew(record["uuid"], run.progress)
+
+    def finish(run: Run, txn: Txn) -> None:
+        enter_live(world, txn, vm, host, run.results["domain"], booted=False)
+        if message is not None:
+            post_vm(world, txn, message, record.values)
 
     return Plan(
         steps=(Step("migrate", renew, weight=10),),
         claims=(Claim(vm, "pool_migrate"), Claim(host, "vm_migrate")),
-        finish=lambda run, txn: enter_live(world, txn, vm, host, run.results["domain"], booted=False),
+        finish=finish,
     )
 
 
@@ -83,13 +96,20 @@ def move_memory(world: World, vm: Version, host: str, operation: str) -> Step:
 
     async def move(run: Run) -> None:
         run.results["hosts"] = (origin, host)
-        with told_as(MACHINE, about):
+        with _told(about, origin):
             source, destination = run.hypervisor(origin), run.hypervisor(host)
-            try:
-                run.results["domain"] = await source.migrate(spec, destination, run.progress)
-            except DriverError as error:
-                if error.kind in _AS_THEY_ARE:
-                    raise
-                raise E.VM_MIGRATE_FAILED(vm.ref, origin, host, error.text) from error
+            run.results["domain"] = await source.migrate(spec, destination, run.progress)
 
     return Step("migrate", move, weight=10)
+
+
+@contextmanager
+def _told(about: About, origin: str) -> Iterator[None]:
+    """VM_MIGRATE_FAILED for what has no error of its own."""
+    with told_as(MACHINE, about):
+        try:
+            yield
+        except DriverError as error:
+            if error.kind in _AS_THEY_ARE:
+                raise
+            raise E.VM_MIGRATE_FAILED(about.vm, origin, about.host, error.text) from error

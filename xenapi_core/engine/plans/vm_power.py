@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.efi_variables import boot_firmware
 from xenapi_core.engine.failures import MACHINE, SHUTDOWN, START, About, told_as
+from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.messages import post_vm
-from xenapi_core.engine.placement import check_host, check_receiving, choose_host, memory_needed
+from xenapi_core.engine.placement import check_host, check_receiving, choose_host
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.images import discard_image, forget_image
 from xenapi_core.engine.plans.reset_disks import resets

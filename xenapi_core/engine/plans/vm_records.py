@@ -34,6 +34,7 @@ FRESH: Final[Mapping[str, Any]] = {
     "last_booted_record": "",
     "requested_state": NEVER_ASKED,
     "requires_reboot": False,
+    "reverted_to": NULL_REF,
     "blobs": {},
     "is_default_template": False,
     "is_snapshot_from_vmpp": False,

@@ -29,8 +29,8 @@ from xenapi_core.engine.transition import enter_halted
 from xenapi_core.engine.vtpm_records import copy_vtpms, delete_vtpm
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF, is_null
-from xenapi_core.model.lifecycle import check_vm_operation, other_operation, spelled
-from xenapi_core.model.power import HALTED, SUSPENDED
+from xenapi_core.model.lifecycle import check_vm_operation, spelled
+from xenapi_core.model.power import HALTED, SUSPENDED, other_operation
 from xenapi_core.store.api import Txn, Version
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def plan_revert(world: World, snapshot: str) -> Plan:
             changes |= {"power_state": SUSPENDED, "suspend_VDI": image}
         txn.delete(txn.get(vm.ref, "VM")["guest_metrics"])
         reported = copy_guest_metrics(world, txn, record)
-        txn.update(vm.ref, parent=snapshot, guest_metrics=reported, **changes)
+        txn.update(vm.ref, parent=snapshot, reverted_to=snapshot, guest_metrics=reported, **changes)
         record_vbds(world, txn, record, vm.ref, copies, owner=False, drop=frozenset())
         record_vifs(world, txn, record, vm.ref, None)
         copy_vtpms(world, txn, snapshot, vm.ref)
@@ -158,6 +158,7 @@ def _recreate(world: World, snapshot: Version) -> Plan:
             snapshot_time=EPOCH,
             snapshot_info={},
             parent=snapshot.ref,
+            reverted_to=snapshot.ref,
             **identity,
             **state,
         )

@@ -8,8 +8,8 @@ from typing import Final
 
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.failures import SUSPEND, About, told_as
+from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.messages import post_vm
-from xenapi_core.engine.placement import memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.images import suspend_sr
 from xenapi_core.engine.plans.vm_records import (

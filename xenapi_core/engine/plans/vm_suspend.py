@@ -9,10 +9,11 @@ from typing import Final
 
 from xenapi_core.drivers.api import DriverError, Hypervisor
 from xenapi_core.engine.failures import RESUME, SUSPEND, About, told_as
+from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.messages import post_vm
-from xenapi_core.engine.placement import check_host, check_receiving, choose_host, memory_needed
+from xenapi_core.engine.placement import check_host, check_receiving, choose_host
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.images import forget_image, image_step, record_image, suspend_sr
+from xenapi_core.engine.plans.images import BLOCKED, forget_image, image_step, record_image, suspend_sr
 from xenapi_core.engine.plans.vm_power import check_disks, reserve
 from xenapi_core.engine.specs import domain_spec
 from xenapi_core.engine.transition import enter_live, enter_suspended
@@ -20,6 +21,7 @@ from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.hosts import is_live
 from xenapi_core.model.lifecycle import check_vm_operation
+from xenapi_core.model.power import other_operation
 from xenapi_core.store.api import Txn, Version
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,7 @@ def image_steps(world: World, vm: Version, sr: str, image: str, image_uuid: str)
     async def name(run: Run) -> None:
         def write(txn: Txn) -> None:
             record_image(world, run, txn, vm, sr, image, image_uuid)
+            run.claim(txn, image, BLOCKED)
             txn.update(vm.ref, suspend_VDI=image)
 
         run.commit(write)
@@ -130,6 +133,7 @@ def plan_set_suspend_vdi(world: World, ref: str, value: str) -> Plan:
     """
     vm, image = world.store.get(ref, "VM"), world.store.get(value, "VDI")
     check_vm_operation(world.store, vm, "resume", strict=False)
+    _check_free(image)
     host = next((host.ref for host in world.store.all("host").values() if is_live(world.store, host)), NULL_REF)
 
     async def look(run: Run) -> None:
@@ -139,7 +143,7 @@ def plan_set_suspend_vdi(world: World, ref: str, value: str) -> Plan:
 
     return Plan(
         steps=(Step("look into image", look),),
-        claims=(Claim(ref, "resume"),),
+        claims=(Claim(ref, "resume"), Claim(value, BLOCKED)),
         finish=lambda run, txn: txn.update(ref, suspend_VDI=value),
     )
 
@@ -148,6 +152,7 @@ def _resume(world: World, vm: Version, operation: str, host: str, paused: bool) 
     image = world.store.find(vm["suspend_VDI"])
     if image is None:
         raise E.VM_HAS_NO_SUSPEND_VDI(vm.ref)
+    _check_free(image)
     check_disks(world, vm)
     spec, saved = domain_spec(world.store, vm, host), image["uuid"]
 
@@ -184,6 +189,12 @@ def _resume(world: World, vm: Version, operation: str, host: str, paused: bool) 
             Step("restore memory", restore, back_to_disk, weight=10),
             Step("discard image", discard, deadline=None),
         ),
-        claims=(Claim(vm.ref, operation), Claim(host, "vm_resume")),
+        claims=(Claim(vm.ref, operation), Claim(host, "vm_resume"), Claim(image.ref, BLOCKED)),
         finish=finish,
     )
+
+
+def _check_free(image: Version) -> None:
+    """OTHER_OPERATION_IN_PROGRESS while something is done to an image that memory is to be read from."""
+    if image["current_operations"]:
+        raise other_operation("VDI", image.ref, image["current_operations"])

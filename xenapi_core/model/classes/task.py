@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
+from xenapi_core.model.device_lifecycle import allowed_task_operations
 from xenapi_core.model.enums import TASK_ALLOWED_OPERATIONS, TASK_STATUS_TYPE
-from xenapi_core.model.lifecycle import allowed_task_operations
 from xenapi_core.model.schema import POOL_ADMIN, READ_ONLY, RO, VM_OPERATOR, Class, Field, Message, Param
 from xenapi_core.model.types import BOOL, DATETIME, FLOAT, INT, STRING, STRING_MAP, Map, Ref, Set
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
+from xenapi_core.model.device_lifecycle import allowed_vbd_operations
 from xenapi_core.model.enums import VBD_MODE, VBD_OPERATIONS, VBD_TYPE
 from xenapi_core.model.legacy_properties import vbd_properties
-from xenapi_core.model.lifecycle import allowed_vbd_operations
 from xenapi_core.model.schema import RO, RW, STATIC, VM_ADMIN, VM_OPERATOR, Class, Field, Message, Param
 from xenapi_core.model.types import BOOL, INT, STRING, STRING_MAP, Map, Ref, Set
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
+from xenapi_core.model.device_lifecycle import allowed_vdi_operations
 from xenapi_core.model.enums import ON_BOOT, VDI_OPERATIONS, VDI_TYPE
-from xenapi_core.model.lifecycle import allowed_vdi_operations
 from xenapi_core.model.schema import (
     LOCAL_ROOT,
     POOL_OPERATOR,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xenapi_core.ids import NULL_REF
+from xenapi_core.model.device_lifecycle import allowed_vif_operations
 from xenapi_core.model.enums import (
     VIF_IPV4_CONFIGURATION_MODE,
     VIF_IPV6_CONFIGURATION_MODE,
@@ -10,7 +11,6 @@ from xenapi_core.model.enums import (
     VIF_OPERATIONS,
 )
 from xenapi_core.model.legacy_properties import vif_properties
-from xenapi_core.model.lifecycle import allowed_vif_operations
 from xenapi_core.model.schema import POOL_OPERATOR, RO, RW, STATIC, VM_ADMIN, VM_OPERATOR, Class, Field, Message, Param
 from xenapi_core.model.types import BOOL, INT, STRING, STRING_MAP, Map, Ref, Set
 

@@ -210,6 +210,8 @@ VM = Class(
               default=NULL_REF),
         Field("children", Set(Ref("VM")), RO, "VMs and snapshots that grew from this one.", default=(),
               inverse="VM.parent"),
+        Field("reverted_to", Ref("VM"), RO, "Snapshot the VM was reverted to last, or null.", default=NULL_REF,
+              internal=True),
         Field("bios_strings", STRING_MAP, RO, "Strings the virtual firmware shows the guest, such as bios-vendor.",
               default={}),
         # policies

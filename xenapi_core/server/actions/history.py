@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 import struct
 import zlib
 from pathlib import Path
 from typing import Final
 
+from xenapi_core.atomic_file import replace_file
 from xenapi_core.clock import Clock, Later, Slices
 from xenapi_core.server.actions.recorder import Recorder, Series
 from xenapi_core.store.api import Store
@@ -44,7 +44,6 @@ class History:
         self._path = directory / NAME if directory is not None else None
         self._due = clock.now() + EVERY
         self._slices = Slices()
-        self._written = 0
 
     def forget(self, kind: str, uuid: str, name: str) -> bool:
         return self.recorder.forget(Series(kind, uuid, name))
@@ -88,25 +87,15 @@ class History:
             return
         packed = self._slices.run(self.recorder.packed())
         pieces = await packed if isinstance(packed, Later) else packed
-        self._written += 1
-        await asyncio.to_thread(_replace, self._path, self._path.with_name(f".{NAME}.{self._written}"), pieces)
+        await asyncio.to_thread(_replace, self._path, pieces)
 
 
-def _replace(path: Path, partial: Path, pieces: list[bytes]) -> None:
-    packer, digest = zlib.compressobj(_LEVEL), hashlib.sha256()
+def _replace(path: Path, pieces: list[bytes]) -> None:
+    """OSError."""
+    packer = zlib.compressobj(_LEVEL)
     body = b"".join((*map(packer.compress, pieces), packer.flush()))
-    digest.update(body)
-    try:
-        with partial.open("wb") as file:
-            os.chmod(file.fileno(), 0o600)
-            file.write(_HEAD.pack(_MAGIC, len(body), digest.digest()))
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    head = _HEAD.pack(_MAGIC, len(body), hashlib.sha256(body).digest())
+    replace_file(path, head + body, 0o600)
 
 
 def _read(path: Path) -> bytes:

@@ -1,0 +1,8 @@
+"""How the address of a host is written where a port may follow it."""
+
+from __future__ import annotations
+
+
+def bracketed(host: str) -> str:
+    """`host`, a name or an address, as a URL has it: an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
