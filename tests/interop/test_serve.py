@@ -290,6 +290,17 @@ def test_a_bad_users_file_and_a_missing_pam_service_are_one_sentence(tmp_path):
     assert "/etc/pam.d/no-such-service" in refused(tmp_path, "--demo", "--pam", "no-such-service")
 
 
+def errors_of(process, ready):
+    """What a server said on standard error in its life: it listens, takes a connection, and is asked to end."""
+    try:
+        wait_until(ready.exists, 30)
+        with socket.create_connection(("127.0.0.1", urlsplit(json.loads(ready.read_text())["xenapi"]).port)):
+            process.send_signal(signal.SIGTERM)
+        return process.communicate(timeout=30)[1]
+    finally:
+        process.kill()
+
+
 def test_a_greeting_that_nobody_reads_does_not_end_the_server(tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
@@ -297,13 +308,7 @@ def test_a_greeting_that_nobody_reads_does_not_end_the_server(tmp_path):
     options = ["--demo", "--socket", str(tmp_path / "s.sock"), "--ready-file", str(ready)]
     with subprocess.Popen([*SERVE, *FREE, *options], stdout=writer, stderr=subprocess.PIPE, text=True) as process:
         os.close(writer)
-        try:
-            wait_until(ready.exists, 30)
-            with socket.create_connection(("127.0.0.1", urlsplit(json.loads(ready.read_text())["xenapi"]).port)):
-                process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=30)
-        finally:
-            process.kill()
+        errors = errors_of(process, ready)
     assert (process.returncode, errors) == (0, "")
 
 
@@ -313,13 +318,7 @@ def test_a_greeting_that_cannot_be_shown_does_not_end_the_server(tmp_path, start
     options = ["--demo", "--socket", str(tmp_path / "s.sock"), "--ready-file", str(ready)]
     command = ["sh", "-c", start, "sh", *SERVE, *FREE, *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            wait_until(ready.exists, 30)
-            with socket.create_connection(("127.0.0.1", urlsplit(json.loads(ready.read_text())["xenapi"]).port)):
-                process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=30)
-        finally:
-            process.kill()
+        errors = errors_of(process, ready)
     assert (process.returncode, errors) == (0, "")
 
 

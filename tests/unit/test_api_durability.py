@@ -16,6 +16,25 @@ from xenapi_core.store.failure import ReadOnlyError
 from xenapi_core.store.journal import open_store
 
 
+def held_disk(store):
+    """From now on nothing is durable until the event that this returns is set."""
+    disk, on_disk = asyncio.Event(), store.durable
+
+    async def slow(revision):
+        await disk.wait()
+        await on_disk(revision)
+
+    store.durable = slow
+    return disk
+
+
+async def end_of(store, task):
+    """The status of a task when it is over."""
+    while store.get(task)["status"] == "pending":
+        assert await store.wait(store.revision, 5.0)
+    return store.get(task)["status"]
+
+
 @in_loop
 async def test_write_waits_for_the_journal_and_a_read_does_not(tmp_path):
     store = await open_store(tmp_path / "state", SCHEMA)
@@ -40,22 +59,14 @@ async def test_a_task_whose_work_is_written_can_no_longer_be_cancelled(tmp_path)
     store = await open_store(tmp_path / "state", SCHEMA)
     async with api_pool(store) as pool:
         session, vm = await pool.login(), pool.add_vm()
-        disk, on_disk = asyncio.Event(), store.durable
-
-        async def slow(revision):
-            await disk.wait()
-            await on_disk(revision)
-
         task = await pool.call("Async.VM.set_order", session, vm, "7")
-        store.durable = slow
+        disk = held_disk(store)
         await pool.clock.settle()
         pool.engine.cancel(task)
         await pool.clock.settle()
         assert store.get(vm)["order"] == 7
         disk.set()
-        while store.get(task)["status"] == "pending":
-            assert await store.wait(store.revision, 5.0)
-        assert store.get(task)["status"] == "success"
+        assert await end_of(store, task) == "success"
     await store.close()
 
 
@@ -64,21 +75,13 @@ async def test_async_task_succeeds_only_when_its_work_is_durable(tmp_path):
     store = await open_store(tmp_path / "state", SCHEMA)
     async with api_pool(store) as pool:
         session, vm = await pool.login(), pool.add_vm()
-        disk, on_disk = asyncio.Event(), store.durable
-
-        async def slow(revision):
-            await disk.wait()
-            await on_disk(revision)
-
         task = pool.dispatcher.invoke(pool.sessions.check(session), "Async.VM.set_memory", (vm, 1 << 31))
-        store.durable = slow
+        disk = held_disk(store)
         await pool.clock.settle()
         assert store.get(vm)["memory_static_max"] == 1 << 31
         assert store.get(task)["status"] == "pending"
         disk.set()
-        while store.get(task)["status"] == "pending":
-            assert await store.wait(store.revision, 5.0)
-        assert store.get(task)["status"] == "success"
+        assert await end_of(store, task) == "success"
     await store.close()
     again = await open_store(tmp_path / "state", SCHEMA)
     try:
