@@ -129,6 +129,21 @@ _ERROR_TYPE = {
     "HOST_OFFLINE": 2,
     "RBAC_PERMISSION_DENIED": 7,
 }
+
+# CIM_Error.ProbableCause (33 out of memory, 47 software error, 50 storage capacity, 57 underlying resource unavailable,
+# 65 unauthorized access, 72 element unavailable, 73 element missing, 79 identifier duplication, 111 timeout).
+OTHER_CAUSE = 1
+_PROBABLE_CAUSE = {
+    "HOST_NOT_ENOUGH_FREE_MEMORY": 33,
+    "INTERNAL_ERROR": 47,
+    "SR_FULL": 50,
+    "NO_HOSTS_AVAILABLE": 57,
+    "RBAC_PERMISSION_DENIED": 65, "PERMISSION_DENIED": 65,
+    "HOST_OFFLINE": 72, "CANNOT_CONTACT_HOST": 72, "SR_NOT_ATTACHED": 72, "SR_HAS_NO_PBDS": 72,
+    "HANDLE_INVALID": 73, "UUID_INVALID": 73,
+    "DEVICE_ALREADY_EXISTS": 79,
+    "VM_SHUTDOWN_TIMEOUT": 111, "VM_SUSPEND_TIMEOUT": 111, "DEVICE_ATTACH_TIMEOUT": 111, "DEVICE_DETACH_TIMEOUT": 111,
+}
 # fmt: on
 
 LOOK_AGAIN = 60.0  # seconds of the loop's time after which a wait looks whether its task is still there
@@ -463,7 +478,7 @@ def cim_error(error_info: tuple[str, ...]) -> Instance:
             "Message": str(error),
             "MessageArguments": error.params,
             "PerceivedSeverity": 6 if error.code == "INTERNAL_ERROR" else 5,
-            "ProbableCause": 1,
+            "ProbableCause": _PROBABLE_CAUSE.get(error.code, OTHER_CAUSE),
             "ProbableCauseDescription": error.row.text or str(error),
             "CIMStatusCode": cim_status(error),
         },

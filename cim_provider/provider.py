@@ -8,7 +8,7 @@ Theory of operation
    current. What it does hold are the open enumerations (operations/pull.py).
    Long reads take the loop's time in slices, all from one (clock.py, rule 3).
 3. What is shown are the declared views and associations, or what the mode makes of them (compat/mode.py), and views of
-   the mode. They are known by the declared ones; methods find declared instances of what profiles declare.
+   the mode. They are known by the declared ones; methods find declared instances.
 4. Declarations are checked once, at construction; a provider with a mistake in a profile does not start.
 """
 
@@ -88,6 +88,7 @@ class CimProvider:
             self._graph = replace(self._graph, spaces=mode.spaces)
         shown = shown_by(mode)
         self.views = tuple(shown)
+        self._own = {view.cim: view for view in mode.views}
         self._views: dict[str, tuple[type[View], ...]] = {}
         for view, face in shown.items():
             for name in (face.cim, *face.kinds):
@@ -249,8 +250,9 @@ class CimProvider:
         return None
 
     def find_declared(self, path: Path) -> Rendition | None:
-        """The instance that `path` names as the profiles declare it, whatever the mode shows."""
-        view = VIEWS.get(path.classname)
+        """The instance that `path` names as the profiles, or the mode's own views, declare it, whatever the mode
+        shows."""
+        view = VIEWS.get(path.classname) or self._own.get(path.classname)
         if view is None or view.namespace != canonical_namespace(path.namespace or view.namespace):
             return None
         return self._declared[view].find(path)

@@ -27,7 +27,7 @@ from xenapi_core.server.actions.table import action_routes
 from xenapi_core.server.download import download
 from xenapi_core.server.exchange import PoolExchange
 from xenapi_core.server.listener import Listener
-from xenapi_core.server.outgoing import send
+from xenapi_core.server.outgoing import post, send
 from xenapi_core.server.xenapi_app import page, xenapi_app
 from xenapi_core.testing.pool import SimPool, sim_pool
 
@@ -91,7 +91,7 @@ async def action_server(state: Path | None = None, **options: Any) -> AsyncItera
         parts = parts_of(state, recorder)
         dispatcher.blobs = parts.blobs
         extra = action_routes(dispatcher.services, BasicAuth(sessions), page, parts)
-        local = partial(download, loopback=True), partial(send, loopback=True)
+        local = partial(download, loopback=True), partial(send, loopback=True), partial(post, loopback=True)
         pool.engine.exchange = PoolExchange(dispatcher.services, *local)
         async with serving(xenapi_app(dispatcher, extra=extra)) as listener:
             pool.engine.be_reached(lambda address: f"http://127.0.0.1:{listener.port}")

@@ -12,6 +12,7 @@ import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lxml import etree
@@ -31,11 +32,13 @@ from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.records import Records
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.bridge.local import LocalSource
-from xenapi_core.bridge.source import NO_SAMPLES, Principal, Samples, Source, Summary, Window
+from xenapi_core.bridge.source import NO_SAMPLES, Principal, Recorded, Samples, Source, Summary, Window
 from xenapi_core.clock import VirtualClock
 from xenapi_core.ids import NULL_REF, Ids
 from xenapi_core.model.catalog import SCHEMA
-from xenapi_core.model.schema import POOL_ADMIN, READ_ONLY, Schema
+from xenapi_core.model.schema import POOL_ADMIN, READ_ONLY, VM_OPERATOR, Schema
+from xenapi_core.server.actions import measurements
+from xenapi_core.server.actions.recorder import Recorder
 from xenapi_core.store.api import Change, Version
 from xenapi_core.store.memory import MemoryStore
 from xenapi_core.testing.pool import SimPool, sim_pool
@@ -86,6 +89,12 @@ class StoreSource:
     @property
     def samples(self) -> Samples | None:
         return self.round
+
+    async def recorded(self, principal: Principal, cls: str, uuid: str, start: int, interval: int) -> Recorded | None:
+        return None
+
+    def disk_server(self, address: str) -> str | None:
+        return None
 
     async def authenticate(self, user: str, password: str, originator: str, address: str = "") -> Principal | None:
         return None
@@ -327,6 +336,7 @@ class WorkingPool:
     source: Source
     provider: CimProvider
     principal: Principal
+    recorder: Recorder
 
     def path(self, vm: str) -> Path:
         uuid = self.store.get(vm)["uuid"]
@@ -342,10 +352,13 @@ async def working_pool(hosts: int = 1) -> AsyncIterator[WorkingPool]:
     """A pool that works, on a virtual clock."""
     clock = VirtualClock()
     async with sim_pool(clock, hosts=hosts) as sim:
-        accounts = StaticAuthenticator({"root": ("secret", (POOL_ADMIN,)), "guest": ("guest", (READ_ONLY,))})
+        users = {"root": ("secret", POOL_ADMIN), "operator": ("secret", VM_OPERATOR), "guest": ("guest", READ_ONLY)}
+        accounts = StaticAuthenticator({user: (password, (role,)) for user, (password, role) in users.items()})
         sessions = Sessions(sim.store, sim.ids, clock, accounts)
         dispatcher = Dispatcher(SCHEMA, sim.store, sim.engine, sessions, clock, sim.ids)
-        source = LocalSource(sim.store, dispatcher, sessions, clock)
+        recorder = Recorder()
+        measured = partial(measurements.recorded, recorder)
+        source = LocalSource(sim.store, dispatcher, sessions, clock, lambda: recorder.newest, measured)
         principal = await source.authenticate("root", "secret", "wbem")
         assert principal is not None
-        yield WorkingPool(sim, clock, sim.store, source, CimProvider(source, graph()), principal)
+        yield WorkingPool(sim, clock, sim.store, source, CimProvider(source, graph()), principal, recorder)

@@ -19,16 +19,22 @@ BOOTED = 10.0  # seconds that a simulated VM is started in
 
 
 @contextlib.asynccontextmanager
+async def following(pool: SimPool) -> AsyncIterator[None]:
+    """The failover loop of a pool."""
+    loop = asyncio.create_task(follow(pool.engine))
+    try:
+        yield
+    finally:
+        loop.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await loop
+
+
+@contextlib.asynccontextmanager
 async def followed(hosts: int = 3, **options: Any) -> AsyncIterator[SimPool]:
     """A pool whose failover loop runs; high availability is off."""
-    async with sim_pool(hosts=hosts, **options) as pool:
-        following = asyncio.create_task(follow(pool.engine))
-        try:
-            yield pool
-        finally:
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
+    async with sim_pool(hosts=hosts, **options) as pool, following(pool):
+        yield pool
 
 
 @contextlib.asynccontextmanager
@@ -70,6 +76,6 @@ def state(pool: SimPool, vm: str) -> tuple[str, str]:
 
 
 __all__ = [
-    "BOOTED", "GIB", "NOTICED", "TIMEOUT", "SimPool", "ask", "followed", "guarded", "kill", "messages", "protected",
-    "revive", "state",
+    "BOOTED", "GIB", "NOTICED", "TIMEOUT", "SimPool", "ask", "followed", "following", "guarded", "kill", "messages",
+    "protected", "revive", "state",
 ]  # fmt: skip

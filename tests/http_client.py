@@ -38,9 +38,9 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, A
 
 
 @asynccontextmanager
-async def raw_server(answer: Answer) -> AsyncIterator[int]:
-    """The port of a server that does this with each connection; at the end all of them are answered and closed, also
-    those whose clients left."""
+async def raw_server(answer: Answer, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """The port of a server that does this with each connection, by TLS if there is a context; at the end all of them
+    are answered and closed, also those whose clients left."""
 
     async def to_its_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
@@ -55,7 +55,7 @@ async def raw_server(answer: Answer) -> AsyncIterator[int]:
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             connections.create_task(to_its_end(reader, writer))
 
-        async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        async with await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context) as server:
             yield server.sockets[0].getsockname()[1]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cim_provider.compat import libvirt_inputs, libvirt_system
+from cim_provider.compat import libvirt_inputs, libvirt_system, refused_requests
 from cim_provider.compat.answers import capability_faces
 from cim_provider.compat.libvirt_names import HOST_CLASS, Naming, disk_name, mac
 from cim_provider.compat.mode import Mode
@@ -29,6 +29,7 @@ from cim_provider.profiles.computer_system import (
 )
 from cim_provider.profiles.ethernet import NetworkPort, NetworkPortSettingData
 from cim_provider.profiles.job_control import ConcreteJob
+from cim_provider.profiles.kvm_redirection import RedirectionService, RedirectionServiceCapabilities
 from cim_provider.profiles.resource_pool import (
     MemoryPool,
     NetworkPool,
@@ -78,12 +79,6 @@ def shown_state(vm: Subject) -> int:
     return state if state != 10 else {"Halted": 3, "Suspended": 6}.get(vm["power_state"], 2)
 
 
-def last_request(vm: Subject) -> int:
-    """0 until somebody asked for a state."""
-    asked = ComputerSystem.rules["RequestedState"].read(vm)
-    return 0 if asked == 12 else int(asked)
-
-
 def available_states(vm: Subject) -> tuple[int, ...]:
     return tuple(state for state in _available(vm) if state in REQUESTED_STATES)
 
@@ -101,7 +96,7 @@ def _state_lines() -> dict[str, Rule]:
         "OperationalStatus": power.table(operational),
         "HealthState": power.table(health),
         "OperatingStatus": power.table(operating),
-        "RequestedState": computed(last_request),
+        "RequestedState": computed(refused_requests.last_request),
         "AvailableRequestedStates": computed(available_states),
     }
 
@@ -372,6 +367,8 @@ def _services(names: Naming) -> Iterator[tuple[type[View], Face]]:
         VirtualSystemManagementService,
         Face(lines={"Caption": computed(product), "Revision": const(REVISION), "Changeset": const("xencim")}),
     )
+    yield RedirectionService, Face("Xen_ConsoleRedirectionService")
+    yield RedirectionServiceCapabilities, Face("Xen_ConsoleRedirectionServiceCapabilities")
     for view, literal in _LITERALS.items():
         yield view, Face(lines={"InstanceID": names.of_host(literal)})
     yield VirtualSystemManagementCapabilities, Face(lines={"VirtualSystemTypesSupported": const(("Xen",))})
@@ -408,6 +405,7 @@ def libvirt_cim(source: Source) -> Mode:
         on_class=True,
         inputs=inputs.read,
         refusal=libvirt_inputs.refusal,
+        answered=refused_requests.remember,
         missing=libvirt_inputs.missing,
         waits=waits,
     )

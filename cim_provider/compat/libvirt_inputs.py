@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cim_provider import jobs
-from cim_provider.compat import libvirt_system
+from cim_provider.compat import libvirt_pools, libvirt_system
 from cim_provider.compat.inputs import Inputs, Translate, Values, in_bytes
 from cim_provider.compat.libvirt_names import Naming
 from cim_provider.compat.mode import Given, Request
@@ -21,6 +21,7 @@ from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import ComputerSystem
 from cim_provider.profiles.ethernet import NetworkPortSettingData
 from cim_provider.profiles.memory import MemorySettingData
+from cim_provider.profiles.migration import VirtualSystemMigrationSettingData
 from cim_provider.profiles.processor import ProcessorSettingData
 from cim_provider.profiles.storage import DiskSettingData
 from cim_provider.profiles.virtual_system import VirtualSystemSettingData
@@ -54,6 +55,9 @@ MEMORY, MEMORY_AND_STOP, FULL = 32768, 32769, 2
 
 # What a screen has without being asked.
 KEYMAP = "en-us"
+
+# TransportType of migration settings: unknown, other, SSH, TLS, strict TLS, TCP, a socket of the host.
+TRANSPORTS = range(7)
 
 EMULATED = {0: 17, 1: 15, 2: 14}
 GRAPHICS, INPUT = "Xen_GraphicsResourceAllocationSettingData", "Xen_InputResourceAllocationSettingData"
@@ -99,6 +103,7 @@ class LibvirtInputs(Inputs):
             MemorySettingData: self._memory,
             DiskSettingData: self._disk,
             NetworkPortSettingData: self._nic,
+            VirtualSystemMigrationSettingData: _migration,
         }
         super().__init__(lines, missing_target)
 
@@ -119,6 +124,9 @@ class LibvirtInputs(Inputs):
                 "resourcesettings": tuple(each for each in resources if not _had_anyway(each)),
             }
         return await super().read(request, given)
+
+    def settings(self, request: Request, instance: Instance) -> Instance:
+        return libvirt_pools.as_declared(instance) or super().settings(request, instance)
 
     def _check_name(self, system: Any) -> None:
         """CimError FAILED for a new machine whose name another one has."""
@@ -213,6 +221,17 @@ def _check_state(machine: Rendition, state: Any) -> None:
         return
     off = power in ("Halted", "Suspended")
     raise CimError(*(NOT_RUNNING if state == QUIESCE or (off and state in (REBOOT, RESET)) else STATE_ERRORS[4097]))
+
+
+def _migration(left: Values, now: Mapping[str, Any]) -> Values:
+    """Hosts of a pool have a way of their own to send machines, so the one asked for is not used. CimError
+    NOT_SUPPORTED for programs that shall check first."""
+    values = {name: value for name, value in left.items() if name != "TransportType"}
+    if left.get("TransportType", 0) not in TRANSPORTS:
+        raise CimError(INVALID_PARAMETER, f"No such transport: {left['TransportType']}")
+    if values.pop("CheckParameters", None):
+        raise CimError(NOT_SUPPORTED, "CheckParameters are not supported")
+    return values
 
 
 def _snapshot_type(kind: Any) -> Any:

@@ -22,6 +22,7 @@ SAME = {
     "Bootloader": "PV_Bootloader", "BootloaderArgs": "PV_Bootloader_Args", "Kernel": "PV_Kernel",
     "Ramdisk": "PV_Ramdisk", "CommandLine": "PV_Args",
 }  # fmt: skip
+CLOCK, LOCAL_TIME = "ClockOffset", "localtime"  # and the key of VM.platform: 0 UTC, 1 the host's local time
 FEATURES = {"EnableACPI": "acpi", "EnableAPIC": "apic", "EnablePAE": "pae"}
 TRUE = ("1", "true")
 
@@ -59,7 +60,13 @@ def feature(word: str) -> Rule:
     return computed(read)
 
 
+def clock_offset(vm: Subject) -> int:
+    """UTC where nothing is said of it."""
+    return int(vm["platform"].get(LOCAL_TIME) in TRUE)
+
+
 LINES: Mapping[str, Rule] = {
+    CLOCK: computed(clock_offset),
     "UUID": field("uuid"), "IsFullVirt": computed(full_virt),
     "Bootloader": field("PV_bootloader"), "BootloaderArgs": field("PV_bootloader_args"), "Kernel": field("PV_kernel"),
     "Ramdisk": field("PV_ramdisk"), "CommandLine": field("PV_args"),
@@ -71,7 +78,8 @@ LINES: Mapping[str, Rule] = {
 
 
 def translate(left: Values, now: Mapping[str, Any]) -> Values:
-    """See compat/inputs.Translate. CimError FAILED for a boot device there is not."""
+    """See compat/inputs.Translate. CimError FAILED for a boot device there is not, and for what cannot happen when the
+    guest switches itself off."""
     values = dict(left)
     name = values.pop("VirtualSystemIdentifier", None)
     if name:
@@ -88,7 +96,10 @@ def translate(left: Values, now: Mapping[str, Any]) -> Values:
     _features(values, now)
     if values.get("AutomaticRecoveryAction") in CRASH_ACTIONS:
         values.setdefault("ActionsAfterCrash", CRASH_ACTIONS[values.pop("AutomaticRecoveryAction")])
-    if values.get("AutomaticShutdownAction") in (TURN_OFF, UNSAID) and values.pop("AutomaticShutdownAction"):
+    shutdown = values.pop("AutomaticShutdownAction", UNSAID)
+    if shutdown not in (TURN_OFF, UNSAID, None):
+        raise CimError(FAILED, f"AutomaticShutdownAction {shutdown} is not supported")
+    if shutdown == TURN_OFF:
         values.setdefault("ActionsAfterShutdown", "destroy")
     if not now:
         values.pop("UUID", None)  # the pool gives it
@@ -111,8 +122,13 @@ def _boot(values: Values, now: Mapping[str, Any]) -> None:
 
 
 def _features(values: Values, now: Mapping[str, Any]) -> None:
-    """Features are keys of Platform."""
+    """Features, and what the clock shows, are keys of Platform. CimError FAILED for a clock there is not."""
     asked = {word: bool(values.pop(name)) for name, word in FEATURES.items() if name in values}
+    offset = values.pop(CLOCK, None)
+    if offset not in (None, 0, 1):
+        raise CimError(FAILED, f"No such clock offset: {offset}")
+    if offset is not None:
+        asked[LOCAL_TIME] = bool(offset)
     known = _lines("Platform", values, now)
     new = {word: on for word, on in asked.items() if word not in known or (known[word] in TRUE) != on}
     if new:

@@ -72,6 +72,10 @@ def no_error(request: Request, result: Result) -> CimError | None:
     return None
 
 
+async def nothing_more(request: Request, given: Given, refused: CimError | None) -> None:
+    pass
+
+
 def as_the_pool_says(classname: str, method: str) -> bool | None:
     return None
 
@@ -89,6 +93,8 @@ class Mode:
     on_class   whether a method invoked on a class means the coordinator's instance of it.
     inputs     the parameters of a call as the profiles take them. CimError, also for what the mode refuses itself.
     refusal    the CIM error for a return value that is told as one; None for those that are not.
+    answered   what is done after a call whose answer is known, with the parameters as the client gave them: the CIM
+               error it was refused with, None if it was met. It raises nothing of its own.
     missing    the error for a path that leads to no instance.
     waits      whether the answer of a method (class, name) waits for its work; None: as the pool says.
     """
@@ -103,6 +109,7 @@ class Mode:
     on_class: bool = False
     inputs: Callable[[Request, Given], Awaitable[Given]] = as_given
     refusal: Callable[[Request, Result], CimError | None] = no_error
+    answered: Callable[[Request, Given, CimError | None], Awaitable[None]] = nothing_more
     missing: Callable[[CimClass, Path], CimError] = not_there
     waits: Callable[[str, str], bool | None] = as_the_pool_says
 

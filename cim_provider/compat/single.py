@@ -39,7 +39,7 @@ def single_faces() -> Faces:
 
 
 def together(*several: Faces) -> Faces:
-    """Faces on faces: what a later one says counts, lines add up."""
+    """Faces on faces: what a later one says counts, lines and methods add up."""
     found: dict[type[View], Face] = {}
     for faces in several:
         for view, face in faces.items():
@@ -50,6 +50,7 @@ def together(*several: Faces) -> Faces:
                 face.where or old.where,
                 face.items or old.items,
                 face.kinds or old.kinds,
+                {**old.methods, **face.methods},
             )
     return found
 

@@ -12,26 +12,52 @@ from cim_provider.compat.answers import EVERYTHING, capability_faces
 from cim_provider.compat.inputs import Inputs, Values, in_bytes
 from cim_provider.compat.mode import Given, Mode, Request
 from cim_provider.compat.single import home, single_faces, single_relations, together
+from cim_provider.compat.xs_devices import ADD_RESOURCE_SETTINGS, REMOVE_RESOURCE_SETTINGS, device_relations
+from cim_provider.compat.xs_devices import VIEWS as DEVICES
+from cim_provider.compat.xs_jobs import DEFINE_SYSTEM, JOBS
+from cim_provider.compat.xs_machines import HOSTS, MACHINES
+from cim_provider.compat.xs_measurements import GET_PERFORMANCE_METRICS
+from cim_provider.compat.xs_properties import (
+    SHOWN_OF_INTERFACE,
+    SHOWN_OF_MACHINE,
+    SNAPSHOT,
+    TEMPLATE,
+    configuration_class,
+    host_uuid,
+    property_faces,
+    start_time,
+)
 from cim_provider.compat.xs_services import VIEWS, service_relations
+from cim_provider.compat.xs_storage import StoragePoolManagementService
+from cim_provider.mapping.association import Association, Relation
 from cim_provider.mapping.face import Face, Kinds
-from cim_provider.mapping.rule import Rule, computed, const, field, moment, via, xen_id
+from cim_provider.mapping.rule import Rule, computed, const, field, via, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles.allocation_capabilities import NetworkLimit
+from cim_provider.profiles.allocation_capabilities import NetworkAllocationCapabilities, NetworkLimit
 from cim_provider.profiles.computer_system import ComputerSystem, ComputerSystemCapabilities
-from cim_provider.profiles.ethernet import NetworkPort
+from cim_provider.profiles.ethernet import NetworkPort, NetworkPortSettingData
 from cim_provider.profiles.host_pool import HostPool, StorageVolume
 from cim_provider.profiles.job_control import ConcreteJob
 from cim_provider.profiles.memory import BLOCK_SIZE as MEMORY_BLOCK
 from cim_provider.profiles.memory import Memory, MemorySettingData, consumable_blocks
+from cim_provider.profiles.metric_service import MetricService, MetricServiceCapabilities
 from cim_provider.profiles.metrics import MetricValue
 from cim_provider.profiles.processor import ProcessorSettingData
 from cim_provider.profiles.resource_pool import MemoryPool, NetworkPool, StoragePool
 from cim_provider.profiles.setting_input import CD, DISK
+from cim_provider.profiles.snapshot import VirtualSystemSnapshotService, VirtualSystemSnapshotServiceCapabilities
 from cim_provider.profiles.storage import CDROMDrive, DiskSettingData, LogicalDisk
 from cim_provider.profiles.system_virtualization import VirtualSystemManagementCapabilities
-from cim_provider.profiles.virtual_ethernet_switch import VirtualSwitchSettingData
+from cim_provider.profiles.virtual_ethernet_switch import (
+    LANEndpoint,
+    SwitchEndpoint,
+    SwitchPort,
+    UplinkSettingData,
+    VirtualSwitchSettingData,
+)
 from cim_provider.profiles.virtual_system import VirtualSystemSettingData
+from cim_provider.profiles.virtual_system_management import VirtualSystemManagementService
 from cim_provider.schema.objects import CIMV2, INTEROP, Path
 from cim_provider.wire.model_path import model_path
 from xenapi_core.bridge.source import Source
@@ -61,11 +87,17 @@ REQUESTS: Mapping[str, tuple[int, ...]] = {
 }  # fmt: skip
 REQUESTED_STATES = (ENABLED, DISABLED, SHUT_DOWN, OFFLINE, QUIESCE, REBOOT, RESET, HARD_SHUTDOWN, HARD_REBOOT)
 
-# Tasks by name -> the class of their jobs.
-STATE_CHANGE_JOB, CREATE_JOB = "Xen_SystemStateChangeJob", "Xen_VirtualSystemCreateJob"
-JOB_CLASSES = {**{f"Async.VM.{operation}": STATE_CHANGE_JOB for operation in REQUESTS}, "CIM.DefineSystem": CREATE_JOB}
-NETWORK_POOL = "Xen_NetworkConnectionPool"
-TEMPLATE, SNAPSHOT = "Xen_ComputerSystemTemplate", "Xen_ComputerSystemSnapshot"
+NETWORK_POOL, MEMORY_STATE = "Xen_NetworkConnectionPool", "Xen_MemoryState"
+
+# Methods of the management service that xs-cim has, or answers otherwise.
+MANAGEMENT = {
+    **MACHINES, "DefineSystem": DEFINE_SYSTEM, "AddResourceSettings": ADD_RESOURCE_SETTINGS,
+    "RemoveResourceSettings": REMOVE_RESOURCE_SETTINGS,
+}  # fmt: skip
+# Methods that take time and answer when they are done: of these classes all, and these.
+LATER = tuple(view for view in EVERYTHING if view is not VirtualSystemSnapshotServiceCapabilities)
+JOBS_OF_STORAGE = ("ConnectToDiskImage", "DisconnectFromDiskImage")
+AT_ONCE_CLASSES = (StoragePoolManagementService.cim, VirtualSystemSnapshotService.cim, HostPool.cim)
 
 
 # What was measured (the class of its record, and the metric) -> the class of the value.
@@ -75,6 +107,8 @@ METRIC_CLASSES = {
     ("host", "ProcessorUtilization"): "Xen_HostProcessorUtilization",
     ("VM", "DiskReadRate"):           "Xen_DiskReadThroughput",
     ("VM", "DiskWriteRate"):          "Xen_DiskWriteThroughput",
+    ("VM", "DiskReadLatency"):        "Xen_DiskReadLatency",
+    ("VM", "DiskWriteLatency"):       "Xen_DiskWriteLatency",
     ("VM", "ReceiveRate"):            "Xen_NetworkPortReceiveThroughput",
     ("VM", "SendRate"):               "Xen_NetworkPortTransmitThroughput",
     ("host", "ReceiveRate"):          "Xen_HostNetworkPortReceiveThroughput",
@@ -93,10 +127,6 @@ def caption(vm: Subject) -> str:
     return HOST_CAPTION if vm["is_control_domain"] else "Virtual machine"
 
 
-def job_class(task: Subject) -> str:
-    return JOB_CLASSES.get(task["name_label"], "")
-
-
 def metric_class(sample: Subject) -> str:
     return METRIC_CLASSES.get((sample.item.record.cls, sample.item.meaning.metric.name), "")
 
@@ -105,21 +135,20 @@ def disk_word(vbd: Subject) -> str | None:
     return vbd["type"] if vbd["type"] in DISK_WORDS else None
 
 
-def configuration_class(vm: Subject) -> str:
-    """Snapshots are templates to the pool."""
-    if vm["is_a_snapshot"]:
-        return SNAPSHOT
-    return TEMPLATE if vm["is_a_template"] else ""
+def image_class(vdi: Subject) -> str:
+    return MEMORY_STATE if vdi["type"] == "suspend" else ""
+
+
+def release(host: Subject) -> str | None:
+    """<release>-<build> of the host's software; NULL if it does not tell the release."""
+    software = host["software_version"]
+    parts = [software[name] for name in ("product_version", "build_number") if software.get(name)]
+    return "-".join(parts) if software.get("product_version") else None
 
 
 def requestable(vm: Subject) -> tuple[int, ...]:
     found = {state for operation in vm["allowed_operations"] for state in REQUESTS.get(operation, ())}
     return tuple(state for state in REQUESTED_STATES if state in found)
-
-
-def host_uuid(vm: Subject) -> str | None:
-    host = vm.follow("resident_on")
-    return None if host is None else str(host["uuid"])
 
 
 def home_uuid(vm: Subject) -> str | None:
@@ -167,7 +196,7 @@ def _faces() -> Iterator[tuple[type[View], Face]]:
     yield ComputerSystem, Face(
         lines={
             "Caption": computed(caption), "Host": computed(host_uuid),
-            "StartTime": via("metrics", moment("start_time")), **_state_lines(),
+            "StartTime": computed(start_time), **_state_lines(),
         },
         where=is_system,
     )  # fmt: skip
@@ -177,11 +206,10 @@ def _faces() -> Iterator[tuple[type[View], Face]]:
         VirtualSystemSettingData,
         Face(
             "Xen_ComputerSystemSettingData",
-            {"HostAffinity": via("affinity", field("uuid"))},
             kinds=Kinds((TEMPLATE, SNAPSHOT), configuration_class),
         ),
     )
-    yield ConcreteJob, Face(kinds=Kinds((STATE_CHANGE_JOB, CREATE_JOB), job_class))
+    yield ConcreteJob, JOBS
     device = {"DeviceID": xen_id(via("VM", field("uuid")), field("uuid"))}
     yield LogicalDisk, Face("Xen_Disk", device)
     yield CDROMDrive, Face("Xen_DiskDrive", device)
@@ -201,6 +229,7 @@ def _faces() -> Iterator[tuple[type[View], Face]]:
         }
     )  # fmt: skip
     yield DiskSettingData, Face(lines={"ResourceSubType": computed(disk_word)})
+    yield MetricService, Face(methods={"GetPerformanceMetricsForSystem": GET_PERFORMANCE_METRICS})
     yield MetricValue, Face(kinds=Kinds(tuple(METRIC_CLASSES.values()), metric_class))
     name, in_bytes = field("name_label"), const("Bytes")
     yield MemoryPool, Face(lines={"AllocationUnits": in_bytes})
@@ -208,9 +237,16 @@ def _faces() -> Iterator[tuple[type[View], Face]]:
     yield NetworkPool, Face(NETWORK_POOL, {"Name": name})
     yield VirtualSwitchSettingData, Face(lines={"AssociatedResourcePool": computed(associated_resource_pool)})
     yield NetworkLimit, Face("Xen_NetworkConnectionCapabilitiesSettingData")
-    yield StorageVolume, Face("Xen_DiskImage")
+    yield NetworkAllocationCapabilities, Face("Xen_NetworkConnectionAllocationCapabilities")
+    yield StorageVolume, Face("Xen_DiskImage", kinds=Kinds((MEMORY_STATE,), image_class))
+    yield SwitchPort, Face("Xen_VirtualSwitchPort")
+    yield LANEndpoint, Face("Xen_ComputerSystemLANEndpoint")
+    yield SwitchEndpoint, Face("Xen_VirtualSwitchLANEndpoint")
+    yield UplinkSettingData, Face("Xen_HostNetworkPortSettingData")
+    yield MetricServiceCapabilities, Face("Xen_MetricsServiceCapabilities")
+    yield VirtualSystemManagementService, Face(lines={"Version": computed(release)}, methods=MANAGEMENT)
     pool = {"Master": via("master", field("uuid")), "DefaultStoragePoolID": via("default_SR", field("uuid"))}
-    yield HostPool, Face(lines=pool)
+    yield HostPool, Face(lines=pool, methods=HOSTS)
     yield (
         VirtualSystemManagementCapabilities,
         Face(lines={"VirtualSystemTypesSupported": const(("DMTF:Xen:HVM", "DMTF:Xen:PV"))}),
@@ -226,6 +262,7 @@ class XsInputs(Inputs):
                 MemorySettingData: self._memory,
                 ProcessorSettingData: self._processors,
                 DiskSettingData: self._disk,
+                NetworkPortSettingData: self._interface,
                 VirtualSystemSettingData: self._system,
             }
         )
@@ -261,12 +298,17 @@ class XsInputs(Inputs):
     def _system(left: Values, now: Mapping[str, Any]) -> Values:
         """AutomaticShutdownAction 0 is the first of the Xen-API's actions_after_shutdown."""
         values = dict(left)
-        if not now:
-            values.pop("HostAffinity", None)  # a new machine is at home nowhere
+        if not now:  # it may be a copy of another one's settings
+            values = {name: value for name, value in values.items() if name not in SHOWN_OF_MACHINE}
         if values.get("AutomaticShutdownAction") == 0:
             del values["AutomaticShutdownAction"]
             values.setdefault("ActionsAfterShutdown", "destroy")
         return values
+
+    @staticmethod
+    def _interface(left: Values, now: Mapping[str, Any]) -> Values:
+        """What is only shown is not asked of a new one."""
+        return left if now else {name: value for name, value in left.items() if name not in SHOWN_OF_INTERFACE}
 
     @staticmethod
     def _disk(left: Values, now: Mapping[str, Any]) -> Values:
@@ -280,18 +322,28 @@ class XsInputs(Inputs):
 
 
 def waits(classname: str, method: str) -> bool | None:
-    """Everything that takes time is a job."""
-    return False
+    """What takes time is a job, but for what xs-cim does at once."""
+    return classname in AT_ONCE_CLASSES and method not in JOBS_OF_STORAGE
+
+
+def relations() -> Mapping[type[Association], tuple[Relation, ...]]:
+    """Those of one configuration, of the services, and of the devices of the mode beside the profiles'."""
+    found = {**single_relations(), **service_relations()}
+    for association, more in device_relations().items():
+        found[association] = (*found.get(association, association.relations), *more)
+    return found
 
 
 def xs_cim(source: Source) -> Mode:
     """The mode, for one pool."""
     return Mode(
         name=NAME,
-        mof=("compat_xs_cim.mof",),
-        faces=together(single_faces(), capability_faces(EVERYTHING), *({view: face} for view, face in _faces())),
-        views=VIEWS,
-        relations={**single_relations(), **service_relations()},
+        mof=("compat_xs_cim.mof", "compat_xs_cim_methods.mof"),
+        faces=together(
+            single_faces(), capability_faces(LATER), property_faces(), *({view: face} for view, face in _faces())
+        ),
+        views=(*VIEWS, *DEVICES),
+        relations=relations(),
         also={CIMV2: (INTEROP,)},
         inputs=XsInputs().read,
         waits=waits,

@@ -1,11 +1,9 @@
-"""Services and consoles under the names that xs-cim gave them, with the methods of the profiles that do the same.
+"""Services under the names that xs-cim gave them, with the methods of the profiles that do the same.
 
 Rule 1: these are views of the mode only, shown beside those of the profiles; a method here checks that it is asked for
         what its service is about, and hands over to the profile's.
-Rule 2: the reference tells the names of the storage methods and not their parameters; these are those of the method
-        that does the work.
-Rule 3: resource settings of a switch are those of its uplinks (switch_uplinks.py).
-Rule 4: a job belongs to the profile's service, whichever of the two was asked.
+Rule 2: resource settings of a switch are those of its uplinks (switch_uplinks.py).
+Rule 3: a job belongs to the profile's service, whichever of the two was asked.
 """
 
 from __future__ import annotations
@@ -13,50 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cim_provider import jobs
-from cim_provider.mapping.association import Association, Pointing, Relation, SameRecord
+from cim_provider.compat.xs_storage import StoragePoolManagementService
+from cim_provider.mapping.association import Association, Relation, SameRecord
 from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import invalid
-from cim_provider.mapping.rule import computed, const, field, via, xen_id
-from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.rule import const
 from cim_provider.mapping.view import View
-from cim_provider.profiles import pool_configuration, switch_management, switch_uplinks, virtual_system_management
-from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
-from cim_provider.profiles.configuration import is_present
-from cim_provider.profiles.generic_device import PresentDevice
+from cim_provider.profiles import switch_management, switch_uplinks, virtual_system_management
+from cim_provider.profiles.computer_system import HostComputerSystem
 from cim_provider.profiles.host_service import HostedService, HostService, ServiceAffectsElement
-from cim_provider.profiles.resource_pool import StoragePool
-from cim_provider.profiles.setting_input import DISKS
 from cim_provider.profiles.virtual_ethernet_switch import VirtualSwitch
-from cim_provider.profiles.virtual_system import SystemDevice
 from cim_provider.schema.objects import Instance, Path
-
-
-@jobs.answers(jobs.POOLS)
-async def create_storage_pool(
-    call: Call, element_name: str | None, settings: tuple[Instance, ...] | None, parent_pool: tuple[Path, ...] | None
-) -> Result:
-    """CreateStoragePool: as CreateChildResourcePool; 5 for settings of anything but one pool of storage."""
-    if not settings or any(each.values.get("ResourceType") not in DISKS for each in settings):
-        raise invalid("Settings must be the settings of a pool of storage")
-    return await pool_configuration.create_child_resource_pool(call, element_name, settings, parent_pool)
-
-
-@jobs.answers(jobs.POOLS)
-async def detach_storage_pool(call: Call, pool: Path | None) -> Result:
-    """DetachStoragePool: as DeleteResourcePool, which forgets an SR and keeps what is on it; 5 for other pools."""
-    call.target(pool, "Pool", StoragePool.cim)
-    return await pool_configuration.delete_resource_pool(call, pool)
-
-
-class StoragePoolManagementService(HostService, cim="Xen_StoragePoolManagementService", of="host", registered=False):
-    """What makes and detaches SRs, and makes and destroys disk images in them."""
-
-    ElementName = const("Storage pool management")
-
-    CreateStoragePool = method(create_storage_pool, out=("Pool", "Job"))
-    DetachStoragePool = method(detach_storage_pool, out=("Job",))
-    CreateDiskImage = method(pool_configuration.create_in_pool, out=("Resource", "Job"))
-    DeleteDiskImage = method(pool_configuration.delete_in_pool, out=("Job",))
 
 
 @jobs.answers(jobs.DEFINITIONS)
@@ -130,18 +95,7 @@ class VirtualSwitchManagementService(
     RemoveResourceSettings = method(remove_from_switch, out=("Job",))
 
 
-def console_name(console: Subject) -> str:
-    return f"Console ({console['protocol']})"
-
-
-class Console(PresentDevice, cim="Xen_Console", of="console", where=is_present, registered=False):
-    """A console of a machine, for text or graphics."""
-
-    ElementName = computed(console_name)
-    DeviceID = xen_id(via("VM", field("uuid")), field("uuid"))
-
-
-VIEWS: tuple[type[View], ...] = (StoragePoolManagementService, VirtualSwitchManagementService, Console)
+VIEWS: tuple[type[View], ...] = (StoragePoolManagementService, VirtualSwitchManagementService)
 
 
 def service_relations() -> Mapping[type[Association], tuple[Relation, ...]]:
@@ -153,5 +107,4 @@ def service_relations() -> Mapping[type[Association], tuple[Relation, ...]]:
             *ServiceAffectsElement.relations,
             switch_management.switches_of(VirtualSwitchManagementService),
         ),
-        SystemDevice: (*SystemDevice.relations, Pointing(ComputerSystem, Console, "console.VM")),
     }

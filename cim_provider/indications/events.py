@@ -35,7 +35,7 @@ class Event:
     """One indication before anybody has asked for it. `classname` is the class of its kind, `at` its CIM timestamp;
     `sources` are the instances it is about: the present one first (the last one for a deletion), then the previous
     one. An alert has none, and all it says in `extra`. `spaces`: how namespaces are written that do not go by their
-    canonical names."""
+    canonical names. `host`: the address of the host that the sources are shown by, "" if it is not known."""
 
     classname: str
     at: str
@@ -43,6 +43,7 @@ class Event:
     changed: tuple[str, ...] = ()
     extra: dict[str, object] = field(default_factory=dict)
     spaces: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
     identifier: str = field(default_factory=lambda: f"Xen:{secrets.token_hex(16)}")
     bodies: dict[frozenset[str] | None, bytes] = field(default_factory=dict)
 
@@ -53,6 +54,7 @@ class Event:
         if self.sources:
             values["SourceInstance"] = _embedded(self.sources[0])
             values["SourceInstanceModelPath"] = model_path(self.sources[0].path, self.spaces)
+            values["SourceInstanceHost"] = self.host or None
         if len(self.sources) > 1:
             values["PreviousInstance"] = _embedded(self.sources[1])
             values["ChangedPropertyNames"] = self.changed
@@ -109,15 +111,15 @@ class Event:
             yield f'<{kind} NAME="{name}" TYPE="{prop.type}">{written}</{kind}>'
 
 
-def written(before: Stored | None, after: Stored | None, at: str, spaces: Mapping[str, str]) -> Event | None:
+def written(before: Stored | None, after: Stored | None, at: str, spaces: Mapping[str, str], host: str) -> Event | None:
     """What a client's change of an instance without provider is; None if it changed no value."""
     if after is None:
-        return None if before is None else Event(DELETION, at, (before,), spaces=spaces)
+        return None if before is None else Event(DELETION, at, (before,), spaces=spaces, host=host)
     if before is None:
-        return Event(CREATION, at, (after,), spaces=spaces)
+        return Event(CREATION, at, (after,), spaces=spaces, host=host)
     names = {**before.values, **after.values}
     changed = tuple(name for name in names if before.values.get(name) != after.values.get(name))
-    return Event(MODIFICATION, at, (after, before), changed, spaces=spaces) if changed else None
+    return Event(MODIFICATION, at, (after, before), changed, spaces=spaces, host=host) if changed else None
 
 
 def _embedded(shown: Shown) -> Instance:

@@ -22,6 +22,7 @@ from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.rule import timestamp
 from cim_provider.mapping.subject import Seen
 from cim_provider.mapping.view import View
+from cim_provider.profiles.interop_service import server_address
 from cim_provider.query.ast import IsA, conjuncts
 from cim_provider.schema.objects import CIMV2
 from xenapi_core.clock import Steps
@@ -168,18 +169,19 @@ class Matcher:
         if before is after:
             return []
         at = timestamp(self.provider.source.now()) or ""
-        spaces = self.provider.mode.spaces
+        spaces, host = self.provider.mode.spaces, server_address(self.provider.pool)
         old = {rendition.path: rendition for rendition in before}
         found = []
         for rendition in after:
             previous = old.pop(rendition.path, None)
             if previous is None:
-                found.append(Event(CREATION, at, (rendition,), spaces=spaces))
+                found.append(Event(CREATION, at, (rendition,), spaces=spaces, host=host))
             elif previous is not rendition:
                 changed = _changed(previous.values, rendition.values)
                 if changed:
-                    found.append(Event(MODIFICATION, at, (rendition, previous), changed, spaces=spaces))
-        return [*found, *(Event(DELETION, at, (rendition,), spaces=spaces) for rendition in old.values())]
+                    found.append(Event(MODIFICATION, at, (rendition, previous), changed, spaces=spaces, host=host))
+        gone = (Event(DELETION, at, (rendition,), spaces=spaces, host=host) for rendition in old.values())
+        return [*found, *gone]
 
     def _note(self, key: Key, version: Version | None) -> tuple[Rendition, ...]:
         """Render one record for one view, and keep what was made and what it depends on."""

@@ -29,6 +29,7 @@ from cim_provider.indications.matcher import Matcher
 from cim_provider.indications.repeats import Repeats
 from cim_provider.indications.subscriptions import DISABLE, REMOVE, Filter, Subscription, Subscriptions, compiled
 from cim_provider.mapping.rule import timestamp
+from cim_provider.profiles.interop_service import server_address
 from cim_provider.repository.static import Stored
 from cim_provider.schema.graph import ClassGraph
 from cim_provider.schema.objects import CIMV2, CimError, Path
@@ -196,7 +197,8 @@ class Indications:
     def _stored(self, before: Stored | None, after: Stored | None) -> None:
         """An instance of the repository was written or deleted (rule 5)."""
         if self._running and self._enabled:
-            event = written(before, after, timestamp(self.provider.source.now()) or "", self.provider.mode.spaces)
+            at, host = timestamp(self.provider.source.now()) or "", server_address(self.provider.pool)
+            event = written(before, after, at, self.provider.mode.spaces, host)
             if event is not None:
                 self._route(event)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from cim_provider.mapping.association import Association, Relation
+from cim_provider.mapping.method import DeclaredMethod
 from cim_provider.mapping.rule import OWN_CLASS, Rule, const
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
@@ -30,13 +31,15 @@ class Kinds:
 @dataclass(frozen=True)
 class Face:
     """What differs from the declared view. `cim`: the class of the instances, "" for the declared one; `lines`: rules
-    that replace or add to the declared ones; `where`, `items` and `kinds`: None for the declared ones."""
+    that replace or add to the declared ones, `methods` likewise; `where`, `items` and `kinds`: None for the declared
+    ones."""
 
     cim: str = ""
     lines: Mapping[str, Rule] = field(default_factory=dict)
     where: Callable[[Subject], bool] | None = None
     items: Callable[[Subject], Iterable[Any]] | None = None
     kinds: Kinds | None = None
+    methods: Mapping[str, DeclaredMethod] = field(default_factory=dict)
 
 
 def variant(view: type[View], face: Face, name: str) -> type[View]:
@@ -46,6 +49,7 @@ def variant(view: type[View], face: Face, name: str) -> type[View]:
     made.memo = f"{view.memo}:{name}"
     own = {line: const(made.cim) for line in _own_class_lines(view)}
     made.rules = {**view.rules, **own, **face.lines}
+    made.methods = {**view.methods, **face.methods}
     if face.where is not None:
         made.where = staticmethod(face.where)
     if face.items is not None:

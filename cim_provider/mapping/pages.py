@@ -20,7 +20,7 @@ LEVELS = {"M": "mandatory", "C": "conditional", "O": "optional"}
 
 # What is made by code and not by declarations, and the properties it has.
 _INDICATION = ("IndicationIdentifier", "IndicationTime", "SequenceContext", "SequenceNumber", "IndicationFilterName")
-_LIFECYCLE = (*_INDICATION, "SourceInstance", "SourceInstanceModelPath")
+_LIFECYCLE = (*_INDICATION, "SourceInstance", "SourceInstanceModelPath", "SourceInstanceHost")
 MADE_BY_CODE: Mapping[str, tuple[str, ...]] = {
     "CIM_InstCreation": _LIFECYCLE,
     "CIM_InstModification": (*_LIFECYCLE, "PreviousInstance", "ChangedPropertyNames"),
@@ -28,9 +28,11 @@ MADE_BY_CODE: Mapping[str, tuple[str, ...]] = {
     "CIM_AlertIndication": _INDICATION,
     "CIM_Error": (
         "ErrorType", "OwningEntity", "MessageID", "Message", "PerceivedSeverity", "CIMStatusCode", "MessageArguments",
+        "ProbableCause", "ProbableCauseDescription",
     ),
     "CIM_AssociatedPowerManagementService": (
         "PowerState", "RequestedPowerState", "AvailableRequestedPowerStates", "TransitioningToPowerState",
+        "PowerOnTime",
     ),
     "CIM_IndicationSubscription": (
         "OnFatalErrorPolicy", "RepeatNotificationPolicy", "SubscriptionState", "FailureTriggerTimeInterval",

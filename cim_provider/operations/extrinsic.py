@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from cim_provider import jobs
-from cim_provider.compat.mode import Request
+from cim_provider.compat.mode import Given, Request
 from cim_provider.job_calls import Invocation
 from cim_provider.mapping.extent import Rendition
-from cim_provider.mapping.method import Call, Result
+from cim_provider.mapping.method import Call, DeclaredMethod, Result
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import VIEWS, View
 from cim_provider.operations.api import MethodCall, MethodReply
@@ -55,20 +55,34 @@ async def invoke(call: MethodCall) -> MethodReply:
     own = SERVER_METHODS.get((target.view.cim, declared.name))
     if own is not None:
         return _reply(provider, call.namespace, declared, await own(call))
-    behaviour = target.view.methods.get(declared.name)
+    behaviour = provider.extent(target.view).view.methods.get(declared.name)
     if behaviour is None:
         raise CimError(METHOD_NOT_AVAILABLE, f"{declared.name} of {cls.name} is not implemented")
     request = Request(provider, call.namespace, call.principal, target, declared.name)
-    given = await provider.mode.inputs(request, {name.lower(): param.value for name, param in call.params.items()})
-    arguments = {python: given.get(name) for name, python in behaviour.inputs.items()}
+    given = {name.lower(): param.value for name, param in call.params.items()}
     try:
-        result = await behaviour.function(_context(provider, call, target, declared), **arguments)
+        result = await _answer(provider, call, declared, behaviour, request, given)
+    except CimError as refused:
+        await provider.mode.answered(request, given, refused)
+        raise
+    await provider.mode.answered(request, given, None)
+    return _reply(provider, call.namespace, declared, result)
+
+
+async def _answer(
+    provider: CimProvider, call: MethodCall, declared: Method, behaviour: DeclaredMethod, request: Request, given: Given
+) -> Result:
+    """What the behaviour says to parameters in the words of the mode. CimError, also for what the mode tells as one."""
+    own = await provider.mode.inputs(request, given)
+    arguments = {python: own.get(name) for name, python in behaviour.inputs.items()}
+    try:
+        result = await behaviour.function(_context(provider, call, request.target, declared), **arguments)
     except ApiError as error:
         raise CimError(jobs.cim_status(error), str(error)) from error
     refusal = provider.mode.refusal(request, result)
     if refusal is not None:
         raise refusal
-    return _reply(provider, call.namespace, declared, result)
+    return result
 
 
 def _of_coordinator(provider: CimProvider, cls: CimClass) -> Rendition | None:

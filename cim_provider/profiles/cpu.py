@@ -15,6 +15,7 @@ from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import HostComputerSystem
 from cim_provider.profiles.device import HostDevice
+from cim_provider.profiles.fixed_state import UNCHANGEABLE
 from cim_provider.profiles.system_virtualization import ElementCapabilities
 from cim_provider.profiles.virtual_system import SystemDevice
 
@@ -121,6 +122,8 @@ class HostProcessor(HostDevice, cim="Xen_HostProcessor", of="host_cpu", where=is
     NumberOfEnabledCores = computed(number_of_cores)
     Characteristics = computed(characteristics)
     UniqueID = field("uuid")
+
+    RequestStateChange = UNCHANGEABLE
 
 
 def has_processors(host: Subject) -> bool:

@@ -126,7 +126,16 @@ async def create_machine(work: Work, record: dict[str, Any]) -> str:
 
 async def clone_machine(work: Work, reference: Version, name: str) -> str:
     """A new machine like a machine, template or snapshot; the reference of it."""
-    vm = await work.run("VM.clone", reference.ref, name)
+    return await _made_like(work, "VM.clone", reference.ref, name)
+
+
+async def copy_machine(work: Work, reference: Version, name: str, sr: str) -> str:
+    """As clone_machine, with full copies of the disks: in an SR, or where they are if that is the null reference."""
+    return await _made_like(work, "VM.copy", reference.ref, name, sr)
+
+
+async def _made_like(work: Work, message: str, *arguments: str) -> str:
+    vm = await work.run(message, *arguments)
     await work.undo(DESTROY_MACHINE, vm)
     await work.made(vm)
     copy = work.source.find(vm)

@@ -9,6 +9,7 @@ from cim_provider.mapping.rule import OWN_CLASS, computed, const, field
 from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import HostComputerSystem
+from cim_provider.profiles.fixed_state import UNCHANGEABLE
 from cim_provider.profiles.storage import BLOCK_SIZE, CDROMDrive, LogicalDisk
 from cim_provider.profiles.system_virtualization import HostedDependency
 from cim_provider.profiles.virtual_system import SystemDevice
@@ -38,6 +39,8 @@ class HostPool(View, cim="Xen_HostPool", of="pool"):
     OperationalStatus = const((2,))
     HealthState = const(5)
     HighAvailabilityEnabled = field("ha_enabled")
+
+    RequestStateChange = UNCHANGEABLE
 
 
 def the_pool(pool: Pool, version: Version) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from cim_provider.mapping.rule import OWN_CLASS, Rule, computed, const, field
 from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
+from cim_provider.profiles.fixed_state import UNCHANGEABLE
 
 if TYPE_CHECKING:
     from xenapi_core.store.api import Version
@@ -32,6 +33,8 @@ class HostService(View):
     OperationalStatus = const((2,))
     HealthState = const(5)
     Started = const(True)
+
+    RequestStateChange = UNCHANGEABLE
 
 
 def at_once(*methods: int, always: tuple[int, ...] = ()) -> Rule:

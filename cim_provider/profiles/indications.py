@@ -10,10 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cim_provider.jobs import NOT_SUPPORTED
 from cim_provider.mapping.association import Association, Extents, Pairs
 from cim_provider.mapping.extent import Rendition
-from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.rule import OWN_CLASS, computed, const
 from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
@@ -124,11 +122,6 @@ COLLECTIONS: Mapping[str, tuple[StaticFilter, ...]] = {
 }
 
 
-async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result:
-    """CIM_IndicationService.RequestStateChange: 1 Not Supported, as RequestedState (12, not applicable) says."""
-    return Result(NOT_SUPPORTED)
-
-
 class IndicationService(InteropService, StoredView, cim=SERVICE_CLASS, namespace=INTEROP):
     """The one service; its settings are stored."""
 
@@ -140,8 +133,6 @@ class IndicationService(InteropService, StoredView, cim=SERVICE_CLASS, namespace
     DeliveryRetryInterval = kept("DeliveryRetryInterval", "integer")
     SubscriptionRemovalAction = kept("SubscriptionRemovalAction", "integer")
     SubscriptionRemovalTimeInterval = kept("SubscriptionRemovalTimeInterval", "integer")
-
-    RequestStateChange = method(request_state_change, out=("Job",))
 
 
 class IndicationServiceCapabilities(StoredView, cim=CAPABILITIES_CLASS, namespace=INTEROP):

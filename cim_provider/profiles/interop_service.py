@@ -8,16 +8,28 @@ from typing import Any
 from cim_provider.mapping.association import Extents, Pairs
 from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.rule import OWN_CLASS, computed, const
-from cim_provider.mapping.subject import Subject
+from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import HostComputerSystem
+from cim_provider.profiles.fixed_state import UNCHANGEABLE
+
+
+def _host(subject: Subject) -> Subject | None:
+    """The host that this server speaks for; None while the pool is not set up."""
+    pool = subject.only("pool")
+    return None if pool is None else pool.follow("master")
 
 
 def coordinator(subject: Subject) -> str:
     """The uuid of the host that this server speaks for; empty while the pool is not set up."""
-    pool = subject.only("pool")
-    host = None if pool is None else pool.follow("master")
+    host = _host(subject)
     return "" if host is None else str(host["uuid"])
+
+
+def server_address(pool: Pool) -> str:
+    """The address of that host; empty as long as nobody knows it."""
+    host = _host(Subject(pool, None))
+    return "" if host is None else str(host["address"])
 
 
 class InteropService(View):
@@ -32,6 +44,8 @@ class InteropService(View):
     OperationalStatus = const((2,))
     HealthState = const(5)
     Started = const(True)
+
+    RequestStateChange = UNCHANGEABLE
 
 
 def every(view: type[View]) -> Any:

@@ -15,14 +15,14 @@ from cim_provider.mapping.view import View
 from cim_provider.schema.objects import CimError, Instance
 from xenapi_core.errors import ApiError, E
 
-# Task status -> JobState, OperationalStatus, JobStatus.
+# Task status -> JobState, OperationalStatus, JobStatus, Status.
 # fmt: off
 JOB_STATES = {
-    "pending":    (4, (2,), "Running"),
-    "success":    (7, (17, 2), "Completed"),
-    "failure":    (10, (17, 6), "Failed"),
-    "cancelling": (6, (9,), "Cancelling"),
-    "cancelled":  (8, (17, 10), "Terminated"),
+    "pending":    (4, (2,), "Running", "OK"),
+    "success":    (7, (17, 2), "Completed", "OK"),
+    "failure":    (10, (17, 6), "Failed", "Error"),
+    "cancelling": (6, (9,), "Cancelling", "Stopping"),
+    "cancelled":  (8, (17, 10), "Terminated", "Stopped"),
 }
 # fmt: on
 
@@ -58,7 +58,7 @@ def error_description(task: Subject) -> str | None:
     return " ".join(task["error_info"]) or None
 
 
-def _state(task: Subject) -> tuple[int, tuple[int, ...], str]:
+def _state(task: Subject) -> tuple[int, tuple[int, ...], str, str]:
     """A pending task that was asked to stop is shutting down, though its status does not say so."""
     status = task["status"]
     return JOB_STATES["cancelling" if status == "pending" and jobs.is_cancelled(task.version) else status]
@@ -74,6 +74,11 @@ def operational_status(task: Subject) -> tuple[int, ...]:
 
 def job_status(task: Subject) -> str:
     return _state(task)[2]
+
+
+def primary_status(task: Subject) -> str:
+    """What OperationalStatus says, in the words of the property that it replaced."""
+    return _state(task)[3]
 
 
 def health_state(task: Subject) -> int:
@@ -182,6 +187,7 @@ class ConcreteJob(View, cim="Xen_ConcreteJob", of="task"):
     JobState = computed(job_state)
     JobStatus = computed(job_status)
     OperationalStatus = computed(operational_status)
+    Status = computed(primary_status)
     HealthState = computed(health_state)
     PercentComplete = computed(percent_complete)
     TimeSubmitted = moment("created")

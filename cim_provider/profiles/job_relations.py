@@ -169,6 +169,7 @@ OFFERED: Mapping[str, frozenset[str]] = {
         *(f"VM.{name}" for by_state in REQUESTED_STATE.values() for name in by_state.values()),
         "VM.start_on", "VM.resume_on", "VM.shutdown", "VM.send_trigger", "host.enable", "host.disable", "host.evacuate",
         "host.shutdown", "host.reboot", "host.power_on", "CIM.RequestStateChange",
+        "CIM.RequestPowerStateChange",
     }),
 }
 # fmt: on

@@ -15,6 +15,7 @@ from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
 from cim_provider.profiles.configuration import is_present
+from cim_provider.profiles.fixed_state import UNCHANGEABLE
 from cim_provider.profiles.generic_device import enabled_state, is_screen
 from cim_provider.profiles.host_service import HostedService, HostService, ServiceAffectsElement, machines_of
 from cim_provider.profiles.system_virtualization import ElementCapabilities
@@ -44,6 +45,8 @@ class AccessPoint(View):
     RequestedState = const(12)
     OperationalStatus = const((2,))
     HealthState = const(5)
+
+    RequestStateChange = UNCHANGEABLE
 
 
 class KVMRedirectionSAP(AccessPoint, cim="Xen_KVMRedirectionSAP", of="console", where=is_screen):

@@ -128,13 +128,14 @@ async def _create_storage(call: Call, name: str, given: dict[str, Any]) -> Resul
     unit = bytes_of(given.pop("VirtualQuantityUnits", None) or given.pop("AllocationUnits", None) or "byte")
     size = given.pop("VirtualQuantity", 0)
     given.pop("AllocationUnits", None)
+    description = str(given.pop("Description", ""))
     if not kind or unit is None or given:
         raise invalid("ResourceSubType is missing" if not kind else "settings of storage cannot say that")
     shared = kind in TYPES and TYPES[kind].shared
     host = call.subject.ref
 
     async def body(work: Work) -> Mapping[str, Any]:
-        sr = await work.run("SR.create", host, config, size * unit, name, "", kind, "", shared, {})
+        sr = await work.run("SR.create", host, config, size * unit, name, description, kind, "", shared, {})
         await work.made(sr)
         return {"Pool": call.path_of(StoragePool.cim, sr)}
 

@@ -12,7 +12,7 @@ from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import const, field, xen_id
 from cim_provider.mapping.view import View
-from cim_provider.profiles import state_change
+from cim_provider.profiles import scheduled_change, state_change
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
 from cim_provider.profiles.host_service import HostedService, HostService, machines_of
 from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
@@ -58,17 +58,22 @@ async def request_power_state_change(
 ) -> Result:
     """CIM_PowerManagementService.RequestPowerStateChange, for machines and hosts.
 
-    Return values as RequestStateChange has them; 1 for a PowerState nothing here can have, and for a Time, as nothing
-    is scheduled.
+    Return values as RequestStateChange has them; 1 for a PowerState nothing here can have. With a Time, the job waits
+    for it (scheduled_change.py).
     """
     element = call.target(managed_element, "ManagedElement", ComputerSystem.cim, HostComputerSystem.cim)
     if power_state is None or not 2 <= power_state <= 16:
         raise invalid(f"{power_state} is no power state to request")
-    if not jobs.no_timeout(time):
-        raise RefusedError(Kind.NOT_SUPPORTED, "changes cannot be scheduled")
+    due = scheduled_change.due_of(time, call.source.now())
     if not jobs.no_timeout(timeout_period):
         return Result(jobs.TIMEOUT_NOT_SUPPORTED)
-    if element.version.cls == "host":
+    of_host = element.version.cls == "host"
+    if due is not None:
+        if power_state == NMI and not of_host:
+            raise RefusedError(Kind.NOT_SUPPORTED, "an interrupt is sent at once")
+        goal = _goal(OF_HOST if of_host else OF_MACHINE, power_state)
+        return await state_change.change_later(call, element, goal, due, power_state)
+    if of_host:
         return await state_change.change_host(call, element, _goal(OF_HOST, power_state))
     if power_state == NMI:
         await call.source.call(call.principal, "VM.assert_operation_valid", element.ref, "send_trigger")
@@ -114,7 +119,18 @@ class AssociatedPowerManagementService(
 
     @classmethod
     def described(cls, relation: Relation, left: Rendition, right: Rendition) -> Mapping[str, Any]:
-        return power_of_host(right) if right.view is HostComputerSystem else power_of_machine(right)
+        shown = power_of_host(right) if right.view is HostComputerSystem else power_of_machine(right)
+        return {**shown, **_waiting_for(right)}
+
+
+def _waiting_for(element: Rendition) -> Mapping[str, Any]:
+    """RequestedPowerState (REQUESTED counts otherwise from 12 on) and PowerOnTime while a machine or host waits to be
+    switched on."""
+    found = scheduled_change.power_on_time(element.version)
+    if found is None:
+        return {}
+    state, at = found
+    return {"RequestedPowerState": state if state < NOT_APPLICABLE else state + 1, "PowerOnTime": at}
 
 
 def power_of_machine(machine: Rendition) -> Mapping[str, Any]:

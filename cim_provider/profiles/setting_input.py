@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cim_provider.mapping.refusal import invalid
+from cim_provider.profiles.shutdown_action import entry_for
 from cim_provider.schema.objects import Instance
 from xenapi_core.bridge.source import Source
 
@@ -268,6 +269,9 @@ def read_system(instance: Instance, now: Mapping[str, Any], new: bool) -> System
         if lines is not None:
             fields[target] = pairs_of(lines, name)
     other = _read_startup(given, fields)
+    shutdown = given.take("AutomaticShutdownAction")
+    if shutdown is not None:
+        other |= entry_for(shutdown)
     given.end()
     return System(fields, other)
 

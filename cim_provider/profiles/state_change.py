@@ -13,6 +13,7 @@ from cim_provider.jobs import Work
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import Subject
+from cim_provider.profiles import scheduled_change, shutdown_action
 from xenapi_core.model.hosts import reports_live
 from xenapi_core.model.infrastructure_lifecycle import (
     BRINGING,
@@ -43,6 +44,7 @@ HOST_STATES = (ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT)
 FULL_POWER, LOW_POWER, STANDBY, SAVE_OTHER, POWER_CYCLE, POWER_OFF, HIBERNATE, SOFT_OFF = POWER_STATES = range(1, 9)
 OF_MACHINE = {FULL_POWER: 2, LOW_POWER: 9, STANDBY: 9, POWER_CYCLE: 11, POWER_OFF: 3, HIBERNATE: 6, SOFT_OFF: 3}
 OF_HOST = {FULL_POWER: ENABLED, POWER_CYCLE: REBOOT, SOFT_OFF: SHUT_DOWN}
+NEWER = {FULL_POWER: 2, POWER_CYCLE: 9, HIBERNATE: 7, SOFT_OFF: 8}  # DSP1027's numbers for some of them
 # fmt: on
 
 
@@ -72,16 +74,11 @@ def available_for_host(host: Subject) -> tuple[int, ...]:
     able = {
         ENABLED: not host["enabled"],
         DISABLED: "evacuate" in allowed,
-        SHUT_DOWN: is_empty(host) and not BRINGING.intersection(host["current_operations"].values()),
+        SHUT_DOWN: shutdown_action.lets_go(host) and not BRINGING.intersection(host["current_operations"].values()),
         OFFLINE: bool(host["enabled"]),
     }
     able[REBOOT] = able[SHUT_DOWN]
     return tuple(state for state in HOST_STATES if able[state])
-
-
-def is_empty(host: Subject) -> bool:
-    """Whether only the control domain is on a host."""
-    return all(vm["is_control_domain"] for vm in host.each("resident_VMs"))
 
 
 def asked(requested_state: int | None, known: tuple[int, ...], never: tuple[int, ...]) -> int:
@@ -108,14 +105,20 @@ async def of_machine(call: Call, requested_state: int | None, timeout_period: st
     return await change_machine(call, call.subject, state)
 
 
+def _operation(vm: Subject, state: int) -> str | None:
+    """What brings `vm` to a RequestedState; None if it is there. RefusedError INVALID_STATE."""
+    operation = REQUESTED_STATE[state].get(vm["power_state"])
+    if operation is None and (REPEATABLE.get(state) != vm["power_state"] or goal(vm) is not None):
+        raise RefusedError(Kind.INVALID_STATE, f"not while {vm['power_state']}")
+    return operation
+
+
 async def change_machine(call: Call, vm: Subject, state: int) -> Result:
     """Bring `vm` to a RequestedState. RefusedError INVALID_STATE, and ApiError for what the pool forbids now: an
     operation that is blocked, that another one is in the way of, or for which the guest lacks something."""
-    operation = REQUESTED_STATE[state].get(vm["power_state"])
+    operation = _operation(vm, state)
     if operation is None:
-        if REPEATABLE.get(state) == vm["power_state"] and goal(vm) is None:
-            return Result(jobs.DONE)
-        raise RefusedError(Kind.INVALID_STATE, f"not while {vm['power_state']}")
+        return Result(jobs.DONE)
     jobs.require(call, f"VM.{operation}")
     await call.source.call(call.principal, "VM.assert_operation_valid", vm.ref, operation)
     arguments = ARGUMENTS.get(operation, ())
@@ -127,8 +130,9 @@ async def of_host(call: Call, requested_state: int | None, timeout_period: str |
     """RequestStateChange of a host.
 
     2 Enabled: take machines again, or switch it on if it is down. 6 Offline: take no new machines. 3 Disabled: that,
-    and move the machines away. 4 Shut Down and 10 Reboot: switch off, or restart, an empty host. Return values as for
-    machines; 0 if the host is there already.
+    and move the machines away. 4 Shut Down and 10 Reboot: switch off, or restart, a host whose machines, if there are
+    any, say what shall happen to them (shutdown_action.py). Return values as for machines; 0 if the host is there
+    already.
     """
     state = asked(requested_state, HOST_STATES, NEVER_FOR_HOSTS)
     if not jobs.no_timeout(timeout_period):
@@ -162,8 +166,8 @@ async def change_host(call: Call, host: Subject, state: int) -> Result:
         jobs.require(call, "host.evacuate")
         return await call.jobs.several(call, jobs.STATE_CHANGE, "CIM.RequestStateChange", _emptying(host))
     operation = "reboot" if state == REBOOT else "shutdown"
-    jobs.require(call, f"host.{operation}")
-    _check_empty(host)
+    jobs.require(call, f"host.{operation}", *shutdown_action.messages(host))
+    _check_lets_go(host)
     return await call.jobs.several(call, jobs.STATE_CHANGE, "CIM.RequestStateChange", _down(host, operation))
 
 
@@ -173,10 +177,55 @@ def _check(call: Call, host: Subject, operation: str) -> None:
         raise refusal
 
 
-def _check_empty(host: Subject) -> None:
-    """RefusedError INVALID_STATE while machines are on the host."""
-    if not is_empty(host):
+def _check_lets_go(host: Subject) -> None:
+    """RefusedError INVALID_STATE while machines are on the host that do not say what shall happen to them."""
+    if not shutdown_action.lets_go(host):
         raise RefusedError(Kind.INVALID_STATE, "machines are on the host")
+
+
+async def change_later(call: Call, element: Subject, state: int, due: int, power_state: int) -> Result:
+    """Bring a machine, or a host, to a RequestedState when `due` has come (scheduled_change.py); `power_state`: what
+    was asked for in DSP1027's words. A host is switched on, switched off or restarted."""
+    ref = element.ref
+    if element.version.cls == "VM":
+        jobs.require(call, *(f"VM.{name}" for name in sorted(set(REQUESTED_STATE[state].values()))))
+
+        async def change(work: Work) -> None:
+            operation = _operation(_present(work, ref, "VM"), state)
+            if operation is not None:
+                await work.run(f"VM.{operation}", ref, *ARGUMENTS.get(operation, ()))
+
+    else:
+        operation = {SHUT_DOWN: "shutdown", REBOOT: "reboot"}.get(state, "power_on")
+        jobs.require(call, "host.enable", "host.disable", f"host.{operation}")
+
+        async def change(work: Work) -> None:
+            await _change_power_of_host(work, _present(work, ref, "host"), operation)
+
+    return await scheduled_change.later(call, element, due, power_state, change)
+
+
+def _present(work: Work, ref: str, cls: str) -> Subject:
+    """A machine or host as it is now. HANDLE_INVALID."""
+    version = work.source.find(ref)
+    if version is None:
+        raise jobs.gone(cls, ref)
+    return Subject(work.source, version)
+
+
+async def _change_power_of_host(work: Work, host: Subject, operation: str) -> None:
+    """ApiError, RefusedError INVALID_STATE."""
+    live = host_is_live(host)
+    if operation == "power_on":
+        if not live:
+            await work.run("host.power_on", host.ref)
+        elif not host["enabled"]:
+            await work.call("host.enable", host.ref)
+    elif live:
+        _check_lets_go(host)
+        await _down(host, operation)(work)
+    elif operation == "reboot":
+        raise RefusedError(Kind.INVALID_STATE, "the host is down")
 
 
 async def _disable(work: Work, host: Subject, until_boot: bool) -> None:
@@ -199,8 +248,9 @@ def _emptying(host: Subject) -> jobs.Body:
 
 def _down(host: Subject, operation: str) -> jobs.Body:
     async def body(work: Work) -> Mapping[str, Any]:
-        work.expected = 2
+        work.expected = 2 + len(host["resident_VMs"])
         await _disable(work, host, until_boot=True)
+        await shutdown_action.end_machines(work, host.ref, host["enabled"])
         await work.run(f"host.{operation}", host.ref)
         return {}
 
@@ -212,15 +262,17 @@ async def set_power_state(call: Call, power_state: int | None, time: str | None)
     """CIM_ComputerSystem.SetPowerState of a machine or host, which the power management service replaced.
 
     Return values as RequestStateChange has them; a job that is started (4096) has to be looked for, as the method has
-    no output. 1 for power states that nothing here has, and for a Time, as nothing is scheduled.
+    no output. 1 for power states that nothing here has. With a Time, the job waits for it.
     """
     if power_state is None or power_state not in POWER_STATES:
         raise invalid(f"{power_state} is no power state")
-    if not jobs.no_timeout(time):
-        raise RefusedError(Kind.NOT_SUPPORTED, "changes cannot be scheduled")
+    due = scheduled_change.due_of(time, call.source.now())
     of_host = call.subject.version.cls == "host"
     state = (OF_HOST if of_host else OF_MACHINE).get(power_state)
     if state is None:
         raise RefusedError(Kind.NOT_SUPPORTED, f"power state {power_state} is not supported")
-    result = await (change_host if of_host else change_machine)(call, call.subject, state)
+    if due is not None:
+        result = await change_later(call, call.subject, state, due, NEWER.get(power_state, power_state))
+    else:
+        result = await (change_host if of_host else change_machine)(call, call.subject, state)
     return Result(result.value, why=result.why)

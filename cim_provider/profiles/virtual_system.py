@@ -18,6 +18,7 @@ from cim_provider.profiles.configuration import (
 from cim_provider.profiles.ethernet import NetworkPort, NetworkPortSettingData
 from cim_provider.profiles.memory import Memory, MemorySettingData
 from cim_provider.profiles.processor import Processor, ProcessorSettingData
+from cim_provider.profiles.shutdown_action import automatic_shutdown_action
 from cim_provider.profiles.storage import CDROMDrive, DiskSettingData, LogicalDisk
 
 SYSTEM_TYPES = {
@@ -113,6 +114,7 @@ class VirtualSystemSettingData(
     AutomaticStartupAction = computed(automatic_startup_action)
     AutomaticStartupActionDelay = computed(automatic_startup_action_delay)
     AutomaticStartupActionSequenceNumber = computed(automatic_startup_sequence_number)
+    AutomaticShutdownAction = computed(automatic_shutdown_action)
     AutomaticRecoveryAction = field("actions_after_crash").table(RECOVERY_ACTIONS)
     ActionsAfterShutdown = field("actions_after_shutdown")
     ActionsAfterReboot = field("actions_after_reboot")

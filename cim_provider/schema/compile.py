@@ -54,7 +54,7 @@ def cache_folder() -> File:
 def load_graph(paths: Iterable[File], cache: File | None = None, amending: Collection[File] = ()) -> ClassGraph:
     """The graph of the classes in these MOF files and what they include; `cache` is the folder to use for it.
 
-    `amending`: further files, whose classes may add properties to those declared before.
+    `amending`: further files, whose classes may add properties and methods to those declared before.
 
     Blocks: a second or so without a cache entry, tens of milliseconds with one. MofError (schema/mof.py) with file and
     line if the MOF is wrong.

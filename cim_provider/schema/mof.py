@@ -66,7 +66,7 @@ class _Collector(BaseRepositoryConnection):  # type: ignore[misc]  # pywbem has 
 def declarations(texts: Iterable[tuple[File, str]], amending: Collection[File] = ()) -> dict[str, Any]:
     """Compile the texts in order. The result holds `qualifiers`, `pool` and `classes` (see `_class`).
 
-    A class in one of the files `amending` that is declared already adds its properties to it.
+    A class in one of the files `amending` that is declared already adds its properties and methods to it.
 
     MofError with file and line for what is no MOF, for a class that is declared twice, and for a superclass,
     a REF or an EmbeddedInstance that names a class which is nowhere declared.
@@ -101,6 +101,8 @@ def declarations(texts: Iterable[tuple[File, str]], amending: Collection[File] =
 def _amend(declared: CIMClass, more: CIMClass) -> None:
     for name, prop in more.properties.items():
         declared.properties[name] = prop
+    for name, method in more.methods.items():
+        declared.methods[name] = method
 
 
 def _check_names(classes: list[CIMClass], where: dict[str, tuple[File, str]]) -> None:

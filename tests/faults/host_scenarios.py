@@ -10,6 +10,12 @@ on_host("host.rescan_drivers")
 on_host("Host_driver.rescan")
 
 
+@scenario("host.apply_guest_agent_config")
+async def _apply_agent_config(pool: SimPool) -> Arguments:
+    pool.change(pool.pool, guest_agent_config={"auto_update_enabled": "true"})
+    return (pool.hosts[0],)
+
+
 @scenario("host.set_servertime")
 async def _set_clock(pool: SimPool) -> Arguments:
     await pool.call("host.set_ntp_mode", pool.hosts[0], "Disabled")

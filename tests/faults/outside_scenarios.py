@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from plan_scenarios import Arguments, host_crashdump_destroy, scenario
 from sim_api import dispatcher
@@ -93,3 +94,20 @@ async def host_crashdump_upload(pool: SimPool) -> Arguments:
 @scenario("host.bugreport_upload")
 async def bugreport_upload(pool: SimPool) -> Arguments:
     return pool.hosts[0], _taking_uploads(pool), {}
+
+
+@scenario("VM.import_convert")
+async def import_convert(pool: SimPool) -> Arguments:
+    """The appliance runs, and a job of its takes some seconds."""
+    appliance = await pool.running("appliance", nics=2, other_config={"conversionvm": "true"})
+    looks = 0
+
+    async def ask(address: str, method: str, *params: Any, trust: Trust) -> Any:
+        nonlocal looks
+        looks += 1
+        assert address == pool.store.get(pool.vm(appliance)["guest_metrics"])["networks"]["1/ip"]
+        return {"Id": "1", "State": 2 if looks < 5 else 3, "PercentComplete": 20 * looks}
+
+    pool.engine.exchange = PoolExchange(dispatcher(pool).services, ask=ask)
+    source = {"hostname": "source.example", "username": "ann", "password": "secret", "vm-name": "old machine"}
+    return "ESXServer", "root", "secret", pool.sr, source

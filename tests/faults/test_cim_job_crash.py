@@ -1,8 +1,9 @@
-"""kill -9 in the middle of DefineSystem: the next start takes back what was made, whichever step it had come to."""
+"""kill -9 in the middle of a job: the next start takes back what was made, whichever step it had come to."""
 
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pywbem
 from server_client import complaints
 from server_process import ServerProcess, start_server
 from test_server_crash import Caller, check_whole, read_all
+
+from xenapi_core.model.lifecycle import POWER_ON_TIME
 
 DISKS = 60
 SIZE = 1 << 20
@@ -65,3 +68,43 @@ def test_what_a_killed_server_had_begun_to_define_is_gone_after_the_next_start(t
         assert not [line for line in complaints(server) if "was cut short" not in line]
     finally:
         server.kill()
+
+
+def test_a_change_that_waited_when_the_server_was_killed_is_forgotten(tmp_path: Path) -> None:
+    state = ("--state", str(tmp_path / "state"))
+    server = start_server(tmp_path / "server", *state)
+    try:
+        caller = Caller(server)
+        vm, record = next(
+            (ref, one)
+            for ref, one in caller("VM.get_all_records").items()
+            if one["power_state"] == "Halted" and not one["is_a_template"] and not one["is_control_domain"]
+        )
+        wait_for_hours(server, record["uuid"])
+        deadline = time.monotonic() + DEADLINE
+        while POWER_ON_TIME not in caller("VM.get_other_config", vm):
+            assert time.monotonic() < deadline
+        server.kill()
+        caller.close()
+        server = start_server(tmp_path / "server", *state)
+        caller = Caller(server)
+        assert caller("VM.get_other_config", vm) == record["other_config"]
+        assert caller("VM.get_power_state", vm) == "Halted"
+        caller.close()
+        assert server.stop() == 0
+    finally:
+        server.kill()
+
+
+def wait_for_hours(server: ServerProcess, uuid: str) -> None:
+    """Ask for a machine to be switched on in two hours."""
+    machine = pywbem.CIMInstanceName(
+        "Xen_ComputerSystem", {"CreationClassName": "Xen_ComputerSystem", "Name": uuid}, namespace="root/cimv2"
+    )
+    with pywbem.WBEMConnection(
+        server.ready["wbem"], (server.user, server.password), default_namespace="root/cimv2"
+    ) as wbem:
+        (service, *_) = wbem.EnumerateInstanceNames("Xen_PowerManagementService")
+        given = {"PowerState": pywbem.Uint16(2), "ManagedElement": machine}
+        time_ = pywbem.CIMDateTime(timedelta(hours=2))
+        assert wbem.InvokeMethod("RequestPowerStateChange", service, Time=time_, **given)[0] == 4096

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import disk_scenarios  # noqa: F401 - adds its scenarios
 import ha_scenarios  # noqa: F401 - adds its scenarios
 import host_scenarios  # noqa: F401 - adds its scenarios
 import outside_scenarios  # noqa: F401 - adds its scenarios

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import pywbem
 from clients import cs_path, vm_named, wait_until
@@ -142,3 +144,18 @@ def test_every_service_is_found_from_its_host_and_tells_its_capabilities(wbem):
         if path.classname.removeprefix("Xen_").removesuffix("Service") in wanted:
             assert len(wbem.AssociatorNames(path, AssocClass="CIM_ElementCapabilities")) == 1
             assert wbem.GetInstance(path)["Started"] is True
+
+
+def test_a_machine_is_switched_on_at_the_time_that_was_asked_for(xenapi, wbem):
+    records = xenapi.VM.get_all_records().items()
+    vm = next(ref for ref, one in records if one["power_state"] == "Halted" and not one["is_a_template"])
+    power, machine = service(wbem, "Xen_PowerManagementService"), cs_path(xenapi, vm)
+    delay = pywbem.CIMDateTime(timedelta(seconds=1))
+    code, out = wbem.InvokeMethod(
+        "RequestPowerStateChange", power, PowerState=pywbem.Uint16(2), ManagedElement=machine, Time=delay
+    )
+    assert code == 4096
+    job = finished(wbem, out["Job"])
+    assert (job["JobState"], job["Status"], xenapi.VM.get_power_state(vm)) == (7, "OK", "Running")
+    assert job["ElapsedTime"].timedelta >= timedelta(seconds=1)
+    xenapi.VM.hard_shutdown(vm)

@@ -210,9 +210,26 @@ def test_list_methods_names_those_of_1_0_alone(xend: Xend) -> None:
     assert {"cpu_pool.get_all", "DPCI.get_all", "XSPolicy.get_xstype", "VM.start", "PSCSI_HBA.get_all"} <= listed
 
 
-def test_what_a_host_alone_could_do_is_said_to_be_missing(xend: Xend) -> None:
+def test_files_of_a_host_are_said_to_be_missing(xend: Xend) -> None:
     vm = named(xend, "web-1")
     assert xend.refusal("VM.restore", "/var/lib/xen/save/web-1", 0)[0] == "INVALID_VALUE"
-    host = xend.ask("session.get_this_host", xend.session)
-    assert xend.refusal("host.tmem_list", host, -1, 0) == ["NOT_IMPLEMENTED", "host.tmem_list"]
     assert xend.ask("VM.get_power_state", vm) == "Running"
+
+
+def test_xm_controls_the_transcendent_memory_of_a_guest(xend: Xend) -> None:
+    vm = xend.ask("VM.clone", named(xend, "db-2"), "thrifty")
+    xend.ask("VM.set_PV_args", vm, "ro tmem")
+    xend.ask("VM.start", vm, False)
+    host, domid = xend.ask("VM.get_resident_on", vm), int(xend.ask("VM.get_domid", vm))
+    before = int(xend.ask("host.tmem_query_freeable_mb", host))
+    xend.ask("host.tmem_set_weight", host, domid, 5)
+    xend.ask("host.tmem_set_cap", host, domid, 8)
+    xend.ask("host.tmem_freeze", host, domid)
+    told = xend.ask("host.tmem_list", host, domid, False)
+    assert told.startswith(f"C=CI:{domid},ww:5,ca:8,co:0,fr:1,")
+    assert told in xend.ask("host.tmem_list", host, -1, False)
+    assert len(xend.ask("host.tmem_list", host, domid, True)) > len(told)
+    assert int(xend.ask("host.tmem_query_freeable_mb", host)) < before
+    assert int(xend.ask("host.tmem_flush", host, -1, 4)) == 4
+    xend.ask("host.tmem_destroy", host, domid)
+    assert xend.refusal("host.tmem_list", host, domid, 0) == ["INVALID_VALUE", "domid", str(domid)]

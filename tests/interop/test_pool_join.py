@@ -72,6 +72,9 @@ def test_a_host_joins_with_its_vms_and_storage_and_leaves_again(
     first = there.pool.get_master(there.pool.get_all()[0])
     carrier = next(pif for pif, one in there.PIF.get_all_records().items() if one["host"] == first and one["physical"])
     there.VLAN.create(carrier, "77", tagged)
+    private = there.network.create({"name_label": "private", "name_description": "", "other_config": {}})
+    there.tunnel.create(there.host.get_management_interface(first), private, "vxlan")
+    there.pool.add_to_guest_agent_config(there.pool.get_all()[0], "auto_update_enabled", "false")
 
     here.pool.install_ca_certificate("lone.pem", issue("lone", int(time()), authority=True).pem)
     there.pool.install_ca_certificate("pool.pem", issue("pool", int(time()), authority=True).pem)
@@ -87,6 +90,8 @@ def test_a_host_joins_with_its_vms_and_storage_and_leaves_again(
     assert there.host_metrics.get_live(there.host.get_metrics(member)) is True
     carried = [there.PIF.get_record(pif) for pif in there.network.get_PIFs(tagged)]
     assert {(pif["host"], pif["VLAN"]) for pif in carried} == {(first, "77"), (member, "77")}
+    assert {there.PIF.get_host(pif) for pif in there.network.get_PIFs(private)} == {first, member}
+    assert "guest_agent_auto_update is now 'false'" in there.host.get_log(member)
     owner = there.VTPM.get_VM(there.VTPM.get_by_uuid(module))
     assert there.VM.get_name_label(owner) == "web-0"
     assert disk_uuid in {record["uuid"] for record in there.VDI.get_all_records().values()}

@@ -25,6 +25,7 @@ from server_process import start_server
 
 from xenapi_core.clock import RealClock
 from xenapi_core.server.tls import ensure_certificate, fingerprint
+from xenapi_core.wire.trust_steps import OF_MEMBERS, GenBundle, Write, encode
 
 SERVE = [sys.executable, "-m", "xenapi_core.cli.main", "serve"]
 FREE = [f"--{name}-port=0" for name in ("xenapi", "xenapi-tls", "wbem", "wbem-tls")]
@@ -155,7 +156,8 @@ def test_what_no_journal_keeps_is_measured_again_after_a_restart(tmp_path, login
     web, app = (xenapi.VM.get_by_name_label(name)[0] for name in ("web-0", "app-0"))
     xenapi.VM.pause(web)
     xenapi.VM.set_VCPUs_number_live(app, "1")
-    names = ("state", "hvm", "memory_actual", "VCPUs_number", "current_domain_type")
+    xenapi.VM_metrics.add_to_other_config(xenapi.VM.get_metrics(web), "ours", "kept")
+    names = ("state", "hvm", "memory_actual", "VCPUs_number", "current_domain_type", "other_config")
 
     def measured(xenapi):
         found = {}
@@ -167,6 +169,7 @@ def test_what_no_journal_keeps_is_measured_again_after_a_restart(tmp_path, login
 
     before = measured(xenapi)
     assert (before[web]["state"], before[app]["VCPUs_number"]) == (["paused"], "1")
+    assert before[web]["other_config"] == {"ours": "kept"}
     server.kill()
     server = start_server(tmp_path / "two", "--state", str(state))
     assert measured(login(server)) == before
@@ -398,6 +401,11 @@ def test_own_certificate_is_served_and_its_fingerprint_told(serve, tmp_path):
     assert hashlib.sha256(served).hexdigest() == server.ready["tls_fingerprint"].replace(":", "").lower()
 
 
+def shown_to_clients(xenapi):
+    """The records of certificates that clients are shown; those that hosts have for each other are others."""
+    return {ref: one for ref, one in xenapi.Certificate.get_all_records().items() if one["type"] == "host"}
+
+
 def test_every_host_tells_the_certificate_that_is_served(serve, login):
     server = serve()
     address = urlsplit(server.ready["xenapi_tls"])
@@ -406,9 +414,9 @@ def test_every_host_tells_the_certificate_that_is_served(serve, login):
     der = ssl.PEM_cert_to_DER_cert(served)
     for host in xenapi.host.get_all():
         assert ssl.PEM_cert_to_DER_cert(xenapi.host.get_server_certificate(host)) == der
-        (ref,) = xenapi.host.get_certificates(host)
-        record = xenapi.Certificate.get_record(ref)
-        assert (record["type"], record["host"], record["name"]) == ("host", host, "")
+        (record,) = (one for one in shown_to_clients(xenapi).values() if one["host"] == host)
+        assert record["uuid"] in {xenapi.Certificate.get_uuid(ref) for ref in xenapi.host.get_certificates(host)}
+        assert record["name"] == ""
         assert record["fingerprint_sha256"] == record["fingerprint"] == server.ready["tls_fingerprint"]
         assert record["fingerprint_sha1"].replace(":", "").lower() == hashlib.sha1(der).hexdigest()
         assert record["not_before"].value < record["not_after"].value
@@ -417,23 +425,23 @@ def test_every_host_tells_the_certificate_that_is_served(serve, login):
 def test_a_new_certificate_takes_the_place_of_the_recorded_one_at_the_next_start(serve, login, tmp_path):
     state, own = str(tmp_path / "state"), ensure_certificate(tmp_path / "own", ["localhost"], RealClock())
     first = serve("--state", state)
-    before = login(first).Certificate.get_all_records()
+    before = shown_to_clients(login(first))
     assert {one["fingerprint_sha256"] for one in before.values()} == {first.ready["tls_fingerprint"]}
     assert first.stop() == 0
     again = serve("--state", state)
-    assert login(again).Certificate.get_all_records() == before
+    assert shown_to_clients(login(again)) == before
     assert again.stop() == 0
     other = serve("--state", state, "--tls-cert", str(own[0]), "--tls-key", str(own[1]))
-    after = login(other).Certificate.get_all_records()
+    after = shown_to_clients(login(other))
     assert {one["fingerprint_sha256"] for one in after.values()} == {fingerprint(own[0])}
     assert not before.keys() & after.keys()
     assert len(after) == len(before)
 
 
-def test_without_tls_there_is_no_certificate(serve, login):
+def test_without_tls_there_is_no_certificate_for_clients(serve, login):
     xenapi = login(serve("--xenapi-tls-port", "-1", "--wbem-tls-port", "-1"))
     (host, *_) = xenapi.host.get_all()
-    assert xenapi.Certificate.get_all() == []
+    assert not shown_to_clients(xenapi)
     with pytest.raises(XenAPI.Failure) as failure:
         xenapi.host.get_server_certificate(host)
     assert failure.value.details[0] == "OPERATION_NOT_ALLOWED"
@@ -454,7 +462,7 @@ def test_an_installed_certificate_is_served_at_once_on_both_faces_and_after_a_re
     assert xenapi.host.get_server_certificate(host) == own.pem
     for door in ("xenapi_tls", "wbem_tls"):
         assert ssl.PEM_cert_to_DER_cert(served_at(server, door)) == own.der
-    assert {one["fingerprint_sha256"] for one in xenapi.Certificate.get_all_records().values()} == {own.sha256}
+    assert {one["fingerprint_sha256"] for one in shown_to_clients(xenapi).values()} == {own.sha256}
     assert server.stop() == 0
     assert "PRIVATE KEY" not in server.output
     assert own.key.splitlines()[1] not in server.output
@@ -510,7 +518,6 @@ def test_pools_that_verify_deal_only_with_servers_they_trust(serve, login):
     assert here.VM.get_power_state(came) == "Halted"
     assert told(join) == ["POOL_JOINING_HOST_TLS_VERIFICATION_MISMATCH"]
     there.pool.enable_tls_verification()
-    there.pool.install_ca_certificate("joiner.pem", here.host.get_server_certificate(joiner))
     uuid = here.host.get_uuid(joiner)
     join()
     assert told(here.VM.get_all)[0] == "HOST_IS_SLAVE"
@@ -518,8 +525,13 @@ def test_pools_that_verify_deal_only_with_servers_they_trust(serve, login):
         log_in = xml_call("session.login_with_password", "", "")
         assert api_result(wire.ask(log_in))[0] == "Success"
         there.host.reset_server_certificate(host)
-        assert api_result(wire.ask(log_in)) == ("Failure", ["SSL_VERIFY_ERROR", "self-signed certificate"])
+        assert api_result(wire.ask(log_in))[0] == "Success", "members know it by another certificate"
         _, root = api_result(wire.ask(xml_call("session.slave_local_login_with_password", "root", "")))
+        stranger = Write(OF_MEMBERS, {"stranger.pem": issue("stranger", int(time.time())).pem}, erase=True)
+        for step in (stranger, GenBundle()):
+            reply = wire.ask(xml_call("host.cert_distrib_atom", root, uuid, encode(step)))
+            assert api_result(reply)[0] == "Success"
+        assert api_result(wire.ask(log_in)) == ("Failure", ["SSL_VERIFY_ERROR", "self-signed certificate"])
         for word, result in (("disable", "Success"), ("reenable", "Failure")):
             emergency = xml_call(f"host.emergency_{word}_tls_verification", root)
             assert api_result(wire.ask(emergency))[0] == "Success"

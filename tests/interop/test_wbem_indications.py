@@ -83,6 +83,7 @@ def test_a_vm_that_is_started_is_a_modification_with_both_instances(xenapi, mana
     xenapi.VM.start(vm, False, False)
     found = listener.until(lambda indication: indication["SourceInstance"]["EnabledState"] == 2)
     uuid = xenapi.VM.get_uuid(vm)
+    (master,) = (pool["master"] for pool in xenapi.pool.get_all_records().values())
     for indication in found:
         assert indication.classname == "CIM_InstModification"
         source, previous = indication["SourceInstance"], indication["PreviousInstance"]
@@ -90,6 +91,7 @@ def test_a_vm_that_is_started_is_a_modification_with_both_instances(xenapi, mana
         assert source["Name"] == previous["Name"] == uuid
         assert source["EnabledState"] != previous["EnabledState"]
         assert uuid in indication["SourceInstanceModelPath"]
+        assert indication["SourceInstanceHost"] == xenapi.host.get_address(master)
         assert "EnabledState" in indication["ChangedPropertyNames"]
     assert found[0]["PreviousInstance"]["EnabledState"] == 3
     xenapi.VM.hard_shutdown(vm)

@@ -21,6 +21,7 @@ def systems(draw: st.DrawFn) -> dict[str, Any]:
         "Description": draw(WORDS),
         "Notes": tuple(sorted(draw(st.sets(WORDS, max_size=3)))),
         "AutomaticStartupAction": draw(st.sampled_from([None, 2, 4])),
+        "AutomaticShutdownAction": draw(st.sampled_from([None, 2, 3, 4])),
         "AutomaticRecoveryAction": draw(st.sampled_from([None, 2, 3])),
         "AutomaticStartupActionSequenceNumber": draw(st.none() | st.integers(0, 1000)),
         "VirtualSystemType": draw(st.sampled_from([None, "DMTF:Xen:HVM", "DMTF:Xen:PV"])),

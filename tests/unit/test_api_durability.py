@@ -102,6 +102,7 @@ async def test_after_the_journal_failed_one_can_still_log_in_and_read(tmp_path):
             await pool.call("VM.set_name_label", session, vm, "lost")
         session = await pool.login()
         assert await pool.call("VM.get_uuid", session, vm) == store.get(vm)["uuid"]
+        assert await pool.call("host.ha_xapi_healthcheck", session) is False
         with pytest.raises(Refused, match="ReadOnlyError"):
             await pool.call("VM.set_name_label", session, vm, "refused")
         assert store.get(vm)["name_label"] != "refused"

@@ -172,12 +172,12 @@ async def test_name_without_an_object_is_an_empty_set():
 @in_loop
 async def test_message_without_behaviour_is_not_implemented_in_both_forms():
     async with api_pool() as pool:
-        session, vm = await pool.login(), pool.add_vm()
-        assert await pool.refusal("VM.query_services", session, vm) == [
+        session = await pool.login()
+        assert await pool.refusal("host.license_remove", session, pool.host) == [
             "NOT_IMPLEMENTED",
-            "VM.query_services",
+            "host.license_remove",
         ]
-        assert (await pool.refusal("Async.VM.query_services", session, vm))[0] == "NOT_IMPLEMENTED"
+        assert (await pool.refusal("Async.host.license_remove", session, pool.host))[0] == "NOT_IMPLEMENTED"
 
 
 @in_loop

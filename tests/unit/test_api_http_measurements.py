@@ -105,7 +105,7 @@ def test_updates_tell_what_the_data_sources_tell() -> None:
         assert tree.findtext("meta/step") == "5"
         named = {entry.split(":")[3] for entry in legend if entry.startswith(f"AVERAGE:vm:{uuid}:")}
         sources = await site.call("VM.get_data_sources", vm)
-        assert named == {source["name_label"] for source in sources}
+        assert named == {source["name_label"] for source in sources if source["enabled"]}
         assert any(entry.startswith("AVERAGE:host:") for entry in legend)
         times = [int(row.findtext("t") or "") for row in tree.iterfind("data/row")]
         assert times == sorted(times, reverse=True)
@@ -147,7 +147,7 @@ def test_the_newest_samples_are_told_by_object_and_change_nothing_in_the_pool() 
         before, revision = site.recorder.newest, site.pool.store.revision
         sources = await site.call("VM.get_data_sources", vm)
         told = before.values[site.pool.store.get(vm)["uuid"]]
-        assert told == {source["name_label"]: source["value"] for source in sources}
+        assert told == {source["name_label"]: source["value"] for source in sources if source["enabled"]}
         await sample(site.recorder, site.pool.engine)
         assert site.recorder.newest is not before
         assert site.pool.store.revision == revision

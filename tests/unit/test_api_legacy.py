@@ -73,4 +73,5 @@ async def test_what_has_no_behaviour_yet_says_so() -> None:
     async with api_pool() as pool:
         session = await pool.login()
         assert await pool.call("DSCSI.get_all", session) == []
-        assert (await pool.refusal("host.tmem_list", session, pool.host, 0, 0))[0] == "NOT_IMPLEMENTED"
+        device = {"VM": pool.add_vm(), "PSCSI": pool.add("PSCSI")}
+        assert (await pool.refusal("DSCSI.create", session, device))[0] == "NOT_IMPLEMENTED"

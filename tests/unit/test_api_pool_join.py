@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 from api_pool import TCP, ApiPool, api_pool
+from sim_api import dispatcher
 
 from xenapi_core.api import pool_transfer
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.dispatcher import Dispatcher
+from xenapi_core.api.handlers.pool_join import MEMBERS
 from xenapi_core.api.membership import Membership
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF, Ids
 from xenapi_core.model.catalog import SCHEMA
+from xenapi_core.server.joining import members_route
+from xenapi_core.server.routes import Request
 from xenapi_core.testing.pool import TEST_CALLER, SimPool, sim_pool
 from xenapi_core.testing.virtual_time import drive
 from xenapi_core.wire.xmlrpc import decode_reply, encode_call
@@ -96,6 +100,9 @@ def test_reasons_against_joining_come_in_their_order() -> None:
             pool.change(eth0, management=True, VLAN=5)
             assert await code() == "HA_IS_ENABLED"
             pool.change(here, ha_enabled=False)
+            pool.change(host, ha_statefiles=(pool.add_vdi(),))
+            assert await refusal(pool, membership) == ["HA_HOST_IS_ARMED", host]
+            pool.change(host, ha_statefiles=())
             assert await refusal(pool, membership) == ["CLUSTERING_ENABLED", cluster_host]
             remove(pool, cluster_host)
             assert await code() == "HA_IS_ENABLED"
@@ -216,6 +223,26 @@ def test_records_arrive_as_they_left_with_networks_of_the_pool() -> None:
             assert (vif["VM"], vif["network"]) == (moved, present)
             assert not any(cls == "network" for cls, _ in records.values())
             assert [record["VM"] for cls, record in records.values() if cls == "VBD"] == [moved, moved]
+
+    asyncio.run(scene())
+
+
+def test_coordinator_takes_no_more_hosts_than_its_licence_allows() -> None:
+    """Several hosts may have asked before one of them came."""
+
+    async def scene() -> None:
+        async with sim_pool(seed="lone") as lone, sim_pool(hosts=3) as pool:
+            services = dispatcher(pool).services
+            services.sessions.membership.secret = "word"
+            document = pool_transfer.write(SCHEMA, lone.store, lone.hosts[0])
+            request = Request("POST", MEMBERS, {"cookie": "pool_secret=word"}, document, TCP)
+            answer = members_route(services, pool.sim).handler
+            pool.change(pool.hosts[0], license_params={"restrict_pool_size": "true"})
+            assert b"LICENCE_RESTRICTION" in (await drive(pool.clock, answer(request))).body
+            assert len(pool.store.all("host")) == 3
+            pool.change(pool.hosts[0], license_params={})
+            assert b"Success" in (await drive(pool.clock, answer(request))).body
+            assert len(pool.store.all("host")) == 4
 
     asyncio.run(scene())
 

@@ -134,6 +134,25 @@ async def test_a_server_that_joined_another_pool_answers_as_a_member_at_every_do
         assert not pool.sessions.membership.knows(SECRET), "a host alone has a secret of its own"
 
 
+@in_loop
+async def test_each_endpoint_agrees_to_a_new_coordinator_for_its_host_alone():
+    async with api_pool() as pool:
+        first, second, member = doors(pool)
+        third = pool.add("host", address="127.0.0.3", metrics=pool.add("host_metrics", live=True))
+        local = await at(pool, second, "session.slave_local_login", SECRET)
+        assert await at(pool, second, "host.propose_new_master", local, "127.0.0.3", True) == ""
+        assert await at(pool, first, "host.propose_new_master", local, "127.0.0.2", True) == ""
+        assert (await refused(pool, second, "host.propose_new_master", local, "127.0.0.2", True))[0] == (
+            "HA_ABORT_NEW_MASTER"
+        )
+        assert await at(pool, second, "host.commit_new_master", local, "127.0.0.3") == ""
+        assert pool.store.get(pool.pool)["master"] == third
+        assert await at(pool, first, "host.commit_new_master", local, "127.0.0.2") == ""
+        assert pool.store.get(pool.pool)["master"] == member
+        assert await at(pool, second, "host.abort_new_master", local, "127.0.0.2") == ""
+        assert await at(pool, second, "host.update_master", local, member, "127.0.0.2") == ""
+
+
 def test_every_emergency_call_is_a_message_of_the_schema():
     assert set(SCHEMA.methods) >= EMERGENCY
     assert len(EMERGENCY) == 23

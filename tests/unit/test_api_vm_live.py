@@ -123,10 +123,18 @@ def test_measurements_are_those_of_the_hypervisor() -> None:
             pool.sim.guest(pool.vm(vm)["uuid"]).work(0.75)
             sources = {source["name_label"]: source for source in await ask(pool, "VM.get_data_sources", vm)}
             disk = ["vbd_xvda_read", "vbd_xvda_write"]
-            asked = ["vbd_xvda_iops_read", "vbd_xvda_read_latency", "vbd_xvda_iops_write", "vbd_xvda_write_latency"]
-            assert list(sources) == ["cpu0", "cpu1", "memory", "memory_target", *disk, *asked, "vif_0_rx", "vif_0_tx"]
+            words = ("iops_read", "read_latency", "iops_write", "write_latency", "iowait", "inflight")
+            asked = [f"vbd_xvda_{word}" for word in words]
+            standard = [name for name, source in sources.items() if source["standard"]]
+            assert standard == ["cpu0", "cpu1", "memory", "memory_target", *disk, *asked, "vif_0_rx", "vif_0_tx"]
             assert all(sources[name]["value"] > 0 for name in asked)
             assert all(sources[name]["value"] > 0 and sources[name]["units"] == "B/s" for name in (*disk, "vif_0_tx"))
+            units = [sources[name]["units"] for name in asked]
+            assert units == ["requests/s", "µs", "requests/s", "µs", "s/s", "requests"]
+            assert all(sources[name]["enabled"] for name in asked)
+            each = sources["vbd_xvda_read_latency"]["value"]
+            requests = sources["vbd_xvda_iops_read"]["value"] + sources["vbd_xvda_iops_write"]["value"]
+            assert sources["vbd_xvda_iowait"]["value"] == pytest.approx(requests * each / 1e6)
             assert (sources["cpu1"]["value"], sources["memory"]["value"]) == (0.75, 2.0 * GIB)
             assert await ask(pool, "VM.query_data_source", vm, "cpu0") == 0.75
             assert await refused(pool, "VM.query_data_source", vm, "x") == ["INVALID_VALUE", "data_source", "x"]
@@ -144,6 +152,26 @@ def test_measurements_are_those_of_the_hypervisor() -> None:
                 assert (await refused(pool, f"VM.{message}", vm, "cpu0"))[0] == "VM_BAD_POWER_STATE"
             pool.sim.hosts[pool.store.get(host)["uuid"]].fail()
             assert await refused(pool, "host.get_data_sources", host) == ["HOST_OFFLINE", host]
+
+    asyncio.run(scene())
+
+
+def test_requests_of_a_guest_wait_while_its_disk_is_held_back() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            vm = await pool.running()
+            (disk,) = pool.store.related(vm, "VBDs")
+            before = await ask(pool, "VM.query_data_source", vm, "vbd_xvda_inflight")
+            await ask(pool, "VBD.pause", disk)
+            told = {one["name_label"]: one["value"] for one in await ask(pool, "VM.get_data_sources", vm)}
+            assert told["vbd_xvda_inflight"] > 1 > before > 0
+            words = ("read", "write", "iops_read", "iops_write", "read_latency", "write_latency", "iowait")
+            assert {told[f"vbd_xvda_{word}"] for word in words} == {0.0}
+            sources = {one["name_label"]: one for one in await ask(pool, "SR.get_data_sources", pool.sr)}
+            assert sources["inflight"]["value"] == told["vbd_xvda_inflight"]
+            await ask(pool, "VM.pause", vm)
+            told = {one["name_label"]: one["value"] for one in await ask(pool, "VM.get_data_sources", vm)}
+            assert told["vbd_xvda_inflight"] == 0.0
 
     asyncio.run(scene())
 

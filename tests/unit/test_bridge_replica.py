@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from xenapi_core.bridge.measurements import newest_samples, summed_up
+from xenapi_core.bridge.measurements import newest_samples, recorded, summed_up
 from xenapi_core.bridge.pool_client import record, tolerant
 from xenapi_core.bridge.replica import Batch, Replica, mirror_schema
 from xenapi_core.model.catalog import SCHEMA
@@ -157,3 +157,17 @@ def test_what_is_no_answer_to_rrd_updates_is_refused(page):
         newest_samples(page)
     with pytest.raises(ValueError):
         summed_up(page, 60)
+    with pytest.raises(ValueError):
+        recorded(page)
+
+
+def test_an_answer_to_rrd_updates_is_taken_as_it_is_with_the_newest_row_first():
+    page = (
+        b'{"meta": {"step": 60, "legend": ["AVERAGE:vm:u:cpu0", "MIN:vm:u:cpu0"]}, "data": ['
+        b'{"t": 60, "values": [1, "0.5"]}, {"t": 120, "values": [2, null]}]}'
+    )
+    found = recorded(page)
+    assert (found.step, found.legend) == (60, ("AVERAGE:vm:u:cpu0", "MIN:vm:u:cpu0"))
+    assert [(at, str(values)) for at, values in found.rows] == [(120, "(2.0, nan)"), (60, "(1.0, 0.5)")]
+    with pytest.raises(ValueError, match="time between rows"):
+        recorded(b'{"meta": {"legend": []}, "data": []}')

@@ -1,4 +1,5 @@
-"""What processors of hosts can do, and the ports of consoles: instances for some records, and none for others."""
+"""What hosts are made of (processors, memory), and the ports of consoles: instances for some records, and none for
+others."""
 
 from __future__ import annotations
 
@@ -53,3 +54,17 @@ def test_processors_share_the_capabilities_of_their_host(pool: SmallPool) -> Non
     found = [path_in(one) for one in elements(reply.values)]
     assert {one.key("DeviceID") for one in found} == {pool.uuid("cpu"), pool.uuid("second")}
     assert (shared.values["NumberOfProcessorCores"], shared.values["NumberOfHardwareThreads"]) == (1, 1)
+
+
+def test_the_memory_of_a_host_is_one_piece_of_hardware_that_tells_its_size_alone(pool: SmallPool) -> None:
+    (hardware,) = pool.renditions("Xen_PhysicalMemory", "host-0")
+    memory = pool.values("Xen_HostMemory", "host-0")
+    assert hardware.values["Tag"] == f"Xen:{pool.uuid('host-0')}/physicalMemory"
+    assert (hardware.values["Capacity"], memory["BlockSize"] * memory["NumberOfBlocks"]) == (64 << 30, 64 << 30)
+    assert (hardware.values["FormFactor"], hardware.values["MemoryType"]) == (0, 0)
+    reply = pool.run("AssociatorNames", ObjectName=hardware.path, AssocClass="CIM_Realizes")
+    assert [key_values(one)["DeviceID"] for one in elements(reply.values)] == [memory["DeviceID"]]
+    pool.set("host-0/metrics", memory_total=96 << 30)
+    assert pool.values("Xen_PhysicalMemory", "host-0")["Capacity"] == 96 << 30
+    pool.set("host-0", metrics="OpaqueRef:NULL")
+    assert pool.values("Xen_PhysicalMemory", "host-0")["Capacity"] == 0

@@ -96,6 +96,8 @@ def test_creation_modification_and_deletion_are_told_in_order_with_their_instanc
             assert "<VALUE>6</VALUE>" in inside(gone, "SourceInstance")
             assert re.search(r'NAME="ChangedPropertyNames".*?</PROPERTY.ARRAY>', changed)[0].count("<VALUE>") == 2
             assert set(listener.values("SourceInstanceModelPath")) == {f'{namespace}:LAB_Thing.Id="a"'}
+            (pool,) = world.store.all("pool").values()
+            assert set(listener.values("SourceInstanceHost")) == {world.store.get(pool["master"])["address"]}
 
     in_lab(tmp_path, test, namespace)
 

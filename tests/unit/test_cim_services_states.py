@@ -83,8 +83,10 @@ def test_the_states_of_the_tables_are_those_the_capabilities_tell() -> None:
 @pytest.mark.parametrize(
     ("params", "code"),
     [({"PowerState": None}, 5), ({"PowerState": 1}, 5), ({"PowerState": 17}, 5), ({"ManagedElement": None}, 5),
-     ({"Time": "20300101000000.000000+000"}, 1), ({"TimeoutPeriod": "00000000000010.000000:000"}, 4098),
-     ({"TimeoutPeriod": "00000000000000.000000:000"}, 0), ({"PowerState": 11}, X)],
+     ({"Time": "20000101000000.000000+000"}, 0), ({"Time": "00000000000000.000000:000"}, 0),
+     ({"Time": "2030**************.******+000"}, 5), ({"Time": "tomorrow"}, 5),
+     ({"TimeoutPeriod": "00000000000010.000000:000"}, 4098), ({"TimeoutPeriod": "00000000000000.000000:000"}, 0),
+     ({"PowerState": 11}, X)],
 )  # fmt: skip
 def test_parameters_of_a_power_state_change(params: dict[str, Any], code: int) -> None:
     async def work() -> None:

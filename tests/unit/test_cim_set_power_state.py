@@ -53,8 +53,8 @@ def test_every_old_power_state_from_every_state(state: str) -> None:
 @pytest.mark.parametrize(
     ("params", "code"),
     [({}, 5), ({"PowerState": 0}, 5), ({"PowerState": 9}, 5),
-     ({"PowerState": 1, "Time": "20300101000000.000000+000"}, 1),
-     ({"PowerState": 1, "Time": "00000000000010.000000:000"}, 1),
+     ({"PowerState": 1, "Time": "19700101000000.000000+000"}, 0),
+     ({"PowerState": 1, "Time": "2030"}, 5), ({"PowerState": 4, "Time": "00000000000010.000000:000"}, 1),
      ({"PowerState": 1, "Time": "00000000000000.000000:000"}, 0)],
 )  # fmt: skip
 def test_parameters_of_an_old_power_state_change(params: dict[str, Any], code: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from action_server import Site, action_server
 from http_client import run
-from sim_api import refused
+from sim_api import ask, refused
 
 from xenapi_core.testing.faults import FaultRule, Faulty
 from xenapi_core.testing.pool import TEST_CALLER
@@ -169,7 +169,10 @@ def test_what_is_not_there_is_told_before_anything_moves() -> None:
         vm = await machine(here)
         vm, dest, live, vdi_map, vif_map, options = await arguments(here, there, vm)
         (vdi,), (vif,) = vdi_map, vif_map
-        check = "VM.assert_can_migrate"
+        check, half = "VM.assert_can_migrate", "VM.assert_can_migrate_sender"
+        unreachable = dest | {"master": "http://127.0.0.1:1"}
+        assert await ask(here.pool, half, vm, unreachable, live, vdi_map, vif_map, {}, options) is None
+        assert await refused(here.pool, half, vm, dest, live, {}, vif_map, {}, options) == ["VDI_NOT_IN_MAP", vdi]
         for name in (check, "VM.migrate_send"):
             assert await refused(here.pool, name, vm, dest, live, {}, vif_map, options) == ["VDI_NOT_IN_MAP", vdi]
             assert await refused(here.pool, name, vm, dest, live, vdi_map, {}, options) == ["VIF_NOT_IN_MAP", vif]

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from ha_pool import GIB, followed, guarded, kill, protected
+from ha_pool import BOOTED, GIB, NOTICED, TIMEOUT, followed, guarded, kill, protected, revive
 from sim_api import ask, refused
 
 from xenapi_core.engine.plans.database_disk import read_copy
@@ -160,14 +160,36 @@ def test_timeout_is_a_number_of_seconds_up_to_a_day(timeout: str) -> None:
     on_pool(scene, hosts=2)
 
 
-def test_emergency_disable_switches_off_and_is_idempotent_when_soft() -> None:
+def test_emergency_disable_takes_one_host_out_and_is_idempotent_when_soft() -> None:
     async def scene(pool: SimPool) -> None:
+        first, second = pool.hosts
         await ask(pool, "host.emergency_ha_disable", False)
-        assert not pool.store.get(pool.pool)["ha_enabled"]
+        assert pool.store.get(pool.pool)["ha_enabled"], "the other host goes on"
+        assert pool.store.get(second)["ha_network_peers"] == (pool.store.get(second)["uuid"],)
         assert await refused(pool, "host.emergency_ha_disable", False) == ["HA_NOT_ENABLED"]
         await ask(pool, "host.emergency_ha_disable", True)
+        await ask(pool, "pool.disable_ha")
+        assert pool.store.get(first)["ha_statefiles"] == ()
 
     on_guarded(scene)
+
+
+def test_soft_emergency_disable_lasts_until_the_host_boots() -> None:
+    async def scene(pool: SimPool) -> None:
+        pool.sim.host_boot_time = 5.0
+        coordinator, dying, _ = pool.hosts
+        vm = await protected(pool, affinity=dying)
+        await ask(pool, "host.emergency_ha_disable", True)
+        kill(pool, dying)
+        await pool.pass_time(TIMEOUT + NOTICED + BOOTED)
+        assert pool.vm(vm)["resident_on"] == dying, "a coordinator outside the live set decides nothing"
+        kill(pool, coordinator)
+        await revive(pool, coordinator)
+        await pool.pass_time(5 + NOTICED + BOOTED)
+        assert pool.vm(vm)["power_state"] == "Running"
+        assert pool.vm(vm)["resident_on"] != dying
+
+    on_guarded(scene, hosts=3)
 
 
 # Plans

@@ -172,21 +172,19 @@ def test_a_pool_without_workload_balancing_says_so() -> None:
     on_pool(scene)
 
 
-def test_a_server_that_came_with_a_database_is_not_asked_and_can_be_forgotten() -> None:
+def test_a_process_that_reaches_no_other_server_asks_none() -> None:
     async def scene(pool: SimPool) -> None:
-        secret = await ask(pool, "secret.create", {"value": "word", "other_config": {}})
-        pool.change(pool.pool, wlb_url="wlb.example:8012", wlb_username="wlb", wlb_password=secret)
+        pool.change(pool.pool, wlb_url="wlb.example:8012", wlb_username="wlb")
         asked = recommendations(pool, pool.add_vm())
         for message, *args in asked:
             assert await refused(pool, message, *args) == ["WLB_DISABLED"]
         await ask(pool, "pool.set_wlb_enabled", pool.pool, True)
-        for message, *args in (*asked, *CONFIGURATION):
-            assert (await refused(pool, message, *args))[0] == "NOT_IMPLEMENTED"
-        await ask(pool, "pool.deconfigure_wlb")
-        record = pool.store.get(pool.pool)
-        left = [record[f"wlb_{name}"] for name in ("url", "username", "enabled", "password")]
-        assert left == ["", "", False, NULL_REF]
-        assert pool.store.find(secret) is None
+        initialize = ("pool.initialize_wlb", "wlb.example:8012", "wlb", "word", "root", "word")
+        for message, *args in (*asked, *CONFIGURATION, initialize, ("pool.deconfigure_wlb",)):
+            assert await refused(pool, message, *args) == ["NOT_IMPLEMENTED", message]
+        vm = pool.add_vm("started all the same")
+        await ask(pool, "VM.start", vm, False, False)
+        assert (pool.vm(vm)["power_state"], pool.store.get(pool.pool)["wlb_url"]) == ("Running", "wlb.example:8012")
 
     on_pool(scene)
 

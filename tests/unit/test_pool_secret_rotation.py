@@ -3,95 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from api_pool import TCP, UNIX, ApiPool, api_pool
+from api_pool import TCP, UNIX
+from member_pair import ELSEWHERE, OLD, PLACE, Pair, on_pair
 
-from xenapi_core.api.membership import ROUNDS, Door, Membership
+from xenapi_core.api.membership import ROUNDS
 from xenapi_core.server.announce import announce
 from xenapi_core.server.pool_secret import open_membership
-from xenapi_core.wire.xmlrpc import decode_reply, encode_call
 
-OLD, NEW = "the-secret-there-was", "the-secret-to-come"
-PLACE, ELSEWHERE = "https://192.0.2.7:1", "https://192.0.2.7:2"
-
-
-class Neighbour:
-    """Another server in the same process. `before(method)` may raise before a call reaches it."""
-
-    def __init__(self, there: ApiPool, before: Callable[[str], None]) -> None:
-        self.there, self.before = there, before
-
-    async def call(self, method: str, *params: Any) -> Any:
-        self.before(method)
-        there = self.there
-        door = Door(there.dispatcher, there.store, there.sessions)
-        reply = door.handle(there.codec.decode(encode_call(method, params)), there.codec, TCP)
-        return decode_reply(await reply if inspect.isawaitable(reply) else reply)
-
-
-class Pair:
-    """A coordinator, and the server of a member that joined from PLACE; `down`: calls of it that nobody answers."""
-
-    def __init__(self, coordinator: ApiPool, member: ApiPool) -> None:
-        self.coordinator, self.member = coordinator, member
-        self.down: set[str] = set()
-        self.calls: list[str] = []
-        self.place = PLACE
-        for each in (coordinator, member):
-            each.sessions.membership.secret = OLD
-        member.sessions.membership.coordinator = "coordinator.example"
-        member.sessions.membership.address = ELSEWHERE
-        coordinator.sessions.membership.connect = self._member
-        member.sessions.membership.connect = self._coordinator
-        uuid = "the host of the member"
-        member.change(member.host, uuid=uuid)
-        self.host = coordinator.add("host", uuid=uuid, joined_from=PLACE)
-
-    def _called(self, method: str) -> None:
-        self.calls.append(method)
-        if method in self.down:
-            raise ConnectionError("nobody answers")
-
-    def _coordinator(self, address: str) -> Any:
-        return Neighbour(self.coordinator, self._called)
-
-    def _member(self, address: str) -> Any:
-        if address != self.place:
-            raise ConnectionError("nobody is there")
-        return Neighbour(self.member, self._called)
-
-    @property
-    def secrets(self) -> tuple[Membership, Membership]:
-        return self.coordinator.sessions.membership, self.member.sessions.membership
-
-    @property
-    def pending(self) -> bool:
-        return bool(self.coordinator.store.get(self.coordinator.pool)["is_psr_pending"])
-
-    async def rotate(self) -> None:
-        await self.coordinator.call("pool.rotate_secret", await self.coordinator.login())
-
-    async def cannot_rotate(self) -> list[str]:
-        return await self.coordinator.refusal("pool.rotate_secret", await self.coordinator.login())
-
-    async def talk_to_each_other(self) -> None:
-        """Each logs in at the other with what it shows."""
-        coordinator, member = self.secrets
-        await self.member.call("session.slave_local_login", coordinator.secret)
-        await self.coordinator.call("session.slave_local_login", member.secret)
-
-
-def on_pair(test: Callable[[Pair], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with api_pool() as coordinator, api_pool() as member:
-            await test(Pair(coordinator, member))
-
-    asyncio.run(body())
+NEW = "the-secret-to-come"
 
 
 def test_a_rotated_secret_is_that_of_all_members() -> None:
@@ -155,6 +78,43 @@ def test_a_member_is_told_again_without_harm_and_not_out_of_turn() -> None:
     on_pair(scene)
 
 
+def test_a_host_is_given_a_secret_of_somebodys_choice() -> None:
+    async def scene(pair: Pair) -> None:
+        coordinator, (here, there) = pair.coordinator, pair.secrets
+        session = await coordinator.call("session.slave_login", pair.host, OLD)
+        await coordinator.call("host.update_pool_secret", session, pair.host, NEW)
+        assert (here.secret, there.secret, there.knows(OLD)) == (OLD, NEW, False)
+        refusal = await pair.member.refusal("session.slave_local_login", OLD)
+        assert refusal[0] == "SESSION_AUTHENTICATION_FAILED"
+        await coordinator.call("host.update_pool_secret", session, coordinator.host, NEW)
+        assert (here.secret, here.knows(OLD)) == (NEW, False)
+        await pair.talk_to_each_other()
+        await coordinator.call("session.slave_login", pair.host, NEW)
+
+    on_pair(scene)
+
+
+def test_secrets_of_somebodys_choice_are_refused_out_of_turn_and_to_strangers() -> None:
+    async def scene(pair: Pair) -> None:
+        coordinator, (here, there) = pair.coordinator, pair.secrets
+        session = await coordinator.call("session.slave_login", pair.host, OLD)
+        refusal = await coordinator.refusal("host.update_pool_secret", session, pair.host, "with spaces and; signs")
+        assert refusal == ["INVALID_VALUE", "pool_secret", ""]
+        refusal = await coordinator.refusal(
+            "host.update_pool_secret", await coordinator.login("pool-admin"), pair.host, NEW
+        )
+        assert refusal[0] == "RBAC_PERMISSION_DENIED"
+        pair.down = {"host.update_pool_secret"}
+        refusal = await coordinator.refusal("host.update_pool_secret", session, pair.host, NEW)
+        assert refusal == ["CANNOT_CONTACT_HOST", pair.host]
+        here.use(OLD, coming="another-secret-to-come")
+        refusal = await coordinator.refusal("host.update_pool_secret", session, coordinator.host, NEW)
+        assert refusal == ["POOL_SECRET_ROTATION_PENDING"]
+        assert (here.secret, there.secret) == (OLD, OLD)
+
+    on_pair(scene)
+
+
 def test_both_secrets_outlast_a_restart(tmp_path: Path) -> None:
     membership = open_membership(tmp_path)
     membership.follow("", OLD)
@@ -165,6 +125,7 @@ def test_both_secrets_outlast_a_restart(tmp_path: Path) -> None:
     assert open_membership(tmp_path).knows(OLD)
     again.use(NEW)
     assert not open_membership(tmp_path).knows(OLD)
+    assert open_membership(tmp_path).secret == NEW
     again.use(NEW, going=OLD)
     again.follow("coordinator.example", "another-secret-altogether")
     assert not open_membership(tmp_path).knows(OLD)

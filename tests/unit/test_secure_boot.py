@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sim_api import ask, refused
 
 from xenapi_core.engine import efi_variables as efi
+from xenapi_core.server.adopt import adopt_host
 from xenapi_core.testing.pool import TEST_CALLER, SimPool, sim_pool
 
 ROOT = replace(TEST_CALLER, local_root=True)  # some messages are for the Unix socket only
@@ -197,5 +198,58 @@ def test_new_certificates_wait_for_a_boot_that_wants_them(automatic: bool) -> No
             await ask(pool, "VM.hard_reboot", vm)
             assert state() == "ok"
             assert kept(pool, vm)["db"] == b"dbnewer"
+
+    asyncio.run(scene())
+
+
+def on_disk(pool: SimPool) -> list[str]:
+    return [pool.store.get(host)["uefi_certificates"] for host in pool.hosts]
+
+
+def test_firmware_takes_what_its_host_has_on_its_disk() -> None:
+    async def scene() -> None:
+        async with sim_pool(hosts=2) as pool:
+            here, there = pool.hosts
+            await provide(pool, archive(*ALL))
+            assert on_disk(pool) == [archive(*ALL)] * 2
+            pool.change(there, uefi_certificates="")
+            vms = [pool.add_vm(name, **EFI) for name in ("on full", "on empty", "on filled")]
+            await ask(pool, "VM.start_on", vms[0], here, False, False)
+            await ask(pool, "VM.start_on", vms[1], there, False, False)
+            assert [list(kept(pool, vm)) for vm in vms[:2]] == [list(ALL), []]
+            await ask(pool, "host.write_uefi_certificates_to_disk", there, caller=ROOT)
+            await ask(pool, "VM.start_on", vms[2], there, False, False)
+            assert (list(kept(pool, vms[2])), on_disk(pool)) == (list(ALL), [archive(*ALL)] * 2)
+
+    asyncio.run(scene())
+
+
+def test_a_host_that_was_down_has_the_certificates_once_it_is_up() -> None:
+    async def scene() -> None:
+        async with sim_pool(hosts=2) as pool:
+            down = pool.hosts[1]
+            pool.change(down, power_on_mode="wake-on-lan")
+            pool.sim.hosts[pool.store.get(down)["uuid"]].fail()
+            await pool.pass_time(1)
+            await provide(pool, archive(*ALL))
+            assert on_disk(pool) == [archive(*ALL), ""]
+            write = "host.write_uefi_certificates_to_disk"
+            assert await refused(pool, write, down, caller=ROOT) == ["HOST_OFFLINE", down]
+            await ask(pool, "host.power_on", down)
+            await pool.pass_time(pool.sim.host_boot_time + 1)
+            assert on_disk(pool) == [archive(*ALL)] * 2
+
+    asyncio.run(scene())
+
+
+def test_an_older_database_has_its_certificates_written_when_its_hosts_are_taken_over() -> None:
+    async def scene() -> None:
+        async with sim_pool() as pool:
+            await provide(pool, archive(*ALL))
+            pool.change(pool.hosts[0], uefi_certificates="")
+            pool.engine.drop_host(pool.hosts[0])
+            await pool.sim.hosts.pop(pool.store.get(pool.hosts[0])["uuid"]).close()
+            adopt_host(pool.store, pool.engine, pool.sim, pool.store.get(pool.hosts[0]))
+            assert on_disk(pool) == [archive(*ALL)]
 
     asyncio.run(scene())

@@ -1,8 +1,8 @@
 """Certificate records, and whether other servers have to prove who they are.
 
-Rule 1: one process serves all hosts of a pool with one certificate, so each host has a record of the same one. Records
-        follow the certificate: they are compared at start, when it is replaced and when a host joins, and are made anew
-        if it is another.
+Rule 1: one process shows clients one certificate for all hosts of a pool, so each host has a record of the same one.
+        Records follow the certificate: they are compared at start, when it is replaced and when a host joins, and are
+        made anew if it is another. What hosts show to each other is another matter (member_certificates.py).
 Rule 2: clients never see a certificate in a record, as in xapi. Those that are trusted are kept in an internal field:
         the record is the installed certificate, and one cannot be there without the other.
 """

@@ -42,7 +42,6 @@ PLAIN_WRITES = frozenset(
         "VDI.set_physical_utilisation", "VDI.set_cbt_enabled",
         "SR.set_name_label", "SR.set_name_description", "SR.set_physical_size", "SR.set_virtual_allocation",
         "SR.set_physical_utilisation",
-        "pool.add_to_guest_agent_config", "pool.remove_from_guest_agent_config",
     }
 )  # fmt: skip
 

@@ -56,7 +56,8 @@ def threads() -> str:
 
 
 def storage(store: Store, host: str, served: Iterable[str]) -> str:
-    """The connections of a host to its SRs, what is done to them and their disks now, and the disks VMs use there.
+    """The connections of a host to its SRs, what is done to them and their disks now, and the disks that VMs there and
+    the host itself use.
 
     `served`: the SRs that have a driver.
     """
@@ -71,6 +72,8 @@ def storage(store: Store, host: str, served: Iterable[str]) -> str:
             told = f"  VDI {disk['uuid']}:"
             lines += [f"{told} {name} by task {task}" for task, name in disk["current_operations"].items()]
             lines += [f"{told} VBD {vbd['uuid']} {vbd['device']} ({vbd['mode']})" for vbd in users]
+            if host in disk["static_on"]:
+                lines.append(f"{told} attached to the host itself, for {disk['static_on'][host] or 'no reason told'}")
     return "\n".join(lines or ["no SR is connected"]) + "\n"
 
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import xenapi_core.api.handlers  # noqa: F401 - registers the handlers
 from xenapi_core.api.agents import Agents
 from xenapi_core.api.audit import AuditLog, quoted
+from xenapi_core.api.balancer import Balancer
 from xenapi_core.api.blobs import BlobData
 from xenapi_core.api.certificates import ShownCertificate
 from xenapi_core.api.client_programs import ClientPrograms
@@ -36,6 +37,8 @@ from xenapi_core.api.derived import PLAIN_WRITES, READS, Interpreter
 from xenapi_core.api.diagnosis import Timing
 from xenapi_core.api.events import Events
 from xenapi_core.api.history import History
+from xenapi_core.api.member_certificates import Identities
+from xenapi_core.api.member_disks import MemberDisks
 from xenapi_core.api.records import Records
 from xenapi_core.api.registry import HANDLERS, CallContext, Services
 from xenapi_core.api.roles import allowed_roles, key_allows, key_role_sets, may, permissions, refusal
@@ -151,9 +154,12 @@ class Dispatcher:
         self.engine = engine
         self.sessions = sessions
         self.certificate: ShownCertificate | None = None  # what TLS listeners show; told when they listen
+        self.identities: Identities | None = None  # what hosts show to each other; told before they listen
         self.history: History | None = None  # what was measured; told when samples are taken
         self.blobs: BlobData | None = None  # the data of blobs; told when it can be fetched
+        self.member_disks: MemberDisks | None = None  # copies that members have; told if the server keeps any state
         self.agents: Agents | None = None  # the endpoints of hosts; told when they listen
+        self.balancer: Balancer | None = None  # asks the workload balancing server; told if this process reaches one
         self.programs = ClientPrograms()
         self.audit = AuditLog(clock)
         self.nbd_port: int | None = None  # where disks can be read with NBD; told when it listens

@@ -8,6 +8,12 @@ from typing import Protocol
 class History(Protocol):
     """The samples of all data sources: of objects by kind ("host", "vm" or "sr") and uuid."""
 
+    def records(self, kind: str, uuid: str, name: str) -> bool:
+        """Whether a data source is recorded, or was."""
+
+    async def begin(self, kind: str, uuid: str, name: str) -> None:
+        """Record a data source from the next sample on, also after a restart if the server keeps anything on a disk."""
+
     def forget(self, kind: str, uuid: str, name: str) -> bool:
         """Drop what was recorded of one data source; the next sample is the first again. False: nothing was."""
 

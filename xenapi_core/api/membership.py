@@ -44,6 +44,12 @@ ROUNDS: Final = (
     "host.notify_accept_new_pool_secret", "host.notify_send_new_pool_secret", "host.cleanup_pool_secret",
 )  # fmt: skip
 
+# And steps of trusting each other (handlers/pool_trust.py), with what a coordinator may order in its place.
+TRUST_STEPS: Final = ("host.cert_distrib_atom", "host.refresh_server_certificate", "host.update_pool_secret")
+
+# And where the coordinator is, if it has moved (handlers/new_coordinator.py).
+MOVES: Final = ("host.update_master",)
+
 
 def place_of(address: str) -> tuple[str, str, int | None]:
     """Scheme ("" if none is named), host and port of a server, given as host, host:port or URL. ValueError."""
@@ -73,7 +79,7 @@ class Remote(Protocol):
 def answered_by_members(name: str) -> bool:
     """Whether a member answers calls of that name itself."""
     dotted = name if "." in name else name.replace("_", ".", 1)
-    return dotted in EMERGENCY or dotted in ROUNDS or name.startswith("system.")
+    return dotted in EMERGENCY or dotted in ROUNDS or dotted in (*TRUST_STEPS, *MOVES) or name.startswith("system.")
 
 
 def new_secret() -> str:
@@ -84,7 +90,7 @@ def new_secret() -> str:
 @dataclass
 class Membership:
     """See the theory of operation. `connect` opens the way to another server by its address (host or host:port),
-    `connect_to` to one that shows a certificate (PEM).
+    `connect_to` to one that shows a certificate (PEM), `connect_member` to a member of the same pool.
 
     `secret` "" lets nobody in. While it is replaced, `coming` is the one that will be used, or `going` the one that
     was; both are accepted (handlers/pool_secret.py). `address` is where other servers reach this one; "" if they do
@@ -99,6 +105,7 @@ class Membership:
     joining: bool = False
     connect: Callable[[str], Remote] | None = None
     connect_to: Callable[[str, str], Remote] | None = None
+    connect_member: Callable[[str], Remote] | None = None
     save: Callable[[Membership], None] = field(default=lambda membership: None)
 
     def knows(self, secret: str) -> bool:
@@ -107,6 +114,14 @@ class Membership:
         for good in (self.secret, self.coming, self.going):
             found |= hmac.compare_digest(given, good.encode("utf-8")) and bool(good)
         return found
+
+    def reach(self, address: str) -> Remote:
+        """The way to the server of another member of the pool. ConnectionError if this process has no way to any;
+        ValueError for what is no address."""
+        connect = self.connect_member or self.connect
+        if connect is None:
+            raise ConnectionError("this process reaches no other server")
+        return connect(address)
 
     def follow(self, coordinator: str, secret: str = "") -> None:
         """Be a member from now on (`coordinator` not ""), or the coordinator. The secret changes if one is given."""

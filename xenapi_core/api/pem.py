@@ -61,13 +61,19 @@ def facts(certificate: x509.Certificate) -> Facts:
     )
 
 
-def trusted(text: str, corrupt: Exception, now: int) -> Facts:
-    """One certificate that hosts shall trust. Raises `corrupt`; TRUSTED_CERTIFICATE_NOT_VALID_YET, .._EXPIRED."""
+def certificate(text: str, corrupt: Exception) -> Facts:
+    """One certificate, whenever it is valid. Raises `corrupt`."""
     found = _only(text)
     if found is None:
         raise corrupt
-    _check_time(facts(found), now, E.TRUSTED_CERTIFICATE_NOT_VALID_YET, E.TRUSTED_CERTIFICATE_EXPIRED)
     return facts(found)
+
+
+def trusted(text: str, corrupt: Exception, now: int) -> Facts:
+    """One certificate that hosts shall trust. Raises `corrupt`; TRUSTED_CERTIFICATE_NOT_VALID_YET, .._EXPIRED."""
+    found = certificate(text, corrupt)
+    _check_time(found, now, E.TRUSTED_CERTIFICATE_NOT_VALID_YET, E.TRUSTED_CERTIFICATE_EXPIRED)
+    return found
 
 
 def revocation_list(text: str, name: str) -> str:

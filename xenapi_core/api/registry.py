@@ -51,6 +51,11 @@ class Services:
         """See engine.plan.World."""
         return self.engine.world.making
 
+    @property
+    def advice(self) -> None:
+        """See engine.plan.World: a call is no operation."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class CallContext:

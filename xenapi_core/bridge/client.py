@@ -11,7 +11,7 @@ Rule 3: nothing that is sent or received is logged: it may be a password.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 from xenapi_core.address import bracketed
@@ -26,11 +26,17 @@ _SECONDS: Final = 60.0
 _DAY: Final = 86_400.0  # waiting for events takes as long as the client wants
 _LIMITS: Final = Limits(max_body=64 * 1024 * 1024, max_elements=4_000_000)
 
+# Who is believed (None: everybody), and for which of its names the server is asked (None: that of its address).
+Proof = tuple[ssl.SSLContext | None, str | None]
+
 
 class RemoteXenApi:
-    """See api.membership.Remote. `address` as a person gives it; `port` is meant where it names none."""
+    """See api.membership.Remote. `address` as a person gives it; `port` is meant where it names none; `trust`: see rule
+    2, or a function that says for each request what proves who the server is."""
 
-    def __init__(self, address: str, port: int, trust: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, address: str, port: int, trust: ssl.SSLContext | Callable[[], Proof] | None = None
+    ) -> None:  # fmt: skip
         """ValueError for what is no address."""
         scheme, self._host, given = place_of(address)
         self._scheme = scheme or "https"
@@ -69,15 +75,24 @@ class RemoteXenApi:
         """The body of the reply (rule 1)."""
         import aiohttp  # a fifth of a second at start, for what most servers never do
 
-        if self._trust is not None and self._scheme != "https":
+        trust, name = self._trust() if callable(self._trust) else (self._trust, None)
+        if trust is not None and self._scheme != "https":
             raise E.SSL_VERIFY_ERROR("The address of the other server is one without TLS.")
         url = f"{self._scheme}://{bracketed(self._host)}:{self._port}{path}"
         limits = aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_SECONDS)
-        connector = aiohttp.TCPConnector(ssl=self._trust or False, force_close=True)  # rule 2
+        connector = aiohttp.TCPConnector(ssl=trust or False, force_close=True)  # rule 2
         try:
             async with (
                 aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http,
-                http.request(method, url, data=body, headers=headers, timeout=limits, allow_redirects=False) as reply,
+                http.request(
+                    method,
+                    url,
+                    data=body,
+                    headers=headers,
+                    timeout=limits,
+                    allow_redirects=False,
+                    server_hostname=name,
+                ) as reply,
             ):
                 if reply.status != 200:
                     raise ConnectionError(f"the other server answered HTTP {reply.status}")
@@ -85,7 +100,7 @@ class RemoteXenApi:
                 while not reply.content.at_eof() and len(content) <= _LIMITS.max_body:
                     content += await reply.content.read(_LIMITS.max_body + 1 - len(content))
         except aiohttp.ClientConnectorCertificateError as error:
-            raise E.SSL_VERIFY_ERROR(_reason(error.certificate_error)) from None
+            raise E.SSL_VERIFY_ERROR(verification_failure(error.certificate_error)) from None
         except (aiohttp.ClientError, ValueError) as error:
             raise ConnectionError(f"no HTTP reply came: {type(error).__name__}") from None
         if len(content) > _LIMITS.max_body:
@@ -93,6 +108,6 @@ class RemoteXenApi:
         return content
 
 
-def _reason(error: Exception) -> str:
+def verification_failure(error: Exception) -> str:
     """OpenSSL's word for what is wrong with a certificate."""
     return str(getattr(error, "verify_message", "")) or type(error).__name__

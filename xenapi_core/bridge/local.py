@@ -10,7 +10,7 @@ from xenapi_core.api.auth import Identity
 from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.sessions import Sessions
-from xenapi_core.bridge.source import NO_SAMPLES, Principal, Samples
+from xenapi_core.bridge.source import NO_SAMPLES, Principal, Recorded, Samples
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
 from xenapi_core.model.schema import POOL_ADMIN, Schema
@@ -31,13 +31,15 @@ class LocalSource:
         sessions: Sessions,
         clock: Clock,
         newest: Callable[[], Samples] = lambda: NO_SAMPLES,
+        recorded: Callable[[str, str, int, int], Recorded] | None = None,
     ) -> None:
-        """`newest`: the newest round of samples."""
+        """`newest`: the newest round of samples. `recorded`: what Source.recorded tells; None if nobody measures."""
         self._store = store
         self._dispatcher = dispatcher
         self._sessions = sessions
         self._clock = clock
         self._newest = newest
+        self._recorded = recorded
         self._basic = BasicAuth(sessions)
         # Reads of the store are the store's own: no layer in between on the path of every rendered instance.
         self.find = store.find
@@ -67,6 +69,14 @@ class LocalSource:
     @property
     def samples(self) -> Samples:
         return self._newest()
+
+    async def recorded(self, principal: Principal, cls: str, uuid: str, start: int, interval: int) -> Recorded | None:
+        """SESSION_INVALID if the principal's session has ended."""
+        self._sessions.check(principal.session)
+        return None if self._recorded is None else self._recorded(cls, uuid, start, interval)
+
+    def disk_server(self, address: str) -> str | None:
+        return self._dispatcher.services.engine.world.reach(address)
 
     def known(self, user: str, password: str) -> Principal | None:
         caller = self._basic.known(user, password)

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from xenapi_core.bridge.pool_client import PoolClient, Unreachable
-from xenapi_core.bridge.source import MINUTE, NO_WINDOW, Samples, Summary, Window
+from xenapi_core.bridge.source import MINUTE, NO_WINDOW, Recorded, Samples, Summary, Window
 
+UPDATES: Final = "/rrd_updates"
 STEP: Final = 5
 LOOK_BACK: Final = 60  # seconds that hosts may be late with a sample
 REST: Final = 60
@@ -45,7 +46,7 @@ class Measurements:
                 continue
             try:
                 page = await self._client.page(
-                    "" if coordinates else address, "/rrd_updates", {**query, "host": "true", "json": "true"}
+                    "" if coordinates else address, UPDATES, {**query, "host": "true", "json": "true"}
                 )
                 newest, found = newest_samples(page)
                 if newest >= due > self._window.at:
@@ -89,9 +90,26 @@ def summed_up(page: bytes, end: int) -> dict[str, dict[str, Summary]]:
     return found
 
 
+def recorded(page: bytes) -> Recorded:
+    """An answer of rrd_updates as it is, with NaN for what is no sample. ValueError (rule 2)."""
+    document: Any = json.loads(page)
+    _, rows = _columns(document)
+    step = _number(document["meta"].get("step"))
+    if not step:
+        raise ValueError("rrd_updates does not tell the time between rows")
+    told = [
+        (at, tuple(math.nan if one is None else one for one in map(_number, values)))
+        for at, values in sorted(rows, key=lambda row: -row[0])
+    ]
+    return Recorded(int(step), tuple(map(str, document["meta"]["legend"])), tuple(told))
+
+
 def _table(page: bytes) -> tuple[list[tuple[str, str]], list[tuple[int, list[Any]]]]:
     """The legend as (uuid, name), and (instant, values) of the rows. ValueError (rule 2)."""
-    document: Any = json.loads(page)  # the standard library's, for hosts spell NaN
+    return _columns(json.loads(page))  # the standard library's, for hosts spell NaN
+
+
+def _columns(document: Any) -> tuple[list[tuple[str, str]], list[tuple[int, list[Any]]]]:
     try:
         legend = [tuple(title.split(":", 3)[2:]) for title in document["meta"]["legend"]]
         rows = [(int(row["t"]), list(row["values"])) for row in document["data"]]

@@ -33,10 +33,10 @@ from xenapi_core.api.derived import READS
 from xenapi_core.api.records import Records
 from xenapi_core.api.roles import allowed_roles
 from xenapi_core.background import again_and_again
-from xenapi_core.bridge.measurements import STEP, Measurements
+from xenapi_core.bridge.measurements import STEP, UPDATES, Measurements, recorded
 from xenapi_core.bridge.pool_client import PoolClient, Unreachable
 from xenapi_core.bridge.replica import Batch, Replica
-from xenapi_core.bridge.source import NO_SAMPLES, Principal, Samples
+from xenapi_core.bridge.source import NO_SAMPLES, Principal, Recorded, Samples
 from xenapi_core.clock import Clock
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.schema import POOL_ADMIN, ROLES, Schema
@@ -114,6 +114,24 @@ class RemoteSource:
     @property
     def samples(self) -> Samples:
         return self._samples
+
+    async def recorded(self, principal: Principal, cls: str, uuid: str, start: int, interval: int) -> Recorded | None:
+        """Of the host itself, or of the host the VM is on: the coordinator for one that is on none."""
+        (pool,) = self.all("pool").values()
+        version = self.by_uuid(cls, uuid)
+        host = None if version is None else version if cls == "host" else self.find(version["resident_on"])
+        elsewhere = host is not None and host.ref != pool["master"]
+        of = {"vm_uuid": "none", "host": "true"} if cls == "host" else {"vm_uuid": uuid}
+        query = {"session_id": principal.session, "start": str(start), "interval": str(interval), "json": "true", **of}
+        try:
+            address = host["address"] if host is not None and elsewhere else ""
+            return recorded(await self._client.page(address, UPDATES, query))
+        except (Unreachable, ValueError) as error:
+            log.warning("measurements cannot be had: %s", error)
+            raise E.HOST_OFFLINE(self._client.url if host is None else host.ref) from None
+
+    def disk_server(self, address: str) -> str | None:
+        return None
 
     def known(self, user: str, password: str) -> Principal | None:
         proof = self._proofs.get(self._digest(user, password))

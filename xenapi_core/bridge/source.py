@@ -60,6 +60,17 @@ class Samples:
 NO_SAMPLES = Samples(0, {})
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was measured of a VM or host over some time. `step`: seconds from row to row; `legend`: a title for each
+    column, as rrd_updates has it (AVERAGE:vm:<uuid>:<name>); `rows`: instant (seconds since the epoch) and values, the
+    newest first, with NaN where there is none."""
+
+    step: int
+    legend: tuple[str, ...]
+    rows: tuple[tuple[int, tuple[float, ...]], ...]
+
+
 class Source(Protocol):
     """A pool as a reader and caller sees it."""
 
@@ -92,6 +103,14 @@ class Source(Protocol):
     @property
     def samples(self) -> Samples | None:
         """The newest round (NO_SAMPLES before the first one); None if nobody measures this pool for us."""
+
+    async def recorded(self, principal: Principal, cls: str, uuid: str, start: int, interval: int) -> Recorded | None:
+        """What was measured of a "VM" or "host" after the instant `start`, in rows that stand for `interval` seconds at
+        least; None if nobody measures this pool for us. HOST_OFFLINE if who measures it cannot be asked."""
+
+    def disk_server(self, address: str) -> str | None:
+        """The URL under which the host of that address serves connected disks (model/disk_connections.py); None where
+        the pool is another one, which need not serve any."""
 
     async def authenticate(self, user: str, password: str, originator: str, address: str = "") -> Principal | None:
         """None for wrong credentials. Slow by design the first time; see `known`. `address`: the client's."""

@@ -120,6 +120,9 @@ class DomainState:
     guest: GuestState | None = None
     cpu_pool: str = ""  # uuid of the pool of processors it runs on; "" if the driver has no pools
     crashed: bool = False  # its guest has crashed: it is Paused for good, until it is destroyed or built again
+    # Settings of its transcendent memory: weight, cap, compress, frozen, and shares (uuids, joined by commas); defaults
+    # are left out.
+    tmem: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +189,19 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Requests a second that one disk is asked for, and the seconds one of them takes on average."""
+    """Requests a second that one disk answers, the seconds one of them takes on average, and how many it has been asked
+    and has not answered yet, on average too."""
 
     reads: float = 0.0
     writes: float = 0.0
     read_time: float = 0.0
     write_time: float = 0.0
+    in_flight: float = 0.0
+
+    @property
+    def waited(self) -> float:
+        """Seconds that the requests answered in one second took, all together."""
+        return self.reads * self.read_time + self.writes * self.write_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +246,8 @@ class Capabilities:
     hypervisor: str
     hypervisor_version: str
     domain_types: tuple[str, ...]
-    features: frozenset[str] = frozenset()  # "suspend", "hotplug", "balloon", "live_migrate", "host_power", "cpu_pools"
+    # "suspend", "hotplug", "balloon", "live_migrate", "host_power", "cpu_pools", "tmem"
+    features: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +288,12 @@ class DeviceDriver:
 Progress = Callable[[float], None]
 
 # Settings of a host (Hypervisor.configure), with values as the Xen-API spells them: lists are joined by commas, truth
-# values are "true" and "false".
+# values are "true" and "false". Those of guest agents are shown to every machine of the host, where its agent looks: on
+# Xen in xenstore, below /guest_agent_features.
 HOST_SETTINGS: Final = frozenset(
     {
-        "cache_repository", "console_idle_timeout", "display", "hostname", "igmp_snooping", "iscsi_iqn", "max_cstate",
+        "cache_repository", "console_idle_timeout", "display", "firewall_services", "guest_agent_auto_update",
+        "guest_agent_features", "guest_agent_update_url", "hostname", "igmp_snooping", "iscsi_iqn", "max_cstate",
         "multipathing", "ntp_custom_servers", "ntp_mode", "numa_affinity_policy", "sched_gran", "sdn_controller", "ssh",
         "ssh_auto_mode", "ssh_enabled_timeout", "syslog_destination", "timezone",
     }
@@ -403,6 +416,32 @@ class Hypervisor(Protocol):
         """Have a machine run on the processors of a pool; "": of the first. not_found (the machine), bad_state (the
         pool is not there)."""
 
+    # Transcendent memory (feature tmem; without it these are unsupported): pages that guests hand to the hypervisor in
+    # the hope to find them again, in memory that no machine has. They never keep a machine from being built. `machine`
+    # is one that uses it, None stands for all of them; not_found for one that does not. Settings end with the domain.
+
+    async def tmem_list(self, machine: str | None, long: bool) -> str:
+        """What there is of it, as the hypervisor's tools print it; `long`: with all figures."""
+
+    async def tmem_freeze(self, machine: str | None, frozen: bool) -> None:
+        """Take no pages any more, or take them again."""
+
+    async def tmem_set(self, machine: str | None, name: str, value: int) -> None:
+        """weight: among others when pages have to go, 0 for none; cap: the most its ephemeral pages may take, in MiB, 0
+        for no limit; compress: 1 to compress pages that come, else 0. unsupported for other names."""
+
+    async def tmem_share(self, machine: str | None, uuid: str, allowed: bool) -> None:
+        """Whether a machine may share the pool with that uuid when it asks for it; None: whether all may share any."""
+
+    async def tmem_flush(self, machine: str | None, size: int) -> int:
+        """Give back `size` bytes of ephemeral pages, or what there is; the bytes that were given back."""
+
+    async def tmem_destroy(self, machine: str | None) -> None:
+        """Drop all pages, persistent ones too, and all settings; the machine uses none until its kernel starts anew."""
+
+    async def tmem_freeable(self) -> int:
+        """Bytes that tmem_flush could give back."""
+
     async def usage(self) -> HostUsage:
         """What everything here uses now."""
 
@@ -447,6 +486,9 @@ class Hypervisor(Protocol):
 
     async def restart(self) -> None:
         """As power_off, but it comes back by itself: HostEvent(up=True) follows in time."""
+
+    async def fence(self) -> None:
+        """Reset the host at once, with all that runs on it; it comes back by itself, as after `restart`."""
 
     async def power_on(self, mode: str, config: Mapping[str, str]) -> None:
         """Tell the machine to switch itself on; HostEvent(up=True) follows in time. bad_state if it is up."""

@@ -75,7 +75,8 @@ class Storage(Protocol):
         """Connect `host` by `config`; again does nothing. not_found (no such repository there), in_use, failed."""
 
     async def detach(self, host: str) -> None:
-        """Disconnect `host`; a host that is not connected is left alone. in_use: one of its machines uses a volume."""
+        """Disconnect `host`; a host that is not connected is left alone. in_use: one of its machines uses a volume, or
+        the host has one attached to itself."""
 
     async def create(self, uuid: str, size: int) -> VolumeState:
         """An empty volume of at least `size` bytes. no_space, exists, unsupported."""
@@ -113,6 +114,16 @@ class Storage(Protocol):
 
     async def check_path(self, uuid: str, host: str) -> str:
         """The path by which `host` reaches the volume, after having tried it. not_found, offline."""
+
+    async def attach_volume(self, uuid: str, host: str) -> str:
+        """Attach a volume to `host` itself, for no machine, so that the host may write to it; the path it has there.
+
+        Again does nothing. It ends with `detach_volume`, and when the host goes down. not_found; offline (the host is
+        not connected); in_use (a machine uses it that does not share it).
+        """
+
+    async def detach_volume(self, uuid: str, host: str) -> None:
+        """End what `attach_volume` did; a volume that is not attached to that host is left alone. not_found."""
 
     async def traffic(self, uuid: str) -> VolumeTraffic:
         """What went through a volume; the figures only grow. not_found."""

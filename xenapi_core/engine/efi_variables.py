@@ -6,6 +6,10 @@ Rule 1: NVRAM["EFI-variables"] is the base64 of varstored's file: "VARS", versio
 Rule 2: the firmware is in user mode when it has a platform key (PK), else in setup mode (UEFI 2.10, 32.3).
 Rule 3: a pool's certificates are a tar archive of PK.auth, KEK.auth, db.auth and dbx.auth, each a signature list behind
         its authentication (EFI_VARIABLE_AUTHENTICATION_2).
+Rule 4: firmware takes them from the disk of the host it runs on (host.uefi_certificates, as in xapi). They are written
+        there when the pool's change, when the host comes up, and when host.write_uefi_certificates_to_disk asks for it;
+        so a host that is down has the old ones until then. No certificates come with this server: there are those of
+        the administrator or none.
 """
 
 from __future__ import annotations
@@ -145,13 +149,22 @@ def outdated(vm: Any, keys: Mapping[str, Variable]) -> bool:
     return "PK" in mine and "PK" in keys and any(mine.get(name) != key.data for name, key in keys.items())
 
 
+def write_to_disk(store: Store, txn: Txn, host: str) -> None:
+    """The host has on its disk what the pool has (rule 4)."""
+    for pool in store.all("pool"):
+        certificates = txn.get(pool, "pool")["custom_uefi_certificates"]
+        if txn.get(host, "host")["uefi_certificates"] != certificates:
+            txn.update(host, uefi_certificates=certificates)
+
+
 def boot_firmware(store: Store, txn: Txn, ref: str) -> None:
-    """A VM boots: firmware that never ran takes the pool's keys; one that was told to (or always is) takes new ones."""
+    """A VM has booted: firmware that never ran takes the keys on the disk of its host; one that was told to (or always
+    is) takes new ones."""
     vm = txn.get(ref, "VM")
     if not is_uefi(vm):
         return
     pool = next(iter(store.all("pool").values()))
-    keys = pool_keys(pool["uefi_certificates"])
+    keys = pool_keys(txn.get(vm["resident_on"], "host")["uefi_certificates"])
     if not vm["NVRAM"].get(NVRAM_KEY):
         txn.update(ref, NVRAM=with_keys(vm, keys), secureboot_certificates_state="ok")
         return

@@ -19,13 +19,14 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import xenapi_core.engine.plans  # noqa: F401 - registers the plans
 from xenapi_core.clock import Clock
 from xenapi_core.drivers.api import Hypervisor
 from xenapi_core.drivers.storage import Storage, StorageBackend
+from xenapi_core.engine.advice import Advice, Advisor, consult
 from xenapi_core.engine.backends import record_type
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.exchange import Exchange
@@ -62,6 +63,7 @@ class EngineWorld:
     ids: Ids
     reach: Callable[[str], str]
     making: Callable[[str], tuple[str, ...]]
+    advice: Advice | None = None
 
 
 class Engine:
@@ -81,6 +83,7 @@ class Engine:
         self.contention_timeout = contention_timeout
         self.hypervisors: dict[str, Hypervisor] = {}
         self.exchange: Exchange | None = None  # the way to other pools
+        self.advisor: Advisor | None = None  # who asks the workload balancing server
         self.storages: dict[str, Storage] = {}
         self.backends: dict[str, StorageBackend] = {}  # type of SR -> who serves such SRs
         self._runs: dict[str, Work] = {}
@@ -320,20 +323,24 @@ class Engine:
         return value
 
     async def _claim(self, work: Work, decide: Decide) -> Plan:
-        """Plan, and take the claims in the same breath (rules 2 and 3)."""
-        clock = self.world.clock
+        """Plan, and take the claims in the same breath (rules 2 and 3), after asking what the plan asks (advice.py)."""
+        clock, world = self.world.clock, self.world
         deadline = clock.monotonic() + self.contention_timeout
         while True:
             work.check_cancelled()
             if self._closing:
                 raise E.TASK_CANCELLED(work.task)
             try:
-                plan = decide(self.world)
+                plan = decide(world)
             except ApiError as error:
                 left = deadline - clock.monotonic()
                 if error.code != "OTHER_OPERATION_IN_PROGRESS" or left <= 0:
                     raise
                 await self._wait(work, self._released(error.params[1], min(left, LOOK_AGAIN)))
+                continue
+            if plan.asks is not None:
+                advice = await self._wait(work, consult(self.advisor, world, plan.asks))
+                world = replace(self._world, advice=advice)
                 continue
             overruled = self._overruled(plan)
             if not overruled:
@@ -346,6 +353,8 @@ class Engine:
         for claim in plan.claims:
             current = txn.get(claim.ref)["current_operations"]
             txn.update(claim.ref, current_operations={**current, work.task: claim.operation})
+        if plan.notes and txn.find(work.task) is not None:
+            txn.update(work.task, other_config={**txn.get(work.task)["other_config"], **plan.notes})
         self.world.store.commit(txn)
         work.claims = plan.claims
         return plan
@@ -380,11 +389,11 @@ class Engine:
         if not future.done():
             future.set_result(None)
 
-    async def _wait(self, work: Work, awaitable: Awaitable[Any], step: Step | None = None) -> None:
+    async def _wait(self, work: Work, awaitable: Awaitable[Any], step: Step | None = None) -> Any:
         """Await something that `work.cancel` may interrupt."""
         work.interruptible = True
         try:
-            await awaitable
+            return await awaitable
         except asyncio.CancelledError:
             _uncancel()
             raise work.interrupted(step) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from xenapi_core.engine.plan import Run
@@ -65,3 +65,10 @@ class Exchange(Protocol):
     async def deliver(self, url: str, size: int, body: AsyncIterator[bytes]) -> None:
         """Put a body of `size` bytes under a URL of http or https. SYSTEM_STATUS_RETRIEVAL_FAILED unless it is taken,
         INVALID_VALUE ["url", ...] for an address that is not asked; what ends the body."""
+
+    async def post(self, url: str, body: bytes) -> bytes:
+        """The body of the reply to a POST to a server of https. INVALID_VALUE ["host", ...], SSL_VERIFY_ERROR,
+        WLB_TIMEOUT, CANNOT_CONTACT_HOST, OPERATION_NOT_ALLOWED."""
+
+    async def ask_appliance(self, address: str, method: str, *params: Any) -> Any:
+        """The value of a call to the conversion appliance at that address. XENAPI_PLUGIN_FAILURE, SSL_VERIFY_ERROR."""

@@ -3,15 +3,18 @@
 Theory of operation
 1. The store's changes drive everything: after one, and GATHER seconds so that changes that come together are looked at
    once, `look` compares the records with what is known here. It never awaits.
-2. A host that is down has the time of ha_configuration to come back; then it is lost: its VMs are Halted as soon as no
-   operation has them, and another host becomes the coordinator if it was that. A host that was told to go down is not
-   lost. A host that is up again is nobody's business.
+2. A host that is not heard from has the time of ha_configuration to come back; then it is lost: it is fenced, its VMs
+   are Halted as soon as no operation has them, and another host becomes the coordinator if it was that. A host that was
+   told to go down is not lost. A host that is up again is nobody's business. What runs on a host that does not fence
+   itself (ha_member.py, rule 2) may go on running, so the VMs of such a host are left alone.
 3. A protected VM that is Halted, for whatever reason, is started: lowest `order` first, those of one order together,
    the next order when each of them has been started and had its start_delay. Then VMs of priority "best-effort" that
    were lost with a host are tried once. Where the protected ones go is decided for all together, so that all fit, and
    anew for each order.
 4. A restart that fails is told by a message, and tried again after RETRY seconds.
 5. After a restart of the server the time of hosts that are down begins anew.
+6. The coordinator decides, or the member that becomes it. While that host takes no decisions, no host is lost and no VM
+   is restarted; what is overdue is done as soon as it may.
 """
 
 from __future__ import annotations
@@ -21,16 +24,12 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
+from xenapi_core.drivers.api import DriverError
+from xenapi_core.engine import ha_member
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.ha_plan import targets
-from xenapi_core.engine.ha_rules import (
-    BEST_EFFORT,
-    enabled_pool,
-    is_waiting,
-    machine_of,
-    situation,
-)
+from xenapi_core.engine.ha_rules import BEST_EFFORT, enabled_pool, is_waiting, machine_of, serving, situation
 from xenapi_core.engine.messages import PRIORITIES, post
 from xenapi_core.engine.plan import World
 from xenapi_core.engine.plans.ha_switch import SECONDS, TIMEOUT, numbers
@@ -47,12 +46,14 @@ log = logging.getLogger(__name__)
 
 GATHER: Final = 1.0  # seconds
 RETRY: Final = 120.0  # seconds
+FENCED_WITHIN: Final = 60.0  # seconds of real time that a driver has to reset a host
 FAILOVER: Final = Caller(NULL_REF, "root", frozenset({POOL_ADMIN}), originator="high availability")
 ON_REQUEST: Final = frozenset({SHUT_DOWN, REBOOT})
 
 
 async def follow(engine: Engine) -> None:
     """Serve the pool while high availability is on, until cancelled."""
+    ha_member.adopt(engine.world.store)
     async with asyncio.TaskGroup() as group:
         failover = Failover(engine, group)
         group.create_task(failover.restart(), name="restarts")
@@ -60,30 +61,25 @@ async def follow(engine: Engine) -> None:
 
 
 def recount(world: World) -> None:
-    """Make the pool's numbers and the hosts' peers true now."""
-    pool = enabled_pool(world.store)
-    if pool is None:
-        return
-    found = numbers(pool, situation(world))
-    hosts = world.store.all("host")
-    up = tuple(host["uuid"] for host in hosts.values() if is_live(world.store, host))
-    peers = {ref: up if is_live(world.store, host) else () for ref, host in hosts.items()}
-    known = pool["ha_plan_exists_for"], pool["ha_overcommitted"]
-    if known == (found.plan_exists_for, found.overcommitted) and all(
-        tuple(host["ha_network_peers"]) == peers[ref] for ref, host in hosts.items()
-    ):
-        return
+    """Make the hosts' peers true now, and the pool's numbers while high availability is on."""
     txn = world.store.begin()
+    ha_member.show_live_set(world.store, txn)
+    pool = enabled_pool(world.store)
+    if pool is not None:
+        _renumber(world, txn, pool)
+    world.store.commit(txn)
+
+
+def _renumber(world: World, txn: Txn, pool: Version) -> None:
+    """The numbers of the pool as they are now, and messages if they are worse than they were."""
+    found = numbers(pool, situation(world))
     txn.update(pool.ref, ha_plan_exists_for=found.plan_exists_for, ha_overcommitted=found.overcommitted)
-    for ref in hosts:
-        txn.update(ref, ha_network_peers=peers[ref])
     if found.plan_exists_for < pool["ha_plan_exists_for"]:
         text = f"The failover plan covers {found.plan_exists_for} failures, not {pool['ha_plan_exists_for']}."
         _tell(world, txn, "HA_POOL_DROP_IN_PLAN_EXISTS_FOR", "Pool", pool["uuid"], text)
     if found.overcommitted and not pool["ha_overcommitted"]:
         text = f"Protected VMs would stay down after {pool['ha_host_failures_to_tolerate']} host failures."
         _tell(world, txn, "HA_POOL_OVERCOMMITTED", "Pool", pool["uuid"], text)
-    world.store.commit(txn)
 
 
 def _tell(world: World, txn: Txn, name: str, cls: str, uuid: str, text: str) -> None:
@@ -97,7 +93,9 @@ class Failover:
         self.engine = engine
         self._group = group
         self._silent: dict[str, asyncio.Task[None]] = {}  # host that is down -> what waits for it
+        self._overdue: set[str] = set()  # hosts that have been silent for too long, and that nobody has given up yet
         self._lost: set[str] = set()
+        self._fenced: set[str] = set()  # hosts that were reset, and have not come back yet
         self._best_effort: list[str] = []  # VMs that were lost with a host
         self._again: dict[str, float] = {}  # VM whose restart failed -> when it may be tried again (monotonic)
         self._needed = asyncio.Event()
@@ -122,60 +120,99 @@ class Failover:
         pool = enabled_pool(self.world.store)
         if pool is None:
             self._forget()
+            recount(self.world)
             return
         for ref, host in self.world.store.all("host").items():
             if is_live(self.world.store, host):
-                self._lost.discard(ref)
+                self._welcome(host)
                 if (waiting := self._silent.pop(ref, None)) is not None:
                     waiting.cancel()
             elif ref not in self._silent and ref not in self._lost and host["requested_state"] not in ON_REQUEST:
-                patience = float(pool["ha_configuration"].get(TIMEOUT, SECONDS))
+                patience = 0.0 if ref in self._overdue else float(pool["ha_configuration"].get(TIMEOUT, SECONDS))
                 self._silent[ref] = self._group.create_task(self._give_up(ref, patience), name="silent host")
-        self._halt(self._lost)
+        self._halt(self._lost - self._silent.keys())
         recount(self.world)
         if self._best_effort or any(is_waiting(vm) for vm in self.world.store.all("VM").values()):
             self._needed.set()
 
+    def _welcome(self, host: Version) -> None:
+        """A host is up. One that was reset is told of, when it has booted."""
+        self._lost.discard(host.ref)
+        self._overdue.discard(host.ref)
+        if host.ref in self._fenced:
+            self._fenced.discard(host.ref)
+            txn = self.world.store.begin()
+            text = f"Host '{host['name_label']}' has reset itself, because nobody heard from it."
+            _tell(self.world, txn, "HA_HOST_WAS_FENCED", "Host", host["uuid"], text)
+            self.world.store.commit(txn)
+
     def _forget(self) -> None:
         for waiting in self._silent.values():
             waiting.cancel()
-        for known in (self._silent, self._lost, self._best_effort, self._again):
+        for known in (self._silent, self._overdue, self._lost, self._fenced, self._best_effort, self._again):
             known.clear()
 
     async def _give_up(self, ref: str, seconds: float) -> None:
         """The host is lost if it stays silent."""
         await self.world.clock.sleep(seconds)
-        self._silent.pop(ref, None)
+        self._overdue.add(ref)
         try:
-            self._lose(ref)
+            if self._lose(ref):
+                await self._fence(ref)
+                self._halt((ref,))
         except Exception:
             log.exception("a host could not be given up: our bug")
+        finally:
+            self._silent.pop(ref, None)
 
-    def _lose(self, ref: str) -> None:
+    def _lose(self, ref: str) -> bool:
+        """Give a silent host up, and have it followed if it was the coordinator. False if nobody may do that (rule 6),
+        or if it is not so any more."""
         store = self.world.store
         pool, host = enabled_pool(store), store.find(ref)
         if pool is None or host is None or is_live(store, host):
-            return
+            return False
+        decider = self._successor() if pool["master"] == ref else store.find(pool["master"])
+        if decider is None or not ha_member.decides(decider):
+            log.warning("a host is silent, and nobody may give it up")
+            return False
+        self._overdue.discard(ref)
         self._lost.add(ref)
         txn = store.begin()
         _tell(self.world, txn, "HA_HOST_FAILED", "Host", host["uuid"], f"Host '{host['name_label']}' has failed.")
-        if pool["master"] == ref and (successor := self._successor()) is not None:
-            txn.update(pool.ref, master=successor.ref)
-            text = f"Host '{successor['name_label']}' is the coordinator now."
-            _tell(self.world, txn, "POOL_MASTER_TRANSITION", "Host", successor["uuid"], text)
+        if pool["master"] == ref:
+            txn.update(pool.ref, master=decider.ref)
+            text = f"Host '{decider['name_label']}' is the coordinator now."
+            _tell(self.world, txn, "POOL_MASTER_TRANSITION", "Host", decider["uuid"], text)
         store.commit(txn)
-        self._halt((ref,))
+        return True
 
     def _successor(self) -> Version | None:
-        """The member that becomes the coordinator: an enabled one if there is one that has the database."""
-        hosts = self.world.store.all("host").values()  # the server of one that joined has no copy of the database
-        able = [h for h in hosts if is_live(self.world.store, h) and not h["joined_from"]]
+        """The member that becomes the coordinator: an enabled one if there is one that has the database and may."""
+        hosts = serving(self.world.store).values()  # the server of one that joined has no copy of the database
+        able = [h for h in hosts if ha_member.decides(h) and not h["joined_from"]]
         return max(able, key=lambda host: bool(host["enabled"]), default=None)
+
+    async def _fence(self, ref: str) -> None:
+        """What a host does to itself when nobody hears from it: reset. A host that is off has done that."""
+        driver, host = self.engine.hypervisors.get(ref), self.world.store.find(ref)
+        if driver is None or host is None or not ha_member.fences_itself(host):
+            return
+        try:
+            async with asyncio.timeout(FENCED_WITHIN):
+                await driver.fence()
+        except (DriverError, TimeoutError) as error:
+            log.info("a lost host was not reset: %s", error)
+        else:
+            self._fenced.add(ref)
 
     def _halt(self, hosts: Iterable[str]) -> None:
         """What was on lost hosts does not run any more, except what an operation still has (rule 2)."""
         txn = self.world.store.begin()
         for host in hosts:
+            record = self.world.store.find(host)
+            if record is None or not ha_member.fences_itself(record):
+                continue
             for vm in map(self.world.store.get, self.world.store.related(host, "resident_VMs")):
                 if vm["is_control_domain"] or vm["current_operations"]:
                     continue
@@ -210,9 +247,10 @@ class Failover:
             await self._try_best(self._best_effort.pop(0))
 
     def _may_restart(self) -> bool:
-        """Whether high availability is on and restarts are not prevented; if they are, they begin when that is over."""
+        """Whether high availability is on, the coordinator takes decisions, and restarts are not prevented; if they
+        are, they begin when that is over."""
         pool = enabled_pool(self.world.store)
-        if pool is None:
+        if pool is None or not ha_member.decides(self.world.store.get(pool["master"], "host")):
             return False
         prevented = pool["ha_restarts_from"] - self.world.clock.now()
         if prevented > 0:

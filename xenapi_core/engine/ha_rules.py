@@ -14,11 +14,12 @@ from collections.abc import Callable
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from xenapi_core.engine.ha_member import holds, in_live_set
 from xenapi_core.engine.ha_plan import Machine, Situation, covers
 from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.plan import World
 from xenapi_core.engine.specs import has_disk
-from xenapi_core.errors import E
+from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null
 from xenapi_core.model.hosts import is_live
 from xenapi_core.model.power import HALTED, PAUSED, RUNNING, is_guest
@@ -31,6 +32,12 @@ BEST_EFFORT: Final = "best-effort"
 def enabled_pool(store: Store) -> Version | None:
     """The pool, if high availability is on."""
     return next((pool for pool in store.all("pool").values() if pool["ha_enabled"]), None)
+
+
+def serving(store: Store) -> dict[str, Version]:
+    """The hosts that VMs can be restarted on: those in the live set, or, where it is off, those that are up."""
+    usable = is_live if enabled_pool(store) is None else in_live_set
+    return {ref: host for ref, host in store.all("host").items() if usable(store, host)}
 
 
 def is_protected(vm: Version) -> bool:
@@ -128,7 +135,7 @@ def situation_with(world: World, protected: Callable[[Version], bool]) -> Situat
     """The pool as it is now, if those VMs were protected that `protected` says."""
     store = world.store
     known: Reach = {}
-    live = {ref: host for ref, host in store.all("host").items() if is_live(store, host)}
+    live = serving(store)
     hosts = frozenset(live)
     free = {ref: _memory(store, host) for ref, host in live.items() if host["enabled"]}
     machines = []
@@ -192,8 +199,22 @@ def check_protecting(world: World, vm: Version, memory: int | None = None) -> No
     check_plan_kept(world, lambda now: now.protecting(machine_of(world.store, vm, now.live, memory)))
 
 
-def check_unused(store: Store, vdi: str) -> None:
-    """Whether a disk may go: HA_IS_ENABLED for one of high availability, REDO_LOG_IS_ENABLED for the redo log."""
+def check_statefiles(store: Store, host: Version, refuse: Callable[[], ApiError]) -> None:
+    """Raise what `refuse` makes unless the host reaches each heartbeat disk that is attached to it."""
+    for ref in host["ha_statefiles"]:
+        if not reaches_disk(store, host.ref, ref):
+            raise refuse()
+
+
+def reaches_disk(store: Store, host: str, vdi: str) -> bool:
+    """Whether a disk exists, and the host is connected to its repository."""
+    disk = store.find(vdi)
+    return disk is not None and host in connected_hosts(store, disk["SR"])
+
+
+def check_unused(store: Store, vdi: str, operation: str) -> None:
+    """Whether a disk may go by `operation`: HA_IS_ENABLED for one of high availability, REDO_LOG_IS_ENABLED for the
+    redo log, VDI_IN_USE [disk, operation] for one that is attached to a host for high availability, which is off."""
     for pool in store.all("pool").values():
         if vdi == pool["redo_log_vdi"]:
             raise E.REDO_LOG_IS_ENABLED()
@@ -201,6 +222,8 @@ def check_unused(store: Store, vdi: str) -> None:
         is_metadata = record["type"] == "redo_log" and record["metadata_of_pool"] == pool.ref
         if pool["ha_enabled"] and (is_metadata or vdi in pool["ha_statefiles"]):
             raise E.HA_IS_ENABLED()
+    if any(holds(host, vdi) for host in store.all("host").values()):
+        raise E.VDI_IN_USE(vdi, operation)
 
 
 def check_joining_disk(store: Store, vm: Version, sr: str) -> None:

@@ -4,17 +4,20 @@ Rule 1: what is asked of each host is asked in the order of the API reference; t
 Rule 2: memory is counted from records (host_memory.py). The driver has the last word.
 Rule 3: under high availability a VM goes where the failover plan survives it; a protected VM that waits for a host is
         part of the plan, and is not asked.
+Rule 4: where workload balancing is in use, a VM goes to the best host of its server that passes rules 1 to 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from xenapi_core.engine.advice import Placement, Rating, wants_advice
 from xenapi_core.engine.ha_rules import check_arrival
 from xenapi_core.engine.host_memory import memory_free_now, memory_needed
-from xenapi_core.engine.plan import World
+from xenapi_core.engine.plan import Plan, World
 from xenapi_core.engine.specs import CPU_POOL_NAME, chosen_cpu_pool, domain_type, has_disk
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null
@@ -137,6 +140,36 @@ def choose_host(world: World, vm: Any) -> str:
         else:
             return str(host)
     raise refusal or E.NO_HOSTS_AVAILABLE()
+
+
+def placed(world: World, vm: Any, operation: str, plan_at: Callable[[str], Plan]) -> Plan:
+    """What `plan_at` plans for the host that suits `vm` best (rule 4, then choose_host).
+
+    The task shows which recommendation was taken, in the keys by which such servers find it.
+    """
+    if wants_advice(world):
+        return Plan(steps=(), asks=Placement(vm.ref))
+    rating = _advised(world, vm)
+    if rating is None:
+        return plan_at(choose_host(world, vm))
+    notes = {
+        "wlb_advised": rating.recommendation, "wlb_action": f"Async.VM.{operation}", "wlb_action_obj_type": "VM",
+        "wlb_action_obj_ref": vm.ref,
+    }  # fmt: skip
+    return replace(plan_at(rating.host), notes=notes)
+
+
+def _advised(world: World, vm: Any) -> Rating | None:
+    """The host with most stars that can take `vm` now."""
+    ratings = () if world.advice is None else world.advice.ratings
+    for rating in sorted((each for each in ratings if not each.reason), key=lambda each: -float(each.stars)):
+        try:
+            check_host(world, vm, rating.host)
+        except ApiError:
+            continue
+        if takes_vms(world, rating.host):
+            return rating
+    return None
 
 
 def check_storage(world: World, vm: Any, host: str, moving: Mapping[str, str] = MappingProxyType({})) -> None:

@@ -13,7 +13,7 @@ Theory of operation
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +26,7 @@ from xenapi_core.model.schema import Schema
 from xenapi_core.store.api import Store, Txn
 
 if TYPE_CHECKING:
+    from xenapi_core.engine.advice import Advice, Question
     from xenapi_core.engine.exchange import Exchange
 
 
@@ -49,6 +50,10 @@ class World(Protocol):
     @property
     def making(self) -> Callable[[str], tuple[str, ...]]:
         """Gives the tasks that are making a volume on an SR, or moving one there: it has no record there yet."""
+
+    @property
+    def advice(self) -> Advice | None:
+        """What workload balancing says of this very operation; None: it has not been asked (advice.py)."""
 
 
 class Run(Protocol):
@@ -129,6 +134,8 @@ class Plan:
     result   the value of the call; it may use what steps left in Run.results.
     cancels  operations in progress on the claimed objects that this one overrules.
     asked    whether somebody asked for it, so that VMs remember its operation as the state last asked for.
+    asks     what workload balancing is asked first; then nothing else of the plan counts (advice.py).
+    notes    what the task's other_config says of the plan, from its beginning.
     """
 
     steps: tuple[Step, ...]
@@ -137,6 +144,8 @@ class Plan:
     cancels: frozenset[str] = frozenset()
     finish: Callable[[Run, Txn], None] = field(default=lambda run, txn: None)
     asked: bool = True
+    asks: Question | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 PlanFunction = Callable[..., Plan]

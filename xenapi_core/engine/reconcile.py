@@ -14,6 +14,8 @@ Theory of operation
 7. A protected VM whose guest shut itself down is started again by high availability, unless the pool says otherwise
    (ha_reboot_vm_on_internal_shutdown).
 8. A host that comes up has the pools of processors whose auto_power_on says so, beside the first.
+9. A host that comes up attaches its static disks first, because VMs and other hosts may not use them meanwhile.
+10. A host that disconnected its storage before it went down (host.prepare_for_poweroff) connects to it again.
 """
 
 from __future__ import annotations
@@ -29,10 +31,13 @@ from xenapi_core.engine.ha_rules import enabled_pool
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.plan import PLANS, World
 from xenapi_core.engine.plans.crash_dumps import CRASHED, RESTARTS, note_dumps, plan_crashed
+from xenapi_core.engine.plans.static_disks import plan_attach_again, static_disks
 from xenapi_core.engine.plans.vm_power import plan_restart
 from xenapi_core.engine.run import Work
 from xenapi_core.engine.transition import enter_halted, enter_live, enter_suspended, note_domain, note_guest, note_power
+from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, is_null
+from xenapi_core.model.infrastructure_lifecycle import DISABLED_UNTIL_REBOOT
 from xenapi_core.model.power import PAUSED, RUNNING
 from xenapi_core.store.api import Txn, Version
 
@@ -113,11 +118,29 @@ class Reconciler:
             await self._list_dumps(host)
         await self._compare_with(answered)
 
-    async def compare_host(self, host: str) -> None:
-        """Compare the VMs that are, or should be, on one host."""
+    async def compare_host(self, host: str) -> bool:
+        """Compare the VMs that are, or should be, on one host. Whether it answered."""
         domains = await self._domains(host)
         if domains is not None:
             await self._compare_with({host: domains})
+        return domains is not None
+
+    async def note_arrival(self, ref: str, host: str) -> None:
+        """Make the record of a VM say what `host` has, which is said to have received it.
+
+        HOST_OFFLINE if the host does not tell; VM_NOT_RESIDENT_HERE if it has no such machine: nothing changes then.
+        """
+        domains = await self._domains(host) if host in self.engine.hypervisors else None
+        if domains is None:
+            raise E.HOST_OFFLINE(host)
+        vm = self.world.store.get(ref, "VM")
+        domain = domains.get(vm["uuid"])
+        if domain is None:
+            raise E.VM_NOT_RESIDENT_HERE(ref, host)
+        txn = self.world.store.begin()
+        self._adapt(txn, vm, host, domain)
+        txn.update(ref, scheduled_to_be_resident_on=NULL_REF)
+        self.world.store.commit(txn)
 
     async def _compare_with(self, hosts: Mapping[str, Mapping[str, DomainState]]) -> None:
         here = {uuid: (host, domain) for host, domains in hosts.items() for uuid, domain in domains.items()}
@@ -161,13 +184,34 @@ class Reconciler:
 
     async def _on_power(self, host: str, up: bool) -> None:
         """Rule 6. A host that comes back takes VMs again, unless it was told not to (host.disable)."""
+        record = self.world.store.find(host)
+        prepared = record is not None and DISABLED_UNTIL_REBOOT in record["local_database"]
         txn = self.world.store.begin()
         note_power(self.world, txn, host, up)
         self.world.store.commit(txn)
+        if up and prepared:
+            await self._connect_storage(host)
         if up:
+            await self._attach_static_disks(host)
             await self.compare_host(host)
             await self._list_dumps(host)
             await self._divide_processors(host)
+
+    async def _connect_storage(self, host: str) -> None:
+        """Rule 10. What cannot be connected now stays unconnected."""
+        for pbd in self.world.store.related(host, "PBDs"):
+            task = self.engine.start(self.engine.work("PBD.plug"), partial(PLANS["PBD.plug"], pbd=pbd))
+            await asyncio.wait({task}, timeout=ANSWER_WITHIN)
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                log.warning("a host that came up is not connected to a storage repository: %s", error)
+
+    async def _attach_static_disks(self, host: str) -> None:
+        """Rule 9."""
+        if not static_disks(self.world.store, host):
+            return
+        work = self.engine.work("host.attach_static_vdis")
+        task = self.engine.start(work, partial(plan_attach_again, host=host))
+        await asyncio.wait({task}, timeout=ANSWER_WITHIN)
 
     async def _divide_processors(self, host: str) -> None:
         """Rule 8. Pools that are to go free their processors before others take them."""

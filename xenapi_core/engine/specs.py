@@ -124,6 +124,12 @@ def chosen_cpu_pool(reader: Reader, vm: Any, host: str) -> Any:
     return reader.find(vm["cpu_pool"]) if vm["resident_on"] == host else None
 
 
+def vm_with_domid(reader: Reader, host: str, domid: int) -> Any:
+    """The `Version` of the VM whose domain has that number on `host`, or None."""
+    residents = (reader.find(vm) for vm in reader.related(host, "resident_VMs"))
+    return next((vm for vm in residents if vm["domid"] == domid), None)
+
+
 def has_disk(vbd: Any) -> bool:
     return not vbd["empty"] and not is_null(vbd["VDI"])
 

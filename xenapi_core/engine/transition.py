@@ -10,13 +10,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from xenapi_core.drivers.api import DomainState, GuestState
+from xenapi_core.engine.efi_variables import write_to_disk
+from xenapi_core.engine.ha_member import note_boot
 from xenapi_core.engine.host_memory import memory_free
 from xenapi_core.engine.network_records import attach_network
 from xenapi_core.engine.plan import Claim, World
+from xenapi_core.engine.pool_trust import catch_up
 from xenapi_core.engine.specs import device_name, domain_type
 from xenapi_core.ids import NULL_REF, is_null
-from xenapi_core.model.infrastructure_lifecycle import HOST_ASKS_FOR, SHUT_DOWN
-from xenapi_core.model.lifecycle import ASKS_FOR, NEVER_ASKED, NOT_ASKED
+from xenapi_core.model.infrastructure_lifecycle import DISABLED_UNTIL_REBOOT, HOST_ASKS_FOR, SHUT_DOWN
+from xenapi_core.model.lifecycle import ASKS_FOR, NEVER_ASKED, NOT_ASKED, REFUSED_STATE
 from xenapi_core.model.power import HALTED, RUNNING, SUSPENDED
 from xenapi_core.store.api import Txn
 
@@ -55,6 +58,7 @@ def enter_halted(world: World, txn: Txn, vm: str) -> None:
         scheduled_to_be_resident_on=NULL_REF,
         domid=-1,
         cpu_pool=NULL_REF,
+        tmem={},
         requires_reboot=False,
         suspend_VDI=NULL_REF,
     )
@@ -74,6 +78,7 @@ def enter_suspended(world: World, txn: Txn, vm: str, image: str) -> None:
         scheduled_to_be_resident_on=NULL_REF,
         domid=-1,
         cpu_pool=NULL_REF,
+        tmem={},
         suspend_VDI=image,
     )
     _remove_consoles(txn, vm)
@@ -94,6 +99,7 @@ def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, 
         scheduled_to_be_resident_on=NULL_REF,
         domid=domain.domid,
         cpu_pool=pool.ref if pool is not None else NULL_REF,
+        tmem=dict(domain.tmem),
         suspend_VDI=NULL_REF,
         requires_reboot=False,
     )
@@ -140,6 +146,9 @@ def note_request(txn: Txn, claims: Iterable[Claim]) -> None:
             continue
         if claim.operation != "evacuate" or not values["enabled"]:
             txn.update(claim.ref, requested_state=code)
+            if REFUSED_STATE in values["other_config"]:
+                kept = {key: value for key, value in values["other_config"].items() if key != REFUSED_STATE}
+                txn.update(claim.ref, other_config=kept)
         if code in _ALWAYS_RUN and "ha_always_run" in values:
             txn.update(claim.ref, ha_always_run=_ALWAYS_RUN[code] and values["ha_restart_priority"] == "restart")
 
@@ -190,10 +199,15 @@ def note_power(world: World, txn: Txn, host: str, up: bool) -> None:
         return
     txn.update(values["metrics"], live=up, last_updated=world.clock.now())
     if up:
+        note_boot(world.store, txn, host)
+        local = {key: text for key, text in txn.get(host)["local_database"].items() if key != DISABLED_UNTIL_REBOOT}
         display = _DISPLAY_AFTER_BOOT.get(values["display"], values["display"])
         enabled = values["other_config"].get(STAYS_DISABLED) != "true" or values["enabled"]
         since = dict.fromkeys(("boot_time", "agent_start_time"), f"{world.clock.now()}.")
-        txn.update(host, enabled=enabled, display=display, other_config={**values["other_config"], **since})
+        other_config = {**values["other_config"], **since}
+        txn.update(host, enabled=enabled, display=display, other_config=other_config, local_database=local)
+        write_to_disk(world.store, txn, host)
+        catch_up(world.store, txn, host)
         for driver in world.store.all("Host_driver").values():
             if driver["host"] == host:
                 txn.update(driver.ref, active_variant=driver["selected_variant"])

@@ -33,6 +33,8 @@ _NEEDS_ATTACHED: Final = frozenset(
 
 # Operations that leave an attached disk alone, and that may begin while it is in use.
 _FINE_WHILE_ATTACHED: Final = frozenset({"snapshot", "clone", "resize_online", "mirror", "enable_cbt", "disable_cbt"})
+# The same for one that a host has attached to itself: it stays where the host finds it.
+_FINE_WHILE_STATIC: Final = _FINE_WHILE_ATTACHED - {"mirror"}
 _VDI_LISTED: Final = (
     "clone", "copy", "resize", "resize_online", "snapshot", "destroy", "forget", "update", "generate_config",
     "set_on_boot", "enable_cbt", "disable_cbt", "data_destroy", "list_changed_blocks",
@@ -135,6 +137,8 @@ def disk_use_error(reader: Reader, vbd: Any) -> ApiError | None:
     if writes and vdi["read_only"]:
         return E.VDI_READONLY(vdi.ref)
     if not vdi["sharable"]:
+        if vdi["static_on"]:
+            return E.VDI_IN_USE(vdi.ref)
         for other in map(reader.find, reader.related(vdi.ref, "VBDs")):
             in_use = other["currently_attached"] or other["reserved"]
             if other.ref != vbd.ref and in_use and (writes or other["mode"] == "RW"):
@@ -197,11 +201,9 @@ def _vdi_error(reader: Reader, vdi: Any, operation: str, far: bool) -> ApiError 
         error = _busy("VDI", vdi)
     if error is not None:
         return error
-    attached = [
-        vbd
-        for vbd in map(reader.find, reader.related(ref, "VBDs"))
-        if vbd is not None and (vbd["currently_attached"] or vbd["reserved"])
-    ]
+    if vdi["static_on"] and operation not in _FINE_WHILE_STATIC:
+        return E.VDI_IN_USE(ref, operation)
+    attached = _attached(reader, ref)
     if attached and operation not in _FINE_WHILE_ATTACHED:
         only_read = all(vbd["mode"] == "RO" for vbd in attached)
         if not (operation == "copy" and only_read):
@@ -234,6 +236,26 @@ def _vdi_error(reader: Reader, vdi: Any, operation: str, far: bool) -> ApiError 
     if far and operation in _NEEDS_ATTACHED and not sr_attached(reader, vdi["SR"]):
         return E.SR_HAS_NO_PBDS(vdi["SR"])
     return None
+
+
+def _attached(reader: Reader, vdi: str) -> list[Any]:
+    """VBDs through which a machine has the disk, or is about to."""
+    vbds = (vbd for vbd in map(reader.find, reader.related(vdi, "VBDs")) if vbd is not None)
+    return [vbd for vbd in vbds if vbd["currently_attached"] or vbd["reserved"]]
+
+
+def check_static_use(reader: Reader, vdi: Any) -> None:
+    """Raise why no host can attach `vdi` to itself now: VDI_INCOMPATIBLE_TYPE for a list of changed blocks,
+    VDI_NOT_MANAGED; VDI_IN_USE [vdi] for a disk that is not sharable and that a machine or another host has;
+    OTHER_OPERATION_IN_PROGRESS."""
+    if vdi["type"] == "cbt_metadata":
+        raise E.VDI_INCOMPATIBLE_TYPE(vdi.ref, vdi["type"])
+    if not vdi["managed"]:
+        raise E.VDI_NOT_MANAGED(vdi.ref)
+    if not vdi["sharable"] and (vdi["static_on"] or _attached(reader, vdi.ref)):
+        raise E.VDI_IN_USE(vdi.ref)
+    if error := _busy("VDI", vdi, _FINE_WHILE_STATIC):
+        raise error
 
 
 def _holds_memory_in_use(vdi: Any) -> bool:

@@ -31,6 +31,12 @@ def is_live(reader: Reader, host: Fields) -> bool:
     return reports_live(reader.find(host["metrics"]))
 
 
+def was_heard_from(reader: Reader, host: Fields) -> bool:
+    """Whether there was ever a host behind the record: host.create makes one of a host that says it will come."""
+    metrics = reader.find(host["metrics"])
+    return metrics is not None and (reports_live(metrics) or bool(metrics["last_updated"]))
+
+
 def check_live(store: Records, host: str) -> Any:
     """The `Version` of a host that is up. HANDLE_INVALID, HOST_OFFLINE [host]."""
     record = store.get(host, "host")

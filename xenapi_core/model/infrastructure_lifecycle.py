@@ -33,6 +33,9 @@ PLACING: Final = frozenset({"provision", "vm_start", "vm_resume", "vm_migrate"})
 ENABLED, DISABLED, SHUT_DOWN, OFFLINE, REBOOT = 2, 3, 4, 6, 10
 HOST_ASKS_FOR: Final = {"power_on": ENABLED, "evacuate": DISABLED, "shutdown": SHUT_DOWN, "reboot": REBOOT}
 
+# Key of host.local_database, "true" once the host has prepared to be switched off: nobody enables it before it boots.
+DISABLED_UNTIL_REBOOT: Final = "host_disabled_until_reboot"
+
 
 def _in_progress(cls: str, record: Record, against: frozenset[str]) -> ApiError | None:
     """OTHER_OPERATION_IN_PROGRESS if one of `against` is in progress on the record."""
@@ -45,7 +48,7 @@ def refuse_host_operation(reader: Reader, host: Record, operation: str) -> ApiEr
 
     In this order: OTHER_OPERATION_IN_PROGRESS, then HOST_IS_LIVE and HOST_POWER_ON_MODE_DISABLED for power_on;
     HOST_OFFLINE for everything else on a host that is down; HOST_DISABLED and HOST_EVACUATE_IN_PROGRESS for placing
-    VMs; HOST_NOT_DISABLED and HOST_HAS_RESIDENT_VMS for reboot and shutdown.
+    VMs; HOST_NOT_DISABLED and HOST_HAS_RESIDENT_VMS for reboot and shutdown; HOST_DISABLED_UNTIL_REBOOT for enable.
     """
     if operation in GOING_DOWN or operation == "power_on":
         against = BRINGING | GOING_DOWN | {"power_on"}
@@ -72,6 +75,8 @@ def refuse_host_operation(reader: Reader, host: Record, operation: str) -> ApiEr
         if host["enabled"]:
             return E.HOST_NOT_DISABLED()
         return E.HOST_HAS_RESIDENT_VMS(host.ref) if _has_guests(reader, host.ref) else None
+    if operation == "enable" and host["local_database"].get(DISABLED_UNTIL_REBOOT) == "true":
+        return E.HOST_DISABLED_UNTIL_REBOOT(host.ref)
     if operation == "apply_updates" and host["latest_synced_updates_applied"] != "no":
         return E.OPERATION_NOT_ALLOWED("No downloaded updates wait for this host.")
     return None

@@ -169,6 +169,11 @@ ASKS_FOR: Final[Mapping[str, int]] = {
 # RequestedState of a VM whose state nobody ever asked for, and of one that left the state it was asked to be in.
 NEVER_ASKED: Final = 12  # Not Applicable
 NOT_ASKED: Final = 5  # No Change
+# Key of VM.other_config: the RequestedState that was asked for since, and refused. A CIM server that remembers such
+# requests writes it; whoever asks for a state and gets it makes it forgotten.
+REFUSED_STATE: Final = "cim-refused-state"
+# Key of other_config of a VM or host: the power state that a CIM client has asked for at a later time, and when.
+POWER_ON_TIME: Final = "cim-power-on-time"
 
 
 def requested_states_supported(reader: Reader, vm: Record) -> tuple[int, ...]:

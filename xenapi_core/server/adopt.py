@@ -16,13 +16,15 @@ from xenapi_core.drivers.api import CrashDump, DomainSpec, DriverError, GuestSta
 from xenapi_core.drivers.sim.hypervisor import SimHypervisor
 from xenapi_core.drivers.sim.storage_backend import sim_backends
 from xenapi_core.drivers.sim.world import SimWorld
+from xenapi_core.engine.efi_variables import write_to_disk
 from xenapi_core.engine.engine import Engine
+from xenapi_core.engine.plans.guest_agent import known_to_guests
 from xenapi_core.engine.plans.host_drivers import drivers_of
 from xenapi_core.engine.plans.network_scan import CARD_FIELDS
 from xenapi_core.engine.specs import domain_spec
 from xenapi_core.engine.transition import count_memory
 from xenapi_core.ids import is_null
-from xenapi_core.model.hosts import is_live
+from xenapi_core.model.hosts import is_live, was_heard_from
 from xenapi_core.model.infrastructure_lifecycle import SHUT_DOWN
 from xenapi_core.store.api import Store, Version
 
@@ -30,14 +32,16 @@ log = logging.getLogger(__name__)
 
 
 def adopt_pool(store: Store, engine: Engine, world: SimWorld) -> None:
-    """Make a host driver for every host record, a storage driver for every SR, and all that is in them."""
+    """Make a host driver for every host that was ever heard from, a storage driver for every SR, and all that is in
+    them."""
     for backend in sim_backends(world):
         engine.add_backend(backend)
     for sr in store.all("SR").values():
         adopt_sr(store, engine, world, sr)
     world.contents.keep(vdi["uuid"] for vdi in store.all("VDI").values())
     for host in store.all("host").values():
-        adopt_host(store, engine, world, host)
+        if was_heard_from(store, host):
+            adopt_host(store, engine, world, host)
     for vm in store.all("VM").values():
         adopt_image(store, world, vm)
 
@@ -55,6 +59,9 @@ def adopt_sr(store: Store, engine: Engine, world: SimWorld, sr: Version) -> None
     for ref in store.related(sr.ref, "VDIs"):
         vdi = store.get(ref)
         repository.preload(vdi["uuid"], vdi["virtual_size"], vdi["physical_utilisation"], vdi["name_label"])
+        for user in map(store.find, vdi["static_on"]):
+            if user is not None and not _stays_off(store, user):
+                repository.hold(vdi["uuid"], user["uuid"])
     engine.add_storage(sr.ref, repository)
 
 
@@ -85,6 +92,7 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
                 guest=agent,
                 agent=agent is not None,
                 vcpus=metrics["VCPUs_number"] if metrics else 0,
+                tmem=vm["tmem"],
             )
         except DriverError as error:
             log.warning("VM %s cannot go on running: %s", vm["uuid"], error.text)
@@ -94,7 +102,8 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
     for dump in map(store.get, store.related(host.ref, "crashdumps")):
         driver.dumps[dump["filename"]] = CrashDump(dump["filename"], dump["timestamp"], dump["size"])
     followed = {"ntp_mode": host["ntp_mode"], "ntp_custom_servers": ",".join(host["ntp_custom_servers"])}
-    driver.adopt_settings({name: text for name, text in followed.items() if text not in ("", "Factory")})
+    chosen = {name: text for name, text in followed.items() if text not in ("", "Factory")}
+    driver.adopt_settings(chosen | known_to_guests(store))
     driver.variants.adopt(
         {
             each["name"]: (_variant(store, each["active_variant"]), _variant(store, each["selected_variant"]))
@@ -105,6 +114,8 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
     engine.add_host(host.ref, driver)
     txn = store.begin()
     count_memory(engine.world, txn, host.ref)
+    if is_live(store, host):
+        write_to_disk(store, txn, host.ref)
     if dom0 is not None and store.find(dom0["metrics"]) is not None:  # no driver lists it, so nobody else measures it
         memory, now = dom0["memory_dynamic_max"], engine.world.clock.now()
         txn.update(dom0["metrics"], memory_actual=memory, state=("running",), last_updated=now)

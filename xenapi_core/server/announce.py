@@ -37,11 +37,11 @@ async def announce(membership: Membership, store: Store, clock: Clock) -> None:
 
 async def _say(membership: Membership, store: Store) -> str:
     """The answer of pool.hello. OSError, ValueError, ApiError."""
-    if membership.connect is None or not membership.address:
-        raise ConnectionError("no way from here to there, or from there to here")
+    if not membership.address:
+        raise ConnectionError("no way from there to here")
     (pool,) = store.all("pool").values()
     uuid = store.get(pool["master"])["uuid"]
-    remote = membership.connect(membership.coordinator)
+    remote = membership.reach(membership.coordinator)
     session = await remote.call("session.slave_login", uuid, membership.secret)
     answer = str(await remote.call("pool.hello", session, uuid, membership.address))
     await remote.call("session.logout", session)

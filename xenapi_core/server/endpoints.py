@@ -61,14 +61,14 @@ class HostEndpoints:
         places: Mapping[str, str],
         app: Callable[[str], App],
         ports: tuple[int | None, int | None],
-        context: ssl.SSLContext | None,
+        context: Callable[[str], ssl.SSLContext] | None,
         gates: tuple[Gate | None, Gate | None] = (None, None),
     ) -> None:
         self._store = store
         self._places = dict(places)
         self._apps = {host: app(host) for host in places}
         self._wanted = ports
-        self._contexts = (None, context)
+        self._contexts = (None, context)  # without TLS, and with it, by host
         self._gates = gates
         self.ports: list[int | None] = [None, None]
         self._open: dict[str, list[Listener]] = {}
@@ -190,8 +190,10 @@ class HostEndpoints:
             for index, port in enumerate(self.ports):
                 if port is None:
                     continue
+                context = self._contexts[index]
+                settings = context(host) if context is not None else None
                 listener = await listen_tcp(
-                    self._apps[host], self._places[host], port, self._contexts[index], gate=self._gates[index]
+                    self._apps[host], self._places[host], port, settings, gate=self._gates[index]
                 )
                 opened.append(listener)
                 self.ports[index] = listener.port

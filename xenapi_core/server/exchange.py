@@ -28,9 +28,10 @@ from xenapi_core.engine.plans.vm_import import Exported, Fill
 from xenapi_core.errors import ApiError, E
 from xenapi_core.server.actions import xva
 from xenapi_core.server.actions.machines import about, chunks, filler, objects_of
+from xenapi_core.server.conversion import ask_appliance
 from xenapi_core.server.download import download
-from xenapi_core.server.outgoing import Trust, send
-from xenapi_core.server.trust import of_pools, of_web_servers
+from xenapi_core.server.outgoing import Trust, post, send
+from xenapi_core.server.trust import of_appliances, of_pools, of_web_servers
 from xenapi_core.server.upload import UploadBroken
 from xenapi_core.store.api import Store
 
@@ -73,15 +74,32 @@ class Deliver(Protocol):
     async def __call__(self, url: str, size: int, body: AsyncIterator[bytes], *, trust: Trust) -> None: ...
 
 
+class Post(Protocol):
+    """See outgoing.post."""
+
+    async def __call__(self, url: str, body: bytes, *, trust: Trust) -> bytes: ...
+
+
+class AskAppliance(Protocol):
+    """See conversion.ask_appliance."""
+
+    async def __call__(self, address: str, method: str, *params: Any, trust: Trust) -> Any: ...
+
+
 class PoolExchange:
     """See engine.exchange.Exchange."""
 
-    def __init__(self, services: Services, fetch: Fetch = download, deliver: Deliver = send) -> None:
+    def __init__(
+        self, services: Services, fetch: Fetch = download, deliver: Deliver = send, post: Post = post,
+        ask: AskAppliance = ask_appliance,
+    ) -> None:  # fmt: skip
         """`fetch`: gives what is under a URL, as download does with its other defaults; `deliver`: puts there, as
-        outgoing.send does."""
+        outgoing.send does; `post`: sends there and gives the reply, as outgoing.post does; `ask`: see ask_appliance."""
         self._services = services
         self._fetch = fetch
         self._deliver = deliver
+        self._post = post
+        self._ask_appliance = ask
 
     @contextlib.asynccontextmanager
     async def archive(self, url: str) -> AsyncIterator[tuple[Mapping[str, Exported], Fill]]:
@@ -99,6 +117,14 @@ class PoolExchange:
     async def deliver(self, url: str, size: int, body: AsyncIterator[bytes]) -> None:
         """See engine.exchange.Exchange."""
         await self._deliver(url, size, body, trust=partial(of_web_servers, self._services.store))
+
+    async def post(self, url: str, body: bytes) -> bytes:
+        """See engine.exchange.Exchange."""
+        return await self._post(url, body, trust=partial(of_web_servers, self._services.store))
+
+    async def ask_appliance(self, address: str, method: str, *params: Any) -> Any:
+        """See engine.exchange.Exchange."""
+        return await self._ask_appliance(address, method, *params, trust=partial(of_appliances, self._services.store))
 
     async def check(self, parcel: Parcel) -> None:
         """The session, the host, and every SR and network must be there; what is asked for raises what it raises."""

@@ -5,8 +5,8 @@ Rule 2: the records come in one transaction, and the simulator has the host, its
         can ask for them. (A simulator has no hardware: which process simulates a host changes nothing for its clients.
         What was written on disks stays behind.)
 Rule 3: shared storage of the pool is connected to the new host afterwards; a connection that fails is told in the log,
-        and can be plugged again. The same goes for the VLANs of the coordinator: the host gets them on its interface of
-        the same name, if it has one; and for who controls the switches of the pool.
+        and can be plugged again. The same goes for the VLANs and tunnels of the coordinator (plans/network_copies.py),
+        and for what the hosts of the pool are told of its settings.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from typing import Any, Final
 from xenapi_core.api import pool_transfer
 from xenapi_core.api.certificates import record_certificates
 from xenapi_core.api.handlers.pool_join import MEMBERS
+from xenapi_core.api.member_certificates import record_members
 from xenapi_core.api.membership import place_of
 from xenapi_core.api.registry import Services
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.engine import Engine
-from xenapi_core.engine.network_records import new_vlan
-from xenapi_core.engine.plans.network_rules import check_vlan
+from xenapi_core.engine.plans.guest_agent import known_to_guests
+from xenapi_core.engine.plans.host_records import check_newcomer
+from xenapi_core.engine.plans.network_copies import missing_tunnels, missing_vlans
 from xenapi_core.engine.plans.sdn_controller import known_to_hosts
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
@@ -49,7 +51,7 @@ _COORDINATOR: Final = Caller(NULL_REF, "", frozenset({POOL_ADMIN}), originator="
 def members_route(services: Services, world: SimWorld) -> Route:
     """POST /pool/members: the answer is an XML-RPC reply with the uuid of the host, or the failure.
 
-    SESSION_AUTHENTICATION_FAILED, HOST_IS_SLAVE, INVALID_VALUE, OPERATION_NOT_ALLOWED.
+    SESSION_AUTHENTICATION_FAILED, HOST_IS_SLAVE, INVALID_VALUE, OPERATION_NOT_ALLOWED, LICENCE_RESTRICTION.
     """
     codec, call = XmlRpc(), Call("pool.members", [])
 
@@ -73,12 +75,13 @@ async def _admit(services: Services, world: SimWorld, request: Request) -> str:
     hosts = [ref for ref, (cls, _) in records.items() if cls == "host"]
     if len(hosts) != 1:
         raise E.INVALID_VALUE("hosts", str(len(hosts)))
+    check_newcomer(services.store, str(records[hosts[0]][1]["uuid"]))
     await _make_room(services, world, records)
     _take(services, engine, world, records)
     uuid = str(services.store.get(hosts[0])["uuid"])
     await services.store.durable(services.store.revision)
     await _connect_shared(services, engine, hosts[0])
-    _carry_vlans(services, engine, hosts[0])
+    _copy_networks(services, engine, hosts[0])
     await _tell_settings(services, engine, hosts[0])
     return uuid
 
@@ -128,6 +131,7 @@ def _take(services: Services, engine: Engine, world: SimWorld, records: pool_tra
         if vm.cls == "VM":
             adopt_image(store, world, vm)
     record_certificates(services)
+    record_members(services)
 
 
 async def _connect_shared(services: Services, engine: Engine, host: str) -> None:
@@ -150,29 +154,25 @@ async def _connect_shared(services: Services, engine: Engine, host: str) -> None
 
 
 async def _tell_settings(services: Services, engine: Engine, host: str) -> None:
-    """What all hosts of the pool know of its network (rule 3)."""
+    """What all hosts of the pool know of its network and tell their guests (rule 3)."""
     try:
         async with asyncio.timeout(_SECONDS):
-            await engine.hypervisors[host].configure(known_to_hosts(services.store))
+            told = known_to_hosts(services.store) | known_to_guests(services.store)
+            await engine.hypervisors[host].configure(told)
     except (DriverError, TimeoutError) as error:
-        log.warning("a host that joined does not know who controls its switches: %s", error)
+        log.warning("a host that joined does not know the settings of the pool: %s", error)
 
 
-def _carry_vlans(services: Services, engine: Engine, host: str) -> None:
-    """The pool's tagged networks on the new host (rule 3)."""
+def _copy_networks(services: Services, engine: Engine, host: str) -> None:
+    """The pool's tagged and tunnelled networks on the new host (rule 3)."""
     store = services.store
-    (pool,) = store.all("pool").values()
-    own = {pif["device"]: pif for pif in map(store.get, store.related(host, "PIFs")) if pif["physical"]}
-    for vlan in list(store.all("VLAN").values()):
-        carrier, tagged = store.find(vlan["tagged_PIF"]), store.find(vlan["untagged_PIF"])
-        if carrier is None or tagged is None or carrier["host"] != pool["master"] or carrier["device"] not in own:
-            continue
-        mine = own[carrier["device"]]
-        try:
-            check_vlan(store, mine, vlan["tag"], tagged["network"])
-        except ApiError as error:
-            log.warning("VLAN %d is not carried by a host that joined: %s", vlan["tag"], error.code)
-            continue
-        txn = store.begin()
-        new_vlan(engine.world, txn, mine.ref, vlan["tag"], tagged["network"])
-        store.commit(txn)
+    for find in (missing_vlans, missing_tunnels):
+        for missing in find(engine.world, host):
+            try:
+                missing.check()
+            except ApiError as error:
+                log.warning("%s is not carried by a host that joined: %s", missing.name, error.code)
+                continue
+            txn = store.begin()
+            missing.make(txn)
+            store.commit(txn)

@@ -1,4 +1,4 @@
-"""Requests to a URL that a client named: which addresses are asked, who is believed, and sending a long body there.
+"""Requests to servers that a client named: which addresses are asked, who is believed, and sending bodies there.
 
 Rule 1: http and https alone, with the certificate checked as browsers do. Redirects are not followed: who named the URL
         has named the server, and another one may be in a network that is not theirs to reach.
@@ -19,7 +19,9 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
+from xenapi_core.bridge.client import verification_failure
 from xenapi_core.errors import ApiError, E
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ _METADATA: Final = frozenset(
     map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"))
 )
 _TAKEN: Final = (200, 201, 202, 204)
+_POST_SECONDS: Final = 30.0  # how long xapi tries, and what it says then
+_MOST_OF_REPLY: Final = 1 << 20  # bytes that become a value of the Xen-API
 
 
 def forbidden(address: str, loopback: bool = False) -> str:
@@ -72,16 +76,18 @@ class Way:
     http: aiohttp.ClientSession
     refused: list[str] = field(default_factory=list)  # why addresses were not asked
 
-    def check(self) -> None:
-        """INVALID_VALUE ["url", ...] if a failure was that rule 2 left no address."""
+    def check(self, named: str = "url") -> None:
+        """INVALID_VALUE [`named`, ...] if a failure was that rule 2 left no address."""
         if self.refused:
-            raise E.INVALID_VALUE("url", f"The server has a {self.refused[0]} address, which is not asked.")
+            raise E.INVALID_VALUE(named, f"The server has a {self.refused[0]} address, which is not asked.")
 
 
 @contextlib.asynccontextmanager
-async def way_to(url: str, loopback: bool, trust: Trust | None) -> AsyncIterator[Way]:
+async def way_to(
+    url: str, loopback: bool, trust: Trust | None, patience: float = _SILENT_SECONDS
+) -> AsyncIterator[Way]:
     """For requests to that URL. `trust` makes what decides whose certificates are good; without it the system's
-    authorities do."""
+    authorities do. `patience`: seconds without a byte."""
     import aiohttp  # a fifth of a second at start, for what most servers never do
 
     refused: list[str] = []
@@ -95,7 +101,7 @@ async def way_to(url: str, loopback: bool, trust: Trust | None) -> AsyncIterator
 
     context = await trust() if trust is not None and url.lower().startswith("https:") else True
     connector = aiohttp.TCPConnector(ssl=context, force_close=True, socket_factory=make_socket)
-    limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS, sock_read=_SILENT_SECONDS)
+    limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS, sock_read=patience)
     async with aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, timeout=limits, trust_env=False
     ) as http:
@@ -138,3 +144,34 @@ async def send(
             way.check()
             reason = f"The server of that URL did not take it: {type(error).__name__}."
             raise E.SYSTEM_STATUS_RETRIEVAL_FAILED(reason) from None
+
+
+async def post(
+    url: str, body: bytes, loopback: bool = False, trust: Trust | None = None, seconds: float = _POST_SECONDS
+) -> bytes:  # fmt: skip
+    """The body of the reply to a POST, whatever its status: at most a mebibyte, within so many seconds of real time.
+
+    INVALID_VALUE ["host", ...] if rule 2 leaves no address; SSL_VERIFY_ERROR; WLB_TIMEOUT, as xapi calls any server
+    that takes too long; CANNOT_CONTACT_HOST if there is no reply; OPERATION_NOT_ALLOWED for a longer one.
+    """
+    import aiohttp
+
+    async with way_to(url, loopback, trust) as way:
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                way.http.post(url, data=body, allow_redirects=False) as reply,
+            ):
+                content = bytearray()
+                async for data in reply.content.iter_any():
+                    content += data
+                    if len(content) > _MOST_OF_REPLY:
+                        raise E.OPERATION_NOT_ALLOWED(f"The reply is longer than {_MOST_OF_REPLY} bytes.")
+                return bytes(content)
+        except TimeoutError:
+            raise E.WLB_TIMEOUT(str(seconds)) from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise E.SSL_VERIFY_ERROR(verification_failure(error.certificate_error)) from None
+        except (aiohttp.ClientError, OSError, ValueError):
+            way.check("host")
+            raise E.CANNOT_CONTACT_HOST(urlsplit(url).hostname or "") from None

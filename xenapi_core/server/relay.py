@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from xenapi_core.api.membership import Membership, Remote, answered_by_members, place_of
+from xenapi_core.api.membership import Membership, answered_by_members, place_of
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.types import Ref
@@ -33,15 +33,15 @@ def relay_to_coordinator(sessions: Sessions, headers: Callable[[Codec], tuple[tu
     membership = sessions.membership
 
     def relay(request: Request, call: Call, codec: Codec) -> Awaitable[Response] | None:
-        if not membership.coordinator or membership.connect is None:
+        if not membership.coordinator:
             return None
         if answered_by_members(call.method) or call.method in _OF_MEMBERS:
             return None
-        return answer(request, call, codec, membership.connect)
+        return answer(request, call, codec)
 
-    async def answer(request: Request, call: Call, codec: Codec, connect: Callable[[str], Remote]) -> Response:
+    async def answer(request: Request, call: Call, codec: Codec) -> Response:
         try:
-            remote = connect(membership.coordinator)
+            remote = membership.reach(membership.coordinator)
             if call.method in _LOGINS:
                 session = await remote.call("session.slave_login", _host(sessions), membership.secret)
                 return Response(200, headers(codec), codec.success(call, codec.value(_SESSION, session)))

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,8 +29,10 @@ from xenapi_core.api.auth.external import External
 from xenapi_core.api.auth.pam import PamAuthenticator, PamError
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.auth.users_file import UsersFileAuthenticator, UsersFileError
+from xenapi_core.api.balancer import Balancer
 from xenapi_core.api.certificates import record_certificates
 from xenapi_core.api.dispatcher import Dispatcher
+from xenapi_core.api.member_certificates import record_members
 from xenapi_core.api.membership import Door, Membership, place_of
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.background import keep_going
@@ -42,13 +45,13 @@ from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine import database_copies, ha_failover, snapshot_schedules
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import https
-from xenapi_core.engine.plans import host_ssh
+from xenapi_core.engine.plans import firewall, host_ssh
 from xenapi_core.engine.transition import place_consoles
 from xenapi_core.ids import Ids
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.power import is_guest
 from xenapi_core.model.schema import POOL_ADMIN
-from xenapi_core.server import outgoing, tls
+from xenapi_core.server import balancing, outgoing, tls
 from xenapi_core.server.about import about_route
 from xenapi_core.server.actions import measurements
 from xenapi_core.server.actions.action import parts_of
@@ -58,14 +61,17 @@ from xenapi_core.server.actions.table import action_routes
 from xenapi_core.server.adopt import adopt_pool
 from xenapi_core.server.agents import HostAgents, plain_refused
 from xenapi_core.server.announce import announce
+from xenapi_core.server.conversion import ask_appliance
 from xenapi_core.server.demo import populate
 from xenapi_core.server.download import download
 from xenapi_core.server.endpoints import HostEndpoints, assign_addresses
 from xenapi_core.server.exchange import PoolExchange
 from xenapi_core.server.gate import Gate, PatternError
+from xenapi_core.server.host_identities import HostIdentities
 from xenapi_core.server.http_auth import authenticated
 from xenapi_core.server.joining import members_route
 from xenapi_core.server.listener import Listener, ListenError, listen_tcp, listen_unix
+from xenapi_core.server.member_disks import HostFolders
 from xenapi_core.server.nbd import NbdServer
 from xenapi_core.server.pool_secret import MembershipFileError, open_membership
 from xenapi_core.server.ready_file import ReadyFileError, forget_killed, ready_file
@@ -73,7 +79,7 @@ from xenapi_core.server.relay import relay_to_coordinator
 from xenapi_core.server.restoring import take_over
 from xenapi_core.server.routes import App, EndpointError, Hosting, encrypted_only, of_host, only_while
 from xenapi_core.server.tls_identity import TlsIdentity
-from xenapi_core.server.trust import of_certificate, of_pools
+from xenapi_core.server.trust import of_balancers, of_certificate, of_members, of_pools
 from xenapi_core.server.xenapi_app import page, reply_headers, xenapi_app
 from xenapi_core.store.failure import StoreError
 from xenapi_core.store.journal import open_store
@@ -92,6 +98,7 @@ _FOLLOWERS: Mapping[str, Callable[[Engine], Awaitable[None]]] = {
     "snapshot schedules": snapshot_schedules.follow,
     "SSH expiry": host_ssh.follow,
     "database replication": database_copies.follow,
+    "firewalls of the hosts": firewall.follow,
     "high availability": ha_failover.follow,
 }
 
@@ -173,18 +180,26 @@ class Server:
                 dispatcher.services,
                 partial(download, loopback=config.loopback),
                 partial(outgoing.send, loopback=config.loopback),
+                partial(outgoing.post, loopback=config.loopback),
+                partial(ask_appliance, loopback=config.loopback),
             )
+            trust = partial(of_balancers, store)
+            dispatcher.balancer = Balancer(engine.world, partial(balancing.post, loopback=config.loopback, trust=trust))
+            engine.advisor = dispatcher.balancer
             keep_going(stack, clock, "the session sweeper", lambda: _sweep(sessions, clock))
             for name, follow in _FOLLOWERS.items():
                 keep_going(stack, clock, name, partial(follow, engine))
             recorder = Recorder()
             dispatcher.history = await self._history(stack, recorder, engine)
-            source = LocalSource(store, dispatcher, sessions, clock, lambda: recorder.newest)
+            source = LocalSource(
+                store, dispatcher, sessions, clock, lambda: recorder.newest, partial(measurements.recorded, recorder)
+            )
             basic = BasicAuth(sessions)
             about = about_route(SCHEMA, authenticated(sessions, basic, "xencim"))
             joining = members_route(dispatcher.services, world)
             parts = parts_of(config.state, recorder)
             dispatcher.blobs = parts.blobs
+            dispatcher.member_disks = HostFolders(config.state) if config.state is not None else None
             extra = (about, joining, *action_routes(dispatcher.services, basic, page, parts))
 
             relay = relay_to_coordinator(sessions, reply_headers)
@@ -203,10 +218,20 @@ class Server:
             membership.connect = lambda address: RemoteXenApi(
                 address, self._tls_port or DEFAULT_TLS_PORT, of_pools(store)
             )
+            membership.connect_member = lambda address: RemoteXenApi(
+                address, self._tls_port or DEFAULT_TLS_PORT, partial(of_members, store, address)
+            )
             membership.connect_to = lambda address, certificate: RemoteXenApi(
                 address, self._tls_port or DEFAULT_TLS_PORT, of_certificate(certificate)
             )
-            endpoints, certificate, own, shared = await self._listen(stack, apps, store, directory, places, xenapi)
+            dispatcher.identities = members = HostIdentities(directory, RealClock())
+            try:
+                record_members(dispatcher.services)
+            except tls.CertificateError as error:
+                raise StartError(str(error)) from None
+            endpoints, certificate, own, shared = await self._listen(
+                stack, apps, store, directory, places, xenapi, members
+            )
             dispatcher.agents = agents = HostAgents(store, clock, own, shared, "xenapi_tls" in endpoints)
             keep_going(stack, clock, "restarting of the agent", agents.follow)
             fingerprint = certificate.facts.sha256 if certificate is not None else ""
@@ -359,6 +384,7 @@ class Server:
         directory: Path,
         places: Mapping[str, str],
         xenapi: Callable[[str], App],
+        members: HostIdentities,
     ) -> tuple[dict[str, str], TlsIdentity | None, HostEndpoints, list[Listener]]:
         """Open every listener. Returns URLs (the socket's path too) by the ready file's names, the certificate if one
         is shown, the endpoints of hosts that have their own (`places`: host -> address), and the TCP listeners of the
@@ -373,7 +399,7 @@ class Server:
         ]
         own = HostEndpoints(store, places, xenapi, (None, None), None)
         endpoints: dict[str, str] = {}
-        identity, context = None, None
+        identity, context, context_of = None, None, None
         listeners: list[Listener] = []
         shared: list[Listener] = []
         stack.push_async_callback(_drain, listeners, store)
@@ -383,11 +409,12 @@ class Server:
             if any(encrypted for *_, encrypted in wanted):
                 given = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
                 identity = TlsIdentity(directory, given, [host, *places.values()], RealClock())
-                context = identity.context(config.client_ca)
+                context_of = partial(_context_of_host, identity, config.client_ca, store, members)
+                context = context_of("")
             if places:
                 ports = (config.ports.xenapi, config.ports.xenapi_tls)
                 gates = (self._gate("xenapi"), self._gate("xenapi_tls"))
-                own = HostEndpoints(store, places, xenapi, ports, context, gates)
+                own = HostEndpoints(store, places, xenapi, ports, context_of, gates)
                 stack.push_async_callback(own.drain, DRAIN_SECONDS)
                 await own.start()
                 self._tls_port = own.ports[1]
@@ -512,6 +539,18 @@ def _elsewhere(membership: Membership) -> str:
     if not membership.coordinator:
         return ""
     return f"This server is a member of a pool; ask the pool's coordinator, {place_of(membership.coordinator)[1]}."
+
+
+def _context_of_host(
+    identity: TlsIdentity, client_ca: Path | None, store: MemoryStore, members: HostIdentities, host: str
+) -> ssl.SSLContext:
+    """For a listener of that host, or (host "") of the server as a whole, which is the coordinator's."""
+
+    def shown_to_members() -> ssl.SSLContext:
+        record = store.find(host) if host else None
+        return members.context(record["uuid"] if record is not None else _coordinator_uuid(store))
+
+    return identity.context(client_ca, shown_to_members)
 
 
 def _coordinator_uuid(store: MemoryStore) -> str:

@@ -62,11 +62,24 @@ def ensure_certificate(directory: str | Path, names: Iterable[str], clock: Clock
 
 def make_pair(names: Iterable[str], clock: Clock) -> tuple[bytes, bytes]:
     """A new self-signed certificate for `names` (see ensure_certificate) and its key, both as PEM."""
+    hostname = socket.gethostname()
+    wanted = dict.fromkeys(("localhost", "127.0.0.1", "::1", hostname, *names))
+    alternatives = [name for name in map(_alternative, wanted) if name is not None]
+    return _pair(hostname or "localhost", alternatives, clock)
+
+
+def make_member_pair(uuid: str, clock: Clock) -> tuple[bytes, bytes]:
+    """A new self-signed certificate that says the uuid of a host and nothing else, and its key, both as PEM."""
+    return _pair(uuid, [], clock)
+
+
+def _pair(subject: str, alternatives: list[x509.GeneralName], clock: Clock) -> tuple[bytes, bytes]:
     private = ec.generate_private_key(ec.SECP256R1())
     encoded = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return _self_signed(private, names, clock.now()).public_bytes(serialization.Encoding.PEM), encoded
+    made = _self_signed(private, subject, alternatives, clock.now())
+    return made.public_bytes(serialization.Encoding.PEM), encoded
 
 
 @contextlib.contextmanager
@@ -82,18 +95,17 @@ def replacing(path: Path, content: bytes) -> Iterator[Path]:
         trial.unlink(missing_ok=True)
 
 
-def _self_signed(key: ec.EllipticCurvePrivateKey, names: Iterable[str], now: int) -> x509.Certificate:
+def _self_signed(
+    key: ec.EllipticCurvePrivateKey, name: str, alternatives: list[x509.GeneralName], now: int
+) -> x509.Certificate:  # fmt: skip
     start = datetime.datetime.fromtimestamp(now, datetime.UTC)
-    hostname = socket.gethostname()
-    wanted = dict.fromkeys(("localhost", "127.0.0.1", "::1", hostname, *names))
-    alternatives = [name for name in map(_alternative, wanted) if name is not None]
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (hostname or "localhost")[:64])])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     usage = x509.KeyUsage(
         digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
         key_agreement=False, key_cert_sign=False, crl_sign=False, encipher_only=False, decipher_only=False,
     )  # fmt: skip
     public = key.public_key()
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -101,14 +113,15 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, names: Iterable[str], now: int
         .serial_number(x509.random_serial_number())
         .not_valid_before(start - datetime.timedelta(days=1))  # clients whose clock is a little behind
         .not_valid_after(start + datetime.timedelta(days=365 * YEARS))
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
-        .sign(key, hashes.SHA256())
     )
+    if alternatives:
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    return builder.sign(key, hashes.SHA256())
 
 
 def _alternative(name: str) -> x509.GeneralName | None:

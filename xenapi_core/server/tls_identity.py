@@ -7,14 +7,17 @@ Theory of operation
 2. What is installed is written before it is shown, so it is never forgotten by a restart. Connections that are open
    keep what they have.
 3. Files that the command line names are the administrator's: they are read at start, and never written.
+4. Who asks for the name SERVER_NAME is another member of the pool, and is shown the certificate that hosts have for
+   each other (host_identities.py).
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from xenapi_core.api.member_certificates import SERVER_NAME
 from xenapi_core.api.pem import Facts
 from xenapi_core.clock import Clock
 from xenapi_core.errors import E
@@ -49,12 +52,18 @@ class TlsIdentity:
         """Whether it is ours, and nobody else vouches for it."""
         return self._own and tls.is_self_signed(self._files[0])
 
-    def context(self, client_ca: Path | None = None) -> ssl.SSLContext:
-        """For a listener (theory 1); `client_ca` as tls.server_context has it. Raises tls.CertificateError."""
+    def context(
+        self, client_ca: Path | None = None, of_members: Callable[[], ssl.SSLContext] | None = None
+    ) -> ssl.SSLContext:
+        """For a listener (theory 1); `client_ca` as tls.server_context has it; `of_members` gives what members are
+        shown there now (theory 4). Raises tls.CertificateError."""
         context = tls.server_context(*self._files, client_ca)
         self._newest[client_ca] = context
 
         def choose(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, begun: ssl.SSLContext) -> None:
+            if name == SERVER_NAME and of_members is not None:
+                connection.context = of_members()
+                return
             newest = self._newest[client_ca]
             if newest is not begun:
                 connection.context = newest

@@ -3,6 +3,7 @@
 Rule 1: where the pool verifies, another pool has to show a certificate that an installed authority signed (or that is
         installed itself), for the name or address it is called by. The system's authorities do not count: anybody may
         get their signature. Web servers are checked as browsers do, and by the installed authorities too.
+        Members of the pool show the certificates that hosts have for each other, and those alone count.
 Rule 2: once a revocation list is installed, who signed a certificate must have one: OpenSSL cannot tell a list that was
         never there from one that was forgotten.
 """
@@ -14,6 +15,9 @@ import ssl
 import tempfile
 
 from xenapi_core.api.certificates import installed, verifies
+from xenapi_core.api.member_certificates import SERVER_NAME
+from xenapi_core.bridge.client import Proof
+from xenapi_core.engine.pool_trust import coming_file_of, file_of, trusted_members
 from xenapi_core.store.api import Store
 
 
@@ -22,14 +26,45 @@ def of_pools(store: Store) -> ssl.SSLContext | None:
     return _with_installed(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), store) if verifies(store) else None
 
 
+def of_members(store: Store, address: str) -> Proof:
+    """How the member of the pool at that address proves who it is. One that has told no certificate is asked as another
+    pool is; that is so for members that joined before there were such certificates."""
+    if not verifies(store):
+        return None, SERVER_NAME
+    hosts = store.all("host").values()
+    here = [host["uuid"] for host in hosts if not host["joined_from"]]
+    asked = {file_of(host["uuid"]) for host in hosts if host["joined_from"] == address}
+    trusted = trusted_members(store)
+    others = trusted.keys() - {*map(file_of, here), *map(coming_file_of, here)}
+    if not (others & asked if asked else others):
+        return of_pools(store), None
+    return of_certificate("".join(trusted.values())), SERVER_NAME
+
+
 def of_certificate(pem: str) -> ssl.SSLContext:
-    """The server that shows this certificate, whatever it is called by; or one that it signed."""
+    """A server that shows this certificate (or one of these), or one that it signed, whatever the server's name is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False  # the certificate says who it is
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(cadata=pem)
     return context
+
+
+async def of_appliances(store: Store, always: bool = False) -> ssl.SSLContext:
+    """How a server that does a part of the pool's work proves who it is: as another pool does (rule 1), where this pool
+    verifies, or `always`; elsewhere it need not."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if always or verifies(store):
+        return _with_installed(context, store)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def of_balancers(store: Store) -> ssl.SSLContext:
+    """The same, of a workload balancing server, of which the pool has a word of its own."""
+    return await of_appliances(store, any(pool["wlb_verify_cert"] for pool in store.all("pool").values()))
 
 
 async def of_web_servers(store: Store) -> ssl.SSLContext:

@@ -89,6 +89,10 @@ class Store(Protocol):
     def commit(self, txn: Txn) -> int:
         """Apply and return the new revision (or the present one, if the transaction changed nothing)."""
 
+    @property
+    def writable(self) -> bool:
+        """Whether a commit now could become durable: not when the journal has failed, or the store is closed."""
+
     async def durable(self, revision: int) -> None:
         """Return when everything up to `revision` survives a crash; at once for a store in memory."""
 

@@ -96,6 +96,11 @@ class Journal:
 
     # What a commit asks
 
+    @property
+    def writable(self) -> bool:
+        """Whether `admit` lets a commit pass that is to be kept."""
+        return not self._failure and not self._closed
+
     def admit(self, revision: int, kept: bool) -> None:
         """Whether `revision` may be made now. `kept`: it changes objects of classes that are journalled.
 

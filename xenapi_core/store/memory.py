@@ -246,6 +246,10 @@ class MemoryStore:
                 _settle(waiter, True)
         return revision
 
+    @property
+    def writable(self) -> bool:
+        return self.journal is None or self.journal.writable
+
     async def durable(self, revision: int) -> None:
         """Return when everything up to `revision` survives a crash; at once for a store in memory.
 

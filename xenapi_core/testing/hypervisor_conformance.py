@@ -39,6 +39,11 @@ from xenapi_core.testing.domain_conformance import (
     dumps_of_the_host_are_listed_and_read,
     saved_memory_can_become_another_machines,
 )
+from xenapi_core.testing.host_power_conformance import (
+    a_fenced_host_loses_what_runs_and_comes_back,
+    an_empty_host_can_be_restarted,
+)
+from xenapi_core.testing.tmem_conformance import kernels_that_ask_for_it_use_transcendent_memory
 
 MIB: Final = 1 << 20
 
@@ -385,7 +390,7 @@ async def usage_is_told_for_every_machine(t: Trial) -> None:
     for position, asked in machine.requests.items():
         assert (asked.reads > 0) == (machine.disks[position].inward > 0)
         assert (asked.writes > 0) == (machine.disks[position].outward > 0)
-        assert min(asked.read_time, asked.write_time) >= 0
+        assert min(asked.read_time, asked.write_time, asked.in_flight) >= 0
     moved = (*machine.disks.values(), *machine.nics.values(), *usage.nics.values())
     assert all(one.inward >= 0 and one.outward >= 0 for one in moved)
 
@@ -420,26 +425,6 @@ async def scheduling_of_running_machines_can_be_changed(t: Trial) -> None:
     await t.do(t.driver.unpause(spec.uuid))
     await t.do(t.driver.set_scheduling(spec.uuid, {"weight": "512", "cap": "50"}))
     await t.do(t.driver.set_shadow(spec.uuid, 2.0))
-
-
-async def an_empty_host_can_be_restarted(t: Trial) -> None:
-    if not await t.offers("host_power"):
-        return
-    state = await t.start()
-    await t.refuses("in_use", t.driver.power_off())
-    await t.do(t.driver.destroy(state.uuid))
-    await t.refuses("bad_state", t.driver.power_on("wake-on-lan", {}))
-    events = t.driver.events()
-    await t.do(t.driver.restart())
-    seen: list[bool] = []
-    while len(seen) < 2:
-        event = await t.do(_first(events))
-        if isinstance(event, HostEvent):
-            if not seen:
-                await t.refuses("offline", t.driver.domains())
-            seen.append(event.up)
-    assert seen == [False, True]
-    assert await t.do(t.driver.domains()) == []
 
 
 async def disks_are_plugged_and_unplugged(t: Trial) -> None:
@@ -570,7 +555,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     scheduling_of_running_machines_can_be_changed,
     processors_are_divided_among_pools,
     machines_run_in_the_pool_they_were_given,
+    kernels_that_ask_for_it_use_transcendent_memory,
     an_empty_host_can_be_restarted,
+    a_fenced_host_loses_what_runs_and_comes_back,
     disks_are_plugged_and_unplugged,
     a_disk_is_held_by_one_and_released_by_its_token,
     dumps_of_the_host_are_listed_and_read,

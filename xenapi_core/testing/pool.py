@@ -177,7 +177,7 @@ class SimPool(Records):
             for m in host.machines.values()
         }
         volumes = {
-            (repository.uuid, volume.uuid): volume.size
+            (repository.uuid, volume.uuid): (volume.size, sorted(volume.hosts))
             for repository in self.sim.repositories.values()
             for volume in repository.contents.values()
         }

@@ -123,6 +123,23 @@ async def attaching_and_detaching_twice_is_once(trial: Trial) -> None:
     assert await trial.listed(storage) == {uuid}
 
 
+async def a_volume_is_attached_to_a_host_itself(trial: Trial) -> None:
+    _, storage, _ = await trial.repository()
+    uuid, host = await trial.volume(storage), trial.bench.host
+    path = await trial.do(storage.attach_volume(uuid, host))
+    assert path
+    assert await trial.do(storage.attach_volume(uuid, host)) == path
+    await trial.refuses("in_use", storage.detach(host))
+    if "VDI_DELETE" in trial.features:
+        await trial.refuses("in_use", storage.destroy(uuid))
+    await trial.do(storage.detach_volume(uuid, host))
+    await trial.do(storage.detach_volume(uuid, host))
+    await trial.refuses("not_found", storage.attach_volume(trial.bench.uuid(), host))
+    await trial.refuses("not_found", storage.detach_volume(trial.bench.uuid(), host))
+    await trial.do(storage.detach(host))
+    await trial.refuses("offline", storage.attach_volume(uuid, host))
+
+
 async def an_attached_repository_is_not_erased(trial: Trial) -> None:
     uuid, storage, config = await trial.repository()
     if "SR_FORMAT" in trial.features:
@@ -361,6 +378,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     a_configuration_that_lacks_a_key_is_refused,
     opening_gives_the_same_driver_each_time,
     attaching_and_detaching_twice_is_once,
+    a_volume_is_attached_to_a_host_itself,
     an_attached_repository_is_not_erased,
     a_volume_is_made_listed_and_destroyed,
     unknown_volumes_are_not_found,

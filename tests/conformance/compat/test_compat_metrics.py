@@ -29,7 +29,10 @@ def test_elements_of_a_metric_are_named_and_understood_in_the_words_of_the_mode(
 
 def test_values_are_of_the_classes_that_xs_cim_had() -> None:
     pool = ModePool("xs-cim")
-    sources = {"web": ("cpu0", "memory", "vbd_xvda_read", "vif_0_tx"), "host-0": ("cpu0", "cpu_avg", "pif_eth0_rx")}
+    sources = {
+        "web": ("cpu0", "memory", "vbd_xvda_read", "vbd_xvda_write_latency", "vif_0_tx"),
+        "host-0": ("cpu0", "cpu_avg", "pif_eth0_rx"),
+    }
     values = {pool.uuid(record): dict.fromkeys(names, 0.5) for record, names in sources.items()}
     for at in (100, 105):  # the second round takes paths over from the first
         pool.source.round = Samples(at, values)
@@ -38,6 +41,7 @@ def test_values_are_of_the_classes_that_xs_cim_had() -> None:
             "cpu0": "Xen_ProcessorUtilization",
             "memory": "Xen_MetricValue",
             "vbd_xvda_read": "Xen_DiskReadThroughput",
+            "vbd_xvda_write_latency": "Xen_DiskWriteLatency",
             "vif_0_tx": "Xen_NetworkPortTransmitThroughput",
         }
         assert [one.item.source for one in pool.shown_in("Xen_HostProcessorUtilization")] == ["cpu0"]

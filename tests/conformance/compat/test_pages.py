@@ -103,11 +103,25 @@ def test_the_errors_of_state_changes_are_told_with_their_texts() -> None:
     assert {*libvirt_inputs.STATE_ERRORS.values(), libvirt_inputs.NOT_RUNNING} <= told
 
 
+def test_the_tables_of_methods_name_their_parameters() -> None:
+    known = graph(*provider_in("xs-cim", ModePool("xs-cim").source).mode.mof)
+    services, more = tables("xs-cim", "Methods")
+    rows = [(row[0], row[1], row[3]) for row in services] + [(row[0], row[1], row[2]) for row in more]
+    classname = ""
+    for cls, methods, parameters in rows:
+        classname = cls or classname
+        for method in re.findall(r"\w+", methods):
+            declared = known.classes[classname.lower()].methods[method.lower()]
+            told = set() if parameters in ("none", "as there") else set(re.findall(r"\b[A-Z]\w+", parameters))
+            if parameters != "as there":
+                assert told == {one.name for one in declared.parameters.values()}, method
+
+
 def test_every_class_of_a_page_exists(pool: ModePool) -> None:
     text = (DOCS / f"moving-from-{pool.name}.md").read_text(encoding="utf-8").partition("## What differs")[0]
     mode = provider_in(pool.name, pool.source).mode
     known = graph(*mode.mof)
-    for name in set(re.findall(r"\bXen_\w+\b(?!\.{3})", text)):
+    for name in set(re.findall(r"\bXen_(?!Tools_)\w+\b(?!\.{3})", text)):
         assert known.find(name) is not None, name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cim_pool import NULL
-from cim_services import GIB, NICS, Site, in_time
+from cim_services import NICS, Site, in_time
 from compat_pool import CIMV2, ModePool, Path, graph, mode_site, path_of
 
 from cim_provider.indications.matcher import Matcher
@@ -31,67 +31,6 @@ async def done(at: Site, service: str, method: str, **params: Any) -> dict[str, 
 def named(at: Site, cls: str, name: str) -> Version:
     (found,) = [version for version in at.store.all(cls).values() if version["name_label"] == name]
     return found
-
-
-def test_a_storage_pool_is_created_and_detached_by_jobs() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            values = {"ResourceType": 17, "ResourceSubType": "nfs", "HostResource": SHARE, "VirtualQuantity": 10,
-                      "AllocationUnits": "GB"}  # fmt: skip
-            await done(at, STORAGE, "CreateStoragePool", ElementName="new", Settings=(Instance(RASD, values),))
-            sr = named(at, "SR", "new")
-            assert (sr["type"], sr["shared"]) == ("nfs", True)
-            (pbd,) = (at.store.get(ref) for ref in at.store.related(sr.ref, "PBDs"))
-            assert pbd["device_config"] == {"server": "192.0.2.9", "serverpath": "/vms"}
-            await done(at, STORAGE, "DetachStoragePool", Pool=path_of(at, sr.ref, "Xen_StoragePool"))
-            assert at.store.find(sr.ref) is None
-
-    in_time(work())
-
-
-def test_a_disk_image_is_created_and_deleted_by_jobs() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            pool = path_of(at, at.sim.sr, "Xen_StoragePool")
-            asked = {"ResourceType": 17, "VirtualQuantity": 2, "AllocationUnits": "GB", "ElementName": "data"}
-            await done(at, STORAGE, "CreateDiskImage", Settings=Instance(RASD, asked), Pool=pool)
-            vdi = named(at, "VDI", "data")
-            assert (vdi["virtual_size"], vdi["SR"]) == (2 * GIB, at.sim.sr)
-            image = path_of(at, vdi.ref, "Xen_StorageVolume")
-            assert image.classname == "Xen_DiskImage"
-            await done(at, STORAGE, "DeleteDiskImage", Resource=image, Pool=pool)
-            assert at.store.find(vdi.ref) is None
-
-    in_time(work())
-
-
-def test_the_storage_service_refuses_what_is_no_storage() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            network = Instance(RASD, {"ResourceType": 10})
-            for settings in (None, (network,)):
-                assert (await at.ask(STORAGE, "CreateStoragePool", Settings=settings))[0] == 5
-            pool = path_of(at, at.sim.network, "Xen_NetworkPool")
-            assert (await at.ask(STORAGE, "DetachStoragePool", Pool=pool))[0] == 5
-            assert (await at.ask(STORAGE, "CreateDiskImage", Settings=network, Pool=pool))[0] == 5
-            assert at.store.find(at.sim.network) is not None
-
-    in_time(work())
-
-
-def test_a_storage_pool_and_an_image_in_use_stay() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            (vbd,) = at.store.related(at.sim.add_vm("web"), "VBDs")
-            vdi = at.store.get(vbd)["VDI"]
-            pool = path_of(at, at.sim.sr, "Xen_StoragePool")
-            assert (await at.ask(STORAGE, "DetachStoragePool", Pool=pool))[0] == 6
-            image = path_of(at, vdi, "Xen_StorageVolume")
-            assert (await at.ask(STORAGE, "DeleteDiskImage", Resource=image, Pool=pool))[0] == 6
-            assert at.store.find(at.sim.sr) is not None
-            assert at.store.find(vdi) is not None
-
-    in_time(work())
 
 
 def test_a_switch_is_defined_renamed_and_destroyed_by_jobs() -> None:

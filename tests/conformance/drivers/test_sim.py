@@ -148,6 +148,38 @@ def test_preloaded_image_can_be_resumed() -> None:
     asyncio.run(scene())
 
 
+def test_agent_of_a_machine_suspended_before_it_spoke_reports_after_the_resume() -> None:
+    async def scene() -> None:
+        async with bench(VirtualClock()) as made:
+            spec = machine(made)
+            image = made.storage.preload(made.uuid(), 2 * GIB).uuid
+            await drive(made.clock, made.hypervisor.create(spec, False, lambda fraction: None))
+            await drive(made.clock, made.hypervisor.suspend(spec.uuid, image, lambda fraction: None))
+            state = await drive(made.clock, made.hypervisor.resume(spec, image, False, lambda fraction: None))
+            assert state.guest is None
+            await made.clock.advance(made.world.agent_time)
+            (state,) = await made.hypervisor.domains()
+            assert state.guest is not None
+
+    asyncio.run(scene())
+
+
+def test_guest_without_agent_has_none_after_the_resume() -> None:
+    async def scene() -> None:
+        async with bench(VirtualClock()) as made:
+            spec = machine(made)
+            image = made.storage.preload(made.uuid(), 2 * GIB).uuid
+            made.hypervisor.preload(spec)
+            made.world.guest(spec.uuid).lose_agent()
+            await drive(made.clock, made.hypervisor.suspend(spec.uuid, image, lambda fraction: None))
+            await drive(made.clock, made.hypervisor.resume(spec, image, False, lambda fraction: None))
+            with pytest.raises(DriverError) as failure:
+                await drive(made.clock, made.hypervisor.shutdown(spec.uuid))
+            assert failure.value.kind == "unsupported"
+
+    asyncio.run(scene())
+
+
 def test_volumes_are_thin_and_a_full_repository_refuses() -> None:
     async def scene() -> None:
         async with bench(VirtualClock()) as made:

@@ -155,14 +155,15 @@ def test_a_job_can_be_followed_from_start_to_end_and_stays_visible() -> None:
             _, job = await request(pool, vm, 2)
             assert job is not None
             running = await get_job(pool, job)
-            assert (running["JobState"], running["Name"]) == ("4", "Async.VM.start")
+            assert (running["JobState"], running["Name"], running["Status"]) == ("4", "Async.VM.start", "OK")
             await pool.clock.advance(0.1)
             state = run(pool.provider, "GetInstance", InstanceName=pool.path(vm)).values
             assert instance_values(elements(state)[0])["EnabledState"] == "10"
             value, _ = await pool.call(path_in(job), "RequestStateChange", RequestedState=99)
             assert value == 5
             await pool.clock.advance(240)
-            assert (await get_job(pool, job))["JobState"] == "7"
+            ended = await get_job(pool, job)
+            assert (ended["JobState"], ended["Status"]) == ("7", "OK")
             value, _ = await pool.call(path_in(job), "RequestStateChange", RequestedState=4)
             assert value == 4097
             value, out = await pool.call(path_in(job), "GetError")
@@ -233,7 +234,7 @@ def test_a_job_that_fails_tells_its_error() -> None:
             await pool.clock.advance(10)
             found = await get_job(pool, job)
             assert found["JobState"] == "10"
-            assert found["OperationalStatus"] == ["17", "6"]
+            assert (found["OperationalStatus"], found["Status"]) == (["17", "6"], "Error")
             assert found["ErrorDescription"].split()[0] == "HOST_NOT_ENOUGH_FREE_MEMORY"
             for method, parameter in (("GetError", "Error"), ("GetErrors", "Errors")):
                 value, out = await pool.call(path_in(job), method)
@@ -242,7 +243,7 @@ def test_a_job_that_fails_tells_its_error() -> None:
                 error = instance_values(etree.fromstring(next(iter(out[parameter].iter("VALUE"))).text))
                 assert error["MessageID"] == found["ErrorDescription"].split()[0]
                 assert error["Message"] == found["ErrorDescription"]
-                assert error["ErrorType"] == "8"
+                assert (error["ErrorType"], error["ProbableCause"]) == ("8", "33")  # out of memory
 
     in_time(work())
 
@@ -257,9 +258,10 @@ def test_a_job_can_be_cancelled(requested: int) -> None:
             await pool.clock.advance(0.1)
             value, _ = await pool.call(path_in(job), "RequestStateChange", RequestedState=requested)
             assert value == 4096
+            assert (await get_job(pool, job))["Status"] == "Stopping"
             await pool.clock.advance(240)
             found = await get_job(pool, job)
-            assert found["JobState"] == "8"
+            assert (found["JobState"], found["Status"]) == ("8", "Stopped")
             assert pool.store.get(vm)["power_state"] == "Halted"
 
     in_time(work())

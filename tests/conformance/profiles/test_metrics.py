@@ -17,7 +17,11 @@ from xenapi_core.drivers.api import HostUsage, MachineUsage, Requests, Traffic
 SUMS = "Xen_AggregationMetricValue"
 AT = 1_800_000_000
 MIB = 1 << 20
-MACHINE = MachineUsage((0.25, 0.5), 1 << 30, {"0": Traffic(1000.0, 20.4), "3": Traffic(7.0, 0.0)}, {"0": Traffic(5, 6)})
+MACHINE = MachineUsage(
+    (0.25, 0.5), 1 << 30, {"0": Traffic(1000.0, 20.4), "3": Traffic(7.0, 0.0)}, {"0": Traffic(5, 6)},
+    {"0": Requests(4.5, 2.0, 0.00025, 0.001, 1.25)},
+)  # fmt: skip
+DISK_SOURCES = {"read", "write", "iops_read", "iops_write", "read_latency", "write_latency", "inflight"}
 
 
 def measure(pool: SmallPool, machine: MachineUsage = MACHINE, at: int = AT) -> None:
@@ -92,9 +96,9 @@ def device(pool: SmallPool, classname: str, name: str, item: Any = None) -> Path
 def test_every_data_source_of_machines_and_hosts_is_a_metric_value(pool: SmallPool) -> None:
     assert pool.source.round is not None
     names = [name for found in pool.source.round.values.values() for name in found]
-    assert len(names) == 16
-    assert [name for name in names if meaning_of(name) is None] == []
-    assert len(listed(pool, "CIM_BaseMetricValue")) == len(names)
+    assert len(names) == 22
+    assert [name for name in names if meaning_of(name) is None] == ["vbd_xvda_iowait"]  # what requests and latency say
+    assert len(listed(pool, "CIM_BaseMetricValue")) == len(names) - 1
 
 
 def test_what_no_metric_describes_is_no_value(pool: SmallPool) -> None:
@@ -108,6 +112,10 @@ def test_what_no_metric_describes_is_no_value(pool: SmallPool) -> None:
         ("web", "cpu1", "ProcessorUtilization", "50.0", "1"),
         ("web", "memory", "Memory", str(1 << 30), None),
         ("web", "vbd_xvda_write", "DiskWriteRate", "20", "xvda"),
+        ("web", "vbd_xvda_iops_read", "DiskReadRequests", "4.5", "xvda"),
+        ("web", "vbd_xvda_read_latency", "DiskReadLatency", "250.0", "xvda"),
+        ("web", "vbd_xvda_write_latency", "DiskWriteLatency", "1000.0", "xvda"),
+        ("web", "vbd_xvda_inflight", "DiskRequestsInFlight", "1.25", "xvda"),
         ("web", "vif_0_rx", "ReceiveRate", "5", "0"),
         ("host-0", "cpu_avg", "AverageProcessorUtilization", "50.0", None),
         ("host-0", "memory_free_kib", "FreeMemory", str(60 << 30), None),
@@ -146,7 +154,8 @@ def test_what_machines_of_a_host_read_and_write_is_told_for_each_sr(pool: SmallP
 def test_definitions_use_programmatic_units_and_say_how_values_break_down(pool: SmallPool) -> None:
     found = {one["Name"]: one for one in listed(pool, "Xen_MetricDefinition")}
     assert set(found) == {metric.name for metric in METRICS}
-    assert {one["ProgrammaticUnits"] for one in found.values()} == {"percent", "byte", "byte/second"}
+    units = {"percent", "byte", "byte/second", "count", "count/second", "second*10^-6"}
+    assert {one["ProgrammaticUnits"] for one in found.values()} == units
     assert found["ProcessorUtilization"]["BreakdownDimensions"] == ["Processor"]
     declared = graph().classes["xen_metricdefinition"].properties
     for name in ("DataType", "Calculable", "ChangeType", "TimeScope", "GatheringType"):
@@ -157,7 +166,7 @@ def test_definitions_use_programmatic_units_and_say_how_values_break_down(pool: 
 def test_a_machine_and_a_host_have_all_their_values(pool: SmallPool) -> None:
     assert pool.source.round is not None
     values = pool.source.round.values
-    assert sources_of(pool, pool.path("web")) == set(values[pool.uuid("web")])
+    assert sources_of(pool, pool.path("web")) == set(values[pool.uuid("web")]) - {"vbd_xvda_iowait"}
     assert sources_of(pool, pool.path("host-0", "Xen_HostComputerSystem")) == set(values[pool.uuid("host-0")])
     assert sources_of(pool, pool.path("db")) == set()
 
@@ -169,7 +178,7 @@ def test_a_machine_and_a_host_have_all_their_values(pool: SmallPool) -> None:
         ("Xen_HardwareThread", "cpu", None, {"cpu0"}),
         ("Xen_Memory", "web", None, {"memory", "memory_target"}),
         ("Xen_HostMemory", "host-0", None, {"memory_total_kib", "memory_free_kib"}),
-        ("Xen_LogicalDisk", "disk", None, {"vbd_xvda_read", "vbd_xvda_write"}),
+        ("Xen_LogicalDisk", "disk", None, {f"vbd_xvda_{name}" for name in DISK_SOURCES}),
         ("Xen_CDROMDrive", "cd", None, {"vbd_xvdd_read", "vbd_xvdd_write"}),
         ("Xen_NetworkPort", "nic", None, {"vif_0_rx", "vif_0_tx"}),
         ("Xen_HostNetworkPort", "pif", None, {"pif_eth0_rx", "pif_eth0_tx"}),

@@ -107,6 +107,8 @@ ROWS = (
     Row("CPU", ("InstanceID", "CoreEnabledState", *STATE), (CORES,)),
     Row("CPU", ("InstanceID", *STATE), (CORES, "CIM_ConcreteComponent GroupComponent CIM_HardwareThread")),
     Row("System Memory", (*DEVICE, *BLOCKS, "Volatile", "Access")),
+    Row("System Memory", ("Tag", "CreationClassName", "FormFactor", "MemoryType", "Capacity"),
+        ("CIM_Realizes Dependent CIM_PhysicalMemory",)),
     Row("System Memory", SYSTEM, ("CIM_SystemDevice PartComponent CIM_ComputerSystem",)),
     Row("Resource Allocation", POOL),
     Row("Resource Allocation", SYSTEM, (TO_HOST,)),

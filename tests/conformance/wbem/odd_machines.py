@@ -61,7 +61,11 @@ def add_odd_machines(xenapi: Any) -> dict[str, str]:
             xenapi, "odd values", VCPUs_params={"weight": "99999999", "cap": "a lot"}, order="70000"
         ),
         "starts by itself": new_machine(
-            xenapi, "auto", other_config={"auto_poweron": "true"}, actions_after_crash="preserve", start_delay="90061"
+            xenapi,
+            "auto",
+            other_config={"auto_poweron": "true", "auto_poweroff": "suspend"},
+            actions_after_crash="preserve",
+            start_delay="90061",
         ),
     }
     renamed = xenapi.VM.get_by_name_label("build-0")[0]

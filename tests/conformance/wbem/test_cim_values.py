@@ -92,6 +92,7 @@ SETTINGS: dict[str, Row] = {
     "AutomaticStartupAction": startup,
     "AutomaticStartupActionDelay": lambda p, vm: datetime.timedelta(seconds=int(vm["start_delay"])),
     "AutomaticStartupActionSequenceNumber": lambda p, vm: int(vm["order"]) if int(vm["order"]) < 65536 else None,
+    "AutomaticShutdownAction": lambda p, vm: {"suspend": 3}.get(vm["other_config"].get("auto_poweroff")),
     "AutomaticRecoveryAction": lambda p, vm: RECOVERY[vm["actions_after_crash"]],
     "ActionsAfterShutdown": lambda p, vm: vm["actions_after_shutdown"],
     "ActionsAfterReboot": lambda p, vm: vm["actions_after_reboot"],

@@ -35,6 +35,10 @@ class Authenticator(Protocol):
     async def set_password(self, user: str, password: str) -> bool:
         """Change a password, to a fit one. False if this authenticator cannot, or has no such user."""
 
+    async def renew(self, digest: str) -> bool:
+        """Read the file of accounts again, unless what was read last has that SHA-256 (hexadecimal). False if it cannot
+        be used: the accounts read before stay. True, and nothing else, without a file."""
+
     async def knows(self, user: str) -> bool:
         """Whether there is an account of that name."""
 

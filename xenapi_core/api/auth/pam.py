@@ -112,6 +112,10 @@ class PamAuthenticator:
         """False: passwords of the operating system are changed there."""
         return False
 
+    async def renew(self, digest: str) -> bool:
+        """True: PAM asks the operating system at each login."""
+        return True
+
     def close(self) -> None:
         """End the PAM threads; one that hangs in PAM ends with the process."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -61,15 +61,24 @@ def hash_password(password: str, salt: bytes) -> bytes:
 
 def load(path: Path) -> dict[str, Account]:
     """All accounts by name. UsersFileError for a file that is missing, unreadable, open to others, or malformed."""
+    return _accounts_in(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             if os.fstat(file.fileno()).st_mode & 0o077:
                 raise UsersFileError(f"{path} can be read by others; run: chmod 600 {path}")
-            lines = file.read().splitlines()
+            return file.read()
     except FileNotFoundError:
         raise UsersFileError(f"{path} does not exist; make it with: xencim user add NAME --users {path}") from None
     except OSError as error:
         raise UsersFileError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _accounts_in(path: Path, content: bytes) -> dict[str, Account]:
+    try:
+        lines = content.decode("utf-8").splitlines()
     except UnicodeDecodeError:
         raise UsersFileError(f"{path} cannot be read: it is no text in UTF-8") from None
     accounts: dict[str, Account] = {}
@@ -182,6 +191,7 @@ class AccountsFile:
         self.path = path
         self._stamp: tuple[int, int, int] | None = None
         self._accounts: dict[str, Account] = {}
+        self._digest = ""  # SHA-256 of what was read last, hexadecimal
         self._stamp, self._accounts = self._fresh()
         if not self._accounts:
             raise UsersFileError(f"{path} has no accounts; add one with: xencim user add NAME --users {path}")
@@ -190,11 +200,23 @@ class AccountsFile:
         try:
             status = os.stat(self.path)
         except OSError:
-            return None, load(self.path)
+            return None, self._load()
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         if stamp == self._stamp:
             return stamp, self._accounts
-        return stamp, load(self.path)
+        return stamp, self._load()
+
+    def _load(self) -> dict[str, Account]:
+        content = _content(self.path)
+        accounts = _accounts_in(self.path, content)
+        self._digest = hashlib.sha256(content).hexdigest()
+        return accounts
+
+    def renew(self, digest: str) -> None:
+        """Read the file again, even if it looks as it did, unless what was read has that digest. UsersFileError."""
+        if digest.lower() != self._digest:
+            self._stamp = None
+            self._stamp, self._accounts = self._fresh()
 
     def accounts(self) -> dict[str, Account]:
         """All accounts by name."""
@@ -240,6 +262,17 @@ class UsersFileAuthenticator:
 
     async def certified(self, subject: str) -> Identity | None:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._owner, subject)
+
+    def _renew(self, digest: str) -> bool:
+        try:
+            self._file.renew(digest)
+        except UsersFileError as error:
+            log.warning("the accounts read before are kept: %s", error)
+            return False
+        return True
+
+    async def renew(self, digest: str) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._renew, digest)
 
     async def knows(self, user: str) -> bool:
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: user in self._file.accounts())

@@ -1,16 +1,18 @@
 """What can be measured on hosts, VMs and SRs: processors, memory, space and traffic, asked of the driver at every call.
 
-Rule 1: the server records everything that is enabled here from its start on (server/actions/measurements.py), so there
-        is nothing to begin. A history that is given up begins anew with the next sample.
+Rule 1: the server records all that is standard here from its start on (server/actions/measurements.py), so there is
+        nothing to begin. A history that is given up begins anew with the next sample.
 Rule 2: what goes to an SR is what running machines do with its disks; of a host's own machines, it is also a data
         source of the host, with the first eight digits of the SR's uuid behind the name.
+Rule 3: what follows from other data sources (sums, means, other units) is a choice: it is told, and recorded once
+        record_data_source has asked for it, until its history is given up. xapi records these, too, by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from xenapi_core.api.registry import CallContext, handles
@@ -65,8 +67,16 @@ def _of_disks(disks: Mapping[str, Traffic]) -> Iterator[Source]:
         yield from _traffic(f"vbd_{name}", ("read", "write"), f"disk {name}", disks[position])
 
 
+def _waits_for(what: str) -> str:
+    return f"Seconds a second that requests to {what} take, all together"
+
+
+def _open_at(what: str) -> str:
+    return f"Requests to {what} that have no answer yet"
+
+
 def _of_requests(requests: Mapping[str, Requests]) -> Iterator[Source]:
-    """How often disks are asked for something, and how long that takes."""
+    """How often disks are asked for something, how long that takes, and what waits for an answer."""
     for position in sorted(requests):
         name, asked = device_name(position), requests[position]
         for word, count, time in (
@@ -76,6 +86,8 @@ def _of_requests(requests: Mapping[str, Requests]) -> Iterator[Source]:
             yield _source(f"vbd_{name}_iops_{word}", f"{word} requests to disk {name}", "requests/s", count, UNBOUNDED)
             text = f"Time of a {word} request to disk {name}"
             yield _source(f"vbd_{name}_{word}_latency", text, "\N{MICRO SIGN}s", time * MICROSECONDS, UNBOUNDED)
+        yield _source(f"vbd_{name}_iowait", _waits_for(f"disk {name}"), "s/s", asked.waited, UNBOUNDED)
+        yield _source(f"vbd_{name}_inflight", _open_at(f"disk {name}"), "requests", asked.in_flight, UNBOUNDED)
 
 
 def _of_storage(moved: Sequence[Moved], suffix: str = "") -> Iterator[Source]:
@@ -84,18 +96,63 @@ def _of_storage(moved: Sequence[Moved], suffix: str = "") -> Iterator[Source]:
     def source(name: str, text: str, units: str, value: float) -> Source:
         return _source(f"{name}{suffix}", text, units, value, UNBOUNDED)
 
-    waited = 0.0
     for word, bytes_, counts, times in (
         ("read", [t.inward for t, _ in moved], [r.reads for _, r in moved], [r.read_time for _, r in moved]),
         ("write", [t.outward for t, _ in moved], [r.writes for _, r in moved], [r.write_time for _, r in moved]),
     ):
         time = sum(count * each for count, each in zip(counts, times, strict=True))
         mean = time / sum(counts) if sum(counts) else 0.0
-        waited += time
         yield source(f"io_throughput_{word}", f"Bytes a second: {word} of all disks", "MiB/s", sum(bytes_) / MIB)
         yield source(f"iops_{word}", f"{word} requests to all disks", "requests/s", float(sum(counts)))
         yield source(f"{word}_latency", f"Time of a {word} request", "\N{MICRO SIGN}s", mean * MICROSECONDS)
-    yield source("iowait", "Seconds that requests took, all together, in each second", "s/s", waited)
+    yield source("iowait", _waits_for("all disks"), "s/s", sum((asked.waited for _, asked in moved), 0.0))
+    yield source("inflight", _open_at("all disks"), "requests", sum((asked.in_flight for _, asked in moved), 0.0))
+
+
+def _choices(moved: Sequence[Moved], name: Callable[[str], str], what: str, directions: bool) -> Iterator[Source]:
+    """What follows from the others of a disk, or of all disks of an SR (rule 3), by xapi's names: latency and queue are
+    those of the slowest disk. `name` makes one of a word; `directions`: tell the throughput of each, too."""
+
+    def source(word: str, text: str, units: str, value: float) -> Source:
+        made = _source(name(word), f"{text} {what}", units, value, UNBOUNDED)
+        return {**made, "enabled": False, "standard": False}
+
+    read, written = sum(t.inward for t, _ in moved) / MIB, sum(t.outward for t, _ in moved) / MIB
+    if directions:
+        yield source("io_throughput_read", "Read from", "MiB/s", read)
+        yield source("io_throughput_write", "Written to", "MiB/s", written)
+    yield source("io_throughput_total", "Read from and written to", "MiB/s", read + written)
+    yield source("iops_total", "Requests to", "requests/s", sum((r.reads + r.writes for _, r in moved), 0.0))
+    means = (asked.waited / (asked.reads + asked.writes) for _, asked in moved if asked.reads + asked.writes)
+    yield source("latency", "Time of a request to", "\N{MICRO SIGN}s", max(means, default=0.0) * MICROSECONDS)
+    at_work = max((asked.waited for _, asked in moved), default=0.0)
+    yield source("avgqu_sz", "Requests at work, on average, at", "requests", at_work)
+
+
+def vm_choices(machine: MachineUsage) -> Iterator[Source]:
+    """What follows from the data sources of a VM (rule 3)."""
+    for position in sorted(machine.disks):
+        device = device_name(position)
+        moved = (machine.disks[position], machine.requests.get(position, Requests()))
+        yield from _choices([moved], f"vbd_{device}_{{}}".format, f"disk {device}", directions=True)
+
+
+def host_choices(store: Store, host: str, moved: Mapping[str, Sequence[Moved]]) -> Iterator[Source]:
+    """What follows from `storage_sources` (rule 3)."""
+    for sr, suffix in _connected(store, host):
+        yield from _choices(moved.get(sr, ()), f"{{}}{suffix}".format, "all disks", directions=False)
+
+
+def sr_choices(moved: Sequence[Moved]) -> Iterator[Source]:
+    """What follows from `sr_sources` (rule 3)."""
+    return _choices(moved, str, "all disks", directions=False)
+
+
+def _connected(store: Store, host: str) -> Iterator[tuple[str, str]]:
+    """The SRs that a host is connected to, and what ends the names of their data sources (rule 2)."""
+    for pbd in map(store.get, store.related(host, "PBDs")):
+        if pbd["currently_attached"]:
+            yield pbd["SR"], f"_{store.get(pbd['SR'])['uuid'][:8]}"
 
 
 async def _usage(call: CallContext, host: str) -> HostUsage:
@@ -141,15 +198,23 @@ def moved_on(store: Store, usage: HostUsage) -> dict[str, list[Moved]]:
 
 def storage_sources(store: Store, host: str, moved: Mapping[str, Sequence[Moved]]) -> Iterator[Source]:
     """What is measured on a host of the SRs it is connected to (rule 2)."""
-    for pbd in map(store.get, store.related(host, "PBDs")):
-        if pbd["currently_attached"]:
-            yield from _of_storage(moved.get(pbd["SR"], ()), f"_{store.get(pbd['SR'])['uuid'][:8]}")
+    for sr, suffix in _connected(store, host):
+        yield from _of_storage(moved.get(sr, ()), suffix)
+
+
+def _as_recorded(call: CallContext, kind: str, uuid: str, choices: Iterable[Source]) -> Iterator[Source]:
+    """Choices, enabled if they are recorded (rule 3)."""
+    history = call.services.dispatcher.history
+    for one in choices:
+        yield {**one, "enabled": history is not None and history.records(kind, uuid, one["name_label"])}
 
 
 @handles("host.get_data_sources")
 async def of_host(call: CallContext, ref: str) -> tuple[Source, ...]:
     usage = await _usage(call, ref)
-    return (*host_sources(usage), *storage_sources(call.store, ref, moved_on(call.store, usage)))
+    moved, uuid = moved_on(call.store, usage), call.store.get(ref)["uuid"]
+    choices = _as_recorded(call, "host", uuid, host_choices(call.store, ref, moved))
+    return (*host_sources(usage), *storage_sources(call.store, ref, moved), *choices)
 
 
 def sr_sources(size: int, used: int, moved: Sequence[Moved]) -> tuple[Source, ...]:
@@ -190,7 +255,8 @@ async def of_sr(call: CallContext, ref: str) -> tuple[Source, ...]:
             continue
         if usage is not None:
             moved += moved_on(call.store, usage).get(ref, ())
-    return (*sr_sources(size, used, moved), *_totals(through))
+    choices = _as_recorded(call, "sr", call.store.get(ref)["uuid"], sr_choices(moved))
+    return (*sr_sources(size, used, moved), *choices, *_totals(through))
 
 
 def _totals(through: Sequence[VolumeTraffic]) -> Iterator[Source]:
@@ -225,7 +291,9 @@ async def of_vm(call: CallContext, ref: str) -> tuple[Source, ...]:
     if vm["power_state"] not in (RUNNING, PAUSED):
         return ()
     machine = (await _usage(call, vm["resident_on"])).machines.get(vm["uuid"])
-    return () if machine is None else vm_sources(vm, machine)
+    if machine is None:
+        return ()
+    return (*vm_sources(vm, machine), *_as_recorded(call, "vm", vm["uuid"], vm_choices(machine)))
 
 
 @handles("host.query_data_source")
@@ -247,36 +315,49 @@ async def query_vm(call: CallContext, ref: str, name: str) -> float:
     return _value(await of_vm(call, ref), name)
 
 
-def _value(sources: tuple[Source, ...], name: str) -> float:
+def _named(sources: tuple[Source, ...], name: str) -> Source:
+    """INVALID_VALUE."""
     for source in sources:
         if source["name_label"] == name:
-            return float(source["value"])
+            return source
     raise E.INVALID_VALUE("data_source", name)
+
+
+def _value(sources: tuple[Source, ...], name: str) -> float:
+    return float(_named(sources, name)["value"])
 
 
 @handles("host.record_data_source")
 async def record_host(call: CallContext, ref: str, name: str) -> None:
-    """It is recorded already. INVALID_VALUE for a name get_data_sources does not list."""
-    _value(await of_host(call, ref), name)
+    """See `_record`. INVALID_VALUE for a name get_data_sources does not list."""
+    await _record(call, "host", call.get(ref, "host"), _named(await of_host(call, ref), name))
 
 
 @handles("VM.record_data_source")
 async def record_vm(call: CallContext, ref: str, name: str) -> None:
-    """It is recorded already. INVALID_VALUE for a name get_data_sources does not list; VM_BAD_POWER_STATE."""
-    check_vm_operation(call.store, call.get(ref, "VM"), "data_source_op")
-    _value(await of_vm(call, ref), name)
+    """See `_record`. INVALID_VALUE for a name get_data_sources does not list; VM_BAD_POWER_STATE."""
+    vm = call.get(ref, "VM")
+    check_vm_operation(call.store, vm, "data_source_op")
+    await _record(call, "vm", vm, _named(await of_vm(call, ref), name))
 
 
 @handles("SR.record_data_source")
 async def record_sr(call: CallContext, ref: str, name: str) -> None:
-    """It is recorded already, unless it is a total (OPERATION_NOT_ALLOWED).
+    """See `_record`. INVALID_VALUE for a name get_data_sources does not list; SR_HAS_NO_PBDS."""
+    await _record(call, "sr", call.get(ref, "SR"), _named(await of_sr(call, ref), name))
 
-    INVALID_VALUE for a name get_data_sources does not list; SR_HAS_NO_PBDS.
-    """
-    sources = await of_sr(call, ref)
-    _value(sources, name)
-    if any(source["name_label"] == name and not source["enabled"] for source in sources):
+
+async def _record(call: CallContext, kind: str, owner: Version, source: Source) -> None:
+    """Record a choice from the next sample on (rule 3); all others are recorded already, but totals, which never are
+    (OPERATION_NOT_ALLOWED). NOT_IMPLEMENTED where nobody takes samples."""
+    if source["enabled"]:
+        return
+    if source["standard"]:
         raise E.OPERATION_NOT_ALLOWED("Totals are told and not recorded: rates are.")
+    history = call.services.dispatcher.history
+    if history is None:
+        raise E.NOT_IMPLEMENTED(call.wire_name)
+    await history.begin(kind, owner["uuid"], source["name_label"])
 
 
 @handles("host.forget_data_source_archives")
@@ -300,7 +381,7 @@ def forget_sr(call: CallContext, ref: str, name: str) -> None:
 
 
 def _forget(call: CallContext, kind: str, owner: Version, name: str) -> None:
-    """Rule 1. NOT_IMPLEMENTED where nobody takes samples."""
+    """Rules 1 and 3. NOT_IMPLEMENTED where nobody takes samples."""
     history = call.services.dispatcher.history
     if history is None:
         raise E.NOT_IMPLEMENTED(call.wire_name)

@@ -1,10 +1,10 @@
-"""pool and host: what is asked of high availability. Switching it on and off are plans (plans/ha_switch.py)."""
+"""pool: what is asked of high availability. Switching it on and off are plans (plans/ha_switch.py), and steps for one
+host (ha_steps.py)."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from xenapi_core.api.handlers.pool_roles import the_pool
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.ha_failover import recount
 from xenapi_core.engine.ha_plan import covers, most_failures, targets
@@ -84,14 +84,3 @@ def ha_compute_vm_failover_plan(
 def ha_schedule_plan_recomputation(call: CallContext) -> None:
     """At once; nothing happens while high availability is off."""
     recount(call.world)
-
-
-@handles("host.emergency_ha_disable")
-async def emergency_ha_disable(call: CallContext, soft: bool) -> None:
-    """Off for the whole pool, whose hosts share one database here. HA_NOT_ENABLED; not if `soft`, which asks for
-    nothing that is so already."""
-    if not the_pool(call)["ha_enabled"]:
-        if soft:
-            return
-        raise E.HA_NOT_ENABLED()
-    await call.services.engine.perform("pool.disable_ha", (), call.caller)

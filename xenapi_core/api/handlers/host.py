@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from xenapi_core.api.handlers.pool_roles import coordinator_lost
+from xenapi_core.api.member_certificates import forget_member
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.ha_rules import check_disabling
 from xenapi_core.engine.host_memory import memory_free, memory_promised
@@ -24,7 +25,7 @@ LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", re.ASCII)
 
 @handles("host.enable")
 def enable(call: CallContext, ref: str) -> None:
-    """HOST_OFFLINE."""
+    """HOST_OFFLINE; HOST_DISABLED_UNTIL_REBOOT for one that has prepared to be switched off."""
     host = call.get(ref, "host")
     check_host_operation(call.store, host, "enable")
     call.update(ref, enabled=True, requested_state=ENABLED, other_config=_without(host, STAYS_DISABLED))
@@ -109,6 +110,7 @@ def destroy(call: CallContext, ref: str) -> None:
     if any(not call.get(vm)["is_control_domain"] for vm in call.store.related(ref, "resident_VMs")):
         raise E.HOST_HAS_RESIDENT_VMS(ref)
     drop_host(call, ref)
+    forget_member(call.services, host["uuid"])
 
 
 def drop_host(call: CallContext, ref: str) -> None:

@@ -10,6 +10,7 @@ from xenapi_core.engine.placement import check_receiving
 from xenapi_core.engine.plan import PLANS
 from xenapi_core.engine.plans.vm_leave import parcel_of
 from xenapi_core.errors import E
+from xenapi_core.model.hosts import check_live
 
 
 @handles("host.migrate_receive")
@@ -39,13 +40,18 @@ def migrate_receive(call: CallContext, ref: str, network: str, options: Mapping[
     }
 
 
+def _check_sending(call: CallContext, *args: Any) -> None:
+    """Raise what this pool knows to be in the way of VM.migrate_send; `args`: all of its parameters but the last."""
+    PLANS["VM.migrate_send"](call.world, *args, {})
+
+
 @handles("VM.assert_can_migrate")
 async def assert_can_migrate(call: CallContext, *args: Any) -> None:
     """What VM.migrate_send with the same parameters would raise before it begins. Nothing is moved.
 
     Another pool is asked whether it has what is named there. NOT_IMPLEMENTED if this process reaches none.
     """
-    PLANS["VM.migrate_send"](call.world, *args, {})
+    _check_sending(call, *args)
     vm, dest, _, vdi_map, vif_map, options, *_ = args
     if call.store.find(dest["host"]) is not None:
         return
@@ -54,3 +60,28 @@ async def assert_can_migrate(call: CallContext, *args: Any) -> None:
         raise E.NOT_IMPLEMENTED("VM.migrate_send to another pool")
     copied = options.get("copy") == "true"
     await engine.exchange.check(parcel_of(call.world, call.get(vm, "VM"), dest, vdi_map, vif_map, copied))
+
+
+@handles("VM.assert_can_migrate_sender")
+def assert_can_migrate_sender(
+    call: CallContext,
+    vm: str,
+    dest: Mapping[str, str],
+    live: bool,
+    vdi_map: Mapping[str, str],
+    vif_map: Mapping[str, str],
+    vgpu_map: Mapping[str, str],
+    options: Mapping[str, str],
+) -> None:
+    """As VM.assert_can_migrate, without asking another pool."""
+    _check_sending(call, vm, dest, live, vdi_map, vif_map, options, vgpu_map)
+
+
+@handles("VM.pool_migrate_complete")
+async def pool_migrate_complete(call: CallContext, vm: str, host: str) -> None:
+    """What a member says when a VM has arrived on it: the record says from now on what that host's hypervisor does.
+
+    HOST_OFFLINE; VM_NOT_RESIDENT_HERE for a VM the host does not have, of which nothing changes.
+    """
+    check_live(call.store, host)
+    await call.services.engine.reconciler.note_arrival(vm, host)

@@ -3,14 +3,6 @@
 from __future__ import annotations
 
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.engine.database_copies import renew
-
-
-@handles("pool.sync_database")
-async def sync_database(call: CallContext) -> None:
-    """Returns when everything written so far is durable, and on the SRs that the database is replicated to."""
-    await call.store.durable(call.store.revision)
-    await renew(call.services.engine)
 
 
 @handles("pool.get_license_state")

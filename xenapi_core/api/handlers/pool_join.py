@@ -21,10 +21,16 @@ from typing import Any, Final
 from xenapi_core.api import pool_transfer
 from xenapi_core.api.handlers.host import drop_host
 from xenapi_core.api.handlers.pool_roles import the_pool
+from xenapi_core.api.handlers.pool_trust import exchange_with
 from xenapi_core.api.handlers.trust_exchange import merge_with
+from xenapi_core.api.member_calls import log_in_at
+from xenapi_core.api.member_certificates import forget_member
 from xenapi_core.api.membership import Membership, Remote
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.api.roles import may
+from xenapi_core.engine.ha_member import has_joined
+from xenapi_core.engine.plans.host_records import check_size
+from xenapi_core.engine.plans.static_disks import plan_leave, static_disks
 from xenapi_core.engine.removal import remove
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.infrastructure_lifecycle import check_pool_operation
@@ -37,7 +43,6 @@ log = logging.getLogger(__name__)
 MEMBERS: Final = "/pool/members"  # where a coordinator takes the records of a host that joins
 _SAME_RELEASE: Final = ("product_brand", "product_version", "platform_name", "platform_version")
 ADMINS: Final = frozenset({POOL_ADMIN})
-_SIZE_RESTRICTED: Final = 3  # hosts, where the licence restricts the size of pools
 
 Record = Mapping[str, Any]
 Records = Mapping[str, Record]
@@ -74,6 +79,7 @@ async def _join(call: CallContext, address: str, user: str, password: str, force
             there = await _look(remote, session)
             _check_state(call, there)
             _check_fit(call, there, force)
+            await exchange_with(call, remote, session)
             await merge_with(call, remote, session)
             secret = await remote.call("pool.initial_auth", session)
             await _hand_over(call, membership, remote, address, secret)
@@ -151,17 +157,19 @@ class Pool:
 
 
 def _check_state(call: CallContext, there: Pool) -> None:
-    """LICENCE_RESTRICTION, HOST_STILL_BOOTING, HA_IS_ENABLED, CLUSTERING_ENABLED, OPERATION_NOT_ALLOWED for joining
-    itself, JOINING_HOST_CANNOT_BE_MASTER_OF_OTHER_HOSTS, .._HAVE_RUNNING_VMS, .._HAVE_VMS_WITH_CURRENT_OPERATIONS;
-    OPERATION_NOT_ALLOWED for pending guidance. What the host is and does, whatever the other pool is like."""
+    """LICENCE_RESTRICTION, HOST_STILL_BOOTING, HA_IS_ENABLED, HA_HOST_IS_ARMED for one that has heartbeat disks,
+    CLUSTERING_ENABLED, OPERATION_NOT_ALLOWED for joining itself, JOINING_HOST_CANNOT_BE_MASTER_OF_OTHER_HOSTS,
+    .._HAVE_RUNNING_VMS, .._HAVE_VMS_WITH_CURRENT_OPERATIONS; OPERATION_NOT_ALLOWED for pending guidance. What the host
+    is and does, whatever the other pool is like."""
     store, pool = call.store, the_pool(call)
-    restricted = there.master["license_params"].get("restrict_pool_size") == "true"
-    if restricted and len(there.hosts) >= _SIZE_RESTRICTED:
-        raise E.LICENCE_RESTRICTION("restrict_pool_size")
+    check_size(there.master["license_params"], len(there.hosts))
     if _management(call) is None:
         raise E.HOST_STILL_BOOTING()
     if pool["ha_enabled"]:
         raise E.HA_IS_ENABLED()
+    for ref, host in store.all("host").items():
+        if has_joined(host) or host["ha_statefiles"]:
+            raise E.HA_HOST_IS_ARMED(ref)
     for member in store.all("Cluster_host"):
         raise E.CLUSTERING_ENABLED(member)
     if there.pool["ha_enabled"]:
@@ -285,18 +293,19 @@ async def eject(call: CallContext, host: str) -> None:
     record = call.get(host, "host")
     if current := record["current_operations"]:
         raise other_operation("host", host, current)
+    engine, disks = call.services.engine, static_disks(call.store, host)
     drop_host(call, host)
+    if disks:
+        await engine.see_through(engine.work("pool.eject"), lambda world: plan_leave(record, disks))
     if record["joined_from"]:
         await _release(call.services.sessions.membership, record["joined_from"])
+    forget_member(call.services, record["uuid"])  # which had to be believed until it was told
 
 
 async def _release(membership: Membership, origin: str) -> None:
     """Tell the server of an ejected host that it is on its own again (theory 4)."""
-    if membership.connect is None:
-        return
     try:
-        remote = membership.connect(origin)
-        session = await remote.call("session.slave_local_login", membership.secret)
+        remote, session = await log_in_at(membership, origin)
         await remote.call("pool.emergency_transition_to_master", session)
     except (OSError, ValueError, ApiError) as error:
         log.warning("the server of an ejected host did not take note of it: %s", type(error).__name__)

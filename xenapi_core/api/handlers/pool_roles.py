@@ -1,4 +1,4 @@
-"""pool: who is the coordinator, in peace and in an emergency.
+"""pool: who is the coordinator, and what a host does when it is lost. Its change in peace is in new_coordinator.py.
 
 Rule 1: hosts that this process simulates have one database, so any of them can become the coordinator at once.
 Rule 2: a host that joined from another server has no copy of the database: its server answers for it, and nothing else.
@@ -6,16 +6,21 @@ Rule 2: a host that joined from another server has no copy of the database: its 
 
 from __future__ import annotations
 
+from xenapi_core.api.member_certificates import trust_own_alone
 from xenapi_core.api.membership import new_secret
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import ApiError, E
-from xenapi_core.model.hosts import check_live, is_live
-from xenapi_core.model.infrastructure_lifecycle import check_pool_operation
+from xenapi_core.model.hosts import is_live
 from xenapi_core.store.api import Version
 
 
 def the_pool(call: CallContext) -> Version:
     return next(iter(call.store.all("pool").values()))
+
+
+def called_host(call: CallContext) -> Version:
+    """The host whose endpoint was called; the coordinator, where one endpoint serves the pool."""
+    return call.get(call.host or the_pool(call)["master"], "host")
 
 
 async def coordinator_lost(call: CallContext) -> bool:
@@ -24,10 +29,8 @@ async def coordinator_lost(call: CallContext) -> bool:
     if not membership.coordinator:
         master = call.store.find(the_pool(call)["master"])
         return bool(call.host) and (master is None or not answers(call, master))
-    if membership.connect is None:
-        return True
     try:
-        await membership.connect(membership.coordinator).call("system.isAlive:member", "")
+        await membership.reach(membership.coordinator).call("system.isAlive:member", "")
     except (OSError, ApiError):
         return True
     return False
@@ -39,49 +42,39 @@ def answers(call: CallContext, host: Version) -> bool:
     return is_live(call.store, host) and (agents is None or not agents.stopped(host.ref))
 
 
-@handles("pool.designate_new_master")
-def designate_new_master(call: CallContext, host: str) -> None:
-    """HA_IS_ENABLED, OTHER_OPERATION_IN_PROGRESS, HOST_OFFLINE. The present coordinator stays it without a word.
-
-    OPERATION_NOT_ALLOWED for a host that joined from another server (rule 2).
-    """
-    pool = the_pool(call)
-    check_pool_operation(call.store, pool, "designate_new_master")
-    record = check_live(call.store, host)
-    _check_database(record)
-    call.update(pool.ref, master=host)
-
-
-def _check_database(host: Version) -> None:
+def check_database(host: Version) -> None:
+    """OPERATION_NOT_ALLOWED for a host that joined from another server (rule 2)."""
     if host["joined_from"]:
         raise E.OPERATION_NOT_ALLOWED("The server of this host keeps no copy of the pool's database.")
 
 
 @handles("pool.emergency_transition_to_master")
-def emergency_transition_to_master(call: CallContext) -> None:
+def lead(call: CallContext) -> None:
     """The host that was called becomes the coordinator; one that is it already stays so without a word.
 
-    A server that joined another pool is the coordinator of its own host alone again, with a new pool secret.
+    A server that joined another pool is the coordinator of its own host alone again, with a new pool secret, and trusts
+    the members of that pool no more.
     """
     membership = call.services.sessions.membership
     if membership.coordinator:
         membership.follow("", new_secret())
+        trust_own_alone(call.services)
     elif call.host:
         call.update(the_pool(call).ref, master=call.host)
 
 
 @handles("pool.emergency_reset_master")
-def emergency_reset_master(call: CallContext, master_address: str) -> None:
-    """The host that was called follows the coordinator at `master_address`.
+def follow_coordinator(call: CallContext, address: str) -> None:
+    """The host that was called follows the coordinator at `address`.
 
     OPERATION_NOT_ALLOWED where the database of this process says otherwise: its hosts follow pool.master.
     """
     membership = call.services.sessions.membership
     if membership.coordinator:
-        membership.follow(master_address)
+        membership.follow(address)
         return
     master = call.store.find(the_pool(call)["master"])
-    if master is None or master["address"] != master_address:
+    if master is None or master["address"] != address:
         raise E.OPERATION_NOT_ALLOWED("The hosts of this server follow the coordinator that pool.master names.")
 
 

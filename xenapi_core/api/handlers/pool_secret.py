@@ -5,9 +5,9 @@ Theory of operation
    one (`going`), everybody forgets the old one. So what any member sends, all others accept, whenever it breaks off.
 2. The coordinator is the first to accept and the last to use, and keeps what is coming or going: a rotation that broke
    off (pool.is_psr_pending) is finished by the next call, with the same secrets.
-3. Members are servers whose host joined (host.joined_from says where they are; no client
-   reads or writes it, because the secret is shown there). Hosts that this process simulates share its
-   secret. Each step asked twice of a member is as good as once.
+3. Members are servers whose host joined (host.joined_from says where they are; no client reads or writes it, because
+   the secret is shown there). Hosts that this process simulates share its secret. Each step asked twice of a member is
+   as good as once.
 4. A member that starts says where it is now (pool.hello). Only who has the secret is believed: the coordinator shows it
    to that address.
 """
@@ -19,10 +19,10 @@ import re
 from typing import Final
 
 from xenapi_core.api.handlers.pool_roles import the_pool
-from xenapi_core.api.membership import ROUNDS, Membership, Remote, new_secret
+from xenapi_core.api.member_calls import ask_member, log_in_at
+from xenapi_core.api.membership import ROUNDS, new_secret
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import ApiError, E
-from xenapi_core.store.api import Version
 
 ACCEPT, SEND, CLEAN_UP = ROUNDS
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{16,256}\Z")  # what new_secret makes, and a cookie may hold
@@ -46,31 +46,13 @@ async def rotate_secret(call: CallContext) -> None:
         membership.use(old, coming=new)
         for message in (ACCEPT, SEND):
             for member in members:
-                await _tell(membership, member, message, old, new)
+                await ask_member(membership, member, message, old, new)
         membership.use(new, going=old)
     for member in members:
-        await _tell(membership, member, CLEAN_UP, membership.going, membership.secret)
+        await ask_member(membership, member, CLEAN_UP, membership.going, membership.secret)
     membership.use(membership.secret)
     if members or pool["is_psr_pending"]:
         call.update(pool.ref, is_psr_pending=False)
-
-
-async def _reach(membership: Membership, address: str) -> tuple[Remote, str]:
-    """A member, and a session there. OSError, ValueError, ApiError."""
-    if membership.connect is None:
-        raise ConnectionError("this process reaches no other server")
-    remote = membership.connect(address)
-    return remote, await remote.call("session.slave_local_login", membership.secret)
-
-
-async def _tell(membership: Membership, member: Version, message: str, old: str, new: str) -> None:
-    """One step at one member. Its host has another reference there, so it is named by uuid."""
-    try:
-        remote, session = await _reach(membership, member["joined_from"])
-        await remote.call(message, session, member["uuid"], old, new)
-        await remote.call("session.local_logout", session)
-    except (OSError, ValueError):
-        raise E.CANNOT_CONTACT_HOST(member.ref) from None
 
 
 def _same(one: str, other: str) -> bool:
@@ -118,6 +100,25 @@ def clean_up(call: CallContext, host: str, old: str, new: str) -> None:
         membership.use(new)
 
 
+@handles("host.update_pool_secret")
+async def update_pool_secret(call: CallContext, host: str, secret: str) -> None:
+    """Show and accept that secret alone, from now on and after a restart, at the server of that host: whoever asks for
+    it asks it of all hosts. Sessions that were made with the old one go on.
+
+    POOL_SECRET_ROTATION_PENDING while the secret is replaced in rounds; INVALID_VALUE for what cannot be one;
+    CANNOT_CONTACT_HOST [host] for a member that does not answer, which then keeps the one it has.
+    """
+    record, membership = call.get(host, "host"), call.services.sessions.membership
+    if membership.coming or membership.going:
+        raise E.POOL_SECRET_ROTATION_PENDING()
+    if not _SECRET.match(secret):
+        raise E.INVALID_VALUE("pool_secret", "")
+    if record["joined_from"]:
+        await ask_member(membership, record, call.wire_name, secret)
+    else:
+        membership.use(secret)
+
+
 @handles("pool.hello")
 async def hello(call: CallContext, uuid: str, address: str) -> str:
     """Where the member with that host is now: "ok" if it is heard from there, "cannot_talk_back" if not, "unknown_host"
@@ -128,7 +129,7 @@ async def hello(call: CallContext, uuid: str, address: str) -> str:
     if host is None or not host["joined_from"]:
         return "unknown_host"
     try:
-        remote, session = await _reach(call.services.sessions.membership, address)
+        remote, session = await log_in_at(call.services.sessions.membership, address)
         await remote.call("pool.is_slave", session, uuid)  # any call that only the server of that host can answer
         await remote.call("session.local_logout", session)
     except (OSError, ValueError, ApiError):

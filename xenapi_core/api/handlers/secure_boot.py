@@ -1,6 +1,7 @@
 """Secure boot: the certificates a pool has for the firmware of its VMs, and what each VM's firmware makes of them.
 
-Rule 1: the firmware is what VM.NVRAM holds (engine/efi_variables.py); it takes the pool's keys when the VM first boots.
+Rule 1: the firmware is what VM.NVRAM holds (engine/efi_variables.py); when the VM first boots, it takes the keys that
+        its host has on its disk.
 Rule 2: VM.secureboot_certificates_state is settled where keys change: here, and at a boot.
 """
 
@@ -9,13 +10,15 @@ from __future__ import annotations
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine import efi_variables as efi
 from xenapi_core.errors import E
+from xenapi_core.model.hosts import check_live, is_live
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.store.api import Txn
 
 
 @handles("pool.set_custom_uefi_certificates")
 def set_custom_uefi_certificates(call: CallContext, ref: str, value: str) -> None:
-    """These are in use from now on; "": none. INVALID_VALUE for what is no base64 tar archive of signed keys."""
+    """These are in use from now on, and on the disks of all hosts that are up; "": none. INVALID_VALUE for what is no
+    base64 tar archive of signed keys."""
     try:
         keys = efi.pool_keys(value)
     except ValueError as error:
@@ -23,6 +26,9 @@ def set_custom_uefi_certificates(call: CallContext, ref: str, value: str) -> Non
 
     def write(txn: Txn) -> None:
         txn.update(ref, custom_uefi_certificates=value, uefi_certificates=value)
+        for host in call.store.all("host").values():
+            if is_live(call.store, host):
+                efi.write_to_disk(call.store, txn, host.ref)
         for vm in call.store.all("VM").values():
             state = vm["secureboot_certificates_state"]
             if not efi.outdated(vm, keys):
@@ -46,6 +52,13 @@ def set_uefi_certificates(call: CallContext, ref: str, value: str) -> None:
 def set_host_uefi_certificates(call: CallContext, ref: str, value: str) -> None:
     """OPERATION_NOT_ALLOWED, always: certificates belong to the pool."""
     raise E.OPERATION_NOT_ALLOWED("pool.set_custom_uefi_certificates sets certificates now")
+
+
+@handles("host.write_uefi_certificates_to_disk")
+def write_uefi_certificates_to_disk(call: CallContext, ref: str) -> None:
+    """Firmware that runs on the host for the first time takes the pool's certificates from now on. HOST_OFFLINE."""
+    check_live(call.store, ref)
+    call.commit(lambda txn: efi.write_to_disk(call.store, txn, ref))
 
 
 @handles("pool.get_guest_secureboot_readiness")

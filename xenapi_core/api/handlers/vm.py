@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from xenapi_core.api.handlers.vm_settings import check_most_vcpus, check_vcpus
 from xenapi_core.api.registry import CallContext, handles
@@ -143,6 +143,13 @@ def call_host_plugin(call: CallContext, ref: str, plugin: str, function: str, ar
     if vm["power_state"] != RUNNING:
         raise bad_power_state(vm, (RUNNING,))
     raise E.XENAPI_MISSING_PLUGIN(plugin)
+
+
+@handles("VM.query_services")
+def query_services(call: CallContext, ref: str) -> NoReturn:
+    """NOT_IMPLEMENTED, always, as xapi answers: no VM offers services. What VM.assert_operation_valid raises, first."""
+    check_vm_operation(call.store, call.get(ref, "VM"), "query_services")
+    raise E.NOT_IMPLEMENTED(call.wire_name)
 
 
 @handles("VM.sysprep")

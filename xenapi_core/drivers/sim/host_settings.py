@@ -18,6 +18,10 @@ from xenapi_core.drivers.sim.host_time import HostTime
 
 KEPT: Final = 1000  # lines of each buffer; the oldest go first
 
+# Where the agents of guests look, on Xen.
+_FEATURES: Final = "/guest_agent_features"
+_AUTO_UPDATE: Final = f"{_FEATURES}/Guest_agent_auto_update/parameters"
+
 
 class HostSettings:
     """The part of a simulated host that is about itself and not about its machines."""
@@ -59,6 +63,17 @@ class HostSettings:
         """Settings that were chosen before the simulator started."""
         self.chosen.update(values)
         self.time.adopt(*self._time_settings())
+
+    def shown_to_guests(self) -> dict[str, str]:
+        """What every machine here can read in xenstore: path -> value."""
+        shown = {}
+        for feature in filter(None, self.chosen.get("guest_agent_features", "").split(",")):
+            shown[f"{_FEATURES}/{feature}/licensed"] = "1"
+        if "guest_agent_auto_update" in self.chosen:
+            shown[f"{_AUTO_UPDATE}/enabled"] = "1" if self.chosen["guest_agent_auto_update"] == "true" else "0"
+        if "guest_agent_update_url" in self.chosen:
+            shown[f"{_AUTO_UPDATE}/update_url"] = self.chosen["guest_agent_update_url"]
+        return shown
 
     def _time_settings(self) -> tuple[str, str]:
         return self.chosen.get("ntp_mode", "Factory"), self.chosen.get("ntp_custom_servers", "")

@@ -33,9 +33,10 @@ from xenapi_core.drivers.api import (
     Progress,
     Traffic,
 )
-from xenapi_core.drivers.sim.cpu_pools import CpuPools
 from xenapi_core.drivers.sim.devices import SECONDS_PER_CALL
 from xenapi_core.drivers.sim.state import Image, Machine, volumes_of, what_the_agent_says
+from xenapi_core.drivers.sim.tmem import PAGE, Tmem
+from xenapi_core.drivers.sim.tmem_control import TmemControl
 
 if TYPE_CHECKING:
     from xenapi_core.drivers.sim.world import SimWorld
@@ -69,7 +70,7 @@ class _Events:
         return event
 
 
-class SimHypervisor(CpuPools):
+class SimHypervisor(TmemControl):
     """See drivers.api.Hypervisor. Made by SimWorld.add_host."""
 
     def __init__(
@@ -96,7 +97,7 @@ class SimHypervisor(CpuPools):
             hostname=self.hostname,
             address=self.address,
             memory_total=self.memory,
-            memory_free=max(0, self.memory_free),
+            memory_free=self.memory_unused,
             cpu_count=self.cpus,
             cpu_sockets=max(1, self.cpus // 4),
             cpu_model="Simulated CPU @ 2.60GHz",
@@ -106,7 +107,7 @@ class SimHypervisor(CpuPools):
             hypervisor="sim",
             hypervisor_version="1",
             domain_types=("hvm", "pv", "pvh"),
-            features=frozenset({"suspend", "hotplug", "balloon", "live_migrate", "host_power", "cpu_pools"}),
+            features=frozenset({"suspend", "hotplug", "balloon", "live_migrate", "host_power", "cpu_pools", "tmem"}),
         )
 
     async def domains(self) -> list[DomainState]:
@@ -122,12 +123,13 @@ class SimHypervisor(CpuPools):
         guest: GuestState | None = None,
         agent: bool = True,
         vcpus: int = 0,
+        tmem: Mapping[str, str] | None = None,
     ) -> DomainState:
         """Adopt a machine that was running before the simulator started. exists.
 
         Its memory is not asked about: it has it already, whatever its settings say by now.
         `agent`: its tools have reported, `guest` or something believable. `vcpus`: the processors it has, if some were
-        plugged in or out since it was built.
+        plugged in or out since it was built. `tmem`: settings of its transcendent memory, as in DomainState.
         """
         self._check_unknown(spec)
         if domid is None:
@@ -138,6 +140,8 @@ class SimHypervisor(CpuPools):
             machine.guest = guest or what_the_agent_says(machine.nics.values())
         machine.has_agent = agent
         machine.vcpus = vcpus
+        if client := self.tmem.begin(machine):
+            client.adopt(tmem or {})
         return machine.state()
 
     async def create(self, spec: DomainSpec, paused: bool, progress: Progress) -> DomainState:
@@ -179,7 +183,7 @@ class SimHypervisor(CpuPools):
     async def suspend(self, uuid: str, image: str, progress: Progress) -> None:
         machine = self._get(uuid)
         self._require(machine, PowerState.RUNNING)
-        saved = Image(uuid, machine.memory, machine.guest)
+        saved = Image(uuid, machine.memory, machine.guest, machine.has_agent, machine.ignores_shutdown)
         repository = self.world.repository_of(image)
         if machine.memory > repository.contents[image].size:
             raise DriverError("no_space", f"volume {image} is smaller than the memory of {uuid}")
@@ -198,6 +202,10 @@ class SimHypervisor(CpuPools):
             await self._take_time(self.world.suspend_time, progress)
 
         machine = await self._build(spec, paused, work, guest=saved.guest)
+        machine.has_agent, machine.ignores_shutdown = saved.has_agent, saved.ignores_shutdown
+        self.tmem.begin(machine)
+        if machine.guest is None and not paused:
+            self._wait_for_agent(machine, self.world.agent_time)
         return machine.state()
 
     async def saved_in(self, image: str) -> str | None:
@@ -231,6 +239,7 @@ class SimHypervisor(CpuPools):
             target._building.pop(spec.uuid, None)
         machine.cpu_pool = pool
         del self.machines[spec.uuid]
+        target.tmem.arrive(self.tmem.end(spec.uuid))
         target._receive(machine)
         self._publish(DomainEvent(spec.uuid, None))
         return machine.state()
@@ -246,6 +255,7 @@ class SimHypervisor(CpuPools):
             self._require(machine, PowerState.RUNNING)
         finally:
             self._building.pop(uuid, None)
+        self.tmem.arrive(self.tmem.end(uuid))
         self._receive(machine)
         return machine.state()
 
@@ -338,7 +348,7 @@ class SimHypervisor(CpuPools):
         ways = max(1, len(linked))
         share = Traffic(sum(one.inward for one in moved) / ways, sum(one.outward for one in moved) / ways)
         nics = {name: share if name in linked else Traffic(0.0, 0.0) for name in self.ports}
-        return HostUsage(self.busy(machines), self.memory, max(0, self.memory_free), machines, nics)
+        return HostUsage(self.busy(machines), self.memory, self.memory_unused, machines, nics)
 
     # The host's own power.
 
@@ -347,6 +357,11 @@ class SimHypervisor(CpuPools):
 
     async def restart(self) -> None:
         await self._go_down()
+        self._come_up_later()
+
+    async def fence(self) -> None:
+        self._require_up()
+        self.fail()
         self._come_up_later()
 
     async def power_on(self, mode: str, config: Mapping[str, str]) -> None:
@@ -369,6 +384,9 @@ class SimHypervisor(CpuPools):
                 machine.agent.cancel()
             del self.world.machines[machine.spec.uuid]
         self.machines.clear()
+        self.tmem = Tmem()
+        for repository in self.world.repositories.values():
+            repository.let_go(self.uuid)
         self.up = False
         self._publish(HostEvent(up=False))
 
@@ -395,6 +413,7 @@ class SimHypervisor(CpuPools):
         """The domain is gone, unless its guest crashed; `why` is None when a call asked for it."""
         if self.machines.get(machine.spec.uuid) is not machine:
             return
+        self.tmem.end(machine.spec.uuid)
         if why is Gone.CRASH:
             self._stop(machine)
             return
@@ -421,11 +440,16 @@ class SimHypervisor(CpuPools):
         self._require_up()
         if needed > self.memory_free:
             raise DriverError("no_memory", f"{needed} bytes needed, {max(0, self.memory_free)} free")
+        self.tmem.shrink(needed - self.memory_unused)
 
     def _check_volumes(self, disks: tuple[DiskSpec, ...]) -> None:
+        alone = {disk.volume for disk in disks if not disk.shared}
         for volume, writes in volumes_of(disks).items():
-            if self.world.find_volume(volume) is None:
+            found = self.world.find_volume(volume)
+            if found is None:
                 raise DriverError("not_found", f"no volume {volume}")
+            if found.hosts and volume in alone:
+                raise DriverError("in_use", f"volume {volume} is attached to a host itself")
             if any(writes and writing for _, writing in self.world.users(volume)):
                 raise DriverError("in_use", f"volume {volume} is in use")
 
@@ -479,7 +503,9 @@ class SimHypervisor(CpuPools):
         return fresh.state()
 
     def _booted(self, machine: Machine) -> None:
-        """The guest's kernel runs: it writes its log, and its agent will report soon."""
+        """The guest's kernel runs: it writes its log, lets go of what it read, and its agent will report soon."""
+        if client := self.tmem.begin(machine):
+            self.tmem.offer(client, BOOT_WRITES // PAGE, self.memory_free)
         for disk in machine.disks.values():
             volume = self.world.find_volume(disk.volume) if disk.volume else None
             if volume is not None and not disk.read_only and disk.kind == "Disk":
@@ -524,6 +550,8 @@ class SimHypervisor(CpuPools):
         self._same(machine)
         self._require(machine, before)
         machine.power_state = after
+        if after is PowerState.RUNNING:
+            self.tmem.begin(machine)
         if after is PowerState.PAUSED and machine.agent is not None:
             machine.agent.cancel()
         elif after is PowerState.RUNNING and machine.guest is None:

@@ -17,7 +17,11 @@ LONGEST: Final = 64 << 10
 def encode(image: Image) -> bytes:
     guest = image.guest
     told = None if guest is None else [dict(guest.os_version), dict(guest.pv_drivers_version), dict(guest.networks)]
-    text = json.dumps({"machine": image.machine, "memory": image.memory, "guest": told}).encode()
+    held = {
+        "machine": image.machine, "memory": image.memory, "guest": told, "has_agent": image.has_agent,
+        "ignores_shutdown": image.ignores_shutdown,
+    }  # fmt: skip
+    text = json.dumps(held).encode()
     return _HEAD.pack(_MARK, len(text)) + text
 
 
@@ -31,6 +35,7 @@ def decode(data: bytes) -> Image | None:
     try:
         held = json.loads(data[_HEAD.size : _HEAD.size + size])
         guest = None if held["guest"] is None else GuestState(*held["guest"])
-        return Image(str(held["machine"]), int(held["memory"]), guest)
+        ways = bool(held.get("has_agent", True)), bool(held.get("ignores_shutdown", False))
+        return Image(str(held["machine"]), int(held["memory"]), guest, *ways)
     except (ValueError, TypeError, KeyError):
         return None

@@ -24,6 +24,7 @@ BLOCK: Final = 2 << 20  # storage is given out in blocks of 2 MiB
 FLOW: Final = 64 << 20  # bytes a second that a guest whose processors are all busy moves through each of its devices
 REQUEST: Final = 64 << 10  # bytes a guest asks a disk for at a time
 RATE: Final = 256 << 20  # bytes a second of one request: its time is that of its bytes
+QUEUE: Final = 32  # requests a guest leaves with a disk that does not answer, before it waits
 
 
 def in_blocks(size: int) -> int:
@@ -38,6 +39,8 @@ class Image:
     machine: str
     memory: int
     guest: GuestState | None
+    has_agent: bool = True
+    ignores_shutdown: bool = False
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Volume:
     contents: str = ""
     bytes_read: int = 0
     bytes_written: int = 0
+    hosts: set[str] = field(default_factory=set)  # those that have it attached to themselves, for no machine
 
     def state(self, repository: str) -> VolumeState:
         return VolumeState(
@@ -97,6 +101,7 @@ class Machine:
     crashed: bool = False  # it stays to be looked at, and never runs again
     shadow: float = 0.0  # factor on the memory of shadow page tables; 0: as it was built
     cpu_pool: str = ""  # uuid of the pool of processors it runs on
+    tmem: dict[str, str] = field(default_factory=dict)  # see DomainState
 
     def __post_init__(self) -> None:
         self.scheduling = self.scheduling or dict(self.spec.scheduling)
@@ -108,12 +113,13 @@ class Machine:
         state = self.state()
         flow = load * FLOW
         disks = {disk.position: _traffic_of_disk(disk, 0.0 if disk.uuid in self.held else flow) for disk in state.disks}
+        stuck = {disk.position for disk in state.disks if load and disk.volume is not None and disk.uuid in self.held}
         return MachineUsage(
             (load,) * state.vcpus,
             state.memory_actual,
             disks,
             {nic.position: Traffic(flow / 4, flow / 8) for nic in state.nics},
-            {position: _requests(moved) for position, moved in disks.items()},
+            {position: _requests(moved, position in stuck) for position, moved in disks.items()},
         )
 
     @property
@@ -133,6 +139,7 @@ class Machine:
             guest=self.guest,
             cpu_pool=self.cpu_pool,
             crashed=self.crashed,
+            tmem=dict(self.tmem),
         )
 
 
@@ -143,10 +150,13 @@ def _traffic_of_disk(disk: DiskSpec, flow: float) -> Traffic:
     return Traffic(flow / 2, 0.0 if disk.read_only else flow / 4)
 
 
-def _requests(moved: Traffic) -> Requests:
-    """Requests of one size, each of which takes as long as its bytes."""
-    reads, writes = moved.inward / REQUEST, moved.outward / REQUEST
-    return Requests(reads, writes, REQUEST / RATE if reads else 0.0, REQUEST / RATE if writes else 0.0)
+def _requests(moved: Traffic, stuck: bool) -> Requests:
+    """Requests of one size, each of which takes as long as its bytes; `stuck`: none is answered, and a guest that
+    computes has filled its queue."""
+    if stuck:
+        return Requests(in_flight=float(QUEUE))
+    reads, writes, time = moved.inward / REQUEST, moved.outward / REQUEST, REQUEST / RATE
+    return Requests(reads, writes, time if reads else 0.0, time if writes else 0.0, (reads + writes) * time)
 
 
 def device_name(position: str) -> str:

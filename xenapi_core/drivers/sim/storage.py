@@ -4,7 +4,7 @@ Theory of operation
 1. A volume's uuid is unique in the whole world, so a machine names its disks without naming repositories.
 2. A volume takes room when it is written to, not when it is made; a repository refuses a volume that could not
    even be filled alone, and a write that does not fit.
-3. What a machine has attached cannot be destroyed, nor can its host be detached.
+3. What a machine or a host itself has attached cannot be destroyed, nor can that host be detached.
 4. What the type of a repository does not offer is "unsupported".
 """
 
@@ -69,9 +69,9 @@ class SimStorage:
 
     async def detach(self, host: str) -> None:
         await self.world.clock.sleep(SECONDS_PER_CALL)
-        for uuid in self.contents:
-            if any(machine.host == host for machine, _ in self.world.users(uuid)):
-                raise DriverError("in_use", f"volume {uuid} is attached to a machine of host {host}")
+        for uuid, volume in self.contents.items():
+            if host in volume.hosts or any(machine.host == host for machine, _ in self.world.users(uuid)):
+                raise DriverError("in_use", f"volume {uuid} is attached on host {host}")
         self.hosts.pop(host, None)
         if not self.hosts and not self.contents and "SR_FORMAT" not in features(self.kind):
             self.exists = False
@@ -88,8 +88,7 @@ class SimStorage:
         await self.world.clock.sleep(SECONDS_PER_CALL)
         self._get(uuid)
         self._offers("VDI_DELETE")
-        if self.world.users(uuid):
-            raise DriverError("in_use", f"volume {uuid} is attached")
+        self._unused(uuid)
         del self.contents[uuid]
         self.world.contents.changes.drop(uuid)
         self.world.contents.erase(uuid)
@@ -117,8 +116,7 @@ class SimStorage:
         await self.world.clock.sleep(SECONDS_PER_CALL)
         volume, saved = self._get(uuid), self._get(snapshot)
         self._offers("VDI_REVERT")
-        if self.world.users(uuid):
-            raise DriverError("in_use", f"volume {uuid} is attached")
+        self._unused(uuid)
         self.world.contents.changes.revert(uuid, snapshot, saved.size)
         volume.size, volume.used, volume.image, volume.contents = saved.size, 0, saved.image, saved.contents
         self.world.contents.copy(uuid, snapshot)
@@ -185,6 +183,27 @@ class SimStorage:
             raise DriverError("offline", f"host {host} does not reach repository {self.uuid}")
         return f"/dev/sm/{self.uuid}/{uuid}"
 
+    async def attach_volume(self, uuid: str, host: str) -> str:
+        path = await self.check_path(uuid, host)
+        disks = (disk for machine, _ in self.world.users(uuid) for disk in machine.disks.values())
+        if any(disk.volume == uuid and not disk.shared for disk in disks):
+            raise DriverError("in_use", f"volume {uuid} is attached to a machine")
+        self.hold(uuid, host)
+        return path
+
+    def hold(self, uuid: str, host: str) -> None:
+        """The volume is attached to `host` itself from now on. not_found."""
+        self._get(uuid).hosts.add(host)
+
+    async def detach_volume(self, uuid: str, host: str) -> None:
+        await self.world.clock.sleep(SECONDS_PER_CALL)
+        self._get(uuid).hosts.discard(host)
+
+    def let_go(self, host: str) -> None:
+        """`host` went down, and has nothing attached any more."""
+        for volume in self.contents.values():
+            volume.hosts.discard(host)
+
     async def traffic(self, uuid: str) -> VolumeTraffic:
         return self._get(uuid).traffic()
 
@@ -230,8 +249,7 @@ class SimStorage:
         await self.world.clock.sleep(SECONDS_PER_CALL)
         volume = self._get(uuid)
         self._offers("VDI_CONFIG_CBT")
-        if self.world.users(uuid):
-            raise DriverError("in_use", f"volume {uuid} is attached")
+        self._unused(uuid)
         self.world.contents.erase(uuid)
         volume.used, volume.image, volume.contents = 0, None, ""
         return volume.state(self.uuid)
@@ -271,6 +289,10 @@ class SimStorage:
             raise DriverError("not_found", f"volume {uuid} holds no memory")
         self._get(uuid).image = renamed = replace(image, machine=machine)
         self.world.contents.write(uuid, 0, memory_image.encode(renamed))
+
+    def _unused(self, uuid: str) -> None:
+        if self._get(uuid).hosts or self.world.users(uuid):
+            raise DriverError("in_use", f"volume {uuid} is attached")
 
     def _fits(self, volume: Volume) -> None:
         if volume.size > self.size or volume.used > self.size - self.used:

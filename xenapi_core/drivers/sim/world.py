@@ -19,6 +19,7 @@ from xenapi_core.drivers.sim.contents import Contents
 from xenapi_core.drivers.sim.hypervisor import SimHypervisor
 from xenapi_core.drivers.sim.state import Image, Machine, Volume, volumes_of
 from xenapi_core.drivers.sim.storage import SimStorage
+from xenapi_core.drivers.sim.tmem import Client, Pool
 
 GIB = 1 << 30
 
@@ -191,6 +192,36 @@ class SimGuest:
     def work(self, load: float) -> None:
         """The guest keeps its processors busy from now on, by that part (0..1)."""
         self.machine.load = load
+
+    # Transcendent memory; KeyError for a guest that does not use it.
+
+    def offer_pages(self, pages: int, pool: Pool | None = None) -> int:
+        """The guest lets go of clean pages; how many were taken."""
+        return self._host.tmem.offer(self._client, pages, self._host.memory_free, pool)
+
+    def recall_pages(self, pages: int, pool: Pool | None = None) -> int:
+        """The guest looks for pages it let go of; how many it found."""
+        return self._host.tmem.recall(self._client, pages, pool)
+
+    def swap_out(self, pages: int) -> int:
+        """The guest swaps pages out; how many were taken."""
+        return self._host.tmem.swap_out(self._client, pages)
+
+    def swap_in(self, pages: int) -> int:
+        """The guest swaps pages in; how many it found."""
+        return self._host.tmem.swap_in(self._client, pages)
+
+    def join_pool(self, uuid: str) -> Pool:
+        """The guest mounts a file system that it shares with others, and asks for a pool of that uuid."""
+        return self._host.tmem.join(self._client, uuid)
+
+    @property
+    def _host(self) -> SimHypervisor:
+        return self.world.hosts[self.machine.host]
+
+    @property
+    def _client(self) -> Client:
+        return self._host.tmem.clients[self.machine.spec.uuid]
 
     def fill(self, volume: str, size: int) -> None:
         """The guest writes `size` new bytes to one of its disks. no_space."""

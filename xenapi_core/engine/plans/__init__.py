@@ -4,7 +4,9 @@ from xenapi_core.engine.plans import (
     appliance_power,
     cpu_pool,
     crash_dumps,
+    data_path,
     database_copy,
+    guest_agent,
     ha_redo_log,
     ha_switch,
     host_clock,
@@ -22,6 +24,7 @@ from xenapi_core.engine.plans import (
     sdn_controller,
     sr_life,
     sr_scan,
+    static_disks,
     storage_cache,
     upload,
     vbd,
@@ -32,6 +35,7 @@ from xenapi_core.engine.plans import (
     vdi_tracking,
     vif,
     vm_clone_suspended,
+    vm_convert,
     vm_copy,
     vm_destroy,
     vm_fetch,
@@ -46,10 +50,10 @@ from xenapi_core.engine.plans import (
 )
 
 __all__ = [
-    "appliance_power", "cpu_pool", "crash_dumps", "database_copy", "ha_redo_log", "ha_switch", "host_clock",
-    "host_drivers", "host_evacuate", "host_power", "host_promise", "host_settings", "host_ssh", "network_bond",
-    "network_scan", "pbd_connect", "recovery_task", "reset_disks", "sdn_controller", "sr_life", "sr_scan",
-    "storage_cache", "upload", "vbd", "vdi", "vdi_contents", "vdi_copy", "vdi_move", "vdi_tracking", "vif",
-    "vm_clone_suspended", "vm_copy", "vm_destroy", "vm_fetch", "vm_live", "vm_migrate", "vm_migrate_send", "vm_power",
-    "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
+    "appliance_power", "cpu_pool", "crash_dumps", "data_path", "database_copy", "guest_agent", "ha_redo_log",
+    "ha_switch", "host_clock", "host_drivers", "host_evacuate", "host_power", "host_promise", "host_settings",
+    "host_ssh", "network_bond", "network_scan", "pbd_connect", "recovery_task", "reset_disks", "sdn_controller",
+    "sr_life", "sr_scan", "static_disks", "storage_cache", "upload", "vbd", "vdi", "vdi_contents", "vdi_copy",
+    "vdi_move", "vdi_tracking", "vif", "vm_clone_suspended", "vm_convert", "vm_copy", "vm_destroy", "vm_fetch",
+    "vm_live", "vm_migrate", "vm_migrate_send", "vm_power", "vm_provision", "vm_revert", "vm_snapshot", "vm_suspend",
 ]  # fmt: skip

@@ -2,18 +2,19 @@
 
 Rule 1: every heartbeat SR has one disk of type "ha_statefile"; the first one has the metadata disk too, a copy of the
         database (type "redo_log"). Simulated hosts write no heartbeat: which of them is up is known without.
+        What each host does is in ha_member.py.
 Rule 2: high availability goes off even if a disk of it cannot be destroyed; that disk stays, and VDI.destroy takes it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from xenapi_core.drivers.api import DriverError
+from xenapi_core.engine import ha_member
 from xenapi_core.engine.ha_plan import Situation, covers, most_failures
 from xenapi_core.engine.ha_rules import RESTART, connected_hosts, is_protected, situation_with
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
@@ -35,7 +36,6 @@ TIMEOUT: Final = "timeout"  # key of ha_configuration: seconds of silence after 
 SECONDS: Final = 60  # the timeout when nobody says one
 LONGEST: Final = 86_400
 STACK: Final = "xhad"  # ha_cluster_stack
-ANSWER_WITHIN: Final = 60.0  # seconds of real time a host has to answer
 
 
 def check_heartbeat_sr(store: Store, sr: str) -> None:
@@ -74,8 +74,9 @@ def plan_enable(world: World, heartbeat_srs: tuple[str, ...], configuration: Map
     """Protect VMs from now on. Without heartbeat_srs the first SR that will do is taken.
 
     OTHER_OPERATION_IN_PROGRESS, HA_IS_ENABLED; INVALID_VALUE [timeout]; HA_TOO_FEW_HOSTS; HA_HOST_CANNOT_SEE_PEERS
-    [coordinator, uuids of all hosts, uuids of those that are up]; what check_heartbeat_sr says; SR_FULL;
-    HA_FAILED_TO_FORM_LIVESET if a host does not answer. Running VMs of priority "restart" are protected at once.
+    [coordinator, uuids of all hosts, uuids of those that are up]; HA_HOST_IS_ARMED; what check_heartbeat_sr says;
+    SR_FULL; HA_FAILED_TO_FORM_LIVESET if a host does not answer. Running VMs of priority "restart" are protected at
+    once.
     """
     store = world.store
     pool = this_pool(store)
@@ -87,20 +88,20 @@ def plan_enable(world: World, heartbeat_srs: tuple[str, ...], configuration: Map
     up = [host["uuid"] for host in hosts.values() if is_live(store, host)]
     if len(up) < len(hosts):
         raise E.HA_HOST_CANNOT_SEE_PEERS(pool["master"], " ".join(h["uuid"] for h in hosts.values()), " ".join(up))
+    for ref, host in hosts.items():
+        if ha_member.has_joined(host):
+            raise E.HA_HOST_IS_ARMED(ref)
     srs = tuple(dict.fromkeys(heartbeat_srs)) or _usable(world)
     for sr in srs:
         check_heartbeat_sr(store, sr)
         check_sr_operation(store, store.get(sr), "vdi_create")
     files = [(sr, world.ids.ref(), world.ids.uuid()) for sr in srs]
-    _, steps, record_metadata = new_copy(world, srs[0], REDO_LOG, "HA metadata", "For the next coordinator")
+    generation = files[0][2]  # nobody else has this number
+    metadata, steps, record_metadata = new_copy(world, srs[0], REDO_LOG, "HA metadata", "For the next coordinator")
 
     async def form_liveset(run: Run) -> None:
         for host in hosts:
-            try:
-                async with asyncio.timeout(ANSWER_WITHIN):
-                    await run.hypervisor(host).settings()
-            except (DriverError, TimeoutError) as error:
-                raise E.HA_FAILED_TO_FORM_LIVESET() from error
+            await ha_member.check_answers(run.hypervisor(host))
 
     def finish(run: Run, txn: Txn) -> None:
         for sr, ref, uuid in files:
@@ -116,7 +117,9 @@ def plan_enable(world: World, heartbeat_srs: tuple[str, ...], configuration: Map
             ha_plan_exists_for=found.plan_exists_for, ha_overcommitted=found.overcommitted, ha_restarts_from=0,
         )  # fmt: skip
         for host in hosts:
-            txn.update(host, ha_statefiles=statefiles, ha_network_peers=tuple(up))
+            ha_member.preconfigure(txn, host, statefiles, metadata, generation)
+            ha_member.join(txn, host)
+        ha_member.show_live_set(store, txn)
 
     return Plan(
         steps=(
@@ -164,7 +167,10 @@ def ha_disks(store: Store) -> list[Version]:
 
 @plans("pool.disable_ha")
 def plan_disable(world: World) -> Plan:
-    """Nothing is protected any more. HA_NOT_ENABLED, OTHER_OPERATION_IN_PROGRESS."""
+    """Nothing is protected any more. HA_NOT_ENABLED, OTHER_OPERATION_IN_PROGRESS.
+
+    A host that is down hears of it when it boots (ha_member.note_boot); it has no disk attached.
+    """
     store = world.store
     pool = this_pool(store)
     if not pool["ha_enabled"]:
@@ -189,8 +195,13 @@ def plan_disable(world: World) -> Plan:
             pool.ref, ha_enabled=False, ha_configuration={}, ha_statefiles=(), ha_cluster_stack="",
             ha_plan_exists_for=0, ha_overcommitted=False, ha_restarts_from=0,
         )  # fmt: skip
-        for host in store.all("host"):
-            txn.update(host, ha_statefiles=(), ha_network_peers=())
+        for ref, host in store.all("host").items():
+            ha_member.stop(txn, ref)
+            if is_live(store, host):
+                ha_member.release(txn, ref)
+            else:
+                ha_member.detach(txn, ref)
+        ha_member.show_live_set(store, txn)
 
     return Plan(
         steps=(Step("destroy disks", destroy, deadline=None),),

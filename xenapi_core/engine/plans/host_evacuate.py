@@ -3,6 +3,8 @@
 Rule 1: where every VM will go is decided at once, largest VMs first, each to the host that has most memory left; so a
         host that cannot be emptied is not touched.
 Rule 2: every move is a VM.pool_migrate with a task of its own. What has moved stays there when a later move fails.
+Rule 3: where workload balancing is in use, its server says where each VM goes (xapi, too): a VM that it leaves out has
+        no room anywhere, unless something else keeps the VM here. Its word is checked like a choice of our own.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from xenapi_core.engine.advice import Evacuation, wants_advice
 from xenapi_core.engine.host_memory import memory_free_now, memory_needed
-from xenapi_core.engine.placement import check_host, takes_vms
+from xenapi_core.engine.placement import check_host, check_receiving, takes_vms
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null
@@ -34,8 +37,11 @@ class Moves:
     obstacles: Mapping[str, ApiError]  # VM -> error
 
 
-def moves_away(world: World, host: str) -> Moves:
-    """Where each VM on `host` would go. VMs that must stay have the first error that keeps them there."""
+def moves_away(world: World, host: str, advised: Mapping[str, str] | None = None) -> Moves:
+    """Where each VM on `host` would go. VMs that must stay have the first error that keeps them there.
+
+    `advised`: VM -> host, by workload balancing (rule 3); None: it is not asked.
+    """
     store = world.store
     residents = [store.get(vm, "VM") for vm in store.related(host, "resident_VMs")]
     guests = [vm for vm in residents if not vm["is_control_domain"]]
@@ -45,7 +51,7 @@ def moves_away(world: World, host: str) -> Moves:
     obstacles: dict[str, ApiError] = {}
     for vm in sorted(guests, key=memory_needed, reverse=True):
         try:
-            target = _place(world, vm, room)
+            target = _place(world, vm, room) if advised is None else _place_as_advised(world, vm, room, advised)
         except ApiError as error:
             obstacles[vm.ref] = error
             continue
@@ -80,6 +86,16 @@ def _place(world: World, vm: Version, room: Mapping[str, int]) -> str:
     return best
 
 
+def _place_as_advised(world: World, vm: Version, room: Mapping[str, int], advised: Mapping[str, str]) -> str:
+    """The same, where `advised` says; for a VM that it leaves out what we see against its going, if not memory."""
+    target = advised.get(vm.ref)
+    if target is not None:
+        check_receiving(world, target, "vm_migrate")
+        return _place(world, vm, {target: room[target]} if target in room else {})
+    _place(world, vm, room)
+    raise E.HOST_NOT_ENOUGH_FREE_MEMORY(str(memory_needed(vm)), str(max(0, *room.values())))
+
+
 @plans("host.evacuate")
 def plan_evacuate(world: World, host: str, network: str, evacuate_batch_size: int) -> Plan:
     """Move every VM to other hosts, `evacuate_batch_size` at once (10 unless positive).
@@ -89,7 +105,9 @@ def plan_evacuate(world: World, host: str, network: str, evacuate_batch_size: in
     """
     record = world.store.get(host, "host")
     check_host_operation(world.store, record, "evacuate")
-    found = moves_away(world, host)
+    if wants_advice(world):
+        return Plan(steps=(), asks=Evacuation(host))
+    found = moves_away(world, host, None if world.advice is None else world.advice.moves)
     for error in found.obstacles.values():
         raise error
     options = {"live": "true"}

@@ -1,10 +1,47 @@
-"""Removing the records of a host: what host.destroy and pool.eject have in common."""
+"""Records of hosts that come and go: what pool.join and host.create, host.destroy and pool.eject have in common."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 from xenapi_core.engine.plan import World
 from xenapi_core.engine.removal import remove
-from xenapi_core.store.api import Txn
+from xenapi_core.errors import E
+from xenapi_core.store.api import Store, Txn
+
+SIZE_RESTRICTION: Final = "restrict_pool_size"  # key of host.license_params
+_RESTRICTED_SIZE: Final = 3  # hosts, where the licence restricts the size of pools
+
+
+def check_size(licence: Mapping[str, str], hosts: int) -> None:
+    """LICENCE_RESTRICTION [restrict_pool_size] if no host may come to a pool with that many; `licence`: license_params
+    of its coordinator."""
+    if licence.get(SIZE_RESTRICTION) == "true" and hosts >= _RESTRICTED_SIZE:
+        raise E.LICENCE_RESTRICTION(SIZE_RESTRICTION)
+
+
+def check_newcomer(store: Store, uuid: str) -> None:
+    """Raise why no host with that uuid may come to the pool: check_size, which several hosts may have passed at once;
+    DB_UNIQUENESS_CONSTRAINT_VIOLATION ["host", "uuid", uuid]."""
+    for pool in store.all("pool").values():
+        check_size(store.get(pool["master"])["license_params"], len(store.all("host")))
+    if store.by_uuid("host", uuid) is not None:
+        raise E.DB_UNIQUENESS_CONSTRAINT_VIOLATION("host", "uuid", uuid)
+
+
+def new_host(world: World, txn: Txn, values: Mapping[str, Any]) -> str:
+    """The record of a host that was not heard from yet: it takes no VMs and is not live. Returns the host.
+
+    It has the API of the coordinator, whose release it must have to join.
+    """
+    (pool,) = world.store.all("pool").values()
+    master = world.store.get(pool["master"])
+    shared = ("API_version_major", "API_version_minor", "API_version_vendor", "API_version_vendor_implementation",
+              "supported_bootloaders")  # fmt: skip
+    metrics = txn.create("host_metrics", world.ids.ref(), {"uuid": world.ids.uuid(), "live": False})
+    given = {**{name: master[name] for name in shared}, "sched_policy": "credit", "metrics": metrics, **values}
+    return txn.create("host", world.ids.ref(), given)
 
 
 def only_here(world: World, host: str) -> tuple[str, ...]:

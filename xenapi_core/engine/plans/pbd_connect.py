@@ -52,7 +52,7 @@ def plan_plug(world: World, pbd: str) -> Plan:
 
 @plans("PBD.unplug")
 def plan_unplug(world: World, pbd: str) -> Plan:
-    """Disconnect a host from a repository none of its VMs uses; nothing happens if it is not connected."""
+    """Disconnect a host from a repository that neither it nor its VMs use; nothing happens if it is not connected."""
     record = world.store.get(pbd, "PBD")
     if not record["currently_attached"]:
         return Plan(steps=())
@@ -88,9 +88,12 @@ def plan_unplug(world: World, pbd: str) -> Plan:
 
 
 def _in_use(world: World, pbd: Version) -> list[str]:
-    """VDIs of the repository that a VM on the PBD's host has attached, or is about to."""
+    """VDIs of the repository that the PBD's host has attached to itself, or a VM on it has, or is about to."""
     used = []
     for vdi in world.store.related(pbd["SR"], "VDIs"):
+        if pbd["host"] in world.store.get(vdi)["static_on"]:
+            used.append(vdi)
+            continue
         for vbd in map(world.store.get, world.store.related(vdi, "VBDs")):
             vm = world.store.find(vbd["VM"])
             if vm is None or not (vbd["currently_attached"] or vbd["reserved"]):

@@ -217,6 +217,12 @@ def plan_eject(world: World, vbd: str) -> Plan:
     return _change_medium(world, record, vm, "eject", NULL_REF)
 
 
+def plan_show_medium(world: World, vbd: str) -> Plan:
+    """Give a live VM the medium anew that its drive has on record, because somebody changed it by hand."""
+    record = world.store.get(vbd, "VBD")
+    return _change_medium(world, record, world.store.get(record["VM"], "VM"), "insert", record["VDI"])
+
+
 def _change_medium(world: World, vbd: Version, vm: Version, operation: str, vdi: str) -> Plan:
     """A drive of a live VM is detached and attached again with what is in it now."""
     host, machine = vm["resident_on"], vm["uuid"]

@@ -54,7 +54,7 @@ def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
 def plan_destroy(world: World, vdi: str) -> Plan:
     """Destroy a disk and its contents; unattached VBDs go with it."""
     record = _checked(world, vdi, "destroy")
-    check_unused(world.store, vdi)
+    check_unused(world.store, vdi, "destroy")
     base = base_of(world, record)
 
     def finish(run: Run, txn: Txn) -> None:

@@ -92,7 +92,7 @@ def _add_virtual(txn: Txn, sr: str, grown: int) -> None:
 def plan_forget(world: World, vdi: str) -> Plan:
     """Drop the record of a disk nobody uses; its data stays, and a scan finds it again."""
     _checked(world, vdi, "forget")
-    check_unused(world.store, vdi)
+    check_unused(world.store, vdi, "forget")
     return Plan(
         steps=(),
         claims=(Claim(vdi, "forget"),),

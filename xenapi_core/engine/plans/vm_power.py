@@ -9,7 +9,7 @@ from xenapi_core.engine.efi_variables import boot_firmware
 from xenapi_core.engine.failures import MACHINE, SHUTDOWN, START, About, told_as
 from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.messages import post_vm
-from xenapi_core.engine.placement import check_host, check_receiving, choose_host
+from xenapi_core.engine.placement import check_host, check_receiving, placed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.images import discard_image, forget_image
 from xenapi_core.engine.plans.reset_disks import resets
@@ -28,7 +28,7 @@ def plan_start(world: World, vm: str, start_paused: bool, force: bool = False) -
     """Boot a halted VM on the host that suits it best; `force` does not excuse a missing host."""
     record = world.store.get(vm, "VM")
     check_vm_operation(world.store, record, "start", strict=not force)
-    return _boot(world, record, "start", choose_host(world, record), start_paused)
+    return placed(world, record, "start", lambda host: _boot(world, record, "start", host, start_paused))
 
 
 @plans("VM.start_on")

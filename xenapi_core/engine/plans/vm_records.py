@@ -17,7 +17,7 @@ from xenapi_core.engine.transition import new_metrics
 from xenapi_core.engine.vtpm_records import copy_vtpms
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.device_lifecycle import check_vdi_operation
-from xenapi_core.model.lifecycle import NEVER_ASKED
+from xenapi_core.model.lifecycle import NEVER_ASKED, POWER_ON_TIME, REFUSED_STATE
 from xenapi_core.model.power import HALTED
 from xenapi_core.store.api import Txn, Version
 
@@ -30,6 +30,7 @@ FRESH: Final[Mapping[str, Any]] = {
     "scheduled_to_be_resident_on": NULL_REF,
     "domid": -1,
     "cpu_pool": NULL_REF,
+    "tmem": {},
     "guest_metrics": NULL_REF,
     "last_booted_record": "",
     "requested_state": NEVER_ASKED,
@@ -49,7 +50,8 @@ FRESH: Final[Mapping[str, Any]] = {
 }
 
 EPOCH: Final = 0
-SOURCES_OWN: Final = ("default_template", "xensource_internal", "mac_seed")  # keys of other_config not taken by copies
+# Keys of other_config that copies do not take over.
+SOURCES_OWN: Final = ("default_template", "xensource_internal", "mac_seed", REFUSED_STATE, POWER_ON_TIME)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from xenapi_core.drivers.api import DriverError, Hypervisor
 from xenapi_core.engine.failures import RESUME, SUSPEND, About, told_as
 from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.messages import post_vm
-from xenapi_core.engine.placement import check_host, check_receiving, choose_host
+from xenapi_core.engine.placement import check_host, check_receiving, placed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.images import BLOCKED, forget_image, image_step, record_image, suspend_sr
 from xenapi_core.engine.plans.vm_power import check_disks, reserve
@@ -111,7 +111,7 @@ def plan_resume(world: World, vm: str, start_paused: bool, force: bool = False) 
     """Continue a suspended VM on the host that suits it best."""
     record = world.store.get(vm, "VM")
     check_vm_operation(world.store, record, "resume", strict=not force)
-    return _resume(world, record, "resume", choose_host(world, record), start_paused)
+    return placed(world, record, "resume", lambda host: _resume(world, record, "resume", host, start_paused))
 
 
 @plans("VM.resume_on")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.enums import CERTIFICATE_PURPOSE, CERTIFICATE_TYPE
 from xenapi_core.model.schema import RO, STATIC, Class, Field
-from xenapi_core.model.types import DATETIME, STRING, Ref, Set
+from xenapi_core.model.types import DATETIME, STRING, STRING_MAP, Ref, Set
 
 # fmt: off
 CERTIFICATE = Class(
@@ -27,7 +27,13 @@ CERTIFICATE = Class(
               state="prototyped"),
         Field("purpose", Set(CERTIFICATE_PURPOSE), STATIC, "What it is trusted for; empty for everything.", default=(),
               state="prototyped"),
-        Field("pem", STRING, RO, "The certificate itself, if it is trusted.", default="", internal=True),
+        Field("pem", STRING, RO, "The certificate itself, if it is trusted or a host's internal one.", default="", internal=True),
+        Field("member_files", STRING_MAP, RO,
+              "Of a host's internal one: certificates of members on the disk of that host, by file.", default={},
+              internal=True),
+        Field("member_bundle", STRING_MAP, RO,
+              "Of a host's internal one: certificates of members that the host trusts, by file.", default={},
+              internal=True),
     ),
 )
 # fmt: on

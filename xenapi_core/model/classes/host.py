@@ -86,6 +86,19 @@ HOST = Class(
         # high availability and labels
         Field("ha_statefiles", Set(STRING), RO, "References of the heartbeat disks in use.", default=()),
         Field("ha_network_peers", Set(STRING), RO, "Hosts seen over the heartbeat network, by uuid.", default=()),
+        Field("ha_metadata_vdi", STRING, RO, "Reference of the disk with the database that is attached for the next"
+              " coordinator; empty for none.", default="", internal=True),
+        Field("ha_generation", STRING, RO, "Number of the configuration that the heartbeat disks belong to.",
+              default="", internal=True),
+        Field("ha_daemon", STRING, RO, "What the daemon of high availability does: fencing, disarmed; empty: it does"
+              " not run.", default="", internal=True),
+        Field("local_database", STRING_MAP, RO, "What the host keeps apart from the database of the pool.", default={},
+              internal=True),
+        Field("proposed_coordinator", STRING, RO, "Address of the coordinator that the host has agreed to; empty for"
+              " none.", default="", internal=True, persist=False),
+        Field("clock_skewed", BOOL, RO, "True if a message has told that its clock is too far off.", default=False,
+              internal=True, persist=False),
+        Field("proposed_at", DATETIME, RO, "When it agreed to that.", default=0, internal=True, persist=False),
         Field("blobs", Map(STRING, Ref("blob")), RO, "Named binary objects kept with this host.", default={}),
         Field("tags", Set(STRING), RW, "Labels for finding and grouping.", default=(), role=VM_OPERATOR),
         # authentication
@@ -123,7 +136,8 @@ HOST = Class(
         Field("iscsi_iqn", STRING, STATIC, "Name of the host as an iSCSI initiator.", default=""),
         Field("multipathing", BOOL, STATIC, "True if storage is reached over several paths.", default=False),
         # certificates
-        Field("uefi_certificates", STRING, STATIC, "Secure boot certificates; those of the pool count now.", default="",
+        Field("uefi_certificates", STRING, STATIC,
+              "Secure boot certificates on the host's disk, as a base64 tar archive; the pool says which.", default="",
               state="deprecated"),
         Field("certificates", Set(Ref("Certificate")), RO, "Certificates the host has or trusts.", default=(),
               inverse="Certificate.host"),

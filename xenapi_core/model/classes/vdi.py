@@ -101,6 +101,9 @@ VDI = Class(
         Field("metadata_latest", BOOL, RO, "Whether the disk holds the newest copy of that database.", default=False),
         Field("is_tools_iso", BOOL, RO, "Whether the disk is the image with the guest tools.", default=False),
         Field("cbt_enabled", BOOL, RO, "Whether changed blocks are tracked, for incremental backup.", default=False),
+        Field("static_on", Map(Ref("host"), STRING), RO,
+              "Hosts that have the disk attached to themselves, now and after each of their starts, and what for.",
+              default={}, internal=True),
     ),
     messages=(
         # copies and snapshots
@@ -152,7 +155,7 @@ VDI = Class(
                 asynchronous=False),
         Message("set_missing", (me, flag), None, "Record whether the disk was found.", role=LOCAL_ROOT,
                 asynchronous=False, hidden=True),
-        Message("set_virtual_size", (me, Param("value", INT)), None, "Record the size the guest sees, in bytes.",
+        Message("set_virtual_size", (me, Param("value", INT)), None, "Record the size the guest sees, in bytes; the storage is not asked, and what it tells next counts.",
                 role=LOCAL_ROOT, asynchronous=False, hidden=True),
         Message("set_physical_utilisation", (me, Param("value", INT)), None,
                 "Record the space the disk takes up, in bytes.", role=LOCAL_ROOT, asynchronous=False, hidden=True),

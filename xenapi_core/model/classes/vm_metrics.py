@@ -29,7 +29,7 @@ VM_METRICS = Class(
         Field("start_time", DATETIME, RO, "When the VM last booted, UTC.", default=0),
         Field("install_time", DATETIME, RO, "When the VM was installed, UTC.", default=0),
         Field("last_updated", DATETIME, RO, "When these values were last measured, UTC.", default=0, persist=False),
-        Field("other_config", STRING_MAP, RW, "Free settings of clients.", default={}, persist=False),
+        Field("other_config", STRING_MAP, RW, "Free settings of clients.", default={}),
         Field("hvm", BOOL, RO, "Whether the running domain is fully virtualised.", default=False, persist=False),
         Field("nested_virt", BOOL, RO, "Whether the running guest may be a hypervisor itself, as of its last start.",
               default=False, persist=False),

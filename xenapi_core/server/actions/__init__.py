@@ -4,6 +4,7 @@ from xenapi_core.server.actions import (
     arrivals,
     arriving_measurements,
     backup,
+    balancing_reports,
     blobs,
     consoles,
     database,
@@ -14,6 +15,6 @@ from xenapi_core.server.actions import (
 )
 
 __all__ = [
-    "arrivals", "arriving_measurements", "backup", "blobs", "consoles", "database", "disks", "machines",
-    "measurements", "status_report",
+    "arrivals", "arriving_measurements", "backup", "balancing_reports", "blobs", "consoles", "database", "disks",
+    "machines", "measurements", "status_report",
 ]  # fmt: skip

@@ -45,6 +45,13 @@ class History:
         self._due = clock.now() + EVERY
         self._slices = Slices()
 
+    def records(self, kind: str, uuid: str, name: str) -> bool:
+        return self.recorder.knows(Series(kind, uuid, name))
+
+    async def begin(self, kind: str, uuid: str, name: str) -> None:
+        self.recorder.begin(self._clock.now(), Series(kind, uuid, name))
+        await self.save()
+
     def forget(self, kind: str, uuid: str, name: str) -> bool:
         return self.recorder.forget(Series(kind, uuid, name))
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from html import escape
 from typing import Any, Final, TypeVar
 
@@ -17,13 +18,18 @@ import orjson
 
 from xenapi_core.api.handlers.data_sources import (
     Moved,
+    Source,
     connected_hosts,
+    host_choices,
     host_sources,
     moved_on,
+    sr_choices,
     sr_sources,
     storage_sources,
+    vm_choices,
     vm_sources,
 )
+from xenapi_core.bridge.source import Recorded
 from xenapi_core.clock import Slices
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.engine import Engine
@@ -43,8 +49,9 @@ _JSON: Final = (NO_CACHE, ("Content-Type", "application/json"))
 
 
 async def sample(recorder: Recorder, engine: Engine) -> None:
-    """Take one sample of everything that answers."""
+    """Take one sample of everything that answers: of what is standard, and of the choices that were made."""
     store, values = engine.world.store, dict[Series, float]()
+    choices: dict[tuple[str, str], Callable[[], Iterable[Source]]] = {}
 
     def add(kind: str, uuid: str, sources: Iterable[Mapping[str, Any]]) -> None:
         values.update({Series(kind, uuid, one["name_label"]): float(one["value"]) for one in sources})
@@ -59,16 +66,24 @@ async def sample(recorder: Recorder, engine: Engine) -> None:
         for sr_ref, disks in of_host.items():
             moved.setdefault(sr_ref, []).extend(disks)
         add("host", host["uuid"], (*host_sources(usage), *storage_sources(store, ref, of_host)))
+        choices["host", host["uuid"]] = partial(host_choices, store, ref, of_host)
         for uuid, machine in usage.machines.items():
             vm = store.by_uuid("VM", uuid)
             if vm is not None:
                 add("vm", uuid, vm_sources(vm, machine))
+                choices["vm", uuid] = partial(vm_choices, machine)
     connected = [ref for ref in engine.storages if store.find(ref) is not None and connected_hosts(store, ref)]
     spaces = await asyncio.gather(*(_in_time(engine.storages[ref].usage()) for ref in connected))
     for ref, space in zip(connected, spaces, strict=True):
         sr = store.find(ref)
         if space is not None and sr is not None:
             add("sr", sr["uuid"], sr_sources(*space, moved.get(ref, ())))
+            choices["sr", sr["uuid"]] = partial(sr_choices, moved.get(ref, ()))
+    chosen: dict[tuple[str, str], set[str]] = {}
+    for series in recorder.besides(values):
+        chosen.setdefault((series.kind, series.uuid), set()).add(series.name)
+    for owner in chosen.keys() & choices.keys():
+        add(*owner, (one for one in choices[owner]() if one["name_label"] in chosen[owner]))
     recorded = _SLICES.run(recorder.recording(engine.world.clock.now(), values))
     if recorded is not None:
         await recorded
@@ -141,6 +156,15 @@ async def rrd_updates(call: ActionCall) -> Response:
     )
     text = f"<xport><meta>{told}<legend>{entries}</legend></meta><data>{body}</data></xport>"
     return Response(200, _XML, text.encode())
+
+
+def recorded(recorder: Recorder, cls: str, uuid: str, start: int, interval: int) -> Recorded:
+    """See Source.recorded: all functions of all series of a VM or host."""
+    series = recorder.series(cls.lower(), uuid)
+    index = archive_for(interval, max(0, recorder.last - start))
+    legend = tuple(f"{name}:{one.kind}:{one.uuid}:{one.name}" for name in FUNCTIONS for one in series)
+    rows = _rows(recorder, index, list(FUNCTIONS), series, start)
+    return Recorded(ARCHIVES[index][0] * STEP, legend, tuple((at, tuple(values)) for at, values in rows))
 
 
 def _chosen(call: ActionCall, cls: str, here: Iterable[str], default: str, *names: str) -> list[str]:

@@ -199,6 +199,18 @@ class Recorder:
             self._archives[series], self._seen[series] = tuple(archives), last - last % STEP
         self.last = max(self.last, last - last % STEP)
 
+    def begin(self, now: int, series: Series) -> None:
+        """Know a series that has no sample yet."""
+        if series not in self._archives:
+            self._archives[series], self._seen[series] = tuple(_Archive() for _ in ARCHIVES), now - now % STEP
+
+    def knows(self, series: Series) -> bool:
+        return series in self._archives
+
+    def besides(self, values: Mapping[Series, float]) -> list[Series]:
+        """Known series that are not among these."""
+        return [one for one in self._archives if one not in values]
+
     def forget(self, series: Series) -> bool:
         """Drop what is known of a series. False: it is not known."""
         self.values.pop(series, None)

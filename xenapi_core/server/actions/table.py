@@ -10,6 +10,7 @@ from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.registry import Services
 from xenapi_core.model.http_actions import HTTP_ACTIONS
 from xenapi_core.server.actions.action import ACTIONS, Answerer, Parts
+from xenapi_core.server.actions.connected_disks import CONNECTED_DISKS
 from xenapi_core.server.routes import Response, Route
 
 # Served by the endpoint itself (xenapi_app.py): calls, and what a browser asks before it makes them.
@@ -29,7 +30,7 @@ def served() -> list[str]:
 def action_routes(
     services: Services, basic: BasicAuth, page: Callable[[int, str], Response], parts: Parts
 ) -> tuple[Route, ...]:
-    """A route for each action. `page(status, reason)` makes the endpoint's error pages."""
+    """A route for each action, and for connected disks. `page(status, reason)` makes the endpoint's error pages."""
     return tuple(
         Route(
             action.method,
@@ -37,6 +38,6 @@ def action_routes(
             Answerer(action, services, basic, page, parts),
             streamed=action.method in ("PUT", "POST"),
         )
-        for action in HTTP_ACTIONS
+        for action in (*HTTP_ACTIONS, *CONNECTED_DISKS)
         if action.name not in CALLS
     )

@@ -63,6 +63,7 @@ vm = Param("vm", Ref("VM"))
 vm_self = Param("self", Ref("VM"))
 host = Param("host", Ref("host"))
 domain = Param("domid", INT, "number of the domain; -1 for all")
+TMEM_ERRORS = (E.INVALID_VALUE, E.HOST_OFFLINE, E.OPERATION_NOT_ALLOWED)
 
 # fmt: off
 LEGACY_MESSAGES: Final[Mapping[str, tuple[Message, ...]]] = {
@@ -104,21 +105,29 @@ LEGACY_MESSAGES: Final[Mapping[str, tuple[Message, ...]]] = {
         _get("host", "PSCSIs", Set(Ref("PSCSI")), "SCSI devices of the host."),
         _get("host", "PSCSI_HBAs", Set(Ref("PSCSI_HBA")), "SCSI adapters of the host."),
         _get("host", "resident_cpu_pools", Set(Ref("cpu_pool")), "Pools of CPUs of the host."),
-        _do("tmem_thaw", (host, domain), None, "Let domains use transcendent memory again."),
-        _do("tmem_freeze", (host, domain), None, "Keep domains from using transcendent memory."),
-        _do("tmem_flush", (host, domain, Param("pages", INT)), INT, "Free pages of transcendent memory."),
-        _do("tmem_destroy", (host, domain), None, "Free all transcendent memory of domains."),
-        _do("tmem_list", (host, domain, Param("pages", INT)), STRING, "What transcendent memory holds, as text."),
+        _do("tmem_thaw", (host, domain), None, "Let guests hand over pages of transcendent memory again.",
+            errors=TMEM_ERRORS),
+        _do("tmem_freeze", (host, domain), None, "Take no pages of guests into transcendent memory any more.",
+            errors=TMEM_ERRORS),
+        _do("tmem_flush", (host, domain, Param("pages", INT, "KiB to free, as Xen counts them")), INT,
+            "Free transcendent memory that guests can do without. The value is what was freed, in KiB.",
+            errors=TMEM_ERRORS),
+        _do("tmem_destroy", (host, domain), None,
+            "Drop all transcendent memory of guests, which have none until their next start.", errors=TMEM_ERRORS),
+        _do("tmem_list", (host, domain, Param("use_long", BOOL, "with all figures")), STRING,
+            "What transcendent memory holds, as the tools of Xen print it.", errors=TMEM_ERRORS),
         _do("tmem_set_weight", (host, domain, Param("value", INT)), None,
-            "Set the weight of a domain for transcendent memory."),
-        _do("tmem_set_cap", (host, domain, Param("value", INT)), None,
-            "Set the most transcendent memory of a domain."),
-        _do("tmem_set_compress", (host, domain, Param("value", INT)), None,
-            "Choose whether a domain's transcendent memory is compressed."),
+            "Set the part of transcendent memory a guest may keep when it becomes short; 0: no part is reckoned.",
+            errors=TMEM_ERRORS),
+        _do("tmem_set_cap", (host, domain, Param("value", INT, "in MiB; 0: no limit")), None,
+            "Set the most transcendent memory a guest's clean pages may take.", errors=TMEM_ERRORS),
+        _do("tmem_set_compress", (host, domain, Param("value", INT, "0 or 1")), None,
+            "Choose whether pages that a guest hands over are compressed.", errors=TMEM_ERRORS),
         _do("tmem_query_freeable_mb", (host,), INT, "Transcendent memory that could be freed, in MiB.",
-            role=READ_ONLY),
-        _do("tmem_shared_auth", (host, domain, Param("uuid", STRING), Param("auth", INT)), None,
-            "Let a domain share transcendent memory."),
+            role=READ_ONLY, errors=TMEM_ERRORS),
+        _do("tmem_shared_auth", (host, domain, Param("uuid", STRING, "of the pool"), Param("auth", INT, "0 or 1")),
+            None, "Allow a guest to share the pool of that uuid, or all guests to share any, or allow it no more.",
+            errors=TMEM_ERRORS),
     ),
     "host_cpu": (
         _get("host_cpu", "cpu_pool", Set(Ref("cpu_pool")), "The pool that has the CPU, as a set of at most one."),

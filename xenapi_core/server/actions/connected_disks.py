@@ -1,0 +1,48 @@
+"""/connected_disk: the bytes of a disk, raw, for as long as a client of the WBEM server is connected to it.
+
+It is no action of the API reference: it serves the addresses that ConnectToDiskImage gives out (docs/
+moving-from-xs-cim.md). Who asks logs in as for /export_raw_vdi and /import_raw_vdi, which do the work.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from xenapi_core.errors import E
+from xenapi_core.model.disk_connections import PATH, live_connections
+from xenapi_core.model.http_actions import HttpAction
+from xenapi_core.model.schema import VM_ADMIN
+from xenapi_core.server.actions.action import ActionCall, serves
+from xenapi_core.server.actions.disks import export_raw_vdi, import_raw_vdi
+from xenapi_core.server.routes import Response
+
+_ARGS: Final = ("vdi:string", "connection:string")
+CONNECTED_DISKS: Final = (
+    HttpAction("get_connected_disk", "GET", PATH, VM_ADMIN, "Read a connected disk.", _ARGS, listed=False),
+    HttpAction("put_connected_disk", "PUT", PATH, VM_ADMIN, "Write a connected disk.", _ARGS, listed=False),
+)
+
+
+def _ask_for_raw(call: ActionCall, writes: bool) -> None:
+    """Make the request one for the disk's raw bytes. HANDLE_INVALID for a connection that has ended or never was,
+    VDI_READONLY for writing through one to read."""
+    vdi, handle = call.object("VDI", "vdi"), call.text("connection")
+    live = live_connections(vdi, call.engine.world.clock.now())
+    found = next((one for one in live if one.handle == handle), None)
+    if found is None:
+        raise E.HANDLE_INVALID("connection", handle)
+    if writes and not found.writes:
+        raise E.VDI_READONLY(vdi.ref)
+    call.query = {"vdi": vdi["uuid"]}
+
+
+@serves("get_connected_disk")
+async def read_connected(call: ActionCall) -> Response:
+    _ask_for_raw(call, writes=False)
+    return await export_raw_vdi(call)
+
+
+@serves("put_connected_disk")
+async def write_connected(call: ActionCall) -> Response:
+    _ask_for_raw(call, writes=True)
+    return await import_raw_vdi(call)
