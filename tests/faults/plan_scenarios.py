@@ -9,7 +9,7 @@ from typing import Any
 from sim_api import dispatcher
 
 from xenapi_core.drivers.api import InterfaceState
-from xenapi_core.engine.plans.vm_export import disks_of, records_of
+from xenapi_core.engine.steps.vm_export import disks_of, records_of
 from xenapi_core.ids import NULL_REF
 from xenapi_core.server.actions import xva
 from xenapi_core.server.actions.machines import about

@@ -13,7 +13,7 @@ from wire_calls import Refused, called, login
 from xenapi_core.clock import RealClock
 from xenapi_core.engine.database_copies import follow, renew
 from xenapi_core.engine.plans.database_copy import MANY, SIZE, copies
-from xenapi_core.engine.plans.database_disk import LONG, heads, read_copy
+from xenapi_core.engine.steps.database_disk import LONG, heads, read_copy
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.store.api import Version

@@ -10,7 +10,7 @@ import pytest
 from ha_pool import BOOTED, GIB, NOTICED, TIMEOUT, followed, guarded, kill, protected, revive
 from sim_api import ask, refused
 
-from xenapi_core.engine.plans.database_disk import read_copy
+from xenapi_core.engine.steps.database_disk import read_copy
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.testing.faults import FaultRule, Faulty

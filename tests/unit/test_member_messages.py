@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sim_api import ask, dispatcher, refused
 
-from xenapi_core.engine.plans import firewall
+from xenapi_core.engine import firewall
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.classes.host_messages import MESSAGES
 from xenapi_core.testing.faults import FaultRule, Faulty

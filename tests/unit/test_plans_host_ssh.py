@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from sim_api import ask, refused
 
-from xenapi_core.engine.plans.host_ssh import LONGEST, LOOK_EVERY, expire, follow
+from xenapi_core.engine.plans.host_ssh import LONGEST
+from xenapi_core.engine.ssh_expiry import LOOK_EVERY, expire, follow
 from xenapi_core.testing.faults import FaultRule, Faulty
 from xenapi_core.testing.pool import SimPool, sim_pool
 from xenapi_core.testing.virtual_time import drive

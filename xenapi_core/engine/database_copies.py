@@ -18,7 +18,7 @@ from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import Plan, World
 from xenapi_core.engine.plans.database_copy import METADATA, REDO_LOG, content_of, copies, plan_renew
-from xenapi_core.engine.plans.database_disk import heads
+from xenapi_core.engine.steps.database_disk import heads
 from xenapi_core.errors import ApiError
 from xenapi_core.store.api import Version
 from xenapi_core.store.dump import Content, DumpError

@@ -32,9 +32,9 @@ from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.exchange import Exchange
 from xenapi_core.engine.failures import as_api_error
 from xenapi_core.engine.plan import PLANS, Plan, Step, World, https
-from xenapi_core.engine.plans.volumes import MAKING
 from xenapi_core.engine.reconcile import Reconciler, clear_claims
 from xenapi_core.engine.run import Work
+from xenapi_core.engine.steps.volumes import MAKING
 from xenapi_core.engine.tasks import UNFINISHED, RenderResult, Tasks
 from xenapi_core.engine.transition import note_request
 from xenapi_core.errors import ApiError, E

@@ -13,7 +13,7 @@ from xenapi_core.errors import E
 from xenapi_core.store.api import Version
 
 if TYPE_CHECKING:
-    from xenapi_core.engine.plans.vm_import import Exported, Fill
+    from xenapi_core.engine.exported import Exported, Fill
 
 SCHEMES: Final = ("http", "https")
 

@@ -1,7 +1,7 @@
 """Disks that a client of the WBEM server has connected to, to read or write their bytes over HTTP.
 
-Rule 1: a connection is a key of VDI.other_config: whoever may change that ends it, and it outlives the server. Its value
-        names the disk, so that copies of the disk, which take over its other_config, are not connected.
+Rule 1: a connection is a key of VDI.other_config: whoever may change that ends it, and it outlives the server. Its
+        value names the disk, so that copies of the disk, which take over its other_config, are not connected.
 Rule 2: a connection is no credential. Its holder uses an account, or a session, that may export or import disks.
 Rule 3: a connection to write is the only one of its disk.
 """

@@ -23,8 +23,8 @@ import orjson
 from xenapi_core.api.registry import Services
 from xenapi_core.bridge.client import RemoteXenApi
 from xenapi_core.engine.exchange import Parcel
+from xenapi_core.engine.exported import Exported, Fill
 from xenapi_core.engine.plan import Run
-from xenapi_core.engine.plans.vm_import import Exported, Fill
 from xenapi_core.errors import ApiError, E
 from xenapi_core.server.actions import xva
 from xenapi_core.server.actions.machines import about, chunks, filler, objects_of

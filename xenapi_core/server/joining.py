@@ -27,9 +27,9 @@ from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plans.guest_agent import known_to_guests
-from xenapi_core.engine.plans.host_records import check_newcomer
-from xenapi_core.engine.plans.network_copies import missing_tunnels, missing_vlans
 from xenapi_core.engine.plans.sdn_controller import known_to_hosts
+from xenapi_core.engine.steps.host_records import check_newcomer
+from xenapi_core.engine.steps.network_copies import missing_tunnels, missing_vlans
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.schema import POOL_ADMIN

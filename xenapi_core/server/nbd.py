@@ -29,8 +29,8 @@ from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.storage import PIECE, Storage
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.plan import Run
-from xenapi_core.engine.plans.vdi_transfer import check_readable, plan_read
 from xenapi_core.engine.run import Work
+from xenapi_core.engine.steps.vdi_transfer import check_readable, plan_read
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import dummy_task_ref
 from xenapi_core.model.schema import VM_ADMIN, roles_above

@@ -42,10 +42,9 @@ from xenapi_core.clock import RealClock
 from xenapi_core.config import ServeConfig, default_socket
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.sim.world import SimWorld
-from xenapi_core.engine import database_copies, ha_failover, snapshot_schedules
+from xenapi_core.engine import database_copies, firewall, ha_failover, snapshot_schedules, ssh_expiry
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import https
-from xenapi_core.engine.plans import firewall, host_ssh
 from xenapi_core.engine.transition import place_consoles
 from xenapi_core.ids import Ids
 from xenapi_core.model.catalog import SCHEMA
@@ -96,7 +95,7 @@ SWEEP_SECONDS = 60.0
 # What the engine does by itself, as the log calls it.
 _FOLLOWERS: Mapping[str, Callable[[Engine], Awaitable[None]]] = {
     "snapshot schedules": snapshot_schedules.follow,
-    "SSH expiry": host_ssh.follow,
+    "SSH expiry": ssh_expiry.follow,
     "database replication": database_copies.follow,
     "firewalls of the hosts": firewall.follow,
     "high availability": ha_failover.follow,

@@ -10,8 +10,8 @@ from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.ha_rules import check_disabling
 from xenapi_core.engine.host_memory import memory_free, memory_promised
 from xenapi_core.engine.plans.host_evacuate import moves_away
-from xenapi_core.engine.plans.host_records import only_here, remove_host
-from xenapi_core.engine.plans.sr_records import check_idle
+from xenapi_core.engine.steps.host_records import only_here, remove_host
+from xenapi_core.engine.steps.sr_records import check_idle
 from xenapi_core.engine.transition import STAYS_DISABLED
 from xenapi_core.errors import E
 from xenapi_core.model.hosts import check_live, is_live

@@ -15,7 +15,7 @@ from xenapi_core.api.handlers.pif import check_management
 from xenapi_core.api.handlers.pool_roles import the_pool
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine import network_records as records
-from xenapi_core.engine.plans import network_rules as rules
+from xenapi_core.engine.steps import network_rules as rules
 from xenapi_core.engine.transition import place_consoles
 from xenapi_core.errors import E
 from xenapi_core.store.api import Txn

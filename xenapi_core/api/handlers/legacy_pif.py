@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from xenapi_core.api.handlers.legacy_vm import LARGEST_MTU, SMALLEST_MTU
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.engine.plans import network_rules as rules
+from xenapi_core.engine.steps import network_rules as rules
 from xenapi_core.errors import E
 from xenapi_core.store.api import Txn
 

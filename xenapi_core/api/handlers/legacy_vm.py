@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.engine.plans.network_rules import check_mac
 from xenapi_core.engine.specs import device_position
+from xenapi_core.engine.steps.network_rules import check_mac
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null
 from xenapi_core.model.power import HALTED, PAUSED, RUNNING, SUSPENDED, other_operation

@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from xenapi_core.api.handlers.host_management import here
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.engine.plans import firewall
+from xenapi_core.engine import firewall
 from xenapi_core.engine.plans.guest_agent import check_config
 from xenapi_core.engine.plans.host_evacuate import moves_away
-from xenapi_core.engine.plans.host_records import check_newcomer, new_host
 from xenapi_core.engine.plans.vbd import plan_show_medium
+from xenapi_core.engine.steps.host_records import check_newcomer, new_host
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.classes.host_messages import MESSAGES

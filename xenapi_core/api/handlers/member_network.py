@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.plan import World
-from xenapi_core.engine.plans.network_copies import Missing, missing_tunnels, missing_vlans
+from xenapi_core.engine.steps.network_copies import Missing, missing_tunnels, missing_vlans
 from xenapi_core.store.api import Txn
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.placement import check_receiving
 from xenapi_core.engine.plan import PLANS
-from xenapi_core.engine.plans.vm_leave import parcel_of
+from xenapi_core.engine.steps.vm_leave import parcel_of
 from xenapi_core.errors import E
 from xenapi_core.model.hosts import check_live
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine.network_records import attach_network
-from xenapi_core.engine.plans.network_rules import LONGEST_BRIDGE, check_attachable, free_name
+from xenapi_core.engine.steps.network_rules import LONGEST_BRIDGE, check_attachable, free_name
 from xenapi_core.errors import E
 from xenapi_core.ids import is_null
 from xenapi_core.model.hosts import check_live

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.engine.plans.sr_records import check_device_config
+from xenapi_core.engine.steps.sr_records import check_device_config
 from xenapi_core.errors import E
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
 

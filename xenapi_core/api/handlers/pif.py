@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine import network_records as records
-from xenapi_core.engine.plans import network_rules as rules
+from xenapi_core.engine.steps import network_rules as rules
 from xenapi_core.errors import E
 from xenapi_core.model.classes.pif import PIF
 from xenapi_core.model.hosts import check_live

@@ -29,9 +29,9 @@ from xenapi_core.api.membership import Membership, Remote
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.api.roles import may
 from xenapi_core.engine.ha_member import has_joined
-from xenapi_core.engine.plans.host_records import check_size
 from xenapi_core.engine.plans.static_disks import plan_leave, static_disks
 from xenapi_core.engine.removal import remove
+from xenapi_core.engine.steps.host_records import check_size
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.infrastructure_lifecycle import check_pool_operation
 from xenapi_core.model.power import other_operation

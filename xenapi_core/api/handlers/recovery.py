@@ -20,9 +20,9 @@ from xenapi_core.api.roles import may, refusal
 from xenapi_core.drivers.storage import Storage
 from xenapi_core.engine.plan import Plan, Run, World
 from xenapi_core.engine.plans.database_copy import METADATA, copies, this_pool
-from xenapi_core.engine.plans.database_disk import read_copy
-from xenapi_core.engine.plans.vdi_transfer import plan_read
 from xenapi_core.engine.plans.vm_recover import check_alone, check_repositories, plan_recover, required_repositories
+from xenapi_core.engine.steps.database_disk import read_copy
+from xenapi_core.engine.steps.vdi_transfer import plan_read
 from xenapi_core.errors import E
 from xenapi_core.model.schema import POOL_OPERATOR, READ_ONLY, roles_above
 from xenapi_core.store.api import Store, Version

@@ -11,7 +11,7 @@ from xenapi_core.drivers.storage import Found
 from xenapi_core.engine.failures import About, told_as
 from xenapi_core.engine.plans.database_copy import check_replication
 from xenapi_core.engine.plans.ha_switch import check_heartbeat_sr
-from xenapi_core.engine.plans.sr_records import REPOSITORY, check_device_config
+from xenapi_core.engine.steps.sr_records import REPOSITORY, check_device_config
 from xenapi_core.errors import E
 from xenapi_core.model.hosts import check_live, is_live
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine import network_records as records
-from xenapi_core.engine.plans import network_rules as rules
-from xenapi_core.engine.plans.network_tunnel import check_tunnel, new_tunnel
+from xenapi_core.engine.steps import network_rules as rules
+from xenapi_core.engine.steps.network_tunnel import check_tunnel, new_tunnel
 from xenapi_core.store.api import Txn
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xenapi_core.api.registry import CallContext, handles
-from xenapi_core.engine.plans.network_rules import check_allowed, check_tag
+from xenapi_core.engine.steps.network_rules import check_allowed, check_tag
 
 
 def _set_allowed(call: CallContext, ref: str, field: str, value: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.engine import network_records as records
-from xenapi_core.engine.plans import network_rules as rules
+from xenapi_core.engine.steps import network_rules as rules
 from xenapi_core.errors import E
 from xenapi_core.model.hosts import is_live
 from xenapi_core.store.api import Txn, Version

@@ -16,9 +16,9 @@ from xenapi_core.engine.failures import HOST, MACHINE, About, told_as
 from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.images import ROOM
 from xenapi_core.engine.plans.vm_power import plan_restart
-from xenapi_core.engine.plans.volumes import MAKING, note_usage, record_volume
+from xenapi_core.engine.steps.images import ROOM
+from xenapi_core.engine.steps.volumes import MAKING, note_usage, record_volume
 from xenapi_core.engine.transition import enter_halted
 from xenapi_core.errors import ApiError
 from xenapi_core.model.device_lifecycle import sr_attached

@@ -18,9 +18,9 @@ from typing import Any, Final
 from xenapi_core.drivers.storage import Storage
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.database_disk import NEEDED, write_copy
-from xenapi_core.engine.plans.vdi_transfer import plan_write
-from xenapi_core.engine.plans.volumes import create_step, destroy_step, forget_volume, record_volume
+from xenapi_core.engine.steps.database_disk import NEEDED, write_copy
+from xenapi_core.engine.steps.vdi_transfer import plan_write
+from xenapi_core.engine.steps.volumes import create_step, destroy_step, forget_volume, record_volume
 from xenapi_core.errors import E
 from xenapi_core.model.device_lifecycle import check_vdi_operation
 from xenapi_core.model.schema import Schema

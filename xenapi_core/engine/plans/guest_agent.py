@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from xenapi_core.engine.plan import Plan, World, plans
-from xenapi_core.engine.plans.host_settings import tell
+from xenapi_core.engine.steps.host_settings import tell
 from xenapi_core.errors import E
 from xenapi_core.model.hosts import check_live
 from xenapi_core.store.api import Store

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from xenapi_core.engine.plan import Claim, Plan, Run, World, plans
 from xenapi_core.engine.plans.database_copy import REDO_LOG, check_replication, new_copy, this_pool
-from xenapi_core.engine.plans.volumes import destroy_step, forget_volume
+from xenapi_core.engine.steps.volumes import destroy_step, forget_volume
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation

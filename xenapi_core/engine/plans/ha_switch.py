@@ -19,8 +19,8 @@ from xenapi_core.engine.ha_plan import Situation, covers, most_failures
 from xenapi_core.engine.ha_rules import RESTART, connected_hosts, is_protected, situation_with
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.database_copy import REDO_LOG, copies, new_copy, this_pool
-from xenapi_core.engine.plans.database_disk import NEEDED
-from xenapi_core.engine.plans.volumes import create_step, destroy_step, forget_volume, record_volume
+from xenapi_core.engine.steps.database_disk import NEEDED
+from xenapi_core.engine.steps.volumes import create_step, destroy_step, forget_volume, record_volume
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.hosts import is_live
 from xenapi_core.model.infrastructure_lifecycle import check_pool_operation, check_sr_operation

@@ -14,40 +14,14 @@ from zoneinfo import available_timezones
 from xenapi_core.drivers.api import Hypervisor
 from xenapi_core.engine.failures import HOST, About, told_as
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
-from xenapi_core.errors import ApiError, E
+from xenapi_core.engine.steps.host_settings import tell, tell_all_hosts, word
+from xenapi_core.errors import E
 from xenapi_core.store.api import Txn
 
 LONGEST_SERVER: Final = 253  # characters of a DNS name
 _IQN: Final = re.compile(r"(iqn\.[0-9]{4}-[0-9]{2}\.[a-z0-9.-]+(:\S+)?|eui\.[0-9A-Fa-f]{16}|naa\.[0-9A-Fa-f]{16,32})\Z")
 _CSTATE: Final = re.compile(r"(?:[0-9]{1,2}(?:,[0-9]{1,2})?)?\Z")
 _SERVER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]*[A-Za-z0-9])?\Z")
-
-Finish = Callable[[Run, Txn], None]
-
-
-def word(value: Any) -> str:
-    """A value as HOST_SETTINGS spells it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def tell(host: str, values: Mapping[str, str | None], name: str = "tell host") -> Step:
-    """Change settings of one host (None: the default again); undone by what it had before. HOST_OFFLINE,
-    OPERATION_NOT_ALLOWED."""
-    key = ("settings before", host)
-
-    async def do(run: Run) -> None:
-        with told_as(HOST, About(host=host, operation=name)):
-            driver = run.hypervisor(host)
-            before = await driver.settings()
-            run.results[key] = {setting: before.get(setting) for setting in values}
-            await driver.configure(values)
-
-    async def undo(run: Run) -> None:
-        await run.hypervisor(host).configure(run.results[key])
-
-    return Step(name, do, undo)
 
 
 def _set(host: str, setting: str, value: Any, **fields: Any) -> Plan:
@@ -189,24 +163,6 @@ def plan_pool_idle(world: World, pool: str, value: int) -> Plan:
 
 
 # All hosts
-
-
-def tell_all_hosts(
-    world: World, values: Callable[[str], Mapping[str, str]], failure: Callable[[list[str]], ApiError], finish: Finish
-) -> Plan:
-    """Tell every host `values(host)`; `failure(hosts)` names the first that could not be told, and no host keeps the
-    new values."""
-
-    def named(host: str, step: Step) -> Step:
-        async def do(run: Run) -> None:
-            try:
-                await step.do(run)
-            except ApiError as error:
-                raise failure([host]) from error
-
-        return Step(step.name, do, step.undo)
-
-    return Plan(steps=tuple(named(host, tell(host, values(host))) for host in world.store.all("host")), finish=finish)
 
 
 @plans("pool.set_igmp_snooping_enabled")

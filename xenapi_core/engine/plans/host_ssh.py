@@ -1,7 +1,7 @@
 """SSH at hosts: on and off, for how long, and by itself.
 
 Theory of operation
-1. A host that is switched on with ssh_enabled_timeout has an expiry; when it has passed, `expire` switches SSH off.
+1. A host that is switched on with ssh_enabled_timeout has an expiry; when it has passed, SSH goes off (ssh_expiry.py).
 2. In auto mode SSH is on only while the API of the host does not answer. The API answered whoever set the mode, so it
    switches SSH off; switching SSH on ends the mode.
 3. What is set for a pool is set at all its hosts or at none.
@@ -9,26 +9,15 @@ Theory of operation
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.plan import Plan, Run, World, plans
-from xenapi_core.engine.plans.host_settings import tell, tell_all_hosts, word
+from xenapi_core.engine.steps.host_settings import tell, tell_all_hosts, word
 from xenapi_core.errors import ApiError, E
-from xenapi_core.ids import NULL_REF
-from xenapi_core.model.schema import POOL_ADMIN
 from xenapi_core.store.api import Txn
 
-if TYPE_CHECKING:
-    from xenapi_core.engine.engine import Engine
-
-log = logging.getLogger(__name__)
-
 LONGEST: Final = 2 * 86_400  # seconds that SSH may stay on
-LOOK_EVERY: Final = 30.0  # seconds
-EXPIRY: Final = Caller(NULL_REF, "root", frozenset({POOL_ADMIN}), originator="SSH expiry")
 
 Change = Callable[[str], tuple[dict[str, str], dict[str, Any]]]  # host -> what it is told, and what is recorded
 Failure = Callable[[list[str]], ApiError]
@@ -130,21 +119,3 @@ def plan_auto_mode(world: World, host: str, value: bool) -> Plan:
 def plan_pool_auto_mode(world: World, pool: str, value: bool) -> Plan:
     """SET_SSH_AUTO_MODE_PARTIALLY_FAILED [hosts]; then no host has changed."""
     return _plan_all(world, _auto(value), E.SET_SSH_AUTO_MODE_PARTIALLY_FAILED)
-
-
-async def follow(engine: Engine) -> None:
-    """Switch SSH off where its time has passed, until cancelled. An expiry is met within LOOK_EVERY."""
-    while True:
-        await engine.world.clock.sleep(LOOK_EVERY)
-        await expire(engine)
-
-
-async def expire(engine: Engine) -> None:
-    """Switch SSH off where its time has passed; a host that cannot be told is told the next time."""
-    now = engine.world.clock.now()
-    for ref, host in tuple(engine.world.store.all("host").items()):  # a host may come or go meanwhile
-        if host["ssh_enabled"] and 0 < host["ssh_expiry"] <= now:
-            try:
-                await engine.perform("host.disable_ssh", (ref,), EXPIRY)
-            except ApiError as error:
-                log.warning("SSH of host %s has expired and is still on: %s", ref, error.code)

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from xenapi_core.engine import network_records
 from xenapi_core.engine.plan import Plan, Run, World, plans
-from xenapi_core.engine.plans import network_moves, network_rules
-from xenapi_core.engine.plans.network_moves import Move, move_of, vifs_of_host
+from xenapi_core.engine.steps import network_moves, network_rules
+from xenapi_core.engine.steps.network_moves import Move, move_of, vifs_of_host
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.hosts import check_live

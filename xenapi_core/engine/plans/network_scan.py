@@ -8,7 +8,7 @@ from xenapi_core.drivers.api import InterfaceState
 from xenapi_core.engine.failures import HOST, About, told_as
 from xenapi_core.engine.network_records import new_metrics, new_pif
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.network_rules import bridge_of, check_mac
+from xenapi_core.engine.steps.network_rules import bridge_of, check_mac
 from xenapi_core.errors import E
 from xenapi_core.model.hosts import check_live
 from xenapi_core.store.api import Txn, Version

@@ -6,7 +6,7 @@ from xenapi_core.engine.failures import About, told_as
 from xenapi_core.engine.ha_rules import check_unplugging
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.sr_life import connect_step
-from xenapi_core.engine.plans.sr_records import REPOSITORY, check_idle
+from xenapi_core.engine.steps.sr_records import REPOSITORY, check_idle
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.hosts import check_live
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation

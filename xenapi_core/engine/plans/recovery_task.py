@@ -16,9 +16,9 @@ from xenapi_core.drivers.storage import Found
 from xenapi_core.engine.failures import About, told_as
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.database_copy import this_pool
-from xenapi_core.engine.plans.database_disk import NEEDED
 from xenapi_core.engine.plans.sr_life import connect_step
-from xenapi_core.engine.plans.sr_records import (
+from xenapi_core.engine.steps.database_disk import NEEDED
+from xenapi_core.engine.steps.sr_records import (
     REPOSITORY,
     check_device_config,
     forget_repository,

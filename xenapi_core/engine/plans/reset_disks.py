@@ -17,8 +17,9 @@ from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.storage import VolumeState
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.sr_scan import sizes_of
-from xenapi_core.engine.plans.volumes import (
+from xenapi_core.engine.specs import has_disk
+from xenapi_core.engine.steps.vdi_records import sizes_of
+from xenapi_core.engine.steps.volumes import (
     clone_step,
     count_volumes,
     destroy_step,
@@ -27,7 +28,6 @@ from xenapi_core.engine.plans.volumes import (
     record_volume,
     recount,
 )
-from xenapi_core.engine.specs import has_disk
 from xenapi_core.errors import ApiError
 from xenapi_core.model.device_lifecycle import check_vdi_operation
 from xenapi_core.store.api import Txn, Version

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from xenapi_core.address import bracketed
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.host_settings import tell
+from xenapi_core.engine.steps.host_settings import tell
 from xenapi_core.errors import E
 from xenapi_core.store.api import Store, Txn, Version
 

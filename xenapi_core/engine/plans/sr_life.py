@@ -7,13 +7,13 @@ from typing import Any
 
 from xenapi_core.engine.failures import About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.sr_records import (
+from xenapi_core.engine.plans.storage_cache import check_no_cache
+from xenapi_core.engine.steps.sr_records import (
     REPOSITORY,
     check_device_config,
     forget_repository,
 )
-from xenapi_core.engine.plans.storage_cache import check_no_cache
-from xenapi_core.engine.plans.volumes import in_time
+from xenapi_core.engine.steps.volumes import in_time
 from xenapi_core.errors import E
 from xenapi_core.model.hosts import check_live, is_live
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation

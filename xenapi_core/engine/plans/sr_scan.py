@@ -9,12 +9,12 @@ Rule 2: a volume that begins like a copy of a pool's database is a disk of type 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from xenapi_core.drivers.storage import VolumeState
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.database_disk import NEEDED, database_disks
+from xenapi_core.engine.steps.database_disk import NEEDED, database_disks
+from xenapi_core.engine.steps.vdi_records import found_vdi, sizes_of
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation
 from xenapi_core.model.storage_types import features
@@ -87,30 +87,3 @@ def _compare(world: World, run: Run, txn: Txn, sr: Version, volumes: Iterable[Vo
         origin = known.ref if known is not None else refs.get(volume.snapshot_of, NULL_REF)
         kind = "metadata" if volume.uuid in run.results.get("databases", ()) else "user"
         txn.create("VDI", refs[volume.uuid], {**found_vdi(sr, volume, origin), "type": kind})
-
-
-def sizes_of(volume: VolumeState) -> dict[str, Any]:
-    """What the storage alone knows of a disk."""
-    return {
-        "location": volume.location,
-        "virtual_size": volume.virtual_size,
-        "physical_utilisation": volume.physical_utilisation,
-    }
-
-
-def found_vdi(sr: Version, volume: VolumeState, snapshot_of: str = NULL_REF) -> dict[str, Any]:
-    """The record of a volume that was in storage before; everything it needs."""
-    return {
-        "uuid": volume.uuid,
-        "SR": sr.ref,
-        "name_label": volume.name,
-        "type": "user",
-        "sharable": False,
-        "read_only": volume.read_only,
-        "managed": True,
-        "missing": False,
-        "is_a_snapshot": bool(volume.snapshot_of),
-        "snapshot_of": snapshot_of,
-        "other_config": {"location": volume.location},
-        **sizes_of(volume),
-    }

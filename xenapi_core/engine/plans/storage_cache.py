@@ -10,7 +10,7 @@ Rule 3: the whole pool is told or no host: which hosts cannot is found before th
 from __future__ import annotations
 
 from xenapi_core.engine.plan import Plan, Run, World, plans
-from xenapi_core.engine.plans.host_settings import tell
+from xenapi_core.engine.steps.host_settings import tell
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.hosts import check_live

@@ -17,7 +17,7 @@ from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.exchange import check_url
 from xenapi_core.engine.failures import HOST, About, told_as
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.vdi_transfer import WITHIN
+from xenapi_core.engine.steps.vdi_transfer import WITHIN
 from xenapi_core.errors import E
 from xenapi_core.store.api import Version
 

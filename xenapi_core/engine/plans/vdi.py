@@ -9,8 +9,8 @@ from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.ha_rules import check_unused
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.reset_disks import base_of, drop_base
-from xenapi_core.engine.plans.vm_records import copied_vdi, snapshot_of
-from xenapi_core.engine.plans.volumes import (
+from xenapi_core.engine.steps.vm_records import copied_vdi, snapshot_of
+from xenapi_core.engine.steps.volumes import (
     check_sr,
     clone_step,
     count_volumes,

@@ -9,8 +9,8 @@ from xenapi_core.drivers.storage import VolumeState
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.ha_rules import check_unused
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.sr_scan import found_vdi, sizes_of
-from xenapi_core.engine.plans.volumes import count_volumes, forget_volume, in_time, recount
+from xenapi_core.engine.steps.vdi_records import found_vdi, sizes_of
+from xenapi_core.engine.steps.volumes import count_volumes, forget_volume, in_time, recount
 from xenapi_core.errors import E
 from xenapi_core.model.device_lifecycle import check_vdi_operation
 from xenapi_core.model.infrastructure_lifecycle import check_sr_operation

@@ -10,11 +10,11 @@ import hashlib
 from xenapi_core.drivers.storage import Storage
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.vdi_differences import BLOCK, differing, pieces
-from xenapi_core.engine.plans.vdi_transfer import Use, check_readable, plan_read, plan_write
 from xenapi_core.engine.plans.vm_copy import check_target
-from xenapi_core.engine.plans.vm_records import copied_vdi
-from xenapi_core.engine.plans.volumes import copy_step, create_step, note_usage, record_volume
+from xenapi_core.engine.steps.vdi_differences import BLOCK, differing, pieces
+from xenapi_core.engine.steps.vdi_transfer import Use, check_readable, plan_read, plan_write
+from xenapi_core.engine.steps.vm_records import copied_vdi
+from xenapi_core.engine.steps.volumes import copy_step, create_step, note_usage, record_volume
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, is_null
 from xenapi_core.model.storage_types import features, offers

@@ -12,7 +12,7 @@ from xenapi_core.drivers.storage import VolumeState
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.vm_copy import check_target
-from xenapi_core.engine.plans.volumes import MAKING, count_volumes, without_location
+from xenapi_core.engine.steps.volumes import MAKING, count_volumes, without_location
 from xenapi_core.errors import E
 from xenapi_core.model.device_lifecycle import check_vdi_operation
 from xenapi_core.model.power import RUNNING

@@ -8,8 +8,8 @@ from typing import Final
 
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.sr_scan import sizes_of
-from xenapi_core.engine.plans.volumes import count_volumes, in_time, recount
+from xenapi_core.engine.steps.vdi_records import sizes_of
+from xenapi_core.engine.steps.volumes import count_volumes, in_time, recount
 from xenapi_core.errors import E
 from xenapi_core.model.device_lifecycle import check_vdi_operation
 from xenapi_core.store.api import Txn, Version

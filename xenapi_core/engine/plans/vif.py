@@ -9,9 +9,9 @@ from xenapi_core.engine.failures import ATTACH, DETACH, DEVICE, told_as
 from xenapi_core.engine.ha_rules import check_joining_network
 from xenapi_core.engine.network_records import attach_network
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans import network_moves
-from xenapi_core.engine.plans.network_rules import check_allowed, check_attachable, check_ip, check_mac, parse_cidr
 from xenapi_core.engine.specs import nic_addresses, nic_spec
+from xenapi_core.engine.steps import network_moves
+from xenapi_core.engine.steps.network_rules import check_allowed, check_attachable, check_ip, check_mac, parse_cidr
 from xenapi_core.errors import E
 from xenapi_core.model.device_lifecycle import check_vif_operation
 from xenapi_core.model.power import SUSPENDED, other_operation

@@ -11,9 +11,9 @@ from dataclasses import replace
 from xenapi_core.engine.failures import RESUME, About, told_as
 from xenapi_core.engine.placement import attached_repositories
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.images import record_image
-from xenapi_core.engine.plans.vm_records import NewDisk, copy_of, disk_claims, new_disks
-from xenapi_core.engine.plans.volumes import clone_step, copy_step
+from xenapi_core.engine.steps.images import record_image
+from xenapi_core.engine.steps.vm_records import NewDisk, copy_of, disk_claims, new_disks
+from xenapi_core.engine.steps.volumes import clone_step, copy_step
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.hosts import is_live

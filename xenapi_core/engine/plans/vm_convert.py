@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.volumes import check_sr
+from xenapi_core.engine.steps.volumes import check_sr
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.power import HALTED, PAUSED, RUNNING, SUSPENDED, is_guest
 from xenapi_core.store.api import Version

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from xenapi_core.engine.plan import Plan, World, plans
 from xenapi_core.engine.plans.vm_clone_suspended import copy_with_memory, is_taken_with_memory
-from xenapi_core.engine.plans.vm_export import check_disk
-from xenapi_core.engine.plans.vm_records import copy_of, new_disks
-from xenapi_core.engine.plans.volumes import check_sr, clone_step, copy_step
+from xenapi_core.engine.steps.vm_export import check_disk
+from xenapi_core.engine.steps.vm_records import copy_of, new_disks
+from xenapi_core.engine.steps.volumes import check_sr, clone_step, copy_step
 from xenapi_core.errors import E
 from xenapi_core.ids import is_null
 from xenapi_core.model.lifecycle import check_vm_operation

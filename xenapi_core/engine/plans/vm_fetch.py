@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from xenapi_core.engine.exchange import check_url
 from xenapi_core.engine.plan import Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.vdi_transfer import WITHIN
-from xenapi_core.engine.plans.vm_import import plan_import
-from xenapi_core.engine.plans.volumes import check_sr
+from xenapi_core.engine.steps.vdi_transfer import WITHIN
+from xenapi_core.engine.steps.vm_import import plan_import
+from xenapi_core.engine.steps.volumes import check_sr
 from xenapi_core.ids import is_null
 from xenapi_core.store.api import Txn
 

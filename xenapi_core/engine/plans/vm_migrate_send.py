@@ -25,12 +25,12 @@ from xenapi_core.engine.placement import (
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.vdi_move import check_mirror, count_step, move_step, record_move
 from xenapi_core.engine.plans.vm_copy import check_target
-from xenapi_core.engine.plans.vm_leave import plan_leave
 from xenapi_core.engine.plans.vm_migrate import move_memory
 from xenapi_core.engine.plans.vm_power import reserve
-from xenapi_core.engine.plans.vm_records import NewDisk, copy_of, disks_to_copy
-from xenapi_core.engine.plans.volumes import copy_step
 from xenapi_core.engine.specs import domain_spec, has_disk
+from xenapi_core.engine.steps.vm_leave import plan_leave
+from xenapi_core.engine.steps.vm_records import NewDisk, copy_of, disks_to_copy
+from xenapi_core.engine.steps.volumes import copy_step
 from xenapi_core.engine.transition import enter_live
 from xenapi_core.errors import E
 from xenapi_core.ids import is_null

@@ -11,9 +11,9 @@ from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import check_host, check_receiving, placed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.images import discard_image, forget_image
 from xenapi_core.engine.plans.reset_disks import resets
 from xenapi_core.engine.specs import domain_spec, has_disk
+from xenapi_core.engine.steps.images import discard_image, forget_image
 from xenapi_core.engine.transition import enter_halted, enter_live, switch
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF

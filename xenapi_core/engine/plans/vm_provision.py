@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.volumes import check_sr, create_step, record_volume
 from xenapi_core.engine.specs import device_position
+from xenapi_core.engine.steps.volumes import check_sr, create_step, record_volume
 from xenapi_core.errors import E
 from xenapi_core.model.enums import VDI_TYPE
 from xenapi_core.model.lifecycle import check_vm_operation

@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from xenapi_core.engine.exported import Exported
 from xenapi_core.engine.plan import Plan, Run, World
 from xenapi_core.engine.plans.vm_destroy import plan_destroy
-from xenapi_core.engine.plans.vm_export import disks_of, records_of
-from xenapi_core.engine.plans.vm_import import Exported, plan_import
+from xenapi_core.engine.steps.vm_export import disks_of, records_of
+from xenapi_core.engine.steps.vm_import import plan_import
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.device_lifecycle import sr_attached

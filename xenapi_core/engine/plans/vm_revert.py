@@ -10,7 +10,8 @@ from typing import Any, Final
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.vm_records import (
+from xenapi_core.engine.plans.vm_snapshot import OWN_IDENTITY
+from xenapi_core.engine.steps.vm_records import (
     EPOCH,
     FRESH,
     NewDisk,
@@ -23,8 +24,7 @@ from xenapi_core.engine.plans.vm_records import (
     record_vifs,
     record_vm,
 )
-from xenapi_core.engine.plans.vm_snapshot import OWN_IDENTITY
-from xenapi_core.engine.plans.volumes import clone_step, forget_volume, record_volume
+from xenapi_core.engine.steps.volumes import clone_step, forget_volume, record_volume
 from xenapi_core.engine.transition import enter_halted
 from xenapi_core.engine.vtpm_records import copy_vtpms, delete_vtpm
 from xenapi_core.errors import ApiError, E

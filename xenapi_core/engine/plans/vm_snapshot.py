@@ -11,8 +11,9 @@ from xenapi_core.engine.failures import SUSPEND, About, told_as
 from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.images import suspend_sr
-from xenapi_core.engine.plans.vm_records import (
+from xenapi_core.engine.specs import domain_spec
+from xenapi_core.engine.steps.images import image_steps, suspend_sr
+from xenapi_core.engine.steps.vm_records import (
     NewDisk,
     disk_claims,
     new_disks,
@@ -21,9 +22,7 @@ from xenapi_core.engine.plans.vm_records import (
     record_vifs,
     record_vm,
 )
-from xenapi_core.engine.plans.vm_suspend import image_steps
-from xenapi_core.engine.plans.volumes import clone_step, record_volume
-from xenapi_core.engine.specs import domain_spec
+from xenapi_core.engine.steps.volumes import clone_step, record_volume
 from xenapi_core.engine.transition import enter_live
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import Final
 
-from xenapi_core.drivers.api import DriverError, Hypervisor
+from xenapi_core.drivers.api import DriverError
 from xenapi_core.engine.failures import RESUME, SUSPEND, About, told_as
 from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import check_host, check_receiving, placed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.plans.images import BLOCKED, forget_image, image_step, record_image, suspend_sr
 from xenapi_core.engine.plans.vm_power import check_disks, reserve
 from xenapi_core.engine.specs import domain_spec
+from xenapi_core.engine.steps.images import (
+    BLOCKED,
+    forget_image,
+    image_steps,
+    is_saved,
+    suspend_sr,
+)
 from xenapi_core.engine.transition import enter_live, enter_suspended
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
@@ -26,7 +31,6 @@ from xenapi_core.store.api import Txn, Version
 
 log = logging.getLogger(__name__)
 
-ANSWER_WITHIN: Final = 60.0  # seconds of real time a driver has to say what it did
 DISCARD_WITHIN: Final = 60.0  # seconds of real time to remove an image nobody needs any more
 
 
@@ -60,50 +64,6 @@ def plan_suspend(world: World, vm: str) -> Plan:
         claims=(Claim(vm, "suspend"),),
         finish=finish,
     )
-
-
-async def is_saved(hypervisor: Hypervisor, uuid: str, image: str) -> bool:
-    """Whether a suspension that was reported as failed has happened: undoing it would throw the only memory away."""
-    try:
-        async with asyncio.timeout(ANSWER_WITHIN):
-            gone = all(domain.uuid != uuid for domain in await hypervisor.domains())
-            return gone and await hypervisor.saved_in(image) == uuid
-    except (DriverError, TimeoutError):
-        return False
-
-
-def image_steps(world: World, vm: Version, sr: str, image: str, image_uuid: str) -> tuple[Step, Step]:
-    """Make the image, and record the VM's claim to it, before the memory is in it.
-
-    From the moment the domain is gone, nothing but the image has the memory: if this process dies then, recovery must
-    find it (engine.reconcile, rule 5). A later step that cannot bring the machine back while it is undone leaves
-    ("kept", image) in Run.results: then the image stays, and the VM is Suspended.
-    """
-    make = image_step(world, vm, sr, image, image_uuid)
-
-    async def name(run: Run) -> None:
-        def write(txn: Txn) -> None:
-            record_image(world, run, txn, vm, sr, image, image_uuid)
-            run.claim(txn, image, BLOCKED)
-            txn.update(vm.ref, suspend_VDI=image)
-
-        run.commit(write)
-
-    async def unname(run: Run) -> None:
-        def write(txn: Txn) -> None:
-            if ("kept", image) in run.results:
-                enter_suspended(world, txn, vm.ref, image)
-                return
-            forget_image(world, run, txn, image)
-            txn.update(vm.ref, suspend_VDI=vm["suspend_VDI"])
-
-        run.commit(write)
-
-    async def unmake(run: Run) -> None:
-        if make.undo is not None and ("kept", image) not in run.results:
-            await make.undo(run)
-
-    return replace(make, undo=unmake), Step("name image", name, unname, weight=0.0, deadline=None)
 
 
 @plans("VM.resume")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from xenapi_core.engine.plans.vm_arrive import Journey, plan_arrive
+from xenapi_core.engine.steps.vm_arrive import Journey, plan_arrive
 from xenapi_core.errors import E
 from xenapi_core.server.actions import xva
 from xenapi_core.server.actions.action import NO_CACHE, ActionCall, serves

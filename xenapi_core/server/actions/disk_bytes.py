@@ -12,7 +12,7 @@ from typing import Final
 
 from xenapi_core.drivers.storage import PIECE, Storage
 from xenapi_core.engine.plan import Run
-from xenapi_core.engine.plans.vdi_differences import differing
+from xenapi_core.engine.steps.vdi_differences import differing
 from xenapi_core.errors import E
 from xenapi_core.server.actions.pipe import Pipe
 from xenapi_core.server.upload import Upload, UploadBroken

@@ -7,7 +7,7 @@ from typing import Final
 
 from xenapi_core.drivers.storage import Storage
 from xenapi_core.engine.plan import Run
-from xenapi_core.engine.plans.vdi_transfer import plan_read, plan_write
+from xenapi_core.engine.steps.vdi_transfer import plan_read, plan_write
 from xenapi_core.errors import E
 from xenapi_core.server.actions import disk_bytes
 from xenapi_core.server.actions.action import NO_CACHE, ActionCall, serves

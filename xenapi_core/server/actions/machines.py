@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from xenapi_core.api.registry import Services
 from xenapi_core.drivers.storage import PIECE
+from xenapi_core.engine.exported import Exported, Fill, Import
 from xenapi_core.engine.plan import Run
-from xenapi_core.engine.plans.vm_export import disks_of, plan_export, records_of
-from xenapi_core.engine.plans.vm_import import Exported, Fill, Import, plan_import
+from xenapi_core.engine.steps.vm_export import disks_of, plan_export, records_of
+from xenapi_core.engine.steps.vm_import import plan_import
 from xenapi_core.errors import E
 from xenapi_core.model.lifecycle import check_vm_operation
 from xenapi_core.model.types import format_datetime

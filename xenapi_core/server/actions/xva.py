@@ -21,7 +21,7 @@ from typing import Final
 import xxhash
 
 from xenapi_core.api.registry import Services
-from xenapi_core.engine.plans.vm_import import Exported
+from xenapi_core.engine.exported import Exported
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.types import STRING, Record

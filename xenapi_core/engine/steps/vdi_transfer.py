@@ -12,8 +12,8 @@ from typing import Final
 from xenapi_core.drivers.storage import Storage, VolumeState
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World
-from xenapi_core.engine.plans.sr_scan import sizes_of
-from xenapi_core.engine.plans.volumes import count_volumes
+from xenapi_core.engine.steps.vdi_records import sizes_of
+from xenapi_core.engine.steps.volumes import count_volumes
 from xenapi_core.errors import E
 from xenapi_core.model.device_lifecycle import check_vdi_operation, sr_attached
 from xenapi_core.model.storage_types import features

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from xenapi_core.engine.exported import Exported, Fill
 from xenapi_core.engine.placement import check_memory, check_receiving
 from xenapi_core.engine.plan import Plan, Run, Step, World
-from xenapi_core.engine.plans.vm_import import Exported, Fill, plan_import
-from xenapi_core.engine.plans.vm_leave import forget_machine
-from xenapi_core.engine.plans.volumes import forget_volume
+from xenapi_core.engine.steps.vm_import import plan_import
+from xenapi_core.engine.steps.vm_leave import forget_machine
+from xenapi_core.engine.steps.volumes import forget_volume
 from xenapi_core.errors import E
 from xenapi_core.model.power import SUSPENDED
 from xenapi_core.store.api import Txn

@@ -20,11 +20,10 @@ from xenapi_core.engine.exchange import Parcel
 from xenapi_core.engine.failures import SUSPEND, About, told_as
 from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World
-from xenapi_core.engine.plans.images import suspend_sr
-from xenapi_core.engine.plans.vm_export import check_disk, disks_of, records_of
-from xenapi_core.engine.plans.vm_suspend import image_steps, is_saved
-from xenapi_core.engine.plans.volumes import FINISH_WITHIN, forget_volume, recount
 from xenapi_core.engine.specs import domain_spec
+from xenapi_core.engine.steps.images import image_steps, is_saved, suspend_sr
+from xenapi_core.engine.steps.vm_export import check_disk, disks_of, records_of
+from xenapi_core.engine.steps.volumes import FINISH_WITHIN, forget_volume, recount
 from xenapi_core.engine.transition import enter_halted
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import is_null

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World
-from xenapi_core.engine.plans.volumes import record_volume, without_location
 from xenapi_core.engine.specs import has_disk
+from xenapi_core.engine.steps.volumes import record_volume, without_location
 from xenapi_core.engine.transition import new_metrics
 from xenapi_core.engine.vtpm_records import copy_vtpms
 from xenapi_core.ids import NULL_REF

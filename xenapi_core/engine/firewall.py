@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from xenapi_core.engine.plan import Plan, World
-from xenapi_core.engine.plans.host_settings import tell
+from xenapi_core.engine.steps.host_settings import tell
 from xenapi_core.errors import ApiError
 from xenapi_core.model.hosts import check_live, is_live
 from xenapi_core.store.api import Store, Version

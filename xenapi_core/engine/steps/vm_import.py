@@ -11,17 +11,17 @@ Theory of operation
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from xenapi_core.engine.exported import Exported, Fill, Import
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Plan, Run, Step, World
-from xenapi_core.engine.plans.network_rules import free_name
-from xenapi_core.engine.plans.vdi_transfer import WITHIN
-from xenapi_core.engine.plans.vm_records import EPOCH, FRESH
-from xenapi_core.engine.plans.volumes import check_sr, create_step, note_usage, record_volume
+from xenapi_core.engine.steps.network_rules import free_name
+from xenapi_core.engine.steps.vdi_transfer import WITHIN
+from xenapi_core.engine.steps.vm_records import EPOCH, FRESH
+from xenapi_core.engine.steps.volumes import check_sr, create_step, note_usage, record_volume
 from xenapi_core.engine.transition import new_metrics
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
@@ -39,32 +39,6 @@ _OF_DISKS: Final = (
     "name_label", "name_description", "type", "sharable", "read_only", "other_config", "xenstore_data", "on_boot",
     "allow_caching", "tags",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Exported:
-    """One record of an export: references are the export's own names; `values` are as on the wire, or `internal`."""
-
-    cls: str
-    name: str
-    values: Mapping[str, Any]
-    internal: bool = False
-
-
-@dataclass
-class Import:
-    """What an export becomes here. `disks`: exported name -> (uuid of the new volume, its SR, its size)."""
-
-    objects: Mapping[str, Exported]
-    restore: bool = False
-    disks: dict[str, tuple[str, str, int]] = field(default_factory=dict)
-    known: dict[str, str] = field(default_factory=dict)  # exported name -> reference here
-
-    def of(self, cls: str) -> list[Exported]:
-        return [one for one in self.objects.values() if one.cls == cls]
-
-
-Fill = Callable[[Run, Import], Awaitable[None]]
 
 
 def plan_import(

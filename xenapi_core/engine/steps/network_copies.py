@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from xenapi_core.engine.network_records import new_vlan
 from xenapi_core.engine.plan import World
-from xenapi_core.engine.plans.network_rules import check_vlan, pifs_of
-from xenapi_core.engine.plans.network_tunnel import check_tunnel, new_tunnel
+from xenapi_core.engine.steps.network_rules import check_vlan, pifs_of
+from xenapi_core.engine.steps.network_tunnel import check_tunnel, new_tunnel
 from xenapi_core.store.api import Store, Txn, Version
 
 

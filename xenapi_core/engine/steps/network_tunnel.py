@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xenapi_core.engine.network_records import bring_up, new_pif
 from xenapi_core.engine.plan import World
-from xenapi_core.engine.plans import network_rules as rules
+from xenapi_core.engine.steps import network_rules as rules
 from xenapi_core.errors import E
 from xenapi_core.store.api import Store, Txn, Version
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World
-from xenapi_core.engine.plans.vdi_transfer import WITHIN
 from xenapi_core.engine.specs import has_disk
+from xenapi_core.engine.steps.vdi_transfer import WITHIN
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import is_null
 from xenapi_core.model.device_lifecycle import check_vdi_operation
