@@ -15,8 +15,8 @@ from typing import Any
 from cim_provider.compat.mode import Given, Request
 from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.view import View
+from cim_provider.methods.units import bytes_of
 from cim_provider.profiles.configuration import STATE
-from cim_provider.profiles.setting_input import bytes_of
 from cim_provider.profiles.virtual_system import VirtualSystemSettingData
 from cim_provider.schema.objects import CIMV2, NOT_FOUND, CimError, Instance, Path
 

@@ -14,8 +14,8 @@ import logging
 
 from cim_provider.compat.mode import Given, Request
 from cim_provider.mapping.subject import Subject
+from cim_provider.methods.state_change import goal
 from cim_provider.profiles.computer_system import ComputerSystem
-from cim_provider.profiles.state_change import goal
 from cim_provider.schema.objects import CimError
 from xenapi_core.errors import ApiError
 from xenapi_core.model.lifecycle import NEVER_ASKED, REFUSED_STATE

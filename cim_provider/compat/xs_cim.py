@@ -34,6 +34,7 @@ from cim_provider.mapping.face import Face, Kinds
 from cim_provider.mapping.rule import Rule, computed, const, field, via, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
+from cim_provider.methods.setting_terms import CD, DISK
 from cim_provider.profiles.allocation_capabilities import NetworkAllocationCapabilities, NetworkLimit
 from cim_provider.profiles.computer_system import ComputerSystem, ComputerSystemCapabilities
 from cim_provider.profiles.ethernet import NetworkPort, NetworkPortSettingData
@@ -45,7 +46,6 @@ from cim_provider.profiles.metric_service import MetricService, MetricServiceCap
 from cim_provider.profiles.metrics import MetricValue
 from cim_provider.profiles.processor import ProcessorSettingData
 from cim_provider.profiles.resource_pool import MemoryPool, NetworkPool, StoragePool
-from cim_provider.profiles.setting_input import CD, DISK
 from cim_provider.profiles.snapshot import VirtualSystemSnapshotService, VirtualSystemSnapshotServiceCapabilities
 from cim_provider.profiles.storage import CDROMDrive, DiskSettingData, LogicalDisk
 from cim_provider.profiles.system_virtualization import VirtualSystemManagementCapabilities

@@ -16,12 +16,12 @@ from cim_provider.jobs import Work
 from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import NULL_REF, Subject
-from cim_provider.profiles import define_system as plan
+from cim_provider.methods import define_system as plan
+from cim_provider.methods.system_input import System, read_system
 from cim_provider.profiles import virtual_system_management
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
 from cim_provider.profiles.configuration import STATE
 from cim_provider.profiles.resource_pool import StoragePool
-from cim_provider.profiles.setting_input import System, read_system
 from cim_provider.profiles.virtual_system import VirtualSystemSettingData
 from cim_provider.schema.objects import CIMV2, Instance, Path
 from xenapi_core.errors import E

@@ -18,11 +18,11 @@ from cim_provider.compat.xs_transfer import CONNECT_TO_DISK, DISCONNECT_FROM_DIS
 from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import invalid
 from cim_provider.mapping.rule import const
+from cim_provider.methods.setting_terms import CD, DISKS
 from cim_provider.profiles import pool_configuration
 from cim_provider.profiles.host_pool import StorageVolume
 from cim_provider.profiles.host_service import HostService
 from cim_provider.profiles.resource_pool import StoragePool
-from cim_provider.profiles.setting_input import CD, DISKS
 from cim_provider.schema.objects import Instance, Path
 from xenapi_core.errors import ApiError
 

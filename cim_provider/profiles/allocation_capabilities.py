@@ -16,8 +16,9 @@ from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.rule import Rule, computed, const, field, item_text, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
+from cim_provider.methods.define_system import LEAST_DISK, LEAST_MEMORY, NEW_DISK_SIZE, NEW_MACHINE
+from cim_provider.methods.setting_terms import CD, PROCESSOR
 from cim_provider.profiles.configuration import PRIMORDIAL
-from cim_provider.profiles.define_system import LEAST_DISK, LEAST_MEMORY, NEW_DISK_SIZE, NEW_MACHINE
 from cim_provider.profiles.resource_pool import (
     GPU,
     KINDS,
@@ -43,7 +44,6 @@ from cim_provider.profiles.resource_pool import (
     processor_name,
     storage_resource_type,
 )
-from cim_provider.profiles.setting_input import CD, PROCESSOR
 from cim_provider.profiles.system_virtualization import ElementCapabilities
 
 DEFAULT, MINIMUM, MAXIMUM, INCREMENT = ROLES = ("Default", "Minimum", "Maximum", "Increment")

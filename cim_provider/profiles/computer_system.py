@@ -6,8 +6,8 @@ from cim_provider.mapping.method import method
 from cim_provider.mapping.rule import OWN_CLASS, computed, const, field, moment, via, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles import state_change
-from cim_provider.profiles.state_change import goal
+from cim_provider.methods import state_change
+from cim_provider.methods.state_change import goal
 from xenapi_core.model.lifecycle import REQUESTED_STATE
 from xenapi_core.model.power import is_guest
 

@@ -13,9 +13,9 @@ from cim_provider.mapping.association import Pointing, Reversed
 from cim_provider.mapping.rule import computed, const, field, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
+from cim_provider.methods.fixed_state import UNCHANGEABLE
 from cim_provider.profiles.computer_system import HostComputerSystem
 from cim_provider.profiles.device import HostDevice
-from cim_provider.profiles.fixed_state import UNCHANGEABLE
 from cim_provider.profiles.system_virtualization import ElementCapabilities
 from cim_provider.profiles.virtual_system import SystemDevice
 

@@ -8,8 +8,8 @@ from cim_provider.mapping.association import Association, Owned, Pointing, Rever
 from cim_provider.mapping.rule import OWN_CLASS, computed, const, field
 from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
+from cim_provider.methods.fixed_state import UNCHANGEABLE
 from cim_provider.profiles.computer_system import HostComputerSystem
-from cim_provider.profiles.fixed_state import UNCHANGEABLE
 from cim_provider.profiles.storage import BLOCK_SIZE, CDROMDrive, LogicalDisk
 from cim_provider.profiles.system_virtualization import HostedDependency
 from cim_provider.profiles.virtual_system import SystemDevice

@@ -13,8 +13,8 @@ from cim_provider.mapping.association import Association, Owned
 from cim_provider.mapping.rule import OWN_CLASS, Rule, computed, const, field
 from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
+from cim_provider.methods.fixed_state import UNCHANGEABLE
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
-from cim_provider.profiles.fixed_state import UNCHANGEABLE
 
 if TYPE_CHECKING:
     from xenapi_core.store.api import Version

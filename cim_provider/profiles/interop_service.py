@@ -10,8 +10,8 @@ from cim_provider.mapping.extent import Rendition
 from cim_provider.mapping.rule import OWN_CLASS, computed, const
 from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
+from cim_provider.methods.fixed_state import UNCHANGEABLE
 from cim_provider.profiles.computer_system import HostComputerSystem
-from cim_provider.profiles.fixed_state import UNCHANGEABLE
 
 
 def _host(subject: Subject) -> Subject | None:

@@ -13,9 +13,9 @@ from cim_provider.mapping.association import Association, Owned, Pointing, Rever
 from cim_provider.mapping.rule import OWN_CLASS, computed, const, field, via, xen_id
 from cim_provider.mapping.subject import Pool, Subject
 from cim_provider.mapping.view import View
+from cim_provider.methods.fixed_state import UNCHANGEABLE
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
 from cim_provider.profiles.configuration import is_present
-from cim_provider.profiles.fixed_state import UNCHANGEABLE
 from cim_provider.profiles.generic_device import enabled_state, is_screen
 from cim_provider.profiles.host_service import HostedService, HostService, ServiceAffectsElement, machines_of
 from cim_provider.profiles.system_virtualization import ElementCapabilities

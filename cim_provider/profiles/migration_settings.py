@@ -16,8 +16,12 @@ from cim_provider.jobs import Work
 from cim_provider.mapping.method import Call
 from cim_provider.mapping.refusal import invalid
 from cim_provider.mapping.subject import Subject
-from cim_provider.profiles import define_system as plan
-from cim_provider.profiles.setting_input import Asked, Disk, Nic, SettingId, System, read_system
+from cim_provider.methods import define_system as plan
+from cim_provider.methods.disk_input import Disk
+from cim_provider.methods.nic_input import Nic
+from cim_provider.methods.resource_input import Asked
+from cim_provider.methods.setting_terms import SettingId
+from cim_provider.methods.system_input import System, read_system
 from cim_provider.profiles.virtual_system_management import (
     VSSD,
     Change,

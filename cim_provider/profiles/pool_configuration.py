@@ -22,9 +22,13 @@ from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import const, field, xen_id
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
-from cim_provider.profiles import pool_resources
+from cim_provider.methods import pool_resources
+from cim_provider.methods.define_system import LEAST_DISK
+from cim_provider.methods.disk_input import Disk
+from cim_provider.methods.resource_input import read_resource
+from cim_provider.methods.setting_terms import DISKS, NICS
+from cim_provider.methods.units import bytes_of, pairs_of
 from cim_provider.profiles.computer_system import HostComputerSystem
-from cim_provider.profiles.define_system import LEAST_DISK
 from cim_provider.profiles.host_pool import StorageVolume
 from cim_provider.profiles.host_service import HostedService, HostService, ServiceAffectsElement, as_jobs, at_once
 from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
@@ -38,7 +42,6 @@ from cim_provider.profiles.resource_pool import (
     ProcessorPool,
     StoragePool,
 )
-from cim_provider.profiles.setting_input import DISKS, NICS, Disk, bytes_of, pairs_of, read_resource
 from cim_provider.profiles.system_virtualization import ElementCapabilities, coordinator
 from cim_provider.schema.objects import NOT_FOUND, CimError, Instance, Path
 from xenapi_core.model.storage_types import TYPES

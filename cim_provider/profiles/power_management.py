@@ -12,7 +12,7 @@ from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import const, field, xen_id
 from cim_provider.mapping.view import View
-from cim_provider.profiles import scheduled_change, state_change
+from cim_provider.methods import scheduled_change, state_change
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
 from cim_provider.profiles.host_service import HostedService, HostService, machines_of
 from cim_provider.profiles.job_relations import OwningJobElement, jobs_of

@@ -21,8 +21,8 @@ from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import computed, const, field, xen_id
 from cim_provider.mapping.subject import NULL_REF, Pool, Subject
 from cim_provider.mapping.view import View
+from cim_provider.methods.define_system import destroy_with_disks
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
-from cim_provider.profiles.define_system import destroy_with_disks
 from cim_provider.profiles.host_service import (
     HostedService,
     HostService,

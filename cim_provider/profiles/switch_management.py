@@ -16,11 +16,12 @@ from cim_provider.mapping.association import Owned
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import Subject
+from cim_provider.methods.given import Given
+from cim_provider.methods.setting_terms import IDENTITY
 from cim_provider.profiles import switch_uplinks
 from cim_provider.profiles.job_relations import AffectedJobElement, made_by_jobs
 from cim_provider.profiles.pool_configuration import destroy_network
 from cim_provider.profiles.resource_allocation import hosts_of_network
-from cim_provider.profiles.setting_input import IDENTITY, Given
 from cim_provider.profiles.system_virtualization import SWITCH_TYPE
 from cim_provider.profiles.virtual_ethernet_switch import VirtualSwitch, VirtualSwitchSettingData
 from cim_provider.schema.objects import CIMV2, Instance, Path

@@ -18,9 +18,10 @@ from cim_provider.jobs import Work
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import Subject
+from cim_provider.methods.given import Given
+from cim_provider.methods.pool_resources import BOND_MODE
+from cim_provider.methods.setting_terms import IDENTITY, UUID
 from cim_provider.profiles.job_relations import AffectedJobElement, made_by_jobs
-from cim_provider.profiles.pool_resources import BOND_MODE
-from cim_provider.profiles.setting_input import IDENTITY, UUID, Given
 from cim_provider.profiles.virtual_ethernet_switch import UplinkPort, UplinkSettingData, VirtualSwitchSettingData
 from cim_provider.schema.objects import CIMV2, Instance, Path
 

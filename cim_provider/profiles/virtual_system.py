@@ -6,6 +6,7 @@ from cim_provider.mapping.association import Association, Pointing, SameRecord, 
 from cim_provider.mapping.rule import CimDateTime, computed, field, interval, timestamp, via
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
+from cim_provider.methods.shutdown_action import automatic_shutdown_action
 from cim_provider.profiles.computer_system import ComputerSystem
 from cim_provider.profiles.configuration import (
     has_configuration,
@@ -18,7 +19,6 @@ from cim_provider.profiles.configuration import (
 from cim_provider.profiles.ethernet import NetworkPort, NetworkPortSettingData
 from cim_provider.profiles.memory import Memory, MemorySettingData
 from cim_provider.profiles.processor import Processor, ProcessorSettingData
-from cim_provider.profiles.shutdown_action import automatic_shutdown_action
 from cim_provider.profiles.storage import CDROMDrive, DiskSettingData, LogicalDisk
 
 SYSTEM_TYPES = {

@@ -19,24 +19,17 @@ from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.rule import const
 from cim_provider.mapping.subject import Subject
-from cim_provider.profiles import define_device, switch_management, switch_uplinks
-from cim_provider.profiles import define_system as plan
+from cim_provider.methods import define_device
+from cim_provider.methods import define_system as plan
+from cim_provider.methods.disk_input import Disk
+from cim_provider.methods.nic_input import Nic
+from cim_provider.methods.resource_input import Asked, Device, Memory, Processors, read_resource
+from cim_provider.methods.setting_terms import STATE, SettingId
+from cim_provider.methods.system_input import System, read_system
+from cim_provider.profiles import switch_management, switch_uplinks
 from cim_provider.profiles.computer_system import HostComputerSystem
 from cim_provider.profiles.host_service import HostedService, HostService, ServiceAffectsElement, machines_of
 from cim_provider.profiles.job_relations import OwningJobElement, jobs_of
-from cim_provider.profiles.setting_input import (
-    STATE,
-    Asked,
-    Device,
-    Disk,
-    Memory,
-    Nic,
-    Processors,
-    SettingId,
-    System,
-    read_resource,
-    read_system,
-)
 from cim_provider.profiles.system_virtualization import ElementCapabilities, VirtualSystemManagementCapabilities
 from cim_provider.profiles.virtual_ethernet_switch import VirtualSwitch
 from cim_provider.schema.objects import CIMV2, NOT_FOUND, CimError, Instance, Path

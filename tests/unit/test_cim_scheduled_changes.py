@@ -9,7 +9,7 @@ from cim_pool import path_in
 from cim_services import MIGRATION, POWER, Path, Site, in_time, site
 
 from cim_provider.mapping.rule import interval, timestamp
-from cim_provider.profiles import scheduled_change
+from cim_provider.methods import scheduled_change
 from cim_provider.schema.objects import ACCESS_DENIED, CimError
 from xenapi_core.errors import ApiError
 from xenapi_core.model.lifecycle import POWER_ON_TIME

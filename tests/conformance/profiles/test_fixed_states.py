@@ -9,7 +9,7 @@ from cim_pool import SmallPool, call
 from cim_services import MANAGEMENT, MIGRATION, POOLS, POWER, SNAPSHOTS
 
 from cim_provider.mapping.view import VIEWS
-from cim_provider.profiles.fixed_state import UNCHANGEABLE
+from cim_provider.methods.fixed_state import UNCHANGEABLE
 from cim_provider.schema.objects import CIMV2, Path
 
 

@@ -9,8 +9,8 @@ from cim_pool import NULL, SmallPool, graph
 
 from cim_provider.mapping.check import fits
 from cim_provider.mapping.view import VIEWS
+from cim_provider.methods.state_change import REPEATABLE
 from cim_provider.profiles.computer_system import STATES, TRANSITIONS
-from cim_provider.profiles.state_change import REPEATABLE
 from xenapi_core.model.enums import VM_OPERATIONS, VM_POWER_STATE
 from xenapi_core.model.lifecycle import REQUESTED_STATE
 

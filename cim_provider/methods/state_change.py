@@ -13,7 +13,7 @@ from cim_provider.jobs import Work
 from cim_provider.mapping.method import Call, Result
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import Subject
-from cim_provider.profiles import scheduled_change, shutdown_action
+from cim_provider.methods import scheduled_change, shutdown_action
 from xenapi_core.model.hosts import reports_live
 from xenapi_core.model.infrastructure_lifecycle import (
     BRINGING,

@@ -17,18 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from cim_provider.jobs import Work
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
-from cim_provider.profiles import define_device
-from cim_provider.profiles.setting_input import (
-    NULL_REF,
-    Asked,
-    Device,
-    Disk,
-    Memory,
-    Nic,
-    Processors,
-    Resource,
-    System,
-)
+from cim_provider.methods import define_device
+from cim_provider.methods.disk_input import Disk
+from cim_provider.methods.nic_input import Nic
+from cim_provider.methods.resource_input import Asked, Device, Memory, Processors, Resource
+from cim_provider.methods.setting_terms import NULL_REF
+from cim_provider.methods.system_input import System
 from cim_provider.undo_log import undoes
 from xenapi_core.bridge.source import Principal, Source
 

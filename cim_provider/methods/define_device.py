@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from cim_provider.jobs import Work
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
-from cim_provider.profiles.setting_input import NULL_REF, Device
+from cim_provider.methods.resource_input import Device
+from cim_provider.methods.setting_terms import NULL_REF
 from xenapi_core.bridge.source import Source
 
 if TYPE_CHECKING:
