@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from http_client import Client, Reply, connected, run, serving
+from http_client import Client, Reply, connected, serving
 from sim_api import ask
 
 from xenapi_core.api.auth.basic import BasicAuth
@@ -96,13 +96,3 @@ async def action_server(state: Path | None = None, **options: Any) -> AsyncItera
         async with serving(xenapi_app(dispatcher, extra=extra)) as listener:
             pool.engine.be_reached(lambda address: f"http://127.0.0.1:{listener.port}")
             yield Site(pool, dispatcher.services, sessions, listener, recorder)
-
-
-def on_site(test: Callable[[Site], Coroutine[Any, Any, None]], **options: Any) -> None:
-    """Run a scene on a site of its own."""
-
-    async def body() -> None:
-        async with action_server(**options) as site:
-            await test(site)
-
-    run(body())

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from http_client import run
 from server_process import ServerProcess, start_server, until_done
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells do that to what they run in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that tests interrupt would inherit it
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test in a loop of its own: on uvloop, as the server does, or on what its parameter `loop` names."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    run(pyfuncitem.obj(**given), given.get("loop", "uvloop"))
+    return True
 
 
 @pytest.fixture(scope="module", autouse=True)

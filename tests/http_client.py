@@ -15,7 +15,7 @@ from xenapi_core.server.listener import Listener, listen_tcp
 from xenapi_core.server.routes import App, Request, Response, Route
 from xenapi_core.server.service import HttpLimits
 
-DEADLINE = 30.0  # seconds; ends a test that hangs, and is far from what a busy machine needs
+DEADLINE = 60.0  # seconds; ends a test that hangs, and is far from what a busy machine needs
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
@@ -23,11 +23,11 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 BIG = b"0123456789abcdef" * 400_000
 
 
-def run(test: Coroutine[Any, Any, Any], loop: str = "uvloop") -> Any:
-    """Run a test's coroutine to its end, or fail after DEADLINE seconds."""
+def run(test: Coroutine[Any, Any, Any], loop: str = "uvloop", deadline: float = DEADLINE) -> Any:
+    """Run a test's coroutine to its end, or fail after `deadline` seconds."""
 
     async def bounded() -> Any:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(deadline):
             return await test
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:

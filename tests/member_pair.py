@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from api_pool import TCP, ApiPool, api_pool
@@ -83,9 +83,8 @@ class Pair:
         await self.coordinator.call("session.slave_local_login", member.secret)
 
 
-def on_pair(test: Callable[[Pair], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with api_pool() as coordinator, api_pool() as member:
-            await test(Pair(coordinator, member))
-
-    asyncio.run(body())
+@asynccontextmanager
+async def two_members() -> AsyncIterator[Pair]:
+    """A coordinator and a member."""
+    async with api_pool() as coordinator, api_pool() as member:
+        yield Pair(coordinator, member)

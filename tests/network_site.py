@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
@@ -11,6 +10,7 @@ from typing import Any
 from xenapi_core.testing.pool import SimPool, sim_pool
 
 OPEN_VSWITCH = {"network_backend": "openvswitch"}
+AsyncTest = Callable[..., Coroutine[Any, Any, None]]
 
 
 class Site:
@@ -81,18 +81,15 @@ def dangling(pool: SimPool) -> list[str]:
     return found + [f"unused {ref}" for ref in pool.store.all("PIF_metrics") if ref not in used]
 
 
-def at_site(hosts: int = 2) -> Callable[[Callable[..., Coroutine[Any, Any, None]]], Callable[..., None]]:
-    """Run an async test with a Site; afterwards no reference between network records may lead nowhere."""
+def at_site(hosts: int = 2) -> Callable[[AsyncTest], AsyncTest]:
+    """Give an async test a Site; afterwards no reference between network records may lead nowhere."""
 
-    def decorate(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    def decorate(test: AsyncTest) -> AsyncTest:
         @functools.wraps(test)
-        def run(**arguments: Any) -> None:
-            async def scene() -> None:
-                async with sim_pool(hosts=hosts) as pool:
-                    await test(Site(pool), **arguments)
-                    assert dangling(pool) == []
-
-            asyncio.run(scene())
+        async def run(**arguments: Any) -> None:
+            async with sim_pool(hosts=hosts) as pool:
+                await test(Site(pool), **arguments)
+                assert dangling(pool) == []
 
         # The site is given here, so pytest must not look for a fixture of that name.
         del run.__wrapped__

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 from action_server import Site, action_server
-from http_client import run
 from sim_api import dispatcher
 from wlb_server import ACCOUNT, WlbServer, wlb_server
 
@@ -58,12 +57,9 @@ def failures(site: Site) -> list[tuple[str, str]]:
     return [(each["cls"], each["obj_uuid"]) for each in messages if each["name"] == "WLB_CONSULTATION_FAILED"]
 
 
-def on_both(test: Callable[[Site, WlbServer], Coroutine[Any, Any, None]], hosts: int = 3) -> None:
-    """Run a scene on a pool that can reach a server, which it does not know yet."""
-
-    async def body() -> None:
-        async with action_server(hosts=hosts) as site, wlb_server() as wlb:
-            reach_servers(site)
-            await test(site, wlb)
-
-    run(body())
+@asynccontextmanager
+async def wlb_pool(hosts: int = 3) -> AsyncIterator[tuple[Site, WlbServer]]:
+    """A pool that can reach a server, which it does not know yet."""
+    async with action_server(hosts=hosts) as site, wlb_server() as wlb:
+        reach_servers(site)
+        yield site, wlb

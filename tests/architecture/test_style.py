@@ -186,6 +186,21 @@ def hopeful_wait(module: Module) -> Iterator[Finding]:
                 yield node.lineno, f"{called(node)} and hope"
 
 
+def hidden_test(module: Module) -> Iterator[Finding]:
+    """A test of async code is async itself; one that ends by running a coroutine of its own hides it."""
+    if not module.path.startswith("tests/"):
+        return
+    for node in module.nodes:
+        if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
+            continue
+        scenes = {inner.name for inner in node.body if isinstance(inner, ast.AsyncFunctionDef)}
+        last = node.body[-1]
+        given = last.value.args if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) else []
+        run = {ast.unparse(arg).removesuffix("()") for arg in given} & scenes
+        if run and not any(called(mark) == "given" for mark in node.decorator_list if isinstance(mark, ast.Call)):
+            yield node.lineno, f"{node.name} is {run.pop()}, which could be the test"
+
+
 def called(node: ast.Call) -> str:
     """The dotted name a call names; calls of calls keep their last part only."""
     if isinstance(node.func, ast.Attribute) and not isinstance(node.func.value, ast.Name | ast.Attribute):
@@ -196,6 +211,7 @@ def called(node: ast.Call) -> str:
 Rule = Callable[[Module], Iterator[Finding]]
 EVERYWHERE: tuple[Rule, ...] = (
     long_file, silent_module, star_import, vague_name, pretence, unfinished, machine_path, terse_test, hopeful_wait,
+    hidden_test,
 )  # fmt: skip
 IN_PRODUCT: tuple[Rule, ...] = (unowned_task, wall_clock, unknown_error)
 
@@ -249,6 +265,8 @@ def test_class_files_in_mof_are_short_too() -> None:
         (machine_path, "xenapi_core/planted.py", "PLACE = '/ho" + "me/me/state'"),
         (terse_test, "tests/unit/test_planted.py", "def test_vm_start(): ..."),
         (hopeful_wait, "tests/unit/test_planted.py", "time.sleep(1)"),
+        (hidden_test, "tests/planted.py", "def test_a_b_c():\n async def s(): ...\n asyncio.run(s())"),
+        (hidden_test, "tests/planted.py", "def test_a_b_c():\n async def s(pool): ...\n on_pool(s)"),
     ],
 )  # fmt: skip
 def test_a_broken_rule_is_found(rule: Rule, path: str, text: str) -> None:
@@ -270,6 +288,8 @@ def test_a_broken_rule_is_found(rule: Rule, path: str, text: str) -> None:
         (pretence, "tests/planted.py", "def test_a_stubborn_guest_is_left_alone(): ..."),
         (terse_test, "tests/unit/test_planted.py", "def test_a_vm_starts(): ..."),
         (hopeful_wait, "tests/unit/test_planted.py", "while not done():\n    time.sleep(0.1)"),
+        (hidden_test, "tests/planted.py", "async def test_a_b_c(): ..."),
+        (hidden_test, "tests/planted.py", "@given(n)\ndef test_a_b_c():\n async def s(): ...\n run(s())"),
     ],
 )
 def test_a_kept_rule_is_left_alone(rule: Rule, path: str, text: str) -> None:

@@ -21,7 +21,6 @@ from cim_services import (
     Instance,
     Path,
     Site,
-    in_time,
     site,
 )
 
@@ -200,93 +199,81 @@ class Turn:
 
 
 @pytest.mark.parametrize("chosen", SCENARIOS, ids=lambda chosen: chosen.name)
-def test_a_failure_of_each_step_leaves_the_world_as_it_was(chosen: Scenario) -> None:
-    async def work() -> None:
-        total = await calls_made(chosen)
-        assert total > 0
-        for number in range(total):
-            async with site(hosts=2) as at:
-                path, method, given = await chosen.prepare(at)
-                turn = Turn(number)
-                drivers = turn.put(at)
-                before = picture(at)
-                value = await outcome(at, path, method, given)
-                assert (turn.rule.fired, value >= 0) == (1, True)
-                failed = calls_of(drivers)
-                if value == 0:
-                    assert FORGIVEN & set(failed), (number, failed)
-                    continue
-                assert picture(at) == before, (number, failed)
-
-    in_time(work())
+async def test_a_failure_of_each_step_leaves_the_world_as_it_was(chosen: Scenario) -> None:
+    total = await calls_made(chosen)
+    assert total > 0
+    for number in range(total):
+        async with site(hosts=2) as at:
+            path, method, given = await chosen.prepare(at)
+            turn = Turn(number)
+            drivers = turn.put(at)
+            before = picture(at)
+            value = await outcome(at, path, method, given)
+            assert (turn.rule.fired, value >= 0) == (1, True)
+            failed = calls_of(drivers)
+            if value == 0:
+                assert FORGIVEN & set(failed), (number, failed)
+                continue
+            assert picture(at) == before, (number, failed)
 
 
 @pytest.mark.parametrize("chosen", SCENARIOS, ids=lambda chosen: chosen.name)
-def test_a_cancel_in_each_step_leaves_the_world_as_it_was_or_comes_too_late(chosen: Scenario) -> None:
-    async def work() -> None:
-        total = await calls_made(chosen)
-        cancelled = 0
-        for number in range(total):
-            async with site(hosts=2, mode="always") as at:
-                path, method, given = await chosen.prepare(at)
-                turn = Turn(number, kind="", delay=30.0)
-                turn.put(at)
-                before = picture(at)
-                value, out = await at.invoke(path, method, **given)
-                assert value == 4096
-                for _ in range(200):
-                    if turn.rule.fired:
-                        break
-                    await at.pool.clock.advance(1)
-                job = path_in(out["Job"])
-                code, _ = await at.invoke(job, "RequestStateChange", RequestedState=4)
-                assert code in (0, 4096, 4097)  # 4097: it had ended
-                task = await at.ended(out)
-                if task["status"] == "success":
-                    continue
-                cancelled += 1
-                assert task["status"] == "cancelled"
-                await at.sim.pass_time(60)
-                assert picture(at) == before, number
-        assert cancelled > 0
-
-    in_time(work())
-
-
-def test_a_server_that_ends_undoes_what_its_jobs_have_done() -> None:
-    async def work() -> None:
+async def test_a_cancel_in_each_step_leaves_the_world_as_it_was_or_comes_too_late(chosen: Scenario) -> None:
+    total = await calls_made(chosen)
+    cancelled = 0
+    for number in range(total):
         async with site(hosts=2, mode="always") as at:
-            path, method, given = await SCENARIOS[0].prepare(at)
-            turn = Turn(2, kind="", delay=30.0)
+            path, method, given = await chosen.prepare(at)
+            turn = Turn(number, kind="", delay=30.0)
             turn.put(at)
             before = picture(at)
             value, out = await at.invoke(path, method, **given)
             assert value == 4096
-            while not turn.rule.fired:
+            for _ in range(200):
+                if turn.rule.fired:
+                    break
                 await at.pool.clock.advance(1)
-            await drive(at.pool.clock, at.pool.provider.jobs.close())
-            assert (await at.ended(out))["status"] == "cancelled"
-            assert picture(at) == before
+            job = path_in(out["Job"])
+            code, _ = await at.invoke(job, "RequestStateChange", RequestedState=4)
+            assert code in (0, 4096, 4097)  # 4097: it had ended
+            task = await at.ended(out)
+            if task["status"] == "success":
+                continue
+            cancelled += 1
+            assert task["status"] == "cancelled"
+            await at.sim.pass_time(60)
+            assert picture(at) == before, number
+    assert cancelled > 0
 
-    in_time(work())
+
+async def test_a_server_that_ends_undoes_what_its_jobs_have_done() -> None:
+    async with site(hosts=2, mode="always") as at:
+        path, method, given = await SCENARIOS[0].prepare(at)
+        turn = Turn(2, kind="", delay=30.0)
+        turn.put(at)
+        before = picture(at)
+        value, out = await at.invoke(path, method, **given)
+        assert value == 4096
+        while not turn.rule.fired:
+            await at.pool.clock.advance(1)
+        await drive(at.pool.clock, at.pool.provider.jobs.close())
+        assert (await at.ended(out))["status"] == "cancelled"
+        assert picture(at) == before
 
 
 @pytest.mark.parametrize("kind", [3, 4])
-def test_a_machine_that_cannot_start_at_its_destination_runs_again_where_it_was(kind: int) -> None:
-    async def work() -> None:
-        async with site(hosts=2) as at:
-            path, method, given = await _migration(at, kind)
-            (vm,) = at.store.all("VM")
-            origin = at.store.get(vm)["resident_on"]
-            other = next(host for host in at.sim.hosts if host != origin)
-            driver = at.sim.engine.hypervisors[other]
-            name = {3: "resume", 4: "create"}[kind]
-            at.sim.engine.hypervisors[other] = Faulty(driver, [FaultRule(name)], at.pool.clock)
-            assert await outcome(at, path, method, given) == 2
-            record = at.store.get(vm)
-            assert (record["power_state"], record["resident_on"]) == ("Running", origin)
-
-    in_time(work())
+async def test_a_machine_that_cannot_start_at_its_destination_runs_again_where_it_was(kind: int) -> None:
+    async with site(hosts=2) as at:
+        path, method, given = await _migration(at, kind)
+        (vm,) = at.store.all("VM")
+        origin = at.store.get(vm)["resident_on"]
+        other = next(host for host in at.sim.hosts if host != origin)
+        driver = at.sim.engine.hypervisors[other]
+        name = {3: "resume", 4: "create"}[kind]
+        at.sim.engine.hypervisors[other] = Faulty(driver, [FaultRule(name)], at.pool.clock)
+        assert await outcome(at, path, method, given) == 2
+        record = at.store.get(vm)
+        assert (record["power_state"], record["resident_on"]) == ("Running", origin)
 
 
 def records(at: Site) -> dict[str, set[str]]:
@@ -317,59 +304,50 @@ async def _snapshot_to_destroy(at: Site) -> tuple[Records, Prepared]:
     [("failed", 0, "failure"), ("failed", 1, "failure"), ("failed", 2, "failure"), ("", 0, "cancelled"),
      ("", 1, "cancelled")],
 )  # fmt: skip
-def test_the_disks_of_what_is_gone_go_too_if_one_of_them_fails_or_the_job_is_cancelled(
+async def test_the_disks_of_what_is_gone_go_too_if_one_of_them_fails_or_the_job_is_cancelled(
     prepare: Callable[[Site], Awaitable[tuple[Records, Prepared]]], kind: str, number: int, status: str
 ) -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            at.sim.add_vm("bystander", disks=1)
-            before, (path, method, given) = await prepare(at)
-            turn = Turn(number, call="destroy", kind=kind, delay=30.0)
-            turn.put(at)
-            value, out = await at.pool.call(path, method, **given)
-            assert value == 4096
-            while not turn.rule.fired:
-                await at.pool.clock.advance(1)
-            if status == "cancelled":
-                await at.pool.call(path_in(out["Job"]), "RequestStateChange", RequestedState=4)
-            assert (await at.ended(out))["status"] == status
-            assert records(at) == before
-
-    in_time(work())
+    async with site(mode="always") as at:
+        at.sim.add_vm("bystander", disks=1)
+        before, (path, method, given) = await prepare(at)
+        turn = Turn(number, call="destroy", kind=kind, delay=30.0)
+        turn.put(at)
+        value, out = await at.pool.call(path, method, **given)
+        assert value == 4096
+        while not turn.rule.fired:
+            await at.pool.clock.advance(1)
+        if status == "cancelled":
+            await at.pool.call(path_in(out["Job"]), "RequestStateChange", RequestedState=4)
+        assert (await at.ended(out))["status"] == status
+        assert records(at) == before
 
 
-def test_a_job_that_fails_tells_the_error_of_the_step_that_failed() -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            path, method, given = await SCENARIOS[0].prepare(at)
-            at.faulty(FaultRule("create", after=1))
-            _, out = await at.invoke(path, method, **given)
-            task = await at.ended(out)
-            assert task["status"] == "failure"
-            assert task["error_info"][0] == "SR_BACKEND_FAILURE"
-            job = at.shown(path_in(out["Job"]))
-            assert (job["JobState"], job["PercentComplete"]) == (10, 100)
-            value, found = await at.invoke(path_in(out["Job"]), "GetError")
-            assert value == 0
-            assert "SR_BACKEND_FAILURE" in next(iter(found["Error"].iter("VALUE"))).text
-
-    in_time(work())
+async def test_a_job_that_fails_tells_the_error_of_the_step_that_failed() -> None:
+    async with site(mode="always") as at:
+        path, method, given = await SCENARIOS[0].prepare(at)
+        at.faulty(FaultRule("create", after=1))
+        _, out = await at.invoke(path, method, **given)
+        task = await at.ended(out)
+        assert task["status"] == "failure"
+        assert task["error_info"][0] == "SR_BACKEND_FAILURE"
+        job = at.shown(path_in(out["Job"]))
+        assert (job["JobState"], job["PercentComplete"]) == (10, 100)
+        value, found = await at.invoke(path_in(out["Job"]), "GetError")
+        assert value == 0
+        assert "SR_BACKEND_FAILURE" in next(iter(found["Error"].iter("VALUE"))).text
 
 
-def test_an_undo_with_a_defect_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_undo_with_a_defect_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     @undoes("a defect of ours")
     async def defect(source: Source, principal: Principal) -> None:
         raise KeyError("no such thing")
 
-    async def work() -> None:
-        async with site() as at:
-            vm = at.sim.add_vm("half made")
-            undo = UndoLog(at.pool.source, at.pool.principal, "a job")
-            await undo.add("VM.destroy", vm)
-            await undo.add("a defect of ours")
-            await undo.unwind()
-            assert at.store.find(vm) is None
-
-    in_time(work())
+    async with site() as at:
+        vm = at.sim.add_vm("half made")
+        undo = UndoLog(at.pool.source, at.pool.principal, "a job")
+        await undo.add("VM.destroy", vm)
+        await undo.add("a defect of ours")
+        await undo.unwind()
+        assert at.store.find(vm) is None
     assert "a defect of ours" in caplog.text
     assert "KeyError" in caplog.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import disk_scenarios  # noqa: F401 - adds its scenarios
@@ -58,50 +57,44 @@ def test_every_plan_has_a_scenario() -> None:
 
 
 @pytest.mark.parametrize("case", SCENARIOS, ids=lambda case: case.id)
-def test_a_failing_driver_call_leaves_the_world_as_it_was(case: Scenario) -> None:
-    async def scene() -> None:
-        calls = await drivers_calls(case)
-        for number, name in enumerate(calls):
-            async with sim_pool(hosts=2) as pool:
-                args = await case.prepare(pool)
-                before = comparable(pool)
-                wrap(pool, [rule := FaultRule(name, after=calls[:number].count(name))])
-                told: ApiError | None = None
-                try:
-                    await pool.call(case.wire_name, *args)
-                except ApiError as error:
-                    told = error
-                assert rule.fired == 1
-                if told is None:
-                    assert name in case.forgives, f"the failure of call {number} ({name}) was swallowed"
-                else:
-                    assert told.code != "INTERNAL_ERROR"
-                    assert comparable(pool) == before, f"after call {number} ({name}) failed"
-
-    asyncio.run(scene())
+async def test_a_failing_driver_call_leaves_the_world_as_it_was(case: Scenario) -> None:
+    calls = await drivers_calls(case)
+    for number, name in enumerate(calls):
+        async with sim_pool(hosts=2) as pool:
+            args = await case.prepare(pool)
+            before = comparable(pool)
+            wrap(pool, [rule := FaultRule(name, after=calls[:number].count(name))])
+            told: ApiError | None = None
+            try:
+                await pool.call(case.wire_name, *args)
+            except ApiError as error:
+                told = error
+            assert rule.fired == 1
+            if told is None:
+                assert name in case.forgives, f"the failure of call {number} ({name}) was swallowed"
+            else:
+                assert told.code != "INTERNAL_ERROR"
+                assert comparable(pool) == before, f"after call {number} ({name}) failed"
 
 
 @pytest.mark.parametrize("case", SCENARIOS, ids=lambda case: case.id)
-def test_cancelling_at_any_moment_leaves_the_world_as_it_was_or_done(case: Scenario) -> None:
-    async def scene() -> None:
-        for moment in (0.0, 0.05, 0.25, 0.9, 1.9, 3.1, 4.7):
-            async with sim_pool(hosts=2) as pool:
-                args = await case.prepare(pool)
-                before = comparable(pool)
-                task = pool.engine.launch(case.wire_name, args, TEST_CALLER)
-                await pool.pass_time(moment)
-                pool.engine.cancel(task)
-                await drive(pool.clock, _ended(pool, task))
-                record = pool.store.get(task)
-                if record["status"] == "cancelled":
-                    assert record["error_info"] == ("TASK_CANCELLED", task)
-                    if case.wire_name.startswith(("VM.clean_reboot", "VM.hard_reboot")) and moment > 0.05:
-                        continue  # a machine whose rebuilding is cancelled is gone (drivers.api, rule 5)
-                    assert comparable(pool) == before, f"cancelled after {moment} s"
-                else:
-                    assert record["status"] == "success"
-
-    asyncio.run(scene())
+async def test_cancelling_at_any_moment_leaves_the_world_as_it_was_or_done(case: Scenario) -> None:
+    for moment in (0.0, 0.05, 0.25, 0.9, 1.9, 3.1, 4.7):
+        async with sim_pool(hosts=2) as pool:
+            args = await case.prepare(pool)
+            before = comparable(pool)
+            task = pool.engine.launch(case.wire_name, args, TEST_CALLER)
+            await pool.pass_time(moment)
+            pool.engine.cancel(task)
+            await drive(pool.clock, _ended(pool, task))
+            record = pool.store.get(task)
+            if record["status"] == "cancelled":
+                assert record["error_info"] == ("TASK_CANCELLED", task)
+                if case.wire_name.startswith(("VM.clean_reboot", "VM.hard_reboot")) and moment > 0.05:
+                    continue  # a machine whose rebuilding is cancelled is gone (drivers.api, rule 5)
+                assert comparable(pool) == before, f"cancelled after {moment} s"
+            else:
+                assert record["status"] == "success"
 
 
 async def _ended(pool: SimPool, task: str) -> None:

@@ -11,7 +11,7 @@ import warnings
 import xmlrpc.client
 
 import pytest
-from api_pool import api_pool, in_loop, value_of
+from api_pool import api_pool, value_of
 
 from xenapi_core.clock import FEW, Later, Slices
 
@@ -107,7 +107,6 @@ async def answer(reply):
     return value_of(await reply)
 
 
-@in_loop
 async def test_a_small_read_is_answered_while_a_long_one_goes_on():
     async with sliced_pool() as pool:
         session, vm = await pool.login(), pool.add_vm(name_label="small")
@@ -120,7 +119,6 @@ async def test_a_small_read_is_answered_while_a_long_one_goes_on():
         assert len(await long) == 50
 
 
-@in_loop
 async def test_few_missing_records_are_rendered_at_once():
     async with api_pool() as pool:
         session = await pool.login()
@@ -128,7 +126,6 @@ async def test_few_missing_records_are_rendered_at_once():
         assert isinstance(pool.send("network.get_all_records", session), bytes)
 
 
-@in_loop
 async def test_many_records_are_rendered_later_and_answered_at_once_the_next_time():
     async with api_pool() as pool:
         session = await pool.login()
@@ -139,7 +136,6 @@ async def test_many_records_are_rendered_later_and_answered_at_once_the_next_tim
         assert isinstance(pool.send("network.get_all_records_where", session, "true"), bytes)
 
 
-@in_loop
 async def test_what_was_replaced_meanwhile_is_not_rendered():
     async with api_pool() as pool:
         records, host = pool.dispatcher.records, pool.host
@@ -156,7 +152,6 @@ def state_of(pool, cls):
 
 
 @pytest.mark.parametrize("seed", range(6))
-@in_loop
 async def test_all_records_are_of_one_revision(seed):
     rng = random.Random(seed)
     async with sliced_pool() as pool:
@@ -175,7 +170,6 @@ async def test_all_records_are_of_one_revision(seed):
 
 
 @pytest.mark.parametrize("seed", range(6))
-@in_loop
 async def test_a_first_batch_of_events_is_of_the_revision_its_token_says(seed):
     rng = random.Random(seed)
     async with sliced_pool() as pool:
@@ -194,7 +188,6 @@ async def test_a_first_batch_of_events_is_of_the_revision_its_token_says(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@in_loop
 async def test_many_events_of_a_registered_session_are_of_one_revision_and_none_is_lost(seed):
     rng = random.Random(seed)
     async with sliced_pool() as pool:
@@ -217,7 +210,6 @@ async def test_many_events_of_a_registered_session_are_of_one_revision_and_none_
             observer.note()
 
 
-@in_loop
 async def test_a_session_that_ends_during_a_first_batch_is_told_so():
     async with sliced_pool() as pool:
         session, other = await pool.login(), await pool.login()
@@ -231,7 +223,6 @@ async def test_a_session_that_ends_during_a_first_batch_is_told_so():
         assert await pool.call("network.get_all", other)
 
 
-@in_loop
 async def test_many_messages_are_answered_in_slices_too():
     async with sliced_pool() as pool:
         session = await pool.login()
@@ -251,7 +242,6 @@ async def test_many_messages_are_answered_in_slices_too():
         ("VM.start", ("vm", False, False)),
     ],
 )
-@in_loop
 async def test_a_reply_nobody_waits_for_leaves_no_warning(method, params):
     async with sliced_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()

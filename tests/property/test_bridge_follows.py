@@ -49,30 +49,27 @@ async def something_happens(source: RemoteSource, me: Any, chance: random.Random
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_after_random_calls_the_replica_is_what_the_pool_says(pool: ServerProcess, seed: int) -> None:
-    async def follow() -> None:
-        client = PoolClient(pool.ready["xenapi"], MIRROR)
-        source = RemoteSource(client, MIRROR, RealClock(), pool.user, pool.password)
-        try:
-            await source.start()
-            me = await source.authenticate(pool.user, pool.password, "test")
-            assert me is not None
-            chance = random.Random(seed)
-            for _ in range(STEPS):
-                await something_happens(source, me, chance)
-            async with asyncio.timeout(60):
-                while any(task["status"] == "pending" for task in source.all("task").values()):
-                    await source.wait(source.revision, 1.0)
-            for cls in COMPARED:
-                for _ in range(10):  # guests go on booting: what is compared may be a moment apart
-                    there = await client.raw(me.session, f"{cls}.get_all_records", [])
-                    await source.call(me, "event.inject", "pool", next(iter(source.all("pool"))))
-                    expected = {ref: record(MIRROR[cls], values, MIRROR) for ref, values in there.items()}
-                    found = {ref: dict(version.values) for ref, version in source.all(cls).items()}
-                    if found == expected:
-                        break
-                assert found == expected, f"{cls} still differs"
-        finally:
-            await source.close()
-
-    asyncio.run(follow())
+async def test_after_random_calls_the_replica_is_what_the_pool_says(pool: ServerProcess, seed: int) -> None:
+    client = PoolClient(pool.ready["xenapi"], MIRROR)
+    source = RemoteSource(client, MIRROR, RealClock(), pool.user, pool.password)
+    try:
+        await source.start()
+        me = await source.authenticate(pool.user, pool.password, "test")
+        assert me is not None
+        chance = random.Random(seed)
+        for _ in range(STEPS):
+            await something_happens(source, me, chance)
+        async with asyncio.timeout(60):
+            while any(task["status"] == "pending" for task in source.all("task").values()):
+                await source.wait(source.revision, 1.0)
+        for cls in COMPARED:
+            for _ in range(10):  # guests go on booting: what is compared may be a moment apart
+                there = await client.raw(me.session, f"{cls}.get_all_records", [])
+                await source.call(me, "event.inject", "pool", next(iter(source.all("pool"))))
+                expected = {ref: record(MIRROR[cls], values, MIRROR) for ref, values in there.items()}
+                found = {ref: dict(version.values) for ref, version in source.all(cls).items()}
+                if found == expected:
+                    break
+            assert found == expected, f"{cls} still differs"
+    finally:
+        await source.close()

@@ -119,74 +119,62 @@ OPERATIONS_TO_READ = [
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("operation", "params"), OPERATIONS_TO_READ)
-def test_an_answer_is_of_one_revision(operation: str, params: dict[str, Any], seed: int) -> None:
-    async def scene() -> None:
-        rng, pool = random.Random(seed), small_pool(12)
-        given = {k: pool.path(v, "Xen_HostComputerSystem") if k == "ObjectName" else v for k, v in params.items()}
-        if seed % 2:  # then all that is missing are the links
-            for classname in ("Xen_ComputerSystem", "CIM_LogicalDevice"):
-                await finish(begin(pool, "EnumerateInstances", ClassName=classname))
-        observer = Observer(pool, operation, given)
-        for _ in range(2):  # the second time most is kept
-            work = asyncio.ensure_future(finish(begin(pool, operation, **given)))
-            await observer.write_while(work, rng)
-            assert told(await work) in observer.answers
-
-    asyncio.run(scene())
-
-
-def test_an_enumeration_opens_on_one_revision() -> None:
-    async def scene() -> None:
-        rng, pool = random.Random(1), small_pool(12)
-        observer = Observer(pool, "EnumerateInstances", {"ClassName": "Xen_ComputerSystem"})
-        opening = begin(pool, "OpenEnumerateInstances", ClassName="Xen_ComputerSystem", MaxObjectCount=0)
-        assert isinstance(opening, Later)
-        work = asyncio.ensure_future(finish(opening))
+async def test_an_answer_is_of_one_revision(operation: str, params: dict[str, Any], seed: int) -> None:
+    rng, pool = random.Random(seed), small_pool(12)
+    given = {k: pool.path(v, "Xen_HostComputerSystem") if k == "ObjectName" else v for k, v in params.items()}
+    if seed % 2:  # then all that is missing are the links
+        for classname in ("Xen_ComputerSystem", "CIM_LogicalDevice"):
+            await finish(begin(pool, "EnumerateInstances", ClassName=classname))
+    observer = Observer(pool, operation, given)
+    for _ in range(2):  # the second time most is kept
+        work = asyncio.ensure_future(finish(begin(pool, operation, **given)))
         await observer.write_while(work, rng)
-        reply, found = await work, []
-        while name := out_values(reply)["EnumerationContext"]:
-            pulled = begin(pool, "PullInstancesWithPath", EnumerationContext=name, MaxObjectCount=7)
-            reply = await finish(pulled)
-            found += [instance_values(element) for element in elements(reply.values)]
-        expected = [
-            sorted(map(str, (instance_values(element) for element in elements(answer)))) for answer in observer.answers
-        ]
-        assert sorted(map(str, found)) in expected
-
-    asyncio.run(scene())
+        assert told(await work) in observer.answers
 
 
-def test_two_pulls_at_the_same_time_share_no_object() -> None:
-    async def scene() -> None:
-        pool = small_pool(30)
-        reply = await finish(begin(pool, "OpenEnumerateInstancePaths", ClassName="Xen_ComputerSystem"))
-        name = out_values(reply)["EnumerationContext"]
-        pulls = [
-            begin(pool, "PullInstancePaths", EnumerationContext=name, MaxObjectCount=15),
-            begin(pool, "PullInstancePaths", EnumerationContext=name, MaxObjectCount=100),
-        ]
-        replies = await asyncio.gather(*map(finish, pulls))
-        found = [etree.tostring(path) for reply in replies for path in elements(reply.values)]
-        assert len(found) == len(set(found)) == 30
-        assert len(pool.provider.contexts) == 0
+async def test_an_enumeration_opens_on_one_revision() -> None:
+    rng, pool = random.Random(1), small_pool(12)
+    observer = Observer(pool, "EnumerateInstances", {"ClassName": "Xen_ComputerSystem"})
+    opening = begin(pool, "OpenEnumerateInstances", ClassName="Xen_ComputerSystem", MaxObjectCount=0)
+    assert isinstance(opening, Later)
+    work = asyncio.ensure_future(finish(opening))
+    await observer.write_while(work, rng)
+    reply, found = await work, []
+    while name := out_values(reply)["EnumerationContext"]:
+        pulled = begin(pool, "PullInstancesWithPath", EnumerationContext=name, MaxObjectCount=7)
+        reply = await finish(pulled)
+        found += [instance_values(element) for element in elements(reply.values)]
+    expected = [
+        sorted(map(str, (instance_values(element) for element in elements(answer)))) for answer in observer.answers
+    ]
+    assert sorted(map(str, found)) in expected
 
-    asyncio.run(scene())
+
+async def test_two_pulls_at_the_same_time_share_no_object() -> None:
+    pool = small_pool(30)
+    reply = await finish(begin(pool, "OpenEnumerateInstancePaths", ClassName="Xen_ComputerSystem"))
+    name = out_values(reply)["EnumerationContext"]
+    pulls = [
+        begin(pool, "PullInstancePaths", EnumerationContext=name, MaxObjectCount=15),
+        begin(pool, "PullInstancePaths", EnumerationContext=name, MaxObjectCount=100),
+    ]
+    replies = await asyncio.gather(*map(finish, pulls))
+    found = [etree.tostring(path) for reply in replies for path in elements(reply.values)]
+    assert len(found) == len(set(found)) == 30
+    assert len(pool.provider.contexts) == 0
 
 
-def test_a_small_operation_is_answered_while_a_long_one_goes_on() -> None:
-    async def scene() -> None:
-        pool = small_pool(12)
-        long = begin(pool, "EnumerateInstances", ClassName="CIM_LogicalDevice")
-        assert isinstance(long, Later)
-        work = asyncio.ensure_future(finish(long))
-        for _ in range(5):
-            await asyncio.sleep(0)
-            assert isinstance(begin(pool, "GetInstance", InstanceName=pool.path("vm-3")), Reply)
-        assert not work.done()
-        await work
-        assert isinstance(begin(pool, "EnumerateInstances", ClassName="CIM_LogicalDevice"), Reply)
-
-    asyncio.run(scene())
+async def test_a_small_operation_is_answered_while_a_long_one_goes_on() -> None:
+    pool = small_pool(12)
+    long = begin(pool, "EnumerateInstances", ClassName="CIM_LogicalDevice")
+    assert isinstance(long, Later)
+    work = asyncio.ensure_future(finish(long))
+    for _ in range(5):
+        await asyncio.sleep(0)
+        assert isinstance(begin(pool, "GetInstance", InstanceName=pool.path("vm-3")), Reply)
+    assert not work.done()
+    await work
+    assert isinstance(begin(pool, "EnumerateInstances", ClassName="CIM_LogicalDevice"), Reply)
 
 
 def test_a_record_that_was_replaced_is_not_rendered_any_more() -> None:

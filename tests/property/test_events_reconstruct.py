@@ -7,7 +7,7 @@ import random
 import xmlrpc.client
 
 import pytest
-from api_pool import api_pool, in_loop
+from api_pool import api_pool
 
 CLASSES = ("VM", "VBD", "VIF", "network")
 
@@ -93,7 +93,6 @@ def decoded(fragments):
 
 
 @pytest.mark.parametrize("seed", range(8))
-@in_loop
 async def test_followers_reconstruct_the_store_exactly(seed):
     rng = random.Random(seed)
     async with api_pool() as pool:
@@ -110,7 +109,6 @@ async def test_followers_reconstruct_the_store_exactly(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@in_loop
 async def test_waiting_followers_lose_nothing_while_others_write(seed):
     rng = random.Random(seed)
     async with api_pool() as pool:

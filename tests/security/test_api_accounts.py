@@ -8,7 +8,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from api_pool import in_loop
 
 from xenapi_core.api.auth import Identity
 from xenapi_core.api.auth.pam import PamAuthenticator, PamError
@@ -41,7 +40,6 @@ def test_same_password_is_never_hashed_to_the_same_line(users):
     assert list(accounts) == ["ann", "ben"]
 
 
-@in_loop
 async def test_account_is_verified_with_its_roles_only_by_its_password(users):
     checker = UsersFileAuthenticator(users)
     assert await checker.verify("ann", "pass word") == Identity("ann", frozenset({"vm-admin", "read-only"}))
@@ -50,7 +48,6 @@ async def test_account_is_verified_with_its_roles_only_by_its_password(users):
     checker.close()
 
 
-@in_loop
 async def test_unknown_user_is_hashed_too(users, monkeypatch):
     from xenapi_core.api.auth import users_file
 
@@ -64,7 +61,6 @@ async def test_unknown_user_is_hashed_too(users, monkeypatch):
     checker.close()
 
 
-@in_loop
 async def test_hashing_does_not_hold_up_the_loop(users):
     checker = UsersFileAuthenticator(users)
     turns = 0
@@ -77,7 +73,6 @@ async def test_hashing_does_not_hold_up_the_loop(users):
     checker.close()
 
 
-@in_loop
 async def test_changed_file_counts_from_the_next_login(users):
     checker = UsersFileAuthenticator(users)
     add_user(users, "ben", "other word", ("read-only",))
@@ -90,7 +85,6 @@ async def test_changed_file_counts_from_the_next_login(users):
     checker.close()
 
 
-@in_loop
 async def test_file_that_breaks_keeps_the_last_good_accounts(users, caplog):
     checker = UsersFileAuthenticator(users)
     users.write_text("garbage\n")
@@ -164,7 +158,6 @@ def test_changes_made_at_the_same_time_are_all_kept(users):
     assert load(users).keys() == {"ann", *names}
 
 
-@in_loop
 async def test_root_in_memory_is_superuser_and_others_are_not():
     checker = StaticAuthenticator({"root": ("a", ("pool-admin",)), "boss": ("b", ("pool-admin",)), "none": ("", ())})
     assert (await checker.verify("root", "a")).superuser
@@ -180,7 +173,6 @@ def test_pam_refuses_to_start_without_a_service_file_of_its_own(tmp_path):
         PamAuthenticator("../login", directory=tmp_path)
 
 
-@in_loop
 async def test_pam_never_sees_a_password_with_nul(tmp_path):
     (tmp_path / "xencim").write_text("auth required pam_permit.so\n")
     checker = PamAuthenticator("xencim", {"root": ("pool-admin",)}, directory=tmp_path)

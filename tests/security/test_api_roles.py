@@ -6,7 +6,7 @@ import asyncio
 import inspect
 
 import pytest
-from api_pool import ACCOUNTS, UNIX, Refused, api_pool, in_loop, value_of
+from api_pool import ACCOUNTS, UNIX, Refused, api_pool, value_of
 
 from xenapi_core.clock import VirtualClock
 from xenapi_core.model.catalog import SCHEMA
@@ -85,7 +85,6 @@ async def outcome(reply):
 
 
 @pytest.mark.parametrize("role", ROLES)
-@in_loop
 async def test_every_message_is_open_to_exactly_its_roles(role):
     async with api_pool() as pool:
         wrong, checked = [], 0
@@ -112,7 +111,6 @@ SESSIONLESS = [*((role, ended) for role in ROLES for ended in ENDS), ("none", "n
 
 
 @pytest.mark.parametrize(("role", "ended"), SESSIONLESS)
-@in_loop
 async def test_no_message_is_open_without_a_session_that_lives(role, ended):
     async with api_pool() as pool:
         session = "OpaqueRef:never" if role == "none" else await pool.login(role)
@@ -135,7 +133,6 @@ async def test_no_message_is_open_without_a_session_that_lives(role, ended):
 
 
 @pytest.mark.parametrize("role", ROLES)
-@in_loop
 async def test_map_keys_have_roles_of_their_own(role):
     async with api_pool() as pool:
         session, checked = await pool.login(role), 0
@@ -152,7 +149,6 @@ async def test_map_keys_have_roles_of_their_own(role):
         assert checked > 0
 
 
-@in_loop
 async def test_async_form_asks_for_the_same_role():
     async with api_pool() as pool:
         vm = pool.add_vm()
@@ -162,7 +158,6 @@ async def test_async_form_asks_for_the_same_role():
             assert (code == "RBAC_PERMISSION_DENIED") == (role not in MAY["vm-operator"])
 
 
-@in_loop
 async def test_refusal_names_permission_and_roles():
     async with api_pool() as pool:
         session, vm = await pool.login("read-only"), pool.add_vm()
@@ -172,14 +167,12 @@ async def test_refusal_names_permission_and_roles():
         assert "vm-operator" not in text
 
 
-@in_loop
 async def test_role_is_checked_before_any_object_is_looked_for():
     async with api_pool() as pool:
         session = await pool.login("read-only")
         assert (await pool.refusal("VM.set_order", session, "OpaqueRef:x", "1"))[0] == "RBAC_PERMISSION_DENIED"
 
 
-@in_loop
 async def test_only_the_local_superuser_calls_local_root_messages():
     async with api_pool(accounts={**ACCOUNTS, "admin": ("admin word", ("pool-admin",))}) as pool:
         vm = pool.add_vm()
@@ -190,7 +183,6 @@ async def test_only_the_local_superuser_calls_local_root_messages():
         assert await pool.call("VM.atomic_set_resident_on", local, *args) == ""
 
 
-@in_loop
 async def test_sessions_of_others_are_closed_to_all_but_pool_admins():
     async with api_pool() as pool:
         victim = await pool.login("pool-admin")
@@ -207,7 +199,6 @@ async def test_sessions_of_others_are_closed_to_all_but_pool_admins():
             assert await outcome(pool.send("session.get_record", session, uuid)) == refused
 
 
-@in_loop
 async def test_no_read_of_an_ordinary_user_shows_another_session():
     async with api_pool() as pool:
         victim, session = await pool.login("pool-admin"), await pool.login("read-only")
@@ -227,7 +218,6 @@ async def test_no_read_of_an_ordinary_user_shows_another_session():
         assert (await pool.refusal("task.get_all_where", session, probe))[0] == "INTERNAL_ERROR"
 
 
-@in_loop
 async def test_nothing_secret_reaches_the_log(caplog):
     caplog.set_level("DEBUG")
     async with api_pool() as pool:

@@ -8,7 +8,7 @@ import inspect
 import sqlite3
 
 import pytest
-from api_pool import Refused, api_pool, in_loop, value_of
+from api_pool import Refused, api_pool, value_of
 
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.store.database import FILE_NAME
@@ -35,7 +35,6 @@ async def end_of(store, task):
     return store.get(task)["status"]
 
 
-@in_loop
 async def test_write_waits_for_the_journal_and_a_read_does_not(tmp_path):
     store = await open_store(tmp_path / "state", SCHEMA)
     async with api_pool(store) as pool:
@@ -54,7 +53,6 @@ async def test_write_waits_for_the_journal_and_a_read_does_not(tmp_path):
         await again.close()
 
 
-@in_loop
 async def test_a_task_whose_work_is_written_can_no_longer_be_cancelled(tmp_path):
     store = await open_store(tmp_path / "state", SCHEMA)
     async with api_pool(store) as pool:
@@ -70,7 +68,6 @@ async def test_a_task_whose_work_is_written_can_no_longer_be_cancelled(tmp_path)
     await store.close()
 
 
-@in_loop
 async def test_async_task_succeeds_only_when_its_work_is_durable(tmp_path):
     store = await open_store(tmp_path / "state", SCHEMA)
     async with api_pool(store) as pool:
@@ -90,7 +87,6 @@ async def test_async_task_succeeds_only_when_its_work_is_durable(tmp_path):
         await again.close()
 
 
-@in_loop
 async def test_after_the_journal_failed_one_can_still_log_in_and_read(tmp_path):
     store = await open_store(tmp_path / "state", SCHEMA)
     async with api_pool(store) as pool:

@@ -6,7 +6,7 @@ import asyncio
 import xmlrpc.client
 
 import pytest
-from api_pool import api_pool, in_loop, value_of
+from api_pool import api_pool, value_of
 
 from xenapi_core.api import events
 from xenapi_core.model.catalog import SCHEMA
@@ -22,7 +22,6 @@ def waiting(pool, method, *params):
     return asyncio.ensure_future(pool.call(method, *params))
 
 
-@in_loop
 async def test_first_call_adds_every_object_with_its_record():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -34,7 +33,6 @@ async def test_first_call_adds_every_object_with_its_record():
         assert event["id"] == str(pool.store.get(vm).modified)
 
 
-@in_loop
 async def test_token_is_two_numbers_of_twenty_digits_and_continues():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -47,14 +45,12 @@ async def test_token_is_two_numbers_of_twenty_digits_and_continues():
 
 
 @pytest.mark.parametrize("bad", ["x", "1", "1,2,3", "-1,0", "1;2", " 1,2", "1,2\n"])
-@in_loop
 async def test_token_of_another_form_is_refused(bad):
     async with api_pool() as pool:
         session = await pool.login()
         assert await pool.refusal("event.from", session, ["*"], bad, 0.0) == ["EVENT_FROM_TOKEN_PARSE_FAILURE", bad]
 
 
-@in_loop
 async def test_token_of_another_life_is_lost():
     async with api_pool() as pool:
         session = await pool.login()
@@ -62,14 +58,12 @@ async def test_token_of_another_life_is_lost():
 
 
 @pytest.mark.parametrize("bad", ["vm/a/b", "", "/x", "vm/"])
-@in_loop
 async def test_subscription_of_another_form_is_refused(bad):
     async with api_pool() as pool:
         session = await pool.login()
         assert await pool.refusal("event.from", session, [bad], "", 0.0) == ["EVENT_SUBSCRIPTION_PARSE_FAILURE", bad]
 
 
-@in_loop
 async def test_subscription_is_case_insensitive_and_may_name_one_object():
     async with api_pool() as pool:
         session, one, two = await pool.login(), pool.add_vm(), pool.add_vm()
@@ -81,14 +75,12 @@ async def test_subscription_is_case_insensitive_and_may_name_one_object():
         assert heard(await pool.call("event.from", session, [f"vm/{two}"], batch["token"], 0.0)) == [("mod", "vm", two)]
 
 
-@in_loop
 async def test_unknown_class_matches_nothing():
     async with api_pool() as pool:
         batch = await pool.call("event.from", await pool.login(), ["unicorn"], "", 0.0)
         assert batch["events"] == []
 
 
-@in_loop
 async def test_changes_are_coalesced_and_grouped():
     async with api_pool() as pool:
         session = await pool.login()
@@ -114,7 +106,6 @@ async def test_changes_are_coalesced_and_grouped():
         assert "snapshot" not in batch["events"][-1]
 
 
-@in_loop
 async def test_counts_are_numbers_for_every_class_in_lower_case():
     async with api_pool() as pool:
         session = await pool.login()
@@ -127,7 +118,6 @@ async def test_counts_are_numbers_for_every_class_in_lower_case():
         assert b"<name>vm</name><value><i4>1</i4></value>" in reply
 
 
-@in_loop
 async def test_call_waits_for_something_relevant():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -141,7 +131,6 @@ async def test_call_waits_for_something_relevant():
         assert heard(await call) == [("mod", "vm", vm)]
 
 
-@in_loop
 async def test_timeout_gives_an_empty_batch_with_a_token():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -152,7 +141,6 @@ async def test_timeout_gives_an_empty_batch_with_a_token():
         assert heard(await pool.call("event.from", session, ["VM"], batch["token"], 0.0)) == [("mod", "vm", vm)]
 
 
-@in_loop
 async def test_batch_collects_what_happens_within_the_delay():
     async with api_pool(from_delay=0.05) as pool:
         session, one, two = await pool.login(), pool.add_vm(), pool.add_vm()
@@ -167,7 +155,6 @@ async def test_batch_collects_what_happens_within_the_delay():
         assert len((await call)["events"]) == 2
 
 
-@in_loop
 async def test_subscription_to_tasks_alone_is_answered_without_delay():
     async with api_pool(from_delay=3600.0) as pool:
         session = await pool.login()
@@ -178,7 +165,6 @@ async def test_subscription_to_tasks_alone_is_answered_without_delay():
         assert heard(await call) == [("add", "task", task)]
 
 
-@in_loop
 async def test_logout_wakes_those_who_wait_in_its_name():
     async with api_pool() as pool:
         session, other = await pool.login(), await pool.login()
@@ -199,7 +185,6 @@ async def test_logout_wakes_those_who_wait_in_its_name():
         assert heard(await stays) == [("add", "vm", vm)]
 
 
-@in_loop
 async def test_injected_event_is_still_to_come_from_its_token():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -209,7 +194,6 @@ async def test_injected_event_is_still_to_come_from_its_token():
         assert (await pool.refusal("event.inject", session, "session", session))[0] == "HANDLE_INVALID"
 
 
-@in_loop
 async def test_next_needs_a_registration():
     async with api_pool() as pool:
         session = await pool.login()
@@ -219,7 +203,6 @@ async def test_next_needs_a_registration():
         assert await pool.refusal("event.next", session) == ["SESSION_NOT_REGISTERED", session]
 
 
-@in_loop
 async def test_next_tells_what_happened_since_and_waits_for_more():
     async with api_pool() as pool:
         session = await pool.login()
@@ -240,7 +223,6 @@ async def test_next_tells_what_happened_since_and_waits_for_more():
         assert (event["ref"], event["operation"]) == (before, "mod")
 
 
-@in_loop
 async def test_registration_of_nothing_means_everything_as_in_api_1_0():
     async with api_pool() as pool:
         session = await pool.login()
@@ -249,7 +231,6 @@ async def test_registration_of_nothing_means_everything_as_in_api_1_0():
         assert [event["ref"] for event in await pool.call("event.next", session)] == [network]
 
 
-@in_loop
 async def test_late_listener_is_told_that_events_are_lost_and_goes_on():
     async with api_pool(MemoryStore(SCHEMA, tombstones=2)) as pool:
         session = await pool.login()
@@ -266,7 +247,6 @@ async def test_late_listener_is_told_that_events_are_lost_and_goes_on():
         assert vm in [event["ref"] for event in await pool.call("event.next", session)]
 
 
-@in_loop
 async def test_current_id_is_that_of_the_latest_event():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -275,7 +255,6 @@ async def test_current_id_is_that_of_the_latest_event():
         assert await pool.call("event.get_current_id", session) == event["id"]
 
 
-@in_loop
 async def test_no_event_ever_carries_a_session():
     async with api_pool() as pool:
         secret, reader = await pool.login(), await pool.login("read-only")
@@ -292,7 +271,6 @@ async def test_no_event_ever_carries_a_session():
         assert third not in str(await call)
 
 
-@in_loop
 async def test_message_is_added_and_deleted_but_never_modified():
     async with api_pool() as pool:
         session = await pool.login()
@@ -305,7 +283,6 @@ async def test_message_is_added_and_deleted_but_never_modified():
         assert heard(await pool.call("event.from", session, ["message"], token, 0.0)) == [("del", "message", message)]
 
 
-@in_loop
 async def test_next_tells_of_the_pool_when_nothing_happens(monkeypatch):
     monkeypatch.setattr(events, "HEARTBEAT", 0.01)
     async with api_pool() as pool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_pool import ApiPool, Refused, api_pool, in_loop
+from api_pool import ApiPool, Refused, api_pool
 
 from xenapi_core.api.auth import users_file
 from xenapi_core.api.auth.directories import UsersDirectory, offers
@@ -90,7 +90,6 @@ async def subject(pool: ApiPool, root: str, identifier: str, role: str) -> str:
 # ---- switching on and off
 
 
-@in_loop
 async def test_a_pool_uses_a_directory_on_all_hosts_and_keeps_no_credentials(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         await enable(pool, root)
@@ -119,7 +118,6 @@ async def test_a_pool_uses_a_directory_on_all_hosts_and_keeps_no_credentials(fil
         ("../../lab.users", "users", "AUTH_ENABLE_FAILED_DOMAIN_LOOKUP_FAILED"),
     ],
 )
-@in_loop
 async def test_only_directories_that_the_server_offers_are_switched_on(
     file: Path, service: str, kind: str, code: str
 ) -> None:
@@ -132,7 +130,6 @@ async def test_only_directories_that_the_server_offers_are_switched_on(
         assert pool.store.get(pool.host)["external_auth_type"] == ""
 
 
-@in_loop
 async def test_a_directory_that_a_host_cannot_use_is_switched_on_at_no_host(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         down = pool.add("host", hostname="three", metrics=pool.add("host_metrics", live=False))
@@ -148,7 +145,6 @@ async def test_a_directory_that_a_host_cannot_use_is_switched_on_at_no_host(file
         assert {host["external_auth_type"] for host in pool.store.all("host").values()} == {""}
 
 
-@in_loop
 async def test_hosts_that_use_different_directories_are_found_out(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         await pool.call("pool.detect_nonhomogeneous_external_auth", root, pool.pool)
@@ -160,7 +156,6 @@ async def test_hosts_that_use_different_directories_are_found_out(file: Path) ->
         await pool.call("pool.detect_nonhomogeneous_external_auth", root, pool.pool)
 
 
-@in_loop
 async def test_directories_without_ldap_refuse_its_setting(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         assert await pool.refusal("host.external_auth_set_ldaps", root, pool.host, True) == ["AUTH_IS_DISABLED"]
@@ -172,7 +167,6 @@ async def test_directories_without_ldap_refuse_its_setting(file: Path) -> None:
 # ---- logging in
 
 
-@in_loop
 async def test_users_of_a_directory_log_in_when_it_is_on_and_a_subject_says_so(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         assert await refused(pool, "ann") == "SESSION_AUTHENTICATION_FAILED"
@@ -190,7 +184,6 @@ async def test_users_of_a_directory_log_in_when_it_is_on_and_a_subject_says_so(f
             assert (await pool.refusal("VM.create", session, {}))[0] == "RBAC_PERMISSION_DENIED"
 
 
-@in_loop
 async def test_a_root_of_a_directory_is_no_superuser_and_the_own_root_comes_first(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         await enable(pool, root)
@@ -202,7 +195,6 @@ async def test_a_root_of_a_directory_is_no_superuser_and_the_own_root_comes_firs
         assert await pool.call("session.get_auth_user_sid", own, own) == ""
 
 
-@in_loop
 async def test_groups_let_their_members_in_and_roles_add_up(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         await enable(pool, root)
@@ -220,7 +212,6 @@ async def test_groups_let_their_members_in_and_roles_add_up(file: Path) -> None:
         assert pool.sessions.check(await enter(pool, "ben")).roles == {"read-only"}
 
 
-@in_loop
 async def test_logging_out_a_group_ends_the_sessions_it_let_in(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         await enable(pool, root)
@@ -233,7 +224,6 @@ async def test_logging_out_a_group_ends_the_sessions_it_let_in(file: Path) -> No
         assert not pool.sessions.alive(ben)
 
 
-@in_loop
 async def test_switching_off_ends_the_sessions_of_the_directory_and_no_others(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         await enable(pool, root)
@@ -248,7 +238,6 @@ async def test_switching_off_ends_the_sessions_of_the_directory_and_no_others(fi
         assert pool.sessions.alive(await enter(pool, "ann"))
 
 
-@in_loop
 async def test_a_login_that_the_directory_is_switched_off_under_fails(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         await enable(pool, root)
@@ -276,7 +265,6 @@ class Gate:
 
 
 @pytest.mark.parametrize("method", ["verify", "groups"])
-@in_loop
 async def test_an_answer_of_a_directory_that_another_one_replaced_counts_for_nothing(file: Path, method: str) -> None:
     async with pool_with(file) as (pool, root):
         first, second = UsersDirectory("lab", file), UsersDirectory("lab", file)
@@ -301,7 +289,6 @@ async def test_an_answer_of_a_directory_that_another_one_replaced_counts_for_not
         pool.sessions.external.close()
 
 
-@in_loop
 async def test_an_account_of_the_server_with_the_long_name_keeps_the_other_user_out(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         await enable(pool, root)
@@ -310,7 +297,6 @@ async def test_an_account_of_the_server_with_the_long_name_keeps_the_other_user_
         assert await refused(pool, "ann") == "SESSION_AUTHORIZATION_FAILED"
 
 
-@in_loop
 async def test_emergency_logins_are_for_accounts_of_the_server(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         await enable(pool, root)
@@ -319,7 +305,6 @@ async def test_emergency_logins_are_for_accounts_of_the_server(file: Path) -> No
         assert refusal[0] == "SESSION_AUTHENTICATION_FAILED"
 
 
-@in_loop
 async def test_the_directory_is_there_again_after_a_restart_and_follows_the_coordinator(
     file: Path, tmp_path: Path
 ) -> None:
@@ -343,7 +328,6 @@ async def test_the_directory_is_there_again_after_a_restart_and_follows_the_coor
     await store.close()
 
 
-@in_loop
 async def test_a_directory_that_is_gone_is_told_without_its_place(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with pool_with(file) as (pool, root):
         await enable(pool, root)
@@ -362,7 +346,6 @@ async def test_a_directory_that_is_gone_is_told_without_its_place(file: Path, ca
 # ---- what the directory tells
 
 
-@in_loop
 async def test_the_directory_tells_of_its_users_and_groups_and_of_no_others(file: Path) -> None:
     async with pool_with(file) as (pool, root):
         messages = ("get_subject_identifier", "get_subject_information_from_identifier", "get_group_membership")
@@ -414,7 +397,6 @@ async def counted(file: Path) -> AsyncIterator[tuple[ApiPool, str, Counting]]:
         pool.sessions.external.close()
 
 
-@in_loop
 async def test_a_password_that_was_right_is_not_asked_for_again_until_it_expires(file: Path) -> None:
     async with counted(file) as (pool, root, counting):
         for _ in range(3):
@@ -431,7 +413,6 @@ async def test_a_password_that_was_right_is_not_asked_for_again_until_it_expires
         assert len(counting.checked) == 3
 
 
-@in_loop
 async def test_the_size_of_the_cache_is_how_many_users_it_remembers(file: Path) -> None:
     async with counted(file) as (pool, root, counting):
         await pool.call("pool.set_ext_auth_cache_size", root, pool.pool, 1)
@@ -443,7 +424,6 @@ async def test_the_size_of_the_cache_is_how_many_users_it_remembers(file: Path) 
         assert counting.checked == ["ann", "ben", "ann", "ann"]
 
 
-@in_loop
 async def test_what_is_remembered_goes_when_the_cache_or_the_directory_is_switched_off(file: Path) -> None:
     async with counted(file) as (pool, root, counting):
         external = pool.sessions.external
@@ -461,7 +441,6 @@ async def test_what_is_remembered_goes_when_the_cache_or_the_directory_is_switch
         assert not external._answers
 
 
-@in_loop
 async def test_a_user_who_is_gone_or_left_the_group_is_out_in_spite_of_the_cache(file: Path) -> None:
     async with counted(file) as (pool, _, counting):
         await enter(pool, "ann")
@@ -476,7 +455,6 @@ async def test_a_user_who_is_gone_or_left_the_group_is_out_in_spite_of_the_cache
 # ---- open sessions
 
 
-@in_loop
 async def test_sessions_end_when_the_directory_drops_their_user_or_the_group(file: Path) -> None:
     async with counted(file) as (pool, root, _):
         own = await subject(pool, root, ANN, "read-only")
@@ -495,7 +473,6 @@ async def test_sessions_end_when_the_directory_drops_their_user_or_the_group(fil
         assert pool.store.find(own) is not None
 
 
-@in_loop
 async def test_a_directory_that_does_not_answer_ends_no_session(file: Path) -> None:
     async with counted(file) as (pool, _, counting):
         ann = await enter(pool, "ann")
@@ -512,7 +489,6 @@ async def test_a_directory_that_does_not_answer_ends_no_session(file: Path) -> N
 # ---- settings
 
 
-@in_loop
 async def test_the_directory_is_asked_for_as_many_passwords_at_once_as_the_pool_allows(file: Path) -> None:
     async with counted(file) as (pool, root, counting):
         await pool.call("pool.set_ext_auth_max_threads", root, pool.pool, "2")
@@ -542,7 +518,6 @@ async def test_the_directory_is_asked_for_as_many_passwords_at_once_as_the_pool_
         ("ext_auth_cache_expiry", (0, 604_800), (-1, 604_801)),
     ],
 )
-@in_loop
 async def test_limits_are_recorded_within_their_bounds(name: str, good: tuple[int, ...], bad: tuple[int, ...]) -> None:
     async with api_pool() as pool:
         root = await pool.login()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from api_pool import TCP, api_pool, in_loop
+from api_pool import TCP, api_pool
 
 from xenapi_core.wire.jsonrpc import JsonRpc
 
 
-@in_loop
 async def test_unknown_method_with_params_checks_the_session_first():
     async with api_pool() as pool:
         assert await pool.refusal("VM.fly", "OpaqueRef:nobody") == ["SESSION_INVALID", "OpaqueRef:nobody"]
@@ -18,13 +17,11 @@ async def test_unknown_method_with_params_checks_the_session_first():
         assert await pool.refusal("VM.fly", session) == ["MESSAGE_METHOD_UNKNOWN", "VM.fly"]
 
 
-@in_loop
 async def test_unknown_method_without_params_is_unknown():
     async with api_pool() as pool:
         assert await pool.refusal("VM.fly") == ["MESSAGE_METHOD_UNKNOWN", "VM.fly"]
 
 
-@in_loop
 async def test_underscore_form_of_a_name_is_accepted():
     async with api_pool() as pool:
         session = await pool.login()
@@ -34,7 +31,6 @@ async def test_underscore_form_of_a_name_is_accepted():
 
 
 @pytest.mark.parametrize(("extra", "received"), [((), "0"), (("a", "b"), "2")])
-@in_loop
 async def test_wrong_parameter_count_is_told_without_the_session(extra, received):
     async with api_pool() as pool:
         session = await pool.login()
@@ -43,13 +39,11 @@ async def test_wrong_parameter_count_is_told_without_the_session(extra, received
         ]  # fmt: skip
 
 
-@in_loop
 async def test_missing_session_counts_as_minus_one():
     async with api_pool() as pool:
         assert await pool.refusal("VM.get_all") == ["MESSAGE_PARAMETER_COUNT_MISMATCH", "VM.get_all", "0", "-1"]
 
 
-@in_loop
 async def test_extra_arguments_are_ignored_only_with_default_arguments():
     async with api_pool() as pool:
         session = await pool.call("session.login_with_password", "root", "secret", "1.0", "test", "more", "and more")
@@ -59,7 +53,6 @@ async def test_extra_arguments_are_ignored_only_with_default_arguments():
         assert (await pool.refusal("session.login_with_password", "root"))[0] == "MESSAGE_PARAMETER_COUNT_MISMATCH"
 
 
-@in_loop
 async def test_arguments_api_1_0_clients_leave_out_get_defaults():
     async with api_pool() as pool:
         session = await pool.login()
@@ -70,7 +63,6 @@ async def test_arguments_api_1_0_clients_leave_out_get_defaults():
         assert described == ["MESSAGE_PARAMETER_COUNT_MISMATCH", "VM.start", "3", "0"]
 
 
-@in_loop
 async def test_removed_message_is_told_after_the_session_check():
     async with api_pool() as pool:
         assert (await pool.refusal("VM.snapshot_with_quiesce", "x", "y", "z"))[0] == "SESSION_INVALID"
@@ -78,7 +70,6 @@ async def test_removed_message_is_told_after_the_session_check():
         assert await pool.refusal("VM.snapshot_with_quiesce", session, "y", "z") == ["MESSAGE_REMOVED"]
 
 
-@in_loop
 async def test_async_form_of_a_synchronous_message_is_a_fault():
     async with api_pool() as pool:
         session = await pool.login()
@@ -90,7 +81,6 @@ async def test_async_form_of_a_synchronous_message_is_a_fault():
         assert (await pool.refusal("Async.session.login_with_password", "root", "secret"))[0] == "Fault"
 
 
-@in_loop
 async def test_wrong_type_is_an_internal_error_that_names_what_was_expected():
     async with api_pool() as pool:
         session = await pool.login()
@@ -101,7 +91,6 @@ async def test_wrong_type_is_an_internal_error_that_names_what_was_expected():
         ]
 
 
-@in_loop
 async def test_unknown_enum_value_is_an_internal_error():
     async with api_pool() as pool:
         session = await pool.login()
@@ -111,7 +100,6 @@ async def test_unknown_enum_value_is_an_internal_error():
         assert "on_normal_exit" in text
 
 
-@in_loop
 async def test_missing_mandatory_field_of_a_record_is_named():
     async with api_pool() as pool:
         session = await pool.login()
@@ -119,14 +107,12 @@ async def test_missing_mandatory_field_of_a_record_is_named():
         assert described == ["INTERNAL_ERROR", 'Server_helpers.Dispatcher_FieldNotFound("SR")']
 
 
-@in_loop
 async def test_bad_session_is_session_invalid():
     async with api_pool() as pool:
         for bad in ("OpaqueRef:NULL", "", "OpaqueRef:00000000-0000-0000-0000-000000000000"):
             assert await pool.refusal("VM.get_all", bad) == ["SESSION_INVALID", bad]
 
 
-@in_loop
 async def test_bad_reference_is_handle_invalid_with_its_class():
     async with api_pool() as pool:
         session = await pool.login()
@@ -137,7 +123,6 @@ async def test_bad_reference_is_handle_invalid_with_its_class():
         assert await pool.refusal("VM.set_affinity", session, vm, vm) == ["HANDLE_INVALID", "host", vm]
 
 
-@in_loop
 async def test_null_reference_is_a_value_where_it_means_nothing():
     async with api_pool() as pool:
         session = await pool.login()
@@ -146,7 +131,6 @@ async def test_null_reference_is_a_value_where_it_means_nothing():
         assert await pool.call("VM.get_affinity", session, vm) == "OpaqueRef:NULL"
 
 
-@in_loop
 async def test_uuid_stands_for_a_reference_of_its_class():
     async with api_pool() as pool:
         session = await pool.login()
@@ -156,20 +140,17 @@ async def test_uuid_stands_for_a_reference_of_its_class():
         assert await pool.refusal("host.get_uuid", session, uuid) == ["HANDLE_INVALID", "host", uuid]
 
 
-@in_loop
 async def test_bad_uuid_is_uuid_invalid():
     async with api_pool() as pool:
         session = await pool.login()
         assert await pool.refusal("VM.get_by_uuid", session, "nope") == ["UUID_INVALID", "VM", "nope"]
 
 
-@in_loop
 async def test_name_without_an_object_is_an_empty_set():
     async with api_pool() as pool:
         assert await pool.call("VM.get_by_name_label", await pool.login(), "nobody") == []
 
 
-@in_loop
 async def test_message_without_behaviour_is_not_implemented_in_both_forms():
     async with api_pool() as pool:
         session = await pool.login()
@@ -180,7 +161,6 @@ async def test_message_without_behaviour_is_not_implemented_in_both_forms():
         assert (await pool.refusal("Async.host.license_remove", session, pool.host))[0] == "NOT_IMPLEMENTED"
 
 
-@in_loop
 async def test_exception_is_an_internal_error_with_a_log_id(caplog):
     async with api_pool() as pool:
         session = await pool.login()
@@ -192,7 +172,6 @@ async def test_exception_is_an_internal_error_with_a_log_id(caplog):
         assert "Traceback" in logged
 
 
-@in_loop
 async def test_list_methods_is_a_bare_list_without_a_session():
     async with api_pool() as pool:
         names = await pool.call("system.listMethods")
@@ -201,13 +180,11 @@ async def test_list_methods_is_a_bare_list_without_a_session():
         assert await pool.call("host.list_methods", await pool.login()) == names
 
 
-@in_loop
 async def test_is_alive_answers_with_its_argument():
     async with api_pool() as pool:
         assert await pool.call("system.isAlive:1", "hello") == "hello"
 
 
-@in_loop
 async def test_json_rpc_gets_the_same_answers():
     async with api_pool() as pool:
         session, codec = await pool.login(), JsonRpc()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from api_pool import api_pool, in_loop
+from api_pool import api_pool
 from sim_api import ask, refused
 
 from xenapi_core.engine.caller import Caller
@@ -38,22 +37,19 @@ KEPT: list[tuple[str, Any, str, str, str]] = [
 
 
 @pytest.mark.parametrize(("message", "value", "field", "setting", "word"), KEPT, ids=[row[0] for row in KEPT])
-def test_setting_is_told_to_the_host_and_recorded(
+async def test_setting_is_told_to_the_host_and_recorded(
     message: str, value: Any, field: str, setting: str, word: str
 ) -> None:
-    async def scene() -> None:
-        async with sim_pool(hosts=2) as pool:
-            host, other = pool.hosts
-            await ask(pool, f"host.{message}", host, value)
-            assert pool.store.get(host)[field] == value
-            assert chosen(pool, host) == {setting: word}
-            assert chosen(pool, other) == {}
-            pool.sim.hosts[pool.store.get(other)["uuid"]].fail()
-            before = pool.store.get(other)[field]
-            assert await refused(pool, f"host.{message}", other, value) == ["HOST_OFFLINE", other]
-            assert pool.store.get(other)[field] == before
-
-    asyncio.run(scene())
+    async with sim_pool(hosts=2) as pool:
+        host, other = pool.hosts
+        await ask(pool, f"host.{message}", host, value)
+        assert pool.store.get(host)[field] == value
+        assert chosen(pool, host) == {setting: word}
+        assert chosen(pool, other) == {}
+        pool.sim.hosts[pool.store.get(other)["uuid"]].fail()
+        before = pool.store.get(other)[field]
+        assert await refused(pool, f"host.{message}", other, value) == ["HOST_OFFLINE", other]
+        assert pool.store.get(other)[field] == before
 
 
 WRONG: list[tuple[str, Any, list[str]]] = [
@@ -69,141 +65,113 @@ WRONG: list[tuple[str, Any, list[str]]] = [
 
 
 @pytest.mark.parametrize(("message", "value", "error"), WRONG, ids=[row[0] for row in WRONG])
-def test_value_that_no_host_could_have_is_refused(message: str, value: Any, error: list[str]) -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            assert await refused(pool, f"host.{message}", pool.hosts[0], value) == error
-            assert chosen(pool, pool.hosts[0]) == {}
-
-    asyncio.run(scene())
+async def test_value_that_no_host_could_have_is_refused(message: str, value: Any, error: list[str]) -> None:
+    async with sim_pool() as pool:
+        assert await refused(pool, f"host.{message}", pool.hosts[0], value) == error
+        assert chosen(pool, pool.hosts[0]) == {}
 
 
-def test_host_with_custom_time_servers_keeps_at_least_one() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            (host,) = pool.hosts
-            await ask(pool, "host.set_ntp_custom_servers", host, ("192.0.2.123",))
-            await ask(pool, "host.set_ntp_mode", host, "Custom")
-            assert (await refused(pool, "host.set_ntp_custom_servers", host, ()))[0] == "INVALID_NTP_CONFIG"
-            await ask(pool, "host.set_ntp_mode", host, "DHCP")
-            await ask(pool, "host.set_ntp_custom_servers", host, ())
-
-    asyncio.run(scene())
+async def test_host_with_custom_time_servers_keeps_at_least_one() -> None:
+    async with sim_pool() as pool:
+        (host,) = pool.hosts
+        await ask(pool, "host.set_ntp_custom_servers", host, ("192.0.2.123",))
+        await ask(pool, "host.set_ntp_mode", host, "Custom")
+        assert (await refused(pool, "host.set_ntp_custom_servers", host, ()))[0] == "INVALID_NTP_CONFIG"
+        await ask(pool, "host.set_ntp_mode", host, "DHCP")
+        await ask(pool, "host.set_ntp_custom_servers", host, ())
 
 
-def test_granularity_of_the_scheduler_is_what_the_host_says() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            (host,) = pool.hosts
-            local = Caller(NULL_REF, "root", frozenset({POOL_ADMIN}), local_root=True)
-            assert await ask(pool, "host.get_sched_gran", host, caller=local) == "cpu"
-            await ask(pool, "host.set_sched_gran", host, "socket", caller=local)
-            assert await ask(pool, "host.get_sched_gran", host, caller=local) == "socket"
-
-    asyncio.run(scene())
+async def test_granularity_of_the_scheduler_is_what_the_host_says() -> None:
+    async with sim_pool() as pool:
+        (host,) = pool.hosts
+        local = Caller(NULL_REF, "root", frozenset({POOL_ADMIN}), local_root=True)
+        assert await ask(pool, "host.get_sched_gran", host, caller=local) == "cpu"
+        await ask(pool, "host.set_sched_gran", host, "socket", caller=local)
+        assert await ask(pool, "host.get_sched_gran", host, caller=local) == "socket"
 
 
-def test_every_time_zone_that_is_listed_can_be_chosen() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            zones = await ask(pool, "host.list_timezones", pool.hosts[0])
-            assert list(zones) == sorted(zones)
-            assert {"UTC", "Europe/Berlin"} <= set(zones)
-            await ask(pool, "host.set_timezone", pool.hosts[0], zones[0])
-
-    asyncio.run(scene())
+async def test_every_time_zone_that_is_listed_can_be_chosen() -> None:
+    async with sim_pool() as pool:
+        zones = await ask(pool, "host.list_timezones", pool.hosts[0])
+        assert list(zones) == sorted(zones)
+        assert {"UTC", "Europe/Berlin"} <= set(zones)
+        await ask(pool, "host.set_timezone", pool.hosts[0], zones[0])
 
 
-def test_logs_go_to_where_the_field_logging_says() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            (host,) = pool.hosts
-            pool.change(host, logging={"syslog_destination": "log.example"})
-            await ask(pool, "host.syslog_reconfigure", host)
-            assert chosen(pool, host) == {"syslog_destination": "log.example"}
-
-    asyncio.run(scene())
+async def test_logs_go_to_where_the_field_logging_says() -> None:
+    async with sim_pool() as pool:
+        (host,) = pool.hosts
+        pool.change(host, logging={"syslog_destination": "log.example"})
+        await ask(pool, "host.syslog_reconfigure", host)
+        assert chosen(pool, host) == {"syslog_destination": "log.example"}
 
 
-def test_screen_changes_hands_when_the_host_boots() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            (host,) = pool.hosts
-            assert await ask(pool, "host.disable_display", host) == "disable_on_reboot"
-            assert await ask(pool, "host.enable_display", host) == "enabled"
-            assert await ask(pool, "host.disable_display", host) == "disable_on_reboot"
-            await ask(pool, "host.disable", host, False)
-            await ask(pool, "host.reboot", host)
-            await pool.pass_time(120)
-            assert pool.store.get(host)["display"] == "disabled"
-            assert not pool.store.get(host)["enabled"]
-            assert await ask(pool, "host.enable_display", host) == "enable_on_reboot"
-            assert await ask(pool, "host.disable_display", host) == "disabled"
-
-    asyncio.run(scene())
+async def test_screen_changes_hands_when_the_host_boots() -> None:
+    async with sim_pool() as pool:
+        (host,) = pool.hosts
+        assert await ask(pool, "host.disable_display", host) == "disable_on_reboot"
+        assert await ask(pool, "host.enable_display", host) == "enabled"
+        assert await ask(pool, "host.disable_display", host) == "disable_on_reboot"
+        await ask(pool, "host.disable", host, False)
+        await ask(pool, "host.reboot", host)
+        await pool.pass_time(120)
+        assert pool.store.get(host)["display"] == "disabled"
+        assert not pool.store.get(host)["enabled"]
+        assert await ask(pool, "host.enable_display", host) == "enable_on_reboot"
+        assert await ask(pool, "host.disable_display", host) == "disabled"
 
 
-def test_all_hosts_get_a_setting_of_the_pool_or_none_does() -> None:
-    async def scene() -> None:
-        async with sim_pool(hosts=2) as pool:
-            await ask(pool, "pool.disable_ssh", pool.pool)
-            assert [pool.store.get(host)["ssh_enabled"] for host in pool.hosts] == [False, False]
-            await ask(pool, "pool.set_igmp_snooping_enabled", pool.pool, True)
-            assert pool.store.get(pool.pool)["igmp_snooping_enabled"]
-            assert {pif["igmp_snooping_status"] for pif in pool.store.all("PIF").values()} == {"enabled"}
-            last = pool.hosts[1]
-            pool.engine.hypervisors[last] = Faulty(
-                pool.engine.hypervisors[last], [FaultRule("configure", count=None)], pool.clock
-            )
-            expected = {"ssh": "false", "igmp_snooping": "true"}
-            assert await refused(pool, "pool.enable_ssh", pool.pool) == ["ENABLE_SSH_PARTIALLY_FAILED", last]
-            error = await refused(pool, "pool.set_igmp_snooping_enabled", pool.pool, False)
-            assert error == ["COULD_NOT_UPDATE_IGMP_SNOOPING_EVERYWHERE"]
-            assert (await refused(pool, "pool.set_console_idle_timeout", pool.pool, 5))[0] == "DOMAIN_BUILDER_ERROR"
-            assert [chosen(pool, host) for host in pool.hosts] == [expected, expected]
-            assert pool.store.get(pool.pool)["igmp_snooping_enabled"]
-            assert [pool.store.get(host)["console_idle_timeout"] for host in pool.hosts] == [0, 0]
-
-    asyncio.run(scene())
+async def test_all_hosts_get_a_setting_of_the_pool_or_none_does() -> None:
+    async with sim_pool(hosts=2) as pool:
+        await ask(pool, "pool.disable_ssh", pool.pool)
+        assert [pool.store.get(host)["ssh_enabled"] for host in pool.hosts] == [False, False]
+        await ask(pool, "pool.set_igmp_snooping_enabled", pool.pool, True)
+        assert pool.store.get(pool.pool)["igmp_snooping_enabled"]
+        assert {pif["igmp_snooping_status"] for pif in pool.store.all("PIF").values()} == {"enabled"}
+        last = pool.hosts[1]
+        pool.engine.hypervisors[last] = Faulty(
+            pool.engine.hypervisors[last], [FaultRule("configure", count=None)], pool.clock
+        )
+        expected = {"ssh": "false", "igmp_snooping": "true"}
+        assert await refused(pool, "pool.enable_ssh", pool.pool) == ["ENABLE_SSH_PARTIALLY_FAILED", last]
+        error = await refused(pool, "pool.set_igmp_snooping_enabled", pool.pool, False)
+        assert error == ["COULD_NOT_UPDATE_IGMP_SNOOPING_EVERYWHERE"]
+        assert (await refused(pool, "pool.set_console_idle_timeout", pool.pool, 5))[0] == "DOMAIN_BUILDER_ERROR"
+        assert [chosen(pool, host) for host in pool.hosts] == [expected, expected]
+        assert pool.store.get(pool.pool)["igmp_snooping_enabled"]
+        assert [pool.store.get(host)["console_idle_timeout"] for host in pool.hosts] == [0, 0]
 
 
-def test_messages_of_the_hypervisor_tell_of_machines_and_are_gone_when_they_are_cleared() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            (host,) = pool.hosts
-            vm = await pool.running()
-            uuid = pool.vm(vm)["uuid"]
-            assert f"d1 is machine {uuid}, Running" in await ask(pool, "host.dmesg", host)
-            await ask(pool, "host.send_debug_keys", host, "hq")
-            text = await ask(pool, "host.dmesg_clear", host)
-            assert "'h' pressed" in text
-            assert "'q' pressed" in text
-            assert await ask(pool, "host.dmesg", host) == ""
-            await ask(pool, "host.set_timezone", host, "Asia/Tokyo")
-            assert "timezone is now 'Asia/Tokyo'" in await ask(pool, "host.get_log", host)
-
-    asyncio.run(scene())
+async def test_messages_of_the_hypervisor_tell_of_machines_and_are_gone_when_they_are_cleared() -> None:
+    async with sim_pool() as pool:
+        (host,) = pool.hosts
+        vm = await pool.running()
+        uuid = pool.vm(vm)["uuid"]
+        assert f"d1 is machine {uuid}, Running" in await ask(pool, "host.dmesg", host)
+        await ask(pool, "host.send_debug_keys", host, "hq")
+        text = await ask(pool, "host.dmesg_clear", host)
+        assert "'h' pressed" in text
+        assert "'q' pressed" in text
+        assert await ask(pool, "host.dmesg", host) == ""
+        await ask(pool, "host.set_timezone", host, "Asia/Tokyo")
+        assert "timezone is now 'Asia/Tokyo'" in await ask(pool, "host.get_log", host)
 
 
-def test_vms_of_a_host_that_is_declared_dead_can_be_started_elsewhere() -> None:
-    async def scene() -> None:
-        async with sim_pool(hosts=2) as pool:
-            master, member = pool.hosts
-            vm = await pool.running(affinity=member)
-            assert pool.vm(vm)["resident_on"] == member
-            assert await refused(pool, "host.declare_dead", member) == ["HOST_IS_LIVE", member]
-            pool.sim.hosts[pool.store.get(member)["uuid"]].fail()
-            await pool.pass_time(1)
-            await ask(pool, "host.declare_dead", member)
-            assert pool.vm(vm)["power_state"] == "Halted"
-            await ask(pool, "VM.start", vm, False, False)
-            assert pool.vm(vm)["resident_on"] == master
-            assert await refused(pool, "host.declare_dead", master) == ["HOST_IS_LIVE", master]
-
-    asyncio.run(scene())
+async def test_vms_of_a_host_that_is_declared_dead_can_be_started_elsewhere() -> None:
+    async with sim_pool(hosts=2) as pool:
+        master, member = pool.hosts
+        vm = await pool.running(affinity=member)
+        assert pool.vm(vm)["resident_on"] == member
+        assert await refused(pool, "host.declare_dead", member) == ["HOST_IS_LIVE", member]
+        pool.sim.hosts[pool.store.get(member)["uuid"]].fail()
+        await pool.pass_time(1)
+        await ask(pool, "host.declare_dead", member)
+        assert pool.vm(vm)["power_state"] == "Halted"
+        await ask(pool, "VM.start", vm, False, False)
+        assert pool.vm(vm)["resident_on"] == master
+        assert await refused(pool, "host.declare_dead", master) == ["HOST_IS_LIVE", master]
 
 
-@in_loop
 async def test_host_is_healthy_when_its_management_has_an_address() -> None:
     async with api_pool() as pool:
         root = await pool.login()
@@ -216,7 +184,6 @@ async def test_host_is_healthy_when_its_management_has_an_address() -> None:
         assert await pool.call("host.get_uncooperative_domains", root, pool.host) == []
 
 
-@in_loop
 async def test_telemetry_comes_within_two_periods_and_tells_a_fresh_identity() -> None:
     async with api_pool() as pool:
         root = await pool.login()

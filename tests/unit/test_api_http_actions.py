@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from action_server import Site, on_site
+from action_server import action_server
 
 from xenapi_core.model.http_actions import HTTP_ACTIONS
 from xenapi_core.server.actions.action import ACTIONS
@@ -46,8 +46,8 @@ def test_only_declared_actions_are_served() -> None:
     assert set(ACTIONS) - own <= set(served())
 
 
-def test_a_session_is_taken_from_the_cookie_then_from_the_query() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_session_is_taken_from_the_cookie_then_from_the_query() -> None:
+    async with action_server() as site:
         vdi = site.pool.add_vdi(2 * MIB)
         path, session = f"/export_raw_vdi?vdi={vdi}", await site.login()
         assert (await site.ask("GET", f"{path}&session_id={session}")).status == 200
@@ -57,11 +57,9 @@ def test_a_session_is_taken_from_the_cookie_then_from_the_query() -> None:
         stale = await site.ask("GET", f"{path}&session_id=OpaqueRef:none", Authorization=basic("root", "secret"))
         assert stale.status == REFUSED
 
-    on_site(scene)
 
-
-def test_user_and_password_do_without_a_session() -> None:
-    async def scene(site: Site) -> None:
+async def test_user_and_password_do_without_a_session() -> None:
+    async with action_server() as site:
         path = f"/export_raw_vdi?vdi={site.pool.add_vdi(2 * MIB)}"
         reply = await site.ask("GET", path, Authorization=basic("root", "secret"), User_Agent="curl/8.0")
         assert reply.status == 200
@@ -69,11 +67,9 @@ def test_user_and_password_do_without_a_session() -> None:
         assert session["originator"] == "curl using Basic auth"
         assert (await site.ask("GET", path, Authorization=basic("root", "wrong"))).status == REFUSED
 
-    on_site(scene)
 
-
-def test_who_says_nothing_is_told_the_realm() -> None:
-    async def scene(site: Site) -> None:
+async def test_who_says_nothing_is_told_the_realm() -> None:
+    async with action_server() as site:
         for method, path, realm in (
             ("GET", "/export_raw_vdi?vdi=x", "get_export_raw_vdi"),
             ("PUT", "/import_raw_vdi?vdi=x", "put_import_raw_vdi"),
@@ -83,11 +79,9 @@ def test_who_says_nothing_is_told_the_realm() -> None:
             assert reply.status == REFUSED
             assert reply.headers["www-authenticate"] == f'Basic realm="{realm}"'
 
-    on_site(scene)
 
-
-def test_the_pool_secret_opens_what_a_member_needs() -> None:
-    async def scene(site: Site) -> None:
+async def test_the_pool_secret_opens_what_a_member_needs() -> None:
+    async with action_server() as site:
         path = f"/export_raw_vdi?vdi={site.pool.add_vdi(2 * MIB)}"
         assert (await site.ask("GET", path, Cookie="pool_secret=")).status == REFUSED
         secret = site.sessions.membership.secret = "a secret of the pool"
@@ -95,11 +89,9 @@ def test_the_pool_secret_opens_what_a_member_needs() -> None:
         assert (await site.ask("GET", path, Cookie="pool_secret=no")).status == REFUSED
         assert (await site.ask("GET", path, Cookie="pool_secret=")).status == REFUSED
 
-    on_site(scene)
 
-
-def test_a_role_that_does_not_suffice_is_told_and_fails_the_task() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_role_that_does_not_suffice_is_told_and_fails_the_task() -> None:
+    async with action_server() as site:
         vdi = site.pool.add_vdi(2 * MIB)
         session = await site.login("vm-operator")
         task = site.task(session=session)
@@ -110,12 +102,10 @@ def test_a_role_that_does_not_suffice_is_told_and_fails_the_task() -> None:
         allowed = await site.login("vm-admin")
         assert (await site.ask("GET", f"/export_raw_vdi?vdi={vdi}&session_id={allowed}")).status == 200
 
-    on_site(scene)
-
 
 @pytest.mark.parametrize("where", ["query", "cookie"])
-def test_the_clients_task_ends_with_the_request(where: str) -> None:
-    async def scene(site: Site) -> None:
+async def test_the_clients_task_ends_with_the_request(where: str) -> None:
+    async with action_server() as site:
         vdi = site.pool.add_vdi(2 * MIB)
         good, bad = site.task(), site.task()
         for task, disk in ((good, vdi), (bad, "OpaqueRef:none")):
@@ -129,22 +119,18 @@ def test_the_clients_task_ends_with_the_request(where: str) -> None:
         assert site.told(good) == ("success", ())
         assert site.told(bad) == ("failure", ("HANDLE_INVALID", "VDI", "OpaqueRef:none"))
 
-    on_site(scene)
 
-
-def test_a_request_without_a_task_gets_one_below_the_task_it_names() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_request_without_a_task_gets_one_below_the_task_it_names() -> None:
+    async with action_server() as site:
         vdi, above = site.pool.add_vdi(2 * MIB), site.task()
         await site.root("PUT", f"/import_raw_vdi?vdi={vdi}&subtask_of={above}", b"x")
         (made,) = (task for task in site.pool.store.all("task").values() if task.ref != above)
         assert (made["name_label"], made["status"], made["subtask_of"]) == ("Import of raw VDI", "success", above)
         assert site.told(above)[0] == "pending"
 
-    on_site(scene)
 
-
-def test_a_task_of_somebody_else_is_left_alone() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_task_of_somebody_else_is_left_alone() -> None:
+    async with action_server() as site:
         task = site.task(session=await site.login("root"))
         session = await site.login("vm-admin")
         vdi = site.pool.add_vdi(2 * MIB)
@@ -153,11 +139,9 @@ def test_a_task_of_somebody_else_is_left_alone() -> None:
         assert site.told(task) == ("pending", ())
         assert (await site.ask("PUT", path + "OpaqueRef:none", b"x")).status == 404
 
-    on_site(scene)
 
-
-def test_what_nobody_serves_says_so() -> None:
-    async def scene(site: Site) -> None:
+async def test_what_nobody_serves_says_so() -> None:
+    async with action_server() as site:
         unserved = [action for action in HTTP_ACTIONS if action.name not in served() and action.method != "CONNECT"]
         assert unserved
         for action in unserved:
@@ -166,21 +150,17 @@ def test_what_nobody_serves_says_so() -> None:
             assert reply.status == 501, action.name
             assert site.told(task)[0] == "failure"
 
-    on_site(scene)
 
-
-def test_calls_are_calls_as_before() -> None:
-    async def scene(site: Site) -> None:
+async def test_calls_are_calls_as_before() -> None:
+    async with action_server() as site:
         body = xmlrpc.client.dumps(("x",), "system.isAlive").encode()
         for path in ("/", "/RPC2", "/anything"):
             assert b"Success" in (await site.ask("POST", path, body)).body
         assert (await site.ask("PUT", "/anything")).status == 403
 
-    on_site(scene)
 
-
-def test_a_disk_of_a_vm_that_runs_is_neither_written_nor_read() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_disk_of_a_vm_that_runs_is_neither_written_nor_read() -> None:
+    async with action_server(host_memory=16 * GIB) as site:
         vm = await site.pool.running()
         (vbd,) = map(site.pool.store.get, site.pool.store.related(vm, "VBDs"))
         for method, path in (("GET", "/export_raw_vdi"), ("PUT", "/import_raw_vdi")):
@@ -189,5 +169,3 @@ def test_a_disk_of_a_vm_that_runs_is_neither_written_nor_read() -> None:
             assert reply.status == 500
             assert b"VDI_IN_USE" in reply.body
             assert site.told(task)[1][:2] == ("VDI_IN_USE", vbd["VDI"])
-
-    on_site(scene, host_memory=16 * GIB)

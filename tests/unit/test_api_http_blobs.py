@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from action_server import Site, on_site
+from action_server import Site, action_server
 from sim_api import refused
 
 from xenapi_core.server.actions.action import ROOT
@@ -23,8 +23,8 @@ async def called(site: Site, wire_name: str, *args: Any) -> None:
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_what_is_put_is_fetched_and_counted(durable: bool, tmp_path: Path) -> None:
-    async def scene(site: Site) -> None:
+async def test_what_is_put_is_fetched_and_counted(durable: bool, tmp_path: Path) -> None:
+    async with action_server(state=tmp_path if durable else None) as site:
         blob = await site.call("blob.create", "text/plain", False)
         record = site.pool.store.get(blob)
         assert (record["size"], record["mime_type"], record["last_updated"]) == (0, "text/plain", 0)
@@ -36,11 +36,9 @@ def test_what_is_put_is_fetched_and_counted(durable: bool, tmp_path: Path) -> No
             assert site.pool.store.get(blob)["size"] == len(data)
         assert site.pool.store.get(blob)["last_updated"] > 0
 
-    on_site(scene, state=tmp_path if durable else None)
 
-
-def test_objects_keep_blobs_by_name() -> None:
-    async def scene(site: Site) -> None:
+async def test_objects_keep_blobs_by_name() -> None:
+    async with action_server() as site:
         pool = site.pool
         vm = pool.add_vm()
         keepers = {"VM": vm, "host": pool.hosts[0], "SR": pool.sr, "network": pool.network, "pool": pool.pool}
@@ -53,11 +51,9 @@ def test_objects_keep_blobs_by_name() -> None:
             await site.call("blob.destroy", blob)
             assert (pool.store.get(ref)["blobs"], pool.store.find(blob)) == ({}, None)
 
-    on_site(scene)
 
-
-def test_public_blobs_are_read_by_everybody_and_written_by_few() -> None:
-    async def scene(site: Site) -> None:
+async def test_public_blobs_are_read_by_everybody_and_written_by_few() -> None:
+    async with action_server() as site:
         public = await site.call("blob.create", "text/plain", True)
         private = await site.call("blob.create", "text/plain", False)
         for blob in (public, private):
@@ -70,11 +66,9 @@ def test_public_blobs_are_read_by_everybody_and_written_by_few() -> None:
         assert (await site.ask("GET", f"/blob?ref={public}")).body == b"data"
         assert (await site.root("GET", "/blob?ref=OpaqueRef:none")).status == 404
 
-    on_site(scene)
 
-
-def test_a_blob_that_is_too_large_keeps_what_it_had() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_blob_that_is_too_large_keeps_what_it_had() -> None:
+    async with action_server() as site:
         blob, task = await site.call("blob.create", "", False), site.task()
         await site.root("PUT", f"/blob?ref={blob}", b"before")
         reply = await site.root("PUT", f"/blob?ref={blob}&task_id={task}", bytes((16 << 20) + 1))
@@ -82,17 +76,13 @@ def test_a_blob_that_is_too_large_keeps_what_it_had() -> None:
         assert site.told(task)[1][0] == "IMPORT_ERROR"
         assert (await site.root("GET", f"/blob?ref={blob}")).body == b"before"
 
-    on_site(scene)
 
-
-def test_a_type_that_would_break_a_header_is_not_sent() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_type_that_would_break_a_header_is_not_sent() -> None:
+    async with action_server() as site:
         blob = await site.call("blob.create", "text/plain\r\nX-Evil: 1", True)
         reply = await site.ask("GET", f"/blob?ref={blob}")
         assert reply.headers["content-type"] == "application/octet-stream"
         assert "x-evil" not in reply.headers
-
-    on_site(scene)
 
 
 @pytest.mark.parametrize("kind", ["memory", "directory"])
@@ -106,8 +96,8 @@ def test_data_without_a_record_goes(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_a_pool_that_keeps_no_binary_objects_drops_their_data(durable: bool, tmp_path: Path) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_pool_that_keeps_no_binary_objects_drops_their_data(durable: bool, tmp_path: Path) -> None:
+    async with action_server(state=tmp_path if durable else None) as site:
         blob = await site.call("pool.create_new_blob", site.pool.pool, "icon", "", False)
         path = f"/blob?ref={blob}"
         await site.root("PUT", path, b"data")
@@ -124,11 +114,9 @@ def test_a_pool_that_keeps_no_binary_objects_drops_their_data(durable: bool, tmp
         await called(site, "host.disable_binary_storage", site.pool.hosts[0])
         assert (await site.root("GET", path)).body == b""
 
-    on_site(scene, state=tmp_path if durable else None)
 
-
-def test_what_comes_while_binary_storage_ends_is_not_kept() -> None:
-    async def scene(site: Site) -> None:
+async def test_what_comes_while_binary_storage_ends_is_not_kept() -> None:
+    async with action_server() as site:
         blob = await site.call("blob.create", "", False)
         session = await site.login()
         async with site.client() as client:
@@ -141,5 +129,3 @@ def test_what_comes_while_binary_storage_ends_is_not_kept() -> None:
             await client.send(b"ta")
             assert (await client.reply()).status == 500
         assert site.pool.store.get(blob)["size"] == 0
-
-    on_site(scene)

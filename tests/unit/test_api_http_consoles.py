@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from action_server import Site, on_site
+from action_server import Site, action_server
 from http_client import Client
 from rfb_client import Screen, WebSocket
 
@@ -40,8 +40,8 @@ async def console_of(site: Site, vm: str) -> Any:
 
 
 @pytest.mark.parametrize("version", [b"RFB 003.003\n", b"RFB 003.007\n", b"RFB 003.008\n", b"RFB 003.889\n"])
-def test_a_viewer_sees_name_and_state_of_the_vm(version: bytes) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_viewer_sees_name_and_state_of_the_vm(version: bytes) -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         record, session = site.pool.vm(vm), await site.login()
         console = await console_of(site, vm)
@@ -55,11 +55,9 @@ def test_a_viewer_sees_name_and_state_of_the_vm(version: bytes) -> None:
             assert "STATE:     RUNNING" in text
             assert f"UUID:      {record['uuid'].upper()}" in text
 
-    on_site(scene)
 
-
-def test_the_screen_follows_the_vm_and_ends_with_it() -> None:
-    async def scene(site: Site) -> None:
+async def test_the_screen_follows_the_vm_and_ends_with_it() -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         async with viewing(site, f"/console?ref={vm}&session_id={await site.login()}") as (screen, client):
             await screen.ask()
@@ -73,11 +71,9 @@ def test_the_screen_follows_the_vm_and_ends_with_it() -> None:
             await site.call("VM.hard_shutdown", vm)
             assert await client.ended()
 
-    on_site(scene)
 
-
-def test_what_is_typed_and_pointed_at_is_shown() -> None:
-    async def scene(site: Site) -> None:
+async def test_what_is_typed_and_pointed_at_is_shown() -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         async with viewing(site, f"/console?ref={vm}&session_id={await site.login()}") as (screen, _):
             await screen.ask()
@@ -91,11 +87,9 @@ def test_what_is_typed_and_pointed_at_is_shown() -> None:
             await screen.press("!")
             await screen.until("LS -L!")
 
-    on_site(scene)
 
-
-def test_dots_come_in_the_format_a_viewer_asks_for() -> None:
-    async def scene(site: Site) -> None:
+async def test_dots_come_in_the_format_a_viewer_asks_for() -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         async with viewing(site, f"/console?ref={vm}&session_id={await site.login()}") as (screen, _):
             form = rfb.PixelFormat(16, 16, True, True, (31, 63, 31), (11, 5, 0))
@@ -108,8 +102,6 @@ def test_dots_come_in_the_format_a_viewer_asks_for() -> None:
             await screen.read(6 * count)
             await screen.ask()
             await screen.update(size=1)
-
-    on_site(scene)
     assert rfb.PixelFormat(16, 16, True, True, (31, 63, 31), (11, 5, 0)).dots(b"\0", [(255, 0, 255)]) == b"\xf8\x1f"
     assert rfb.PixelFormat().dots(b"\1", [(0, 0, 0), (1, 2, 3)]) == b"\3\2\1\0"
 
@@ -120,8 +112,8 @@ def test_dots_come_in_the_format_a_viewer_asks_for() -> None:
      b"RFB 003.008\n\1\1\6\0\0\0\x7f\xff\xff\xff"],
     ids=["no RFB", "unknown security", "unknown message", "dots of no bits", "endless text"],
 )  # fmt: skip
-def test_a_viewer_that_breaks_the_protocol_is_let_go(said: bytes) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_viewer_that_breaks_the_protocol_is_let_go(said: bytes) -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         async with site.client() as client:
             await site.send(client, "CONNECT", f"/console?ref={vm}&session_id={await site.login()}")
@@ -130,12 +122,10 @@ def test_a_viewer_that_breaks_the_protocol_is_let_go(said: bytes) -> None:
             await client.reader.read()  # to its end
         assert (await site.root("GET", f"/vncsnapshot?ref={vm}")).status == 200
 
-    on_site(scene)
-
 
 @pytest.mark.parametrize("subprotocol", ["", "binary", "base64"])
-def test_a_browser_sees_the_screen_in_a_websocket(subprotocol: str) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_browser_sees_the_screen_in_a_websocket(subprotocol: str) -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         async with site.client() as client:
             session = await site.login()
@@ -155,11 +145,9 @@ def test_a_browser_sees_the_screen_in_a_websocket(subprotocol: str) -> None:
             assert await socket.frame() == (ws.CLOSE, b"\x03\xe8")
             assert await client.ended()
 
-    on_site(scene)
 
-
-def test_a_websocket_that_breaks_the_rules_is_closed_with_the_reason() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_websocket_that_breaks_the_rules_is_closed_with_the_reason() -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         path = f"/console?ref={vm}&session_id={await site.login()}"
         for sent, code in ((b"\x82\x01x", 1002), (b"\x82\xff" + b"\x7f" * 8 + b"mask", 1009), (b"\xf2\x80mask", 1002)):
@@ -176,11 +164,9 @@ def test_a_websocket_that_breaks_the_rules_is_closed_with_the_reason() -> None:
             assert (await site.ask("GET", path, **(WebSocket.headers() | change))).status == 500
         assert (await site.ask("GET", path)).status == 500
 
-    on_site(scene)
 
-
-def test_a_console_needs_a_session_a_role_and_a_machine_that_is_live() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_console_needs_a_session_a_role_and_a_machine_that_is_live() -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         halted = site.pool.add_vm("off")
         assert (await site.ask("CONNECT", f"/console?ref={vm}")).status == 401
@@ -194,11 +180,9 @@ def test_a_console_needs_a_session_a_role_and_a_machine_that_is_live() -> None:
         async with viewing(site, f"/console?ref={vm}&session_id={await site.login('vm-operator')}"):
             pass
 
-    on_site(scene)
 
-
-def test_a_viewer_is_let_out_when_its_session_ends() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_viewer_is_let_out_when_its_session_ends() -> None:
+    async with action_server() as site:
         vm, session = await site.pool.running(), await site.login("vm-operator")
         async with viewing(site, f"/console?ref={vm}&session_id={session}") as (_, client):
             txn = site.pool.store.begin()
@@ -206,11 +190,9 @@ def test_a_viewer_is_let_out_when_its_session_ends() -> None:
             site.pool.store.commit(txn)
             assert await client.ended()
 
-    on_site(scene)
 
-
-def test_a_snapshot_is_a_picture_of_the_screen() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_snapshot_is_a_picture_of_the_screen() -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         reply = await site.root("GET", f"/vncsnapshot?uuid={site.pool.vm(vm)['uuid']}")
         assert (reply.status, reply.headers["content-type"]) == (200, "image/png")
@@ -227,17 +209,13 @@ def test_a_snapshot_is_a_picture_of_the_screen() -> None:
         assert len(dots) == (picture.WIDTH + 1) * picture.HEIGHT
         assert dots[: picture.WIDTH + 1] == b"\0" + picture.line_of(site.pool.vm(vm)["name_label"], 2)[0]
 
-    on_site(scene)
 
-
-def test_a_server_that_ends_lets_its_viewers_go() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_server_that_ends_lets_its_viewers_go() -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         async with viewing(site, f"/console?ref={vm}&session_id={await site.login()}") as (_, client):
             await site.listener.drain(60.0)
             assert await client.ended()
-
-    on_site(scene)
 
 
 def test_letters_that_are_not_in_the_font_are_boxes_and_long_lines_are_cut() -> None:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import AsyncIterator
 
 import pytest
-from action_server import Site, on_site
+from action_server import Site, action_server
 from http_client import Client, until
 
 from xenapi_core.testing.faults import FaultRule, Faulty
@@ -39,8 +39,8 @@ async def half_sent(site: Site, vdi: str, task: str) -> AsyncIterator[Client]:
         yield client
 
 
-def test_what_is_written_raw_is_read_raw() -> None:
-    async def scene(site: Site) -> None:
+async def test_what_is_written_raw_is_read_raw() -> None:
+    async with action_server() as site:
         vdi = site.pool.add_vdi(SIZE)
         assert (await site.root("PUT", url("import", vdi), HOLED)).status == 200
         reply = await site.root("GET", url("export", vdi))
@@ -50,11 +50,9 @@ def test_what_is_written_raw_is_read_raw() -> None:
         assert (await site.root("PUT", url("import", vdi), b"front")).status == 200
         assert (await site.root("GET", url("export", vdi))).body == b"front" + HOLED[5:]
 
-    on_site(scene)
 
-
-def test_what_is_imported_after_a_snapshot_is_among_the_changed_blocks() -> None:
-    async def scene(site: Site) -> None:
+async def test_what_is_imported_after_a_snapshot_is_among_the_changed_blocks() -> None:
+    async with action_server() as site:
         vdi = site.pool.add_vdi(SIZE)
         await site.root("PUT", url("import", vdi), DATA)
         await site.pool.call("VDI.enable_cbt", vdi)
@@ -65,21 +63,17 @@ def test_what_is_imported_after_a_snapshot_is_among_the_changed_blocks() -> None
         blocks = [8 * at + bit for at, byte in enumerate(bitmap) for bit in range(8) if byte & (0x80 >> bit)]
         assert blocks == [5 * MIB // 65536]
 
-    on_site(scene)
 
-
-def test_a_disk_is_named_by_its_uuid_too() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_disk_is_named_by_its_uuid_too() -> None:
+    async with action_server() as site:
         vdi = site.pool.add_vdi(2 * MIB)
         uuid = site.pool.store.get(vdi)["uuid"]
         assert (await site.root("PUT", url("import", uuid), b"hello")).status == 200
         assert (await site.root("GET", url("export", uuid))).body.startswith(b"hello\0")
 
-    on_site(scene)
 
-
-def test_a_vhd_moves_the_contents_to_another_disk() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_vhd_moves_the_contents_to_another_disk() -> None:
+    async with action_server() as site:
         source, target = site.pool.add_vdi(SIZE), site.pool.add_vdi(SIZE + 2 * MIB)
         await site.root("PUT", url("import", source), DATA)
         image = (await site.root("GET", url("export", source, format="vhd"))).body
@@ -88,11 +82,9 @@ def test_a_vhd_moves_the_contents_to_another_disk() -> None:
         assert (await site.root("PUT", url("import", target, format="vhd"), image)).status == 200
         assert (await site.root("GET", url("export", target))).body == DATA.ljust(SIZE + 2 * MIB, b"\0")
 
-    on_site(scene)
 
-
-def test_a_vhd_of_what_changed_since_a_snapshot_is_put_on_a_copy_of_it() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_vhd_of_what_changed_since_a_snapshot_is_put_on_a_copy_of_it() -> None:
+    async with action_server() as site:
         vdi = site.pool.add_vdi(SIZE)
         await site.root("PUT", url("import", vdi), DATA)
         snapshot = await site.pool.call("VDI.snapshot", vdi)
@@ -108,11 +100,9 @@ def test_a_vhd_of_what_changed_since_a_snapshot_is_put_on_a_copy_of_it() -> None
         assert (await site.root("GET", url("export", copy))).body == now
         assert no_claims(site, snapshot)
 
-    on_site(scene)
 
-
-def test_differences_are_told_as_vhd_alone_and_from_disks_that_can_be_read() -> None:
-    async def scene(site: Site) -> None:
+async def test_differences_are_told_as_vhd_alone_and_from_disks_that_can_be_read() -> None:
+    async with action_server() as site:
         vdi, base = site.pool.add_vdi(SIZE), site.pool.add_vdi(2 * MIB)
         await site.root("PUT", url("import", vdi), DATA)
         image = (await site.root("GET", url("export", vdi, format="vhd", base=base))).body
@@ -123,11 +113,9 @@ def test_differences_are_told_as_vhd_alone_and_from_disks_that_can_be_read() -> 
         site.pool.add("VBD", VM=vm, VDI=base, mode="RW", type="Disk", currently_attached=True)
         assert b"VDI_IN_USE" in (await site.root("GET", url("export", vdi, format="vhd", base=base))).body
 
-    on_site(scene)
 
-
-def test_chunks_go_where_they_say() -> None:
-    async def scene(site: Site) -> None:
+async def test_chunks_go_where_they_say() -> None:
+    async with action_server() as site:
         vdi = site.pool.add_vdi(SIZE)
         chunks = [(3 * MIB, DATA[:100]), (7, b"seven"), (MIB, DATA[: 2 * MIB])]
         body = b"".join(struct.pack("<QI", at, len(data)) + data for at, data in chunks) + struct.pack("<QI", 0, 0)
@@ -140,22 +128,18 @@ def test_chunks_go_where_they_say() -> None:
         beyond = struct.pack("<QI", SIZE, 1) + b"x"
         assert b"VDI_TOO_SMALL" in (await site.root("PUT", url("import", vdi, chunked="true"), beyond)).body
 
-    on_site(scene)
 
-
-def test_a_body_in_chunks_of_http_is_taken() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_body_in_chunks_of_http_is_taken() -> None:
+    async with action_server() as site:
         vdi = site.pool.add_vdi(2 * MIB)
         body = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
         reply = await site.root("PUT", url("import", vdi), body, Transfer_Encoding="chunked")
         assert reply.status == 200
         assert (await site.root("GET", url("export", vdi))).body.startswith(b"hello world\0")
 
-    on_site(scene)
 
-
-def test_a_client_that_knows_no_length_is_answered_when_the_disk_is_full() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_client_that_knows_no_length_is_answered_when_the_disk_is_full() -> None:
+    async with action_server() as site:
         vdi, session = site.pool.add_vdi(2 * MIB), await site.login()
         async with site.client() as client:
             head = (
@@ -164,8 +148,6 @@ def test_a_client_that_knows_no_length_is_answered_when_the_disk_is_full() -> No
             await client.send(head.encode() + DATA[: 2 * MIB])
             assert (await client.reply()).status == 200
         assert (await site.root("GET", url("export", vdi))).body == DATA[: 2 * MIB]
-
-    on_site(scene)
 
 
 @pytest.mark.parametrize(
@@ -177,10 +159,10 @@ def test_a_client_that_knows_no_length_is_answered_when_the_disk_is_full() -> No
         (False, DATA[:17], "VDI_IO_ERROR"),  # arrives with the head: more would be lost with the unread reply
     ],
 )
-def test_a_client_that_knows_no_length_is_answered_before_it_sends_and_may_leave(
+async def test_a_client_that_knows_no_length_is_answered_before_it_sends_and_may_leave(
     waits: bool, sent: bytes, code: str
 ) -> None:
-    async def scene(site: Site) -> None:
+    async with action_server() as site:
         vdi, task = site.pool.add_vdi(2 * MIB), site.task()
         target = url("import", vdi, session_id=await site.login(), task_id=task)
         async with site.client() as client:
@@ -196,8 +178,6 @@ def test_a_client_that_knows_no_length_is_answered_before_it_sends_and_may_leave
         assert no_claims(site, vdi)
         assert (await site.root("GET", url("export", vdi))).body == sent.ljust(2 * MIB, b"\0")
 
-    on_site(scene)
-
 
 @pytest.mark.parametrize(
     ("query", "body", "code"),
@@ -209,8 +189,8 @@ def test_a_client_that_knows_no_length_is_answered_before_it_sends_and_may_leave
         ({}, b"", "IMPORT_ERROR_PREMATURE_EOF"),
     ],
 )
-def test_what_is_no_disk_is_refused(query: dict[str, str], body: bytes, code: str) -> None:
-    async def scene(site: Site) -> None:
+async def test_what_is_no_disk_is_refused(query: dict[str, str], body: bytes, code: str) -> None:
+    async with action_server() as site:
         vdi, task = site.pool.add_vdi(2 * MIB), site.task()
         reply = await site.root("PUT", url("import", vdi, task_id=task, **query), body)
         assert reply.status == 500
@@ -218,22 +198,18 @@ def test_what_is_no_disk_is_refused(query: dict[str, str], body: bytes, code: st
         assert (status, told) == ("failure", code)
         assert no_claims(site, vdi)
 
-    on_site(scene)
 
-
-def test_a_disk_that_may_not_be_written_is_not() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_disk_that_may_not_be_written_is_not() -> None:
+    async with action_server() as site:
         read_only = site.pool.add_vdi(2 * MIB, read_only=True)
         iso = site.pool.add_vdi(2 * MIB, sr=site.pool.iso)
         assert b"VDI_READONLY" in (await site.root("PUT", url("import", read_only), b"x")).body
         assert b"SR_OPERATION_NOT_SUPPORTED" in (await site.root("PUT", url("import", iso), b"x")).body
         assert (await site.root("GET", url("export", iso))).body == bytes(2 * MIB)
 
-    on_site(scene)
 
-
-def test_a_disk_is_claimed_while_it_travels() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_disk_is_claimed_while_it_travels() -> None:
+    async with action_server() as site:
         vdi, task = site.pool.add_vdi(SIZE), site.task()
         async with half_sent(site, vdi, task) as client:
             assert site.pool.store.get(vdi)["current_operations"] == {task: "blocked"}
@@ -242,11 +218,9 @@ def test_a_disk_is_claimed_while_it_travels() -> None:
             assert (await client.reply()).status == 200
         assert no_claims(site, vdi)
 
-    on_site(scene)
 
-
-def test_a_client_that_leaves_fails_its_task_and_frees_the_disk() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_client_that_leaves_fails_its_task_and_frees_the_disk() -> None:
+    async with action_server() as site:
         vdi, session = site.pool.add_vdi(64 * MIB), await site.login()
         for method, action in (("PUT", "import"), ("GET", "export")):
             task = site.task()
@@ -259,11 +233,9 @@ def test_a_client_that_leaves_fails_its_task_and_frees_the_disk() -> None:
             await until(lambda task=task: site.told(task)[0] == "failure")
             assert no_claims(site, vdi)
 
-    on_site(scene)
 
-
-def test_a_cancelled_task_ends_the_transfer() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_cancelled_task_ends_the_transfer() -> None:
+    async with action_server() as site:
         vdi, task = site.pool.add_vdi(SIZE), site.task()
         async with half_sent(site, vdi, task) as client:
             site.pool.engine.cancel(task)
@@ -272,11 +244,9 @@ def test_a_cancelled_task_ends_the_transfer() -> None:
         assert site.told(task)[0] == "cancelled"
         assert no_claims(site, vdi)
 
-    on_site(scene)
 
-
-def test_a_storage_that_fails_half_way_cuts_the_export() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_storage_that_fails_half_way_cuts_the_export() -> None:
+    async with action_server() as site:
         vdi, task = site.pool.add_vdi(SIZE), site.task()
         await site.root("PUT", url("import", vdi), HOLED)
         storage = site.pool.engine.storages[site.pool.sr]
@@ -286,11 +256,9 @@ def test_a_storage_that_fails_half_way_cuts_the_export() -> None:
         assert site.told(task)[1][0] == "SR_BACKEND_FAILURE"
         assert no_claims(site, vdi)
 
-    on_site(scene)
 
-
-def test_a_storage_that_fails_while_it_is_written_is_told() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_storage_that_fails_while_it_is_written_is_told() -> None:
+    async with action_server() as site:
         vdi, task = site.pool.add_vdi(SIZE), site.task()
         storage = site.pool.engine.storages[site.pool.sr]
         rules = [FaultRule("write", after=1, kind="no_space")]
@@ -299,15 +267,11 @@ def test_a_storage_that_fails_while_it_is_written_is_told() -> None:
         assert site.told(task)[1][0] == "SR_FULL"
         assert no_claims(site, vdi)
 
-    on_site(scene)
 
-
-def test_an_empty_request_without_a_task_asks_and_writes_nothing() -> None:
-    async def scene(site: Site) -> None:
+async def test_an_empty_request_without_a_task_asks_and_writes_nothing() -> None:
+    async with action_server() as site:
         vdi = site.pool.add_vdi(2 * MIB)
         for path in (url("import", vdi), "/import", "/import_metadata"):
             assert (await site.root("PUT", path)).status == 200
         assert (await site.root("PUT", url("import", "none"))).status == 404
         assert not site.pool.store.all("task")
-
-    on_site(scene)

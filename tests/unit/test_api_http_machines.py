@@ -7,14 +7,14 @@ import io
 import random
 import tarfile
 import xmlrpc.client
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import xxhash
 import zstandard
-from action_server import Site, action_server, on_site
-from http_client import run
+from action_server import Site, action_server
 
 from xenapi_core.ids import NULL_REF
 from xenapi_core.testing.faults import FaultRule, Faulty
@@ -24,13 +24,12 @@ MIB = 1 << 20
 DATA = random.Random(2).randbytes(2 * MIB + 999)
 
 
-def on_two_sites(test: Callable[[Site, Site], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with action_server() as first, action_server() as second:
-            second.pool.ids.seed = "another pool"
-            await test(first, second)
-
-    run(body())
+@asynccontextmanager
+async def two_sites() -> AsyncIterator[tuple[Site, Site]]:
+    """Servers of two pools."""
+    async with action_server() as first, action_server() as second:
+        second.pool.ids.seed = "another pool"
+        yield first, second
 
 
 async def machine(site: Site, **values: Any) -> str:
@@ -90,8 +89,8 @@ OWN = {
 
 
 @pytest.mark.parametrize("compression", ["false", "true", "zstd"])
-def test_a_vm_arrives_in_another_pool_as_it_left(compression: str) -> None:
-    async def scene(first: Site, second: Site) -> None:
+async def test_a_vm_arrives_in_another_pool_as_it_left(compression: str) -> None:
+    async with two_sites() as (first, second):
         vm = await machine(first)
         archive = await exported(first, vm, use_compression=compression)
         made = await imported(second, archive)
@@ -115,11 +114,9 @@ def test_a_vm_arrives_in_another_pool_as_it_left(compression: str) -> None:
         await second.call("VM.start", made, False, False)
         assert second.pool.store.get(made)["power_state"] == "Running"
 
-    on_two_sites(scene)
 
-
-def test_the_archive_is_what_other_tools_read() -> None:
-    async def scene(site: Site) -> None:
+async def test_the_archive_is_what_other_tools_read() -> None:
+    async with action_server() as site:
         vm = await machine(site)
         archive = tarfile.open(fileobj=io.BytesIO(await exported(site, vm)))  # noqa: SIM115 - bytes need no closing
         names = archive.getnames()
@@ -144,11 +141,9 @@ def test_the_archive_is_what_other_tools_read() -> None:
         others = {ref for ref in text.decode().split("OpaqueRef:")[1:] if not ref.startswith("NULL")}
         assert others == set()
 
-    on_site(scene)
 
-
-def test_a_restored_vm_has_its_uuid_and_macs_again() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_restored_vm_has_its_uuid_and_macs_again() -> None:
+    async with action_server() as site:
         vm = await machine(site)
         old, mac = site.pool.store.get(vm), devices(site, vm, "VIFs")[0]["MAC"]
         archive = await exported(site, vm)
@@ -161,11 +156,9 @@ def test_a_restored_vm_has_its_uuid_and_macs_again() -> None:
         assert devices(site, made, "VIFs")[0]["MAC"] == mac
         assert not devices(site, made, "VBDs")[2]["empty"]  # its medium is in this pool
 
-    on_site(scene)
 
-
-def test_saved_memory_goes_along_if_it_is_asked_for() -> None:
-    async def scene(site: Site) -> None:
+async def test_saved_memory_goes_along_if_it_is_asked_for() -> None:
+    async with action_server() as site:
         vm = await site.pool.running(memory=64 * MIB)
         await site.call("VM.suspend", vm)
         assert site.pool.store.get(await imported(site, await exported(site, vm)))["power_state"] == "Halted"
@@ -174,11 +167,9 @@ def test_saved_memory_goes_along_if_it_is_asked_for() -> None:
         assert record["power_state"] == "Suspended"
         assert record["suspend_VDI"] not in (NULL_REF, site.pool.store.get(vm)["suspend_VDI"])
 
-    on_site(scene)
 
-
-def test_disks_go_to_the_sr_that_is_named() -> None:
-    async def scene(site: Site) -> None:
+async def test_disks_go_to_the_sr_that_is_named() -> None:
+    async with action_server() as site:
         archive = await exported(site, await machine(site))
         sr = site.pool.add_sr("second", 10 * GIB)
         made = await imported(site, archive, sr_id=site.pool.store.get(sr)["uuid"])
@@ -186,11 +177,9 @@ def test_disks_go_to_the_sr_that_is_named() -> None:
         assert {disk["SR"] for disk in disks} == {sr}
         assert site.pool.store.get(sr)["virtual_allocation"] == 16 * MIB
 
-    on_site(scene)
 
-
-def test_a_network_nobody_knows_is_made() -> None:
-    async def scene(first: Site, second: Site) -> None:
+async def test_a_network_nobody_knows_is_made() -> None:
+    async with two_sites() as (first, second):
         vm = await machine(first)
         far = first.pool.add("network", name_label="far away", bridge="xenbr7")
         first.pool.change(first.pool.store.related(vm, "VIFs")[0], network=far)
@@ -198,8 +187,6 @@ def test_a_network_nobody_knows_is_made() -> None:
         network = second.pool.store.get(devices(second, made, "VIFs")[0]["network"])
         assert network["name_label"] == "far away"
         assert network["bridge"].startswith("xapi")
-
-    on_two_sites(scene)
 
 
 def spoilt(archive: bytes, change: Callable[[str, bytes], bytes | None]) -> bytes:
@@ -254,8 +241,8 @@ CASES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_damaged_archive_leaves_nothing_behind(case: str) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_damaged_archive_leaves_nothing_behind(case: str) -> None:
+    async with action_server() as site:
         spoil, code = CASES[case]
         archive, task = await exported(site, await machine(site)), site.task()
         before = site.pool.picture(without=frozenset({"task", "message", "session"}))
@@ -265,12 +252,10 @@ def test_a_damaged_archive_leaves_nothing_behind(case: str) -> None:
         assert site.told(task)[1][0] == code, site.told(task)
         assert site.pool.picture(without=frozenset({"task", "message", "session"})) == before
 
-    on_site(scene)
-
 
 @pytest.mark.parametrize("call", ["create", "write", "usage"])
-def test_a_storage_that_fails_leaves_nothing_behind(call: str) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_storage_that_fails_leaves_nothing_behind(call: str) -> None:
+    async with action_server() as site:
         archive = await exported(site, await machine(site))
         before = site.pool.picture(without=frozenset({"task", "message", "session"}))
         storage = site.pool.engine.storages[site.pool.sr]
@@ -278,11 +263,9 @@ def test_a_storage_that_fails_leaves_nothing_behind(call: str) -> None:
         assert (await site.root("PUT", "/import", archive)).status == 500
         assert site.pool.picture(without=frozenset({"task", "message", "session"})) == before
 
-    on_site(scene)
 
-
-def test_a_vm_that_runs_is_not_exported() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_vm_that_runs_is_not_exported() -> None:
+    async with action_server() as site:
         vm, task = await site.pool.running(), site.task()
         reply = await site.root("GET", f"/export?ref={vm}&task_id={task}")
         assert reply.status == 500
@@ -290,11 +273,9 @@ def test_a_vm_that_runs_is_not_exported() -> None:
         assert (await site.root("GET", "/export?uuid=none")).status == 404
         assert b"INVALID_VALUE" in (await site.root("GET", f"/export?ref={vm}&use_compression=lzma")).body
 
-    on_site(scene)
 
-
-def test_records_alone_come_back_to_the_disks_that_are_still_there() -> None:
-    async def scene(site: Site) -> None:
+async def test_records_alone_come_back_to_the_disks_that_are_still_there() -> None:
+    async with action_server() as site:
         vm = await machine(site)
         disks = [vbd["VDI"] for vbd in devices(site, vm, "VBDs")]
         reply = await site.root("GET", f"/export_metadata?uuid={site.pool.store.get(vm)['uuid']}")
@@ -303,11 +284,9 @@ def test_records_alone_come_back_to_the_disks_that_are_still_there() -> None:
         assert [vbd["VDI"] for vbd in devices(site, made, "VBDs")] == disks
         assert len(reply.body) < MIB
 
-    on_site(scene)
 
-
-def test_records_without_their_disks_are_refused_unless_forced() -> None:
-    async def scene(first: Site, second: Site) -> None:
+async def test_records_without_their_disks_are_refused_unless_forced() -> None:
+    async with two_sites() as (first, second):
         vm = await machine(first)
         archive = (await first.root("GET", f"/export_metadata?ref={vm}")).body
         for query in ("", "?dry_run=true"):
@@ -318,11 +297,9 @@ def test_records_without_their_disks_are_refused_unless_forced() -> None:
         made = await imported(second, archive, "/import_metadata", force="true")
         assert [vbd["type"] for vbd in devices(second, made, "VBDs")] == ["CD"]
 
-    on_two_sites(scene)
 
-
-def test_all_records_are_of_all_vms_and_of_snapshots_if_asked() -> None:
-    async def scene(site: Site) -> None:
+async def test_all_records_are_of_all_vms_and_of_snapshots_if_asked() -> None:
+    async with action_server() as site:
         vm = await machine(site)
         await site.call("VM.snapshot", vm, "before", ())
         site.pool.add_vm("other")
@@ -331,11 +308,9 @@ def test_all_records_are_of_all_vms_and_of_snapshots_if_asked() -> None:
         with_snapshots = (await site.root("GET", "/export_metadata?all=true&export_snapshots=true")).body
         assert with_snapshots.count(b"<value>VM</value>") == 3
 
-    on_site(scene)
 
-
-def test_checksums_of_other_servers_are_checked_too() -> None:
-    async def scene(first: Site, second: Site) -> None:
+async def test_checksums_of_other_servers_are_checked_too() -> None:
+    async with two_sites() as (first, second):
         archive = await exported(first, await machine(first))
         renamed, held = io.BytesIO(), b""
         with tarfile.open(fileobj=io.BytesIO(archive)) as source, tarfile.open(fileobj=renamed, mode="w") as target:
@@ -354,11 +329,9 @@ def test_checksums_of_other_servers_are_checked_too() -> None:
         assert (await second.root("PUT", f"/import?task_id={task}", wrong)).status == 500
         assert second.told(task) == ("failure", ("IMPORT_ERROR_SOME_CHECKSUMS_FAILED",))
 
-    on_two_sites(scene)
 
-
-def test_snapshots_go_along_if_they_are_asked_for() -> None:
-    async def scene(first: Site, second: Site) -> None:
+async def test_snapshots_go_along_if_they_are_asked_for() -> None:
+    async with two_sites() as (first, second):
         vm = await machine(first)
         await first.call("VM.snapshot", vm, "before")
         disk = first.pool.store.get(devices(first, vm, "VBDs")[0]["VDI"])
@@ -373,5 +346,3 @@ def test_snapshots_go_along_if_they_are_asked_for() -> None:
         assert (now, then) == (b"later", DATA[:5])
         saved, origin = (devices(second, one, "VBDs")[0]["VDI"] for one in (snapshot, made))
         assert second.pool.store.get(saved)["snapshot_of"] == origin
-
-    on_two_sites(scene)

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
-from action_server import Site, on_site
+from action_server import Site, action_server
 from sim_api import TEST_CALLER, drive
 
 from xenapi_core.bridge.source import Summary, Window
@@ -92,8 +92,8 @@ async def measured(site: Site) -> str:
     return vm
 
 
-def test_updates_tell_what_the_data_sources_tell() -> None:
-    async def scene(site: Site) -> None:
+async def test_updates_tell_what_the_data_sources_tell() -> None:
+    async with action_server() as site:
         vm = await measured(site)
         uuid = site.pool.store.get(vm)["uuid"]
         start = site.recorder.last - 60
@@ -114,8 +114,6 @@ def test_updates_tell_what_the_data_sources_tell() -> None:
         newest = dict(zip(legend, [v.text for v in tree.iterfind("data/row[1]/v")], strict=True))
         memory = next(source["value"] for source in sources if source["name_label"] == "memory")
         assert float(newest[f"AVERAGE:vm:{uuid}:memory"] or "") == memory
-
-    on_site(scene)
 
 
 def test_the_window_is_the_first_round_and_then_the_newest_minute_that_is_over() -> None:
@@ -141,8 +139,8 @@ def test_the_window_is_of_the_series_that_were_measured_when_it_ended() -> None:
     assert dict(first.values) == {"u": {"cpu0": (1.0, 1.0, 1.0)}}
 
 
-def test_the_newest_samples_are_told_by_object_and_change_nothing_in_the_pool() -> None:
-    async def scene(site: Site) -> None:
+async def test_the_newest_samples_are_told_by_object_and_change_nothing_in_the_pool() -> None:
+    async with action_server() as site:
         vm = await measured(site)
         before, revision = site.recorder.newest, site.pool.store.revision
         sources = await site.call("VM.get_data_sources", vm)
@@ -152,11 +150,9 @@ def test_the_newest_samples_are_told_by_object_and_change_nothing_in_the_pool() 
         assert site.recorder.newest is not before
         assert site.pool.store.revision == revision
 
-    on_site(scene)
 
-
-def test_json_tells_the_same_as_xml() -> None:
-    async def scene(site: Site) -> None:
+async def test_json_tells_the_same_as_xml() -> None:
+    async with action_server() as site:
         vm = await measured(site)
         path = f"/rrd_updates?start={site.recorder.last - 12}&uuid={site.pool.store.get(vm)['uuid']}"
         tree = ET.fromstring((await site.root("GET", path)).body)
@@ -166,11 +162,9 @@ def test_json_tells_the_same_as_xml() -> None:
         assert told["data"][0]["values"] == [float(v.text or "") for v in tree.iterfind("data/row[1]/v")]
         assert not any(":host:" in entry for entry in told["meta"]["legend"])
 
-    on_site(scene)
 
-
-def test_databases_of_vms_hosts_and_repositories_hold_every_source() -> None:
-    async def scene(site: Site) -> None:
+async def test_databases_of_vms_hosts_and_repositories_hold_every_source() -> None:
+    async with action_server() as site:
         vm = await measured(site)
         for path, names in (
             (f"/vm_rrd?uuid={site.pool.store.get(vm)['uuid']}", {"cpu0", "memory", "memory_target"}),
@@ -193,8 +187,6 @@ def test_databases_of_vms_hosts_and_repositories_hold_every_source() -> None:
                 assert (rra["cf"], rra["pdp_per_row"]) == (element.findtext("cf"), element.findtext("pdp_per_row"))
                 assert rra["database"] == [[v.text for v in row] for row in element.iterfind("database/row")]
 
-    on_site(scene)
-
 
 @pytest.mark.parametrize(
     ("path", "status", "words"),
@@ -208,17 +200,15 @@ def test_databases_of_vms_hosts_and_repositories_hold_every_source() -> None:
         ("/sr_rrd", 404, b"UUID_INVALID"),
     ],
 )
-def test_questions_that_make_no_sense_are_refused(path: str, status: int, words: bytes) -> None:
-    async def scene(site: Site) -> None:
+async def test_questions_that_make_no_sense_are_refused(path: str, status: int, words: bytes) -> None:
+    async with action_server() as site:
         reply = await site.root("GET", path)
         assert reply.status == status
         assert words in reply.body
 
-    on_site(scene)
 
-
-def test_a_host_that_does_not_answer_is_left_out() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_host_that_does_not_answer_is_left_out() -> None:
+    async with action_server() as site:
         await measured(site)
         before = site.recorder.last
         site.pool.sim.hosts[site.pool.store.get(site.pool.hosts[0])["uuid"]].fail()
@@ -227,11 +217,9 @@ def test_a_host_that_does_not_answer_is_left_out() -> None:
         assert site.recorder.last > before
         assert {series.kind for series in site.recorder.values} == {"sr"}
 
-    on_site(scene)
 
-
-def test_updates_are_of_the_objects_that_were_asked_for() -> None:
-    async def scene(site: Site) -> None:
+async def test_updates_are_of_the_objects_that_were_asked_for() -> None:
+    async with action_server() as site:
         vm, store = await measured(site), site.pool.store
         vm_uuid, sr_uuid = store.get(vm)["uuid"], store.get(site.pool.sr)["uuid"]
 
@@ -246,13 +234,10 @@ def test_updates_are_of_the_objects_that_were_asked_for() -> None:
         assert await kinds("cf=MAX&vm_uuid=none&sr_uuid=all") == connected
         assert await kinds(f"cf=MAX&vm_uuid={vm_uuid}&sr_uuid={sr_uuid}") == {f"MAX:vm:{vm_uuid}", f"MAX:sr:{sr_uuid}"}
 
-    on_site(scene)
 
-
-def test_graphs_of_clients_find_hosts_machines_and_repositories() -> None:
+async def test_graphs_of_clients_find_hosts_machines_and_repositories() -> None:
     """What Xen Orchestra looks for in the answer: the legend's form, the names, and rows one step apart."""
-
-    async def scene(site: Site) -> None:
+    async with action_server() as site:
         vm, store = await measured(site), site.pool.store
         site.pool.sim.guest(store.get(vm)["uuid"]).work(0.5)
         await sample(site.recorder, site.pool.engine)
@@ -276,11 +261,9 @@ def test_graphs_of_clients_find_hosts_machines_and_repositories() -> None:
         disks = {"vbd_xvda_read", "vbd_xvda_write", "vbd_xvda_iops_read", "vbd_xvda_iops_write"}
         assert {"memory", "cpu0", *disks} <= found["vm"]
 
-    on_site(scene)
 
-
-def test_what_goes_to_a_repository_is_what_its_disks_do() -> None:
-    async def scene(site: Site) -> None:
+async def test_what_goes_to_a_repository_is_what_its_disks_do() -> None:
+    async with action_server() as site:
         vm, store = await site.pool.running(), site.pool.store
         site.pool.sim.guest(store.get(vm)["uuid"]).work(0.5)
         machine = {one["name_label"]: one["value"] for one in await site.call("VM.get_data_sources", vm)}
@@ -298,11 +281,9 @@ def test_what_goes_to_a_repository_is_what_its_disks_do() -> None:
         for message in ("query_data_source", "record_data_source", "forget_data_source_archives"):
             assert await refusal_of(site, f"SR.{message}", site.pool.sr, "x") == ["INVALID_VALUE", "data_source", "x"]
 
-    on_site(scene)
 
-
-def test_a_history_that_is_given_up_begins_anew() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_history_that_is_given_up_begins_anew() -> None:
+    async with action_server() as site:
         vm, store = await measured(site), site.pool.store
         for cls, kind, ref, name in (
             ("VM", "vm", vm, "memory"),
@@ -319,5 +300,3 @@ def test_a_history_that_is_given_up_begins_anew() -> None:
             await site.pool.pass_time(5)
             await sample(site.recorder, site.pool.engine)
             assert len(list(site.recorder.rows(0, [series], 0, "AVERAGE"))) == 1
-
-    on_site(scene)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from api_pool import api_pool, in_loop
+from api_pool import api_pool
 
 
-@in_loop
 async def test_devices_passed_to_a_vm_are_found_from_the_vm() -> None:
     async with api_pool() as pool:
         session, vm, other = await pool.login(), pool.add_vm(), pool.add_vm()
@@ -17,7 +16,6 @@ async def test_devices_passed_to_a_vm_are_found_from_the_vm() -> None:
         assert (await pool.refusal("VM.get_DPCIs", session, "OpaqueRef:none"))[0] == "HANDLE_INVALID"
 
 
-@in_loop
 async def test_cpus_know_their_pool_and_those_without_one_are_listed() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm(power_state="Running", resident_on=pool.host)
@@ -31,7 +29,6 @@ async def test_cpus_know_their_pool_and_those_without_one_are_listed() -> None:
         assert await pool.call("host.get_resident_cpu_pools", session, pool.host) == [cpus]
 
 
-@in_loop
 async def test_connections_and_interfaces_are_found_from_their_other_end() -> None:
     async with api_pool() as pool:
         session, sr = await pool.login(), pool.add("SR")
@@ -43,7 +40,6 @@ async def test_connections_and_interfaces_are_found_from_their_other_end() -> No
         assert await pool.call("PIF_metrics.get_pif", session, orphan) == "OpaqueRef:NULL"
 
 
-@in_loop
 async def test_settings_of_1_0_are_keys_that_later_clients_see() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm(other_config={"folder": "/a"})
@@ -59,7 +55,6 @@ async def test_settings_of_1_0_are_keys_that_later_clients_see() -> None:
         assert await pool.call("network.get_default_netmask", session, network) == "255.255.255.0"
 
 
-@in_loop
 async def test_a_task_shows_its_session_to_that_session_only() -> None:
     async with api_pool() as pool:
         session, other = await pool.login(), await pool.login()
@@ -68,7 +63,6 @@ async def test_a_task_shows_its_session_to_that_session_only() -> None:
         assert await pool.call("task.get_session", other, task) == "OpaqueRef:NULL"
 
 
-@in_loop
 async def test_what_has_no_behaviour_yet_says_so() -> None:
     async with api_pool() as pool:
         session = await pool.login()

@@ -10,7 +10,7 @@ import inspect
 from typing import Any
 
 import pytest
-from api_pool import TCP, ApiPool, Refused, api_pool, in_loop, value_of
+from api_pool import TCP, ApiPool, Refused, api_pool, value_of
 
 from xenapi_core.clock import VirtualClock
 from xenapi_core.ids import NULL_REF
@@ -59,7 +59,6 @@ async def post(pool: ApiPool, method: str, *values: str) -> Any:
 # login args
 
 
-@in_loop
 async def test_login_takes_two_arguments_or_more() -> None:
     async with api_pool() as pool:
         session = await post(pool, "session.login_with_password", text("root"), text("secret"))
@@ -74,24 +73,19 @@ async def test_login_takes_two_arguments_or_more() -> None:
 
 @pytest.mark.parametrize("paused", ["<int>0</int>", "<string>0</string>", "<boolean>0</boolean>", "0"])
 @pytest.mark.parametrize("message", ["VM.start", "VM.resume"])
-def test_start_and_resume_take_numbers_for_booleans_and_no_force(message: str, paused: str) -> None:
-    @in_loop
-    async def scene() -> None:
-        async with api_pool() as pool:
-            session, vm = await pool.login(), pool.add_vm(power_state="Paused")
-            expected = await pool.refusal(message, session, vm, False)
-            assert expected[:2] == ["VM_BAD_POWER_STATE", vm]
-            with pytest.raises(Refused) as refused:
-                await post(pool, message, text(session), text(vm), paused)
-            assert refused.value.description == expected
-
-    scene()
+async def test_start_and_resume_take_numbers_for_booleans_and_no_force(message: str, paused: str) -> None:
+    async with api_pool() as pool:
+        session, vm = await pool.login(), pool.add_vm(power_state="Paused")
+        expected = await pool.refusal(message, session, vm, False)
+        assert expected[:2] == ["VM_BAD_POWER_STATE", vm]
+        with pytest.raises(Refused) as refused:
+            await post(pool, message, text(session), text(vm), paused)
+        assert refused.value.description == expected
 
 
 # VM.clone / VM.snapshot
 
 
-@in_loop
 async def test_clone_without_a_name_has_the_name_of_its_source() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm(name_label="source")
@@ -104,7 +98,6 @@ async def test_clone_without_a_name_has_the_name_of_its_source() -> None:
 # host.disable
 
 
-@in_loop
 async def test_host_is_disabled_with_and_without_the_later_parameter() -> None:
     async with api_pool() as pool:
         session = await pool.login()
@@ -117,7 +110,6 @@ async def test_host_is_disabled_with_and_without_the_later_parameter() -> None:
 # VTPM.create
 
 
-@in_loop
 async def test_vtpm_is_created_from_a_record_or_from_parameters() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -144,7 +136,6 @@ async def outcome(pool: ApiPool, method: str, session: str, *params: Any) -> str
 # VBD.create etc.
 
 
-@in_loop
 async def test_vbd_record_names_the_device_and_leaves_out_what_is_younger() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -165,7 +156,6 @@ async def test_vbd_record_names_the_device_and_leaves_out_what_is_younger() -> N
         assert (made["userdevice"], made["type"], made["empty"], made["VDI"]) == ("hdc", "CD", True, NULL_REF)
 
 
-@in_loop
 async def test_vif_record_with_empty_texts_gets_the_next_place_and_the_networks_mtu() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -181,7 +171,6 @@ async def test_vif_record_with_empty_texts_gets_the_next_place_and_the_networks_
         assert all(r["MAC"] for r in records)
 
 
-@in_loop
 async def test_vm_record_of_1_0_is_complete_and_its_own_settings_are_kept() -> None:
     async with api_pool() as pool:
         session = await pool.login()
@@ -200,7 +189,6 @@ async def test_vm_record_of_1_0_is_complete_and_its_own_settings_are_kept() -> N
         assert error == ["INTERNAL_ERROR", 'Server_helpers.Dispatcher_FieldNotFound("PV_bootloader")']
 
 
-@in_loop
 async def test_network_record_of_1_0_keeps_its_gateway() -> None:
     async with api_pool() as pool:
         session = await pool.login()
@@ -213,7 +201,6 @@ async def test_network_record_of_1_0_keeps_its_gateway() -> None:
 # ints in args
 
 
-@in_loop
 async def test_integers_come_as_text_or_as_numbers() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -228,7 +215,6 @@ async def test_integers_come_as_text_or_as_numbers() -> None:
 # events
 
 
-@in_loop
 async def test_event_next_tells_the_uuid_and_the_record_of_what_changed() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -251,7 +237,6 @@ async def test_event_next_tells_the_uuid_and_the_record_of_what_changed() -> Non
 # task.result
 
 
-@in_loop
 async def test_task_result_is_wrapped_and_progress_is_a_fraction() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -267,7 +252,6 @@ async def test_task_result_is_wrapped_and_progress_is_a_fraction() -> None:
 # refs
 
 
-@in_loop
 async def test_uuid_stands_for_a_reference_of_its_class_wherever_one_belongs() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -288,7 +272,6 @@ async def test_uuid_stands_for_a_reference_of_its_class_wherever_one_belongs() -
         assert wrong_class == ["HANDLE_INVALID", "VM", network_uuid]
 
 
-@in_loop
 async def test_uuid_of_a_session_is_no_session() -> None:
     async with api_pool() as pool:
         session = await pool.login()
@@ -300,7 +283,6 @@ async def test_uuid_of_a_session_is_no_session() -> None:
 # errors
 
 
-@in_loop
 async def test_errors_are_those_of_later_versions() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -316,7 +298,6 @@ async def test_errors_are_those_of_later_versions() -> None:
 # get_by_name_label
 
 
-@in_loop
 async def test_get_by_name_label_is_a_set() -> None:
     async with api_pool() as pool:
         session, one, two = await pool.login(), pool.add_vm(name_label="same"), pool.add_vm(name_label="same")
@@ -327,7 +308,6 @@ async def test_get_by_name_label_is_a_set() -> None:
 # enums
 
 
-@in_loop
 async def test_enumerations_are_the_union_of_both_apis_in_any_case() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -344,7 +324,6 @@ async def test_enumerations_are_the_union_of_both_apis_in_any_case() -> None:
 # calls that only test clients
 
 
-@in_loop
 async def test_debug_calls_fail_wait_and_make_objects() -> None:
     async with api_pool() as pool:
         session = await pool.login()
@@ -361,7 +340,6 @@ async def test_debug_calls_fail_wait_and_make_objects() -> None:
         assert await pool.call("debug.get_all", session) == []
 
 
-@in_loop
 async def test_sessions_are_listed_to_their_owner_only() -> None:
     async with api_pool() as pool:
         session, other = await pool.login(), await pool.login("read-only")
@@ -369,7 +347,6 @@ async def test_sessions_are_listed_to_their_owner_only() -> None:
         assert list(await pool.call("session.get_all_records", other)) == [other]
 
 
-@in_loop
 async def test_mandatory_access_control_is_off_and_cannot_be_switched_on() -> None:
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()

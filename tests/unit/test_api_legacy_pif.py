@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 from sim_api import ask, refused
 
-from xenapi_core.testing.pool import SimPool, sim_pool
+from xenapi_core.testing.pool import sim_pool
 
 
-def on_pool(scene: Callable[[SimPool], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with sim_pool() as pool:
-            await scene(pool)
-
-    asyncio.run(run())
-
-
-def test_largest_packet_of_an_interface_has_bounds() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_largest_packet_of_an_interface_has_bounds() -> None:
+    async with sim_pool() as pool:
         pif = pool.add_pif(pool.hosts[0], pool.network, "eth1")
         await ask(pool, "PIF.set_MTU", pif, 9000)
         assert pool.store.get(pif)["MTU"] == 9000
@@ -27,11 +16,9 @@ def test_largest_packet_of_an_interface_has_bounds() -> None:
         pool.change(pif, managed=False)
         assert await refused(pool, "PIF.set_MTU", pif, 1500) == ["PIF_UNMANAGED", pif]
 
-    on_pool(scene)
 
-
-def test_tag_of_a_vlan_changes_with_its_interface() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_tag_of_a_vlan_changes_with_its_interface() -> None:
+    async with sim_pool() as pool:
         pif = pool.add_pif(pool.hosts[0], pool.network, "eth1")
         first, second = pool.add("network", name_label="a"), pool.add("network", name_label="b")
         vlan = await ask(pool, "VLAN.create", pif, 7, first)
@@ -44,11 +31,9 @@ def test_tag_of_a_vlan_changes_with_its_interface() -> None:
         await ask(pool, "PIF.set_VLAN", pif, -1)
         assert (await refused(pool, "PIF.set_VLAN", pif, 5))[0] == "OPERATION_NOT_ALLOWED"
 
-    on_pool(scene)
 
-
-def test_address_and_name_are_those_of_the_card_but_a_bond_has_its_own() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_address_and_name_are_those_of_the_card_but_a_bond_has_its_own() -> None:
+    async with sim_pool() as pool:
         one, two = (pool.add_pif(pool.hosts[0], pool.add("network"), device) for device in ("eth1", "eth2"))
         own, chosen = pool.store.get(one)["MAC"], "02:00:00:00:00:07"
         await ask(pool, "PIF.set_MAC", one, own.upper())
@@ -63,11 +48,9 @@ def test_address_and_name_are_those_of_the_card_but_a_bond_has_its_own() -> None
         assert pool.store.get(one)["MAC"] == own
         assert await refused(pool, "PIF.set_MAC", master, "x") == ["MAC_INVALID", "x"]
 
-    on_pool(scene)
 
-
-def test_suspended_vm_resumes_from_a_copy_of_its_image() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_suspended_vm_resumes_from_a_copy_of_its_image() -> None:
+    async with sim_pool() as pool:
         vm, other = await pool.running(), pool.add_sr("other", 1 << 40)
         await pool.call("VM.suspend", vm)
         image = pool.vm(vm)["suspend_VDI"]
@@ -85,15 +68,11 @@ def test_suspended_vm_resumes_from_a_copy_of_its_image() -> None:
         wrong = await refused(pool, "VM.set_suspend_VDI", vm, pool.add_vdi())
         assert wrong == ["VM_BAD_POWER_STATE", vm, "suspended", "running"]
 
-    on_pool(scene)
 
-
-def test_repository_of_the_type_xm_looks_for_is_made_like_others() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_repository_of_the_type_xm_looks_for_is_made_like_others() -> None:
+    async with sim_pool() as pool:
         sr = await ask(pool, "SR.create", pool.hosts[0], {}, 1 << 30, "disks", "", "local", "user", False, {})
         kind = {"type": "user", "sharable": False, "read_only": False, "other_config": {}}
         vdi = await ask(pool, "VDI.create", {"SR": sr, "virtual_size": 16 << 20, **kind})
         assert pool.store.get(vdi)["virtual_size"] == 16 << 20
         assert await ask(pool, "SR.get_type", sr) == "local"
-
-    on_pool(scene)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from api_pool import api_pool, in_loop
+from api_pool import api_pool
 
 from xenapi_core.bridge.local import LocalSource
 from xenapi_core.errors import ApiError
@@ -14,7 +14,6 @@ def source_of(pool):
     return LocalSource(pool.store, pool.dispatcher, pool.sessions, pool.clock)
 
 
-@in_loop
 async def test_source_reads_what_the_store_has():
     async with api_pool() as pool:
         source, vm = source_of(pool), pool.add_vm(name_label="one")
@@ -31,7 +30,6 @@ async def test_source_reads_what_the_store_has():
         assert {change.ref for change in source.changes(source.revision - 1)} == {vm, vbd}
 
 
-@in_loop
 async def test_wait_ends_with_the_next_commit_or_the_timeout():
     async with api_pool() as pool:
         source = source_of(pool)
@@ -39,7 +37,6 @@ async def test_wait_ends_with_the_next_commit_or_the_timeout():
         assert not await source.wait(source.revision, 0.0)
 
 
-@in_loop
 async def test_calls_are_made_in_the_name_of_the_principal():
     async with api_pool() as pool:
         source, vm = source_of(pool), pool.add_vm()
@@ -55,7 +52,6 @@ async def test_calls_are_made_in_the_name_of_the_principal():
             await source.call(reader, "VM.set_name_label", vm, "newer")
 
 
-@in_loop
 async def test_call_that_cannot_be_made_raises_what_the_wire_would_tell():
     async with api_pool() as pool:
         source = source_of(pool)
@@ -72,7 +68,6 @@ async def test_call_that_cannot_be_made_raises_what_the_wire_would_tell():
             assert caught.value.code == code
 
 
-@in_loop
 async def test_wrong_credentials_make_no_principal():
     async with api_pool() as pool:
         source = source_of(pool)

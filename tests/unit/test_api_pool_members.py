@@ -7,7 +7,7 @@ import xmlrpc.client
 from typing import Any
 
 import pytest
-from api_pool import TCP, Refused, api_pool, in_loop, value_of
+from api_pool import TCP, Refused, api_pool, value_of
 
 from xenapi_core.api.membership import EMERGENCY, Door
 from xenapi_core.model.catalog import SCHEMA
@@ -38,7 +38,6 @@ def doors(pool: Any) -> tuple[Door, Door, str]:
     return first, second, member
 
 
-@in_loop
 async def test_a_member_sends_clients_to_the_coordinator():
     async with api_pool() as pool:
         coordinator, member, _ = doors(pool)
@@ -51,7 +50,6 @@ async def test_a_member_sends_clients_to_the_coordinator():
         assert await at(pool, coordinator, "VM.get_all", session) == []
 
 
-@in_loop
 async def test_a_member_says_so_in_json_too():
     async with api_pool() as pool:
         _, member, _ = doors(pool)
@@ -64,7 +62,6 @@ async def test_a_member_says_so_in_json_too():
         assert reply == expected
 
 
-@in_loop
 async def test_a_member_answers_the_calls_of_an_emergency_itself():
     async with api_pool() as pool:
         _, member, host = doors(pool)
@@ -76,7 +73,6 @@ async def test_a_member_answers_the_calls_of_an_emergency_itself():
         assert "VM.get_all" in await at(pool, member, "system.listMethods")
 
 
-@in_loop
 async def test_other_members_may_call_a_member():
     async with api_pool() as pool:
         coordinator, member, _ = doors(pool)
@@ -84,7 +80,6 @@ async def test_other_members_may_call_a_member():
         assert await at(pool, member, "VM.get_all", session) == []
 
 
-@in_loop
 async def test_the_roles_change_with_the_record():
     async with api_pool() as pool:
         first, second, member = doors(pool)
@@ -94,7 +89,6 @@ async def test_the_roles_change_with_the_record():
         assert await at(pool, second, "VM.get_all", session) == []
 
 
-@in_loop
 async def test_a_member_becomes_coordinator_when_the_old_one_is_lost():
     async with api_pool() as pool:
         first, second, member = doors(pool)
@@ -108,7 +102,6 @@ async def test_a_member_becomes_coordinator_when_the_old_one_is_lost():
         assert first.coordinator() == "127.0.0.2"
 
 
-@in_loop
 async def test_a_member_of_this_server_follows_the_coordinator_of_the_records_only():
     async with api_pool() as pool:
         _, second, _ = doors(pool)
@@ -118,7 +111,6 @@ async def test_a_member_of_this_server_follows_the_coordinator_of_the_records_on
         assert description[0] == "OPERATION_NOT_ALLOWED"
 
 
-@in_loop
 async def test_a_server_that_joined_another_pool_answers_as_a_member_at_every_door():
     async with api_pool() as pool:
         whole = Door(pool.dispatcher, pool.store, pool.sessions)
@@ -134,7 +126,6 @@ async def test_a_server_that_joined_another_pool_answers_as_a_member_at_every_do
         assert not pool.sessions.membership.knows(SECRET), "a host alone has a secret of its own"
 
 
-@in_loop
 async def test_each_endpoint_agrees_to_a_new_coordinator_for_its_host_alone():
     async with api_pool() as pool:
         first, second, member = doors(pool)

@@ -7,7 +7,7 @@ import json
 import stat
 
 import pytest
-from api_pool import UNIX, api_pool, in_loop
+from api_pool import UNIX, api_pool
 
 from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.membership import Membership, new_secret
@@ -20,7 +20,6 @@ from xenapi_core.server.routes import Peer, Request, Response
 SECRET = "a-secret-of-the-members"
 
 
-@in_loop
 async def test_a_member_logs_in_with_the_secret_and_may_do_everything():
     async with api_pool() as pool:
         pool.sessions.membership.secret = SECRET
@@ -32,7 +31,6 @@ async def test_a_member_logs_in_with_the_secret_and_may_do_everything():
         assert (await pool.refusal("host.get_all", session))[0] == "SESSION_INVALID"
 
 
-@in_loop
 async def test_a_local_session_with_the_secret_has_no_record():
     async with api_pool() as pool:
         pool.sessions.membership.secret = SECRET
@@ -42,7 +40,6 @@ async def test_a_local_session_with_the_secret_has_no_record():
         assert (await pool.refusal("session.local_logout", session))[0] == "SESSION_INVALID"
 
 
-@in_loop
 @pytest.mark.parametrize("given", ["", "x", SECRET.upper(), SECRET + " ", "é"])
 async def test_a_wrong_secret_is_refused(given):
     async with api_pool() as pool:
@@ -53,13 +50,11 @@ async def test_a_wrong_secret_is_refused(given):
             assert SECRET not in " ".join(description)
 
 
-@in_loop
 async def test_a_server_without_a_secret_lets_no_member_in():
     async with api_pool() as pool:
         assert (await pool.refusal("session.slave_local_login", ""))[0] == "SESSION_AUTHENTICATION_FAILED"
 
 
-@in_loop
 async def test_a_wrong_secret_costs_the_usual_delay():
     async with api_pool(failure_delay=5.0) as pool:
         pool.sessions.membership.secret = SECRET
@@ -72,7 +67,6 @@ async def test_a_wrong_secret_costs_the_usual_delay():
             await reply
 
 
-@in_loop
 async def test_logins_of_members_are_not_listed():
     async with api_pool() as pool:
         listed = set(await pool.call("system.listMethods"))
@@ -80,7 +74,6 @@ async def test_logins_of_members_are_not_listed():
         assert "session.slave_local_login_with_password" in listed
 
 
-@in_loop
 async def test_the_secret_is_given_to_administrators_and_written_into_no_record():
     async with api_pool() as pool:
         pool.sessions.membership.secret = SECRET
@@ -94,7 +87,6 @@ async def test_the_secret_is_given_to_administrators_and_written_into_no_record(
         )
 
 
-@in_loop
 async def test_a_rotated_secret_replaces_the_old_one():
     async with api_pool() as pool:
         pool.sessions.membership.secret = SECRET
@@ -108,7 +100,6 @@ async def test_a_rotated_secret_replaces_the_old_one():
         assert await pool.refusal("pool.rotate_secret", session) == ["CANNOT_CONTACT_HOST", pool.host]
 
 
-@in_loop
 async def test_the_secret_is_shown_to_no_address_that_a_client_wrote():
     async with api_pool() as pool:
         asked = []
@@ -126,7 +117,6 @@ def asked_with(pool, cookie: str) -> Response:
     return answer(Request("GET", "/about", {"cookie": cookie}, b"", Peer("tcp")))
 
 
-@in_loop
 async def test_http_handlers_take_the_secret_of_a_member_as_a_cookie():
     async with api_pool() as pool:
         pool.sessions.membership.secret = SECRET

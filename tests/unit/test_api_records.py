@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from api_pool import api_pool, in_loop
+from api_pool import api_pool
 
 from xenapi_core.model.catalog import SCHEMA
 
 
-@in_loop
 async def test_every_getter_agrees_with_the_record():
     async with api_pool() as pool:
         session = await pool.login()
@@ -21,7 +20,6 @@ async def test_every_getter_agrees_with_the_record():
         assert set(record) == {f.name for f in SCHEMA["VM"].fields if not f.internal}
 
 
-@in_loop
 async def test_inverse_field_follows_the_other_end():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -31,7 +29,6 @@ async def test_inverse_field_follows_the_other_end():
         assert await pool.call("VM.get_VBDs", session, vm) == [vbd]
 
 
-@in_loop
 async def test_get_all_records_is_remade_when_something_changed():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm(name_label="before")
@@ -43,7 +40,6 @@ async def test_get_all_records_is_remade_when_something_changed():
         assert set(await pool.call("VM.get_all_records", session)) == {vm, other}
 
 
-@in_loop
 async def test_find_by_uuid_and_by_name():
     async with api_pool() as pool:
         session = await pool.login()
@@ -53,7 +49,6 @@ async def test_find_by_uuid_and_by_name():
         assert await pool.call("VM.get_by_uuid", session, uuid) == two
 
 
-@in_loop
 async def test_filter_selects_references_and_records():
     async with api_pool() as pool:
         session = await pool.login()
@@ -68,7 +63,6 @@ async def test_filter_selects_references_and_records():
         assert (await pool.refusal("VM.get_all_where", session, "field field"))[:2] == ["INVALID_VALUE", "field field"]
 
 
-@in_loop
 async def test_setter_writes_and_says_nothing():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -78,7 +72,6 @@ async def test_setter_writes_and_says_nothing():
         assert pool.store.get(vm)["tags"] == ("x", "y")
 
 
-@in_loop
 async def test_map_key_is_added_once_and_removed_without_complaint():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm(other_config={})
@@ -92,7 +85,6 @@ async def test_map_key_is_added_once_and_removed_without_complaint():
         assert pool.store.get(vm)["other_config"] == {}
 
 
-@in_loop
 async def test_set_members_are_added_once_and_removed_without_complaint():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -104,7 +96,6 @@ async def test_set_members_are_added_once_and_removed_without_complaint():
         assert pool.store.get(vm)["tags"] == ()
 
 
-@in_loop
 async def test_write_of_the_same_value_makes_no_revision():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm(name_label="same")
@@ -123,7 +114,6 @@ API_1_0_RECORD = {
 }  # fmt: skip
 
 
-@in_loop
 async def test_record_of_an_api_1_0_client_makes_a_complete_vm():
     async with api_pool() as pool:
         session = await pool.login()
@@ -139,7 +129,6 @@ async def test_record_of_an_api_1_0_client_makes_a_complete_vm():
         assert metrics["uuid"]
 
 
-@in_loop
 async def test_record_read_from_one_vm_makes_another():
     async with api_pool() as pool:
         session = await pool.login()
@@ -151,7 +140,6 @@ async def test_record_read_from_one_vm_makes_another():
         assert differing == {"uuid", "metrics"}
 
 
-@in_loop
 async def test_suspended_record_without_an_image_is_refused_and_leaves_nothing():
     async with api_pool() as pool:
         session = await pool.login()
@@ -162,7 +150,6 @@ async def test_suspended_record_without_an_image_is_refused_and_leaves_nothing()
         assert not pool.store.all("VM_metrics")
 
 
-@in_loop
 async def test_reference_in_a_record_must_exist():
     async with api_pool() as pool:
         session = await pool.login()
@@ -170,7 +157,6 @@ async def test_reference_in_a_record_must_exist():
         assert await pool.refusal("VM.create", session, record) == ["HANDLE_INVALID", "host", "OpaqueRef:gone"]
 
 
-@in_loop
 async def test_async_create_answers_a_task_whose_result_is_the_reference():
     async with api_pool() as pool:
         session = await pool.login()
@@ -183,7 +169,6 @@ async def test_async_create_answers_a_task_whose_result_is_the_reference():
         assert record["name_label"] == "Async.VM.create"
 
 
-@in_loop
 async def test_async_failure_is_in_the_task():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm(power_state="Running")
@@ -195,7 +180,6 @@ async def test_async_failure_is_in_the_task():
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMA.classes))
-@in_loop
 async def test_records_of_every_class_can_be_made_and_read(name):
     cls = SCHEMA[name]
     if not cls.in_database or cls.state == "removed":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from api_pool import UNIX, api_pool, in_loop
+from api_pool import UNIX, api_pool
 
 from xenapi_core.api.auth import Identity
 from xenapi_core.api.auth.basic import LIFETIME, BasicAuth
@@ -13,7 +13,6 @@ from xenapi_core.api.sessions import INACTIVITY, LIMIT, LIMIT_ANONYMOUS, REFRESH
 from xenapi_core.errors import ApiError
 
 
-@in_loop
 async def test_login_makes_a_record_that_says_who_it_is():
     async with api_pool() as pool:
         session = await pool.login("root", "my tool")
@@ -25,7 +24,6 @@ async def test_login_makes_a_record_that_says_who_it_is():
         assert "tasks" in record
 
 
-@in_loop
 async def test_ordinary_user_is_told_its_permissions():
     async with api_pool() as pool:
         session = await pool.login("vm-operator")
@@ -34,7 +32,6 @@ async def test_ordinary_user_is_told_its_permissions():
         assert "host.reboot" not in permissions
 
 
-@in_loop
 async def test_wrong_password_costs_the_delay_before_it_is_refused():
     async with api_pool(failure_delay=5.0) as pool:
         waiting = asyncio.ensure_future(pool.refusal("session.login_with_password", "root", "wrong"))
@@ -44,7 +41,6 @@ async def test_wrong_password_costs_the_delay_before_it_is_refused():
         assert (await waiting)[:2] == ["SESSION_AUTHENTICATION_FAILED", "root"]
 
 
-@in_loop
 async def test_unix_socket_accepts_any_credentials_as_root():
     async with api_pool() as pool:
         session = await pool.call("session.login_with_password", "anyone", "anything", peer=UNIX)
@@ -52,7 +48,6 @@ async def test_unix_socket_accepts_any_credentials_as_root():
         assert (await pool.refusal("session.login_with_password", "anyone", "anything"))[0].startswith("SESSION_AUTH")
 
 
-@in_loop
 async def test_session_refs_are_random_whatever_the_seed():
     seen = set()
     for _ in range(2):
@@ -62,7 +57,6 @@ async def test_session_refs_are_random_whatever_the_seed():
     assert len(seen) == 4
 
 
-@in_loop
 async def test_logout_ends_the_session_and_its_record():
     async with api_pool() as pool:
         session, other = await pool.login(), await pool.login()
@@ -71,7 +65,6 @@ async def test_logout_ends_the_session_and_its_record():
         assert list(pool.store.all("session")) == [other]
 
 
-@in_loop
 async def test_local_session_has_no_record_and_ends_with_local_logout():
     async with api_pool() as pool:
         session = await pool.call("session.slave_local_login_with_password", "root", "secret")
@@ -81,7 +74,6 @@ async def test_local_session_has_no_record_and_ends_with_local_logout():
         assert (await pool.refusal("VM.get_all", session))[0] == "SESSION_INVALID"
 
 
-@in_loop
 async def test_session_unused_for_a_day_expires():
     async with api_pool() as pool:
         idle, used = await pool.login(), await pool.login()
@@ -92,7 +84,6 @@ async def test_session_unused_for_a_day_expires():
         assert await pool.call("VM.get_all", used) == []
 
 
-@in_loop
 async def test_sweep_removes_what_nobody_asks_for_any_more():
     async with api_pool() as pool:
         await pool.login()
@@ -102,7 +93,6 @@ async def test_sweep_removes_what_nobody_asks_for_any_more():
         assert list(pool.store.all("session")) == [kept]
 
 
-@in_loop
 async def test_last_active_is_written_only_every_ten_minutes():
     async with api_pool() as pool:
         session = await pool.login()
@@ -116,7 +106,6 @@ async def test_last_active_is_written_only_every_ten_minutes():
         assert pool.store.get(session)["last_active"] == start + REFRESH
 
 
-@in_loop
 async def test_one_originator_keeps_only_its_latest_sessions():
     async with api_pool() as pool:
         first = await pool.login("root", "loop")
@@ -131,7 +120,6 @@ async def test_one_originator_keeps_only_its_latest_sessions():
         assert len(pool.store.all("session")) == LIMIT
 
 
-@in_loop
 async def test_one_user_keeps_only_its_latest_sessions_across_originators():
     async with api_pool() as pool:
         other = await pool.login("read-only", "0")
@@ -141,7 +129,6 @@ async def test_one_user_keeps_only_its_latest_sessions_across_originators():
         assert pool.sessions.alive(other)
 
 
-@in_loop
 async def test_password_change_takes_effect_and_superuser_needs_no_old_one():
     async with api_pool() as pool:
         session = await pool.login()
@@ -152,7 +139,6 @@ async def test_password_change_takes_effect_and_superuser_needs_no_old_one():
         assert await pool.call("session.login_with_password", "root", "new secret")
 
 
-@in_loop
 async def test_basic_auth_reuses_one_session_for_one_pair():
     async with api_pool() as pool:
         basic = BasicAuth(pool.sessions)
@@ -165,7 +151,6 @@ async def test_basic_auth_reuses_one_session_for_one_pair():
         assert len(pool.store.all("session")) == 1
 
 
-@in_loop
 async def test_basic_auth_proves_a_pair_again_after_a_while_and_after_a_password_change():
     async with api_pool() as pool:
         basic = BasicAuth(pool.sessions)
@@ -178,7 +163,6 @@ async def test_basic_auth_proves_a_pair_again_after_a_while_and_after_a_password
         assert await basic.authenticate("root", "secret", originator="wbem") is None
 
 
-@in_loop
 async def test_basic_auth_opens_another_session_when_the_same_pair_proves_another_identity():
     async with api_pool() as pool:
         basic, found = BasicAuth(pool.sessions), [Identity("ann", frozenset({"read-only"}))]
@@ -201,7 +185,6 @@ async def test_basic_auth_opens_another_session_when_the_same_pair_proves_anothe
             before = after
 
 
-@in_loop
 async def test_a_password_that_changes_while_it_is_checked_is_not_remembered():
     async with api_pool() as pool:
         basic, verify = BasicAuth(pool.sessions), pool.authenticator.verify
@@ -223,7 +206,6 @@ async def test_a_password_that_changes_while_it_is_checked_is_not_remembered():
         assert basic.known("root", "secret") is None
 
 
-@in_loop
 async def test_check_refuses_what_is_no_text():
     async with api_pool() as pool:
         for bad in (None, 3, [], {}):
@@ -231,7 +213,6 @@ async def test_check_refuses_what_is_no_text():
                 pool.sessions.check(bad)
 
 
-@in_loop
 async def test_sessions_a_program_leaks_end_none_of_another_program_or_user():
     async with api_pool() as pool:
         patient = await pool.login("root", "patient")
@@ -249,7 +230,6 @@ async def test_sessions_a_program_leaks_end_none_of_another_program_or_user():
         assert len(pool.store.all("session")) == LIMIT + 1
 
 
-@in_loop
 async def test_sessions_without_an_originator_end_none_of_another_user():
     async with api_pool() as pool:
         quiet = await pool.login("root", "")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from api_pool import api_pool, in_loop
+from api_pool import api_pool
 
 GIB = 1 << 30
 
 
-@in_loop
 async def test_memory_limits_keep_their_order():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -29,7 +28,6 @@ async def test_memory_limits_keep_their_order():
         ]  # fmt: skip
 
 
-@in_loop
 async def test_static_memory_of_a_running_vm_cannot_change():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm(power_state="Running")
@@ -42,7 +40,6 @@ async def test_static_memory_of_a_running_vm_cannot_change():
     [("set_VCPUs_max", 0, True), ("set_VCPUs_max", 1, True), ("set_VCPUs_max", 2, False),
      ("set_VCPUs_at_startup", 0, True), ("set_VCPUs_at_startup", 5, True), ("set_VCPUs_at_startup", 4, False)],
 )  # fmt: skip
-@in_loop
 async def test_vcpu_counts_stay_consistent(method, value, refused):
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm(VCPUs_max=4, VCPUs_at_startup=2)
@@ -54,7 +51,6 @@ async def test_vcpu_counts_stay_consistent(method, value, refused):
             assert pool.store.get(vm)[field] == value
 
 
-@in_loop
 async def test_ha_restart_priority_takes_three_words():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -66,7 +62,6 @@ async def test_ha_restart_priority_takes_three_words():
         ]  # fmt: skip
 
 
-@in_loop
 async def test_only_a_halted_unprotected_vm_becomes_a_template():
     async with api_pool() as pool:
         session = await pool.login()
@@ -83,7 +78,6 @@ async def test_only_a_halted_unprotected_vm_becomes_a_template():
         assert "start" in await pool.call("VM.get_allowed_operations", session, vm)
 
 
-@in_loop
 async def test_domain_type_and_boot_policy_follow_each_other():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -93,7 +87,6 @@ async def test_domain_type_and_boot_policy_follow_each_other():
         assert pool.store.get(vm)["domain_type"] == "pv"
 
 
-@in_loop
 async def test_negative_delays_and_orders_are_invalid():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -103,7 +96,6 @@ async def test_negative_delays_and_orders_are_invalid():
             assert pool.store.get(vm)[field] == 3
 
 
-@in_loop
 async def test_allowed_device_numbers_are_those_not_taken():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -114,7 +106,6 @@ async def test_allowed_device_numbers_are_those_not_taken():
         assert await pool.call("VM.get_allowed_VIF_devices", session, vm) == ["0", "2", "3", "4", "5", "6"]
 
 
-@in_loop
 async def test_operation_can_be_asked_about_before_it_is_tried():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -124,7 +115,6 @@ async def test_operation_can_be_asked_about_before_it_is_tried():
         ]  # fmt: skip
 
 
-@in_loop
 async def test_host_that_is_disabled_is_no_possible_host():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -137,7 +127,6 @@ async def test_host_that_is_disabled_is_no_possible_host():
         await pool.call("VM.assert_can_boot_here", session, vm, pool.host)
 
 
-@in_loop
 async def test_vbd_mode_has_rules():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -154,7 +143,6 @@ async def test_vbd_mode_has_rules():
         ]  # fmt: skip
 
 
-@in_loop
 async def test_network_gets_a_bridge_of_its_own():
     async with api_pool() as pool:
         session = await pool.login()
@@ -166,7 +154,6 @@ async def test_network_gets_a_bridge_of_its_own():
         assert described == ["BRIDGE_NAME_EXISTS", "xapi1"]
 
 
-@in_loop
 async def test_network_in_use_is_not_destroyed():
     async with api_pool() as pool:
         session = await pool.login()
@@ -185,7 +172,6 @@ async def test_network_in_use_is_not_destroyed():
         assert pool.store.find(network) is None
 
 
-@in_loop
 async def test_pbd_connects_one_host_once():
     async with api_pool() as pool:
         session = await pool.login()
@@ -205,7 +191,6 @@ async def test_pbd_connects_one_host_once():
         assert pool.store.find(pbd) is None
 
 
-@in_loop
 async def test_forgotten_repository_takes_its_records_along():
     async with api_pool() as pool:
         session = await pool.login()
@@ -218,7 +203,6 @@ async def test_forgotten_repository_takes_its_records_along():
         assert [pool.store.find(ref) for ref in (sr, pbd, vdi)] == [None, None, None]
 
 
-@in_loop
 async def test_server_time_is_that_of_the_clock():
     async with api_pool() as pool:
         session = await pool.login()
@@ -226,7 +210,6 @@ async def test_server_time_is_that_of_the_clock():
         assert told.value == "20260101T00:00:00Z"
 
 
-@in_loop
 async def test_messages_are_found_by_object_and_time():
     async with api_pool() as pool:
         session, vm = await pool.login(), pool.add_vm()
@@ -248,7 +231,6 @@ async def test_messages_are_found_by_object_and_time():
         assert await pool.call("message.get_all", session) == []
 
 
-@in_loop
 async def test_client_made_task_is_ended_once():
     async with api_pool() as pool:
         session = await pool.login()
@@ -264,7 +246,6 @@ async def test_client_made_task_is_ended_once():
         assert pool.store.find(task) is None
 
 
-@in_loop
 async def test_task_of_another_user_is_left_alone():
     async with api_pool() as pool:
         mine, other = await pool.login("vm-operator"), await pool.login("vm-admin")

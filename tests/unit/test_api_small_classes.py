@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
-from api_pool import ApiPool, Refused, api_pool, in_loop
+from api_pool import ApiPool, Refused, api_pool
 from sim_api import ask, refused
 
 from xenapi_core.api.auth import Authenticator
@@ -28,7 +27,6 @@ async def furnished(pool: ApiPool) -> str:
 # secret
 
 
-@in_loop
 async def test_a_secret_is_shown_to_those_who_may_read_it_and_to_nobody_else() -> None:
     async with api_pool() as pool:
         root = await pool.login()
@@ -44,7 +42,6 @@ async def test_a_secret_is_shown_to_those_who_may_read_it_and_to_nobody_else() -
         assert await pool.refusal("secret.get_value", root, ref) == ["HANDLE_INVALID", "secret", ref]
 
 
-@in_loop
 async def test_a_secret_comes_from_another_pool_with_its_uuid_once() -> None:
     async with api_pool() as pool:
         root = await pool.login()
@@ -55,7 +52,6 @@ async def test_a_secret_comes_from_another_pool_with_its_uuid_once() -> None:
         assert await pool.call("secret.get_value", root, ref) == "word"
 
 
-@in_loop
 async def test_a_secret_without_its_value_is_not_made() -> None:
     async with api_pool() as pool:
         root = await pool.login()
@@ -71,7 +67,6 @@ async def role(pool: ApiPool, session: str, name: str) -> str:
     return found
 
 
-@in_loop
 async def test_the_roles_of_a_subject_say_what_its_user_may_do_after_logging_in() -> None:
     async with api_pool() as pool:
         root = await furnished(pool)
@@ -92,7 +87,6 @@ async def test_the_roles_of_a_subject_say_what_its_user_may_do_after_logging_in(
         assert await pool.refusal("session.get_this_host", operator, operator) == ["SESSION_INVALID", operator]
 
 
-@in_loop
 async def test_a_subject_without_roles_cannot_log_in_and_one_that_is_gone_has_what_the_directory_gives() -> None:
     async with api_pool() as pool:
         root = await furnished(pool)
@@ -107,7 +101,6 @@ async def test_a_subject_without_roles_cannot_log_in_and_one_that_is_gone_has_wh
         assert await pool.call("session.get_auth_user_sid", session, session) == ""
 
 
-@in_loop
 async def test_destroying_a_subject_ends_its_sessions_and_no_others() -> None:
     async with api_pool() as pool:
         root = await furnished(pool)
@@ -119,7 +112,6 @@ async def test_destroying_a_subject_ends_its_sessions_and_no_others() -> None:
         assert await pool.call("VM.get_all", before) == []
 
 
-@in_loop
 async def test_the_superuser_is_above_subjects() -> None:
     async with api_pool() as pool:
         root = await furnished(pool)
@@ -130,7 +122,6 @@ async def test_the_superuser_is_above_subjects() -> None:
         await pool.call("subject.destroy", again, subject)
 
 
-@in_loop
 async def test_a_subject_is_refused_twice_without_identifier_and_with_roles_it_cannot_have() -> None:
     async with api_pool() as pool:
         root = await furnished(pool)
@@ -147,7 +138,6 @@ async def test_a_subject_is_refused_twice_without_identifier_and_with_roles_it_c
 # auth and session
 
 
-@in_loop
 async def test_nobody_is_told_the_session_of_another() -> None:
     async with api_pool() as pool:
         root, other = await pool.login(), await pool.login("read-only")
@@ -156,7 +146,6 @@ async def test_nobody_is_told_the_session_of_another() -> None:
 
 
 @pytest.mark.parametrize("kind", ["users file", "PAM"])
-@in_loop
 async def test_an_authenticator_knows_its_accounts_without_a_password(kind: str, tmp_path: Path) -> None:
     directory: Authenticator
     if kind == "users file":
@@ -175,7 +164,6 @@ async def test_an_authenticator_knows_its_accounts_without_a_password(kind: str,
 # VM_group, crashdump, VLAN
 
 
-@in_loop
 async def test_a_group_forgets_its_vms_when_it_is_destroyed() -> None:
     async with api_pool() as pool:
         root = await pool.login()
@@ -191,43 +179,36 @@ async def test_a_group_forgets_its_vms_when_it_is_destroyed() -> None:
         assert await pool.refusal("VM_group.create", root, apart) == ["NOT_IMPLEMENTED", "VM_group.create"]
 
 
-def test_a_crash_dump_goes_with_its_disk() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            vm = pool.add_vm(disks=0)
-            disk = pool.add_vdi(type="crashdump", name_label="dump")
-            dump = pool.add("crashdump", VM=vm, VDI=disk)
-            volumes = pool.picture()["volumes"]
-            await ask(pool, "crashdump.destroy", dump)
-            assert pool.store.find(dump) is None
-            assert pool.store.find(disk) is None
-            assert len(pool.picture()["volumes"]) == len(volumes) - 1
-            used = pool.add_vdi(type="crashdump")
-            pool.add("VBD", **pool.vbd_values(await pool.running(), used, "7"), currently_attached=True)
-            kept = pool.add("crashdump", VM=vm, VDI=used)
-            assert (await refused(pool, "crashdump.destroy", kept))[0] == "VDI_IN_USE"
-            assert pool.store.find(kept) is not None
-
-    asyncio.run(scene())
+async def test_a_crash_dump_goes_with_its_disk() -> None:
+    async with sim_pool() as pool:
+        vm = pool.add_vm(disks=0)
+        disk = pool.add_vdi(type="crashdump", name_label="dump")
+        dump = pool.add("crashdump", VM=vm, VDI=disk)
+        volumes = pool.picture()["volumes"]
+        await ask(pool, "crashdump.destroy", dump)
+        assert pool.store.find(dump) is None
+        assert pool.store.find(disk) is None
+        assert len(pool.picture()["volumes"]) == len(volumes) - 1
+        used = pool.add_vdi(type="crashdump")
+        pool.add("VBD", **pool.vbd_values(await pool.running(), used, "7"), currently_attached=True)
+        kept = pool.add("crashdump", VM=vm, VDI=used)
+        assert (await refused(pool, "crashdump.destroy", kept))[0] == "VDI_IN_USE"
+        assert pool.store.find(kept) is not None
 
 
-def test_an_interface_cannot_be_introduced_as_one_that_carries_itself() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            (trunk,) = pool.store.related(pool.network, "PIFs")
-            vlan = pool.add("PIF", host=pool.hosts[0], network=pool.add("network"), device="eth0", VLAN=5)
-            wanted = ["INVALID_VALUE", "untagged_PIF", trunk]
-            assert await refused(pool, "VLAN.pool_introduce", trunk, trunk, 5, {}) == wanted
-            await ask(pool, "VLAN.pool_introduce", trunk, vlan, 5, {})
-            assert await refused(pool, "VLAN.pool_introduce", vlan, trunk, 6, {}) == wanted
-
-    asyncio.run(scene())
+async def test_an_interface_cannot_be_introduced_as_one_that_carries_itself() -> None:
+    async with sim_pool() as pool:
+        (trunk,) = pool.store.related(pool.network, "PIFs")
+        vlan = pool.add("PIF", host=pool.hosts[0], network=pool.add("network"), device="eth0", VLAN=5)
+        wanted = ["INVALID_VALUE", "untagged_PIF", trunk]
+        assert await refused(pool, "VLAN.pool_introduce", trunk, trunk, 5, {}) == wanted
+        await ask(pool, "VLAN.pool_introduce", trunk, vlan, 5, {})
+        assert await refused(pool, "VLAN.pool_introduce", vlan, trunk, 6, {}) == wanted
 
 
 # message
 
 
-@in_loop
 async def test_the_oldest_messages_make_room_for_those_that_clients_write() -> None:
     async with api_pool() as pool:
         root = await pool.login()
@@ -245,7 +226,6 @@ async def test_the_oldest_messages_make_room_for_those_that_clients_write() -> N
         assert refusal == ["UUID_INVALID", "VM", "gone"]
 
 
-@in_loop
 async def test_permissions_can_be_read_as_roles_and_are_not_listed_among_them() -> None:
     async with api_pool() as pool:
         session = await furnished(pool)

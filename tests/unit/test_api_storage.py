@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xmlrpc.client
 
-from api_pool import api_pool, in_loop
+from api_pool import api_pool
 
 from xenapi_core.drivers.sim import SimWorld, sim_backends
 from xenapi_core.testing.virtual_time import drive
@@ -12,7 +12,6 @@ from xenapi_core.testing.virtual_time import drive
 NFS = {"server": "192.0.2.9", "serverpath": "/disks"}
 
 
-@in_loop
 async def test_repository_is_made_by_a_task_whose_result_names_it():
     async with api_pool() as pool:
         world = SimWorld(pool.clock)
@@ -37,7 +36,6 @@ async def test_repository_is_made_by_a_task_whose_result_names_it():
         await world.close()
 
 
-@in_loop
 async def test_repositories_are_made_by_operators_of_the_pool_alone():
     async with api_pool() as pool:
         session = await pool.login("vm-admin")
@@ -46,7 +44,6 @@ async def test_repositories_are_made_by_operators_of_the_pool_alone():
         assert (await pool.refusal("SR.probe", session, pool.host, NFS, "nfs", {}))[0] == "RBAC_PERMISSION_DENIED"
 
 
-@in_loop
 async def test_pool_without_back_ends_knows_no_type():
     async with api_pool() as pool:
         session = await pool.login()

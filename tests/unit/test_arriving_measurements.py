@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import pytest
-from action_server import Site, on_site
+from action_server import action_server
 
 from xenapi_core.server.actions.measurements import database_xml
 from xenapi_core.server.actions.recorder import ARCHIVES, STEP, Recorder, Series
@@ -39,8 +39,8 @@ def rows(recorder: Recorder, series: list[Series], index: int, function: str) ->
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("kind", ["vm", "host"])
-def test_measurements_of_elsewhere_are_told_here(kind: str, packed: bool) -> None:
-    async def scene(site: Site) -> None:
+async def test_measurements_of_elsewhere_are_told_here(kind: str, packed: bool) -> None:
+    async with action_server() as site:
         cls, ref = ("VM", site.pool.add_vm()) if kind == "vm" else ("host", site.pool.hosts[0])
         uuid, now = site.pool.store.get(ref)["uuid"], site.services.clock.now()
         there = recorded(now - 60)
@@ -51,8 +51,6 @@ def test_measurements_of_elsewhere_are_told_here(kind: str, packed: bool) -> Non
         for index in range(len(ARCHIVES)):
             for function in ("AVERAGE", "MIN", "MAX"):
                 assert rows(site.recorder, here, index, function) == rows(there, [CPU, MEMORY], index, function)
-
-    on_site(scene)
 
 
 def test_what_is_measured_next_follows_what_came() -> None:
@@ -71,8 +69,8 @@ def test_what_is_measured_next_follows_what_came() -> None:
         pass  # it can be written to disk
 
 
-def test_updates_have_what_came() -> None:
-    async def scene(site: Site) -> None:
+async def test_updates_have_what_came() -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         uuid = site.pool.store.get(vm)["uuid"]
         last = site.services.clock.now() - STEP
@@ -82,8 +80,6 @@ def test_updates_have_what_came() -> None:
         told = json.loads(reply.body)
         assert told["meta"]["legend"] == [f"AVERAGE:vm:{uuid}:{name}" for name in ("cpu0", "memory")]
         assert {"t": last, "values": [1999.0, 3998.0]} in told["data"]
-
-    on_site(scene)
 
 
 WRONG: list[Any] = [
@@ -109,15 +105,13 @@ WRONG: list[Any] = [
 
 
 @pytest.mark.parametrize(("body", "code"), WRONG)
-def test_what_are_no_measurements_changes_nothing(body: bytes, code: str) -> None:
-    async def scene(site: Site) -> None:
+async def test_what_are_no_measurements_changes_nothing(body: bytes, code: str) -> None:
+    async with action_server() as site:
         uuid, task = site.pool.store.get(site.pool.add_vm())["uuid"], site.task()
         assert (await site.root("PUT", f"/rrd?uuid={uuid}&task_id={task}", body)).status == 500
         assert site.told(task)[1][0] == code
         assert site.recorder.series("vm") == []
         assert (await site.root("PUT", "/rrd?uuid=nobody", document(0))).status == 404
-
-    on_site(scene)
 
 
 def test_a_row_has_a_value_of_each_data_source() -> None:

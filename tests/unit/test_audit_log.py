@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
-from action_server import Site, on_site
+from action_server import action_server
 from sim_api import ask, dispatcher, refused
 
 from xenapi_core.api.audit import KEPT, LONGEST, AuditLog
@@ -23,25 +22,22 @@ def told(pool: SimPool, since: int = 0) -> list[str]:
     return [line.split(" ", 1)[1] for line in dispatcher(pool).audit.since(since)]
 
 
-def test_calls_that_change_something_are_told_with_their_objects() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            vm = pool.add_vm("the shop's")
-            uuid = pool.store.get(vm)["uuid"]
-            await ask(pool, "VM.get_name_label", vm)
-            await ask(pool, "VM.get_record", vm)
-            await ask(pool, "VM.start", vm, False, False)
-            await refused(pool, "VM.start", vm, False, False)
-            await ask(pool, "VM.set_name_label", vm, "till")
-            started, again, renamed = told(pool)
-            assert started == f"trackid='{track()}' 'root' ALLOWED OK API VM.start (vm 'the shop\\'s' {uuid} {vm})"
-            assert " ALLOWED ERROR:VM_BAD_POWER_STATE API VM.start " in again
-            assert " OK API VM.set_name_label (self 'the shop\\'s' " in renamed
-            await ask(pool, "VM.hard_shutdown", vm)
-            await ask(pool, "VM.destroy", vm)
-            assert told(pool)[-1].endswith(f"OK API VM.destroy (self 'till' {uuid} {vm})")
-
-    asyncio.run(scene())
+async def test_calls_that_change_something_are_told_with_their_objects() -> None:
+    async with sim_pool() as pool:
+        vm = pool.add_vm("the shop's")
+        uuid = pool.store.get(vm)["uuid"]
+        await ask(pool, "VM.get_name_label", vm)
+        await ask(pool, "VM.get_record", vm)
+        await ask(pool, "VM.start", vm, False, False)
+        await refused(pool, "VM.start", vm, False, False)
+        await ask(pool, "VM.set_name_label", vm, "till")
+        started, again, renamed = told(pool)
+        assert started == f"trackid='{track()}' 'root' ALLOWED OK API VM.start (vm 'the shop\\'s' {uuid} {vm})"
+        assert " ALLOWED ERROR:VM_BAD_POWER_STATE API VM.start " in again
+        assert " OK API VM.set_name_label (self 'the shop\\'s' " in renamed
+        await ask(pool, "VM.hard_shutdown", vm)
+        await ask(pool, "VM.destroy", vm)
+        assert told(pool)[-1].endswith(f"OK API VM.destroy (self 'till' {uuid} {vm})")
 
 
 def track() -> str:
@@ -52,42 +48,33 @@ def track() -> str:
     return line.split("'")[1]
 
 
-def test_who_lacks_the_role_is_told_as_denied_and_no_session_is_named() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            reader = replace(OPERATOR, roles=frozenset({"read-only"}))
-            with pytest.raises(ApiError):
-                await ask(pool, "pool.set_name_label", pool.pool, "x", caller=reader)
-            (line,) = told(pool)
-            assert "'ann' DENIED API pool.set_name_label (self " in line
-            assert OPERATOR.session not in line
-
-    asyncio.run(scene())
+async def test_who_lacks_the_role_is_told_as_denied_and_no_session_is_named() -> None:
+    async with sim_pool() as pool:
+        reader = replace(OPERATOR, roles=frozenset({"read-only"}))
+        with pytest.raises(ApiError):
+            await ask(pool, "pool.set_name_label", pool.pool, "x", caller=reader)
+        (line,) = told(pool)
+        assert "'ann' DENIED API pool.set_name_label (self " in line
+        assert OPERATOR.session not in line
 
 
-def test_values_of_parameters_stay_out_of_the_log() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            await ask(pool, "secret.create", {"value": "hidden-word", "other_config": {}})
-            await ask(pool, "pool.set_other_config", pool.pool, {"password": "hidden-word"})
-            assert len(told(pool)) == 2
-            assert "hidden-word" not in "".join(told(pool))
-
-    asyncio.run(scene())
+async def test_values_of_parameters_stay_out_of_the_log() -> None:
+    async with sim_pool() as pool:
+        await ask(pool, "secret.create", {"value": "hidden-word", "other_config": {}})
+        await ask(pool, "pool.set_other_config", pool.pool, {"password": "hidden-word"})
+        assert len(told(pool)) == 2
+        assert "hidden-word" not in "".join(told(pool))
 
 
-def test_task_of_a_plan_is_told_when_it_starts_and_of_a_handler_when_it_ends() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            vm = pool.add_vm()
-            task = await ask(pool, "Async.VM.start", vm, False, False)
-            await ask(pool, "Async.host.disable", pool.hosts[0])
-            await pool.clock.advance(60)  # type: ignore[attr-defined]
-            assert " STARTED API Async.VM.start (vm 'vm' " in told(pool)[0]
-            assert told(pool)[0].endswith(f" {task})")
-            assert " OK API host.disable " in told(pool)[1]
-
-    asyncio.run(scene())
+async def test_task_of_a_plan_is_told_when_it_starts_and_of_a_handler_when_it_ends() -> None:
+    async with sim_pool() as pool:
+        vm = pool.add_vm()
+        task = await ask(pool, "Async.VM.start", vm, False, False)
+        await ask(pool, "Async.host.disable", pool.hosts[0])
+        await pool.clock.advance(60)  # type: ignore[attr-defined]
+        assert " STARTED API Async.VM.start (vm 'vm' " in told(pool)[0]
+        assert told(pool)[0].endswith(f" {task})")
+        assert " OK API host.disable " in told(pool)[1]
 
 
 @pytest.mark.parametrize(
@@ -132,8 +119,8 @@ def test_a_user_with_many_lines_pushes_out_nobody_elses() -> None:
     assert lines[-1].endswith("VM.pause")
 
 
-def test_log_over_http_is_told_from_an_instant_on() -> None:
-    async def scene(site: Site) -> None:
+async def test_log_over_http_is_told_from_an_instant_on() -> None:
+    async with action_server() as site:
         audit = site.services.dispatcher.audit
         audit.append("one")
         reply = await site.root("GET", "/audit_log")
@@ -143,11 +130,9 @@ def test_log_over_http_is_told_from_an_instant_on() -> None:
         assert (await site.root("GET", "/audit_log?since=yesterday")).status == 500
         assert (await site.ask("GET", "/audit_log")).status == 401
 
-    on_site(scene)
 
-
-def test_requests_that_need_a_role_are_told_too() -> None:
-    async def scene(site: Site) -> None:
+async def test_requests_that_need_a_role_are_told_too() -> None:
+    async with action_server() as site:
         audit = site.services.dispatcher.audit
         assert (await site.root("GET", "/pool/xmldbdump")).status == 200
         reader = await site.login("read-only")
@@ -159,5 +144,3 @@ def test_requests_that_need_a_role_are_told_too() -> None:
         assert "'read-only' DENIED HTTP get_pool_xml_db_sync" in denied
         assert "'root' ALLOWED ERROR:UUID_INVALID HTTP get_export" in missing
         assert reader not in denied
-
-    on_site(scene)

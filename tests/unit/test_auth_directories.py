@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from api_pool import in_loop
 from click.testing import CliRunner
 
 from xenapi_core.api.auth import users_file
@@ -76,7 +75,6 @@ def test_groups_are_kept_beside_the_roles_of_an_account(file: Path) -> None:
         load(file)
 
 
-@in_loop
 async def test_a_new_password_leaves_roles_and_groups_as_they_are(file: Path) -> None:
     before = load(file)["ben"]
     checker = UsersFileAuthenticator(file)

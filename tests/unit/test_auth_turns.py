@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from api_pool import api_pool, in_loop
+from api_pool import api_pool
 
 from xenapi_core.api.auth import Identity
 from xenapi_core.api.auth import turns as auth_turns
@@ -54,7 +54,6 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-@in_loop
 async def test_no_more_than_the_limit_run_and_the_rest_wait_in_order() -> None:
     checks = Checks(lambda: 2)
     tasks = await checks.start("a", "b", "c", "d")
@@ -67,7 +66,6 @@ async def test_no_more_than_the_limit_run_and_the_rest_wait_in_order() -> None:
     assert checks.begun == ["a", "b", "c", "d"]
 
 
-@in_loop
 async def test_a_new_limit_counts_from_the_next_turn() -> None:
     limit = [1]
     checks = Checks(lambda: limit[0])
@@ -86,7 +84,6 @@ async def test_a_new_limit_counts_from_the_next_turn() -> None:
     await asyncio.gather(*tasks)
 
 
-@in_loop
 async def test_who_leaves_while_waiting_holds_nobody_up() -> None:
     checks = Checks(lambda: 1)
     first, second, third, fourth = await checks.start("a", "b", "c", "d")
@@ -102,7 +99,6 @@ async def test_who_leaves_while_waiting_holds_nobody_up() -> None:
     assert [task.cancelled() for task in (second, third)] == [True, True]
 
 
-@in_loop
 async def test_who_leaves_at_the_moment_of_the_turn_passes_it_on() -> None:
     checks = Checks(lambda: 1)
     first, second, third = await checks.start("a", "b", "c")
@@ -117,7 +113,6 @@ async def test_who_leaves_at_the_moment_of_the_turn_passes_it_on() -> None:
     assert second.cancelled()
 
 
-@in_loop
 async def test_machines_are_served_one_after_the_other_whoever_came_first() -> None:
     checks = Checks(lambda: 1)
     tasks = await checks.start("f1", "f2", "f3", "f4")
@@ -128,7 +123,6 @@ async def test_machines_are_served_one_after_the_other_whoever_came_first() -> N
     assert len(checks.turns) == 0
 
 
-@in_loop
 async def test_names_tried_from_one_machine_are_served_one_after_the_other() -> None:
     checks = Checks(lambda: 1)
     tasks = await checks.start("x1", "x2", "x3", "x4", user="x")
@@ -137,7 +131,6 @@ async def test_names_tried_from_one_machine_are_served_one_after_the_other() -> 
     assert checks.begun == ["x1", "x2", "r1", "x3", "r2", "x4"]
 
 
-@in_loop
 async def test_one_machine_fills_its_own_places_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth_turns, "MOST_WAITING", 2)
     checks = Checks(lambda: 1)
@@ -150,7 +143,6 @@ async def test_one_machine_fills_its_own_places_and_no_others(monkeypatch: pytes
     assert checks.begun == ["f1", "f2", "o1", "f3", "o2"]
 
 
-@in_loop
 async def test_another_name_takes_a_place_of_the_name_that_most_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth_turns, "MOST_WAITING", 3)
     checks = Checks(lambda: 1)
@@ -164,7 +156,6 @@ async def test_another_name_takes_a_place_of_the_name_that_most_wait_for(monkeyp
     assert len(checks.turns) == 0
 
 
-@in_loop
 async def test_who_waits_too_long_is_refused_and_leaves_no_trace() -> None:
     checks = Checks(lambda: 1, patience=0.0)
     tasks = await checks.start("a")
@@ -178,7 +169,6 @@ async def test_who_waits_too_long_is_refused_and_leaves_no_trace() -> None:
     assert await checks.drain(tasks) == [None]
 
 
-@in_loop
 async def test_places_of_those_who_left_are_free_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth_turns, "MOST_WAITING", 1)
     checks = Checks(lambda: 1)
@@ -209,7 +199,6 @@ def test_a_machine_is_told_by_its_address_without_the_port(one: str, two: str, s
 
 
 @pytest.mark.parametrize("most", [1, 3])
-@in_loop
 async def test_logins_take_the_turns_that_the_pool_allows(most: int) -> None:
     async with api_pool() as pool:
         pool.change(pool.pool, local_auth_max_threads=most)
@@ -231,7 +220,6 @@ async def test_logins_take_the_turns_that_the_pool_allows(most: int) -> None:
         assert seen[0] == most
 
 
-@in_loop
 async def test_a_flood_of_logins_from_one_machine_keeps_no_other_machine_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth_turns, "MOST_WAITING", 4)
     async with api_pool() as pool:
@@ -259,7 +247,6 @@ async def test_a_flood_of_logins_from_one_machine_keeps_no_other_machine_out(mon
         assert checked == ["wrong 0", "wrong 1", "right", "wrong 2", "wrong 3", "wrong 4"]
 
 
-@in_loop
 async def test_a_login_that_waits_too_long_is_refused_with_a_reason() -> None:
     async with api_pool() as pool:
         pool.sessions._turns = Turns(lambda: 1, patience=0.0)

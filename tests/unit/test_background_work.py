@@ -33,33 +33,27 @@ def test_a_defect_is_logged_and_the_work_begins_again(caplog: pytest.LogCaptureF
     assert clock.monotonic() >= 2 * AGAIN_AFTER
 
 
-def test_the_stack_ends_what_would_go_on_for_ever() -> None:
-    async def scene() -> None:
-        clock, ended = VirtualClock(), asyncio.Event()
+async def test_the_stack_ends_what_would_go_on_for_ever() -> None:
+    clock, ended = VirtualClock(), asyncio.Event()
 
-        async def work() -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.set()
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
 
-        async with contextlib.AsyncExitStack() as stack:
-            keep_going(stack, clock, "waiting", work)
-            await clock.settle()
-        assert ended.is_set()
-
-    asyncio.run(scene())
+    async with contextlib.AsyncExitStack() as stack:
+        keep_going(stack, clock, "waiting", work)
+        await clock.settle()
+    assert ended.is_set()
 
 
-def test_the_stack_unwinds_although_the_work_has_a_defect() -> None:
-    async def scene() -> None:
-        clock, flaky = VirtualClock(), Flaky(1_000)
-        async with contextlib.AsyncExitStack() as stack:
-            keep_going(stack, clock, "failing", flaky.work)
-            await clock.settle()
-            assert flaky.begun == 1
-
-    asyncio.run(scene())
+async def test_the_stack_unwinds_although_the_work_has_a_defect() -> None:
+    clock, flaky = VirtualClock(), Flaky(1_000)
+    async with contextlib.AsyncExitStack() as stack:
+        keep_going(stack, clock, "failing", flaky.work)
+        await clock.settle()
+        assert flaky.begun == 1
 
 
 def test_work_that_answers_its_end_with_a_failure_does_not_begin_again(caplog: pytest.LogCaptureFixture) -> None:

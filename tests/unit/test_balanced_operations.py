@@ -9,7 +9,7 @@ import pytest
 from action_server import Site
 from sim_api import refused
 from wlb_server import WlbServer, result
-from wlb_site import enable, failures, on_both, rate, uuid
+from wlb_site import enable, failures, rate, uuid, wlb_pool
 
 from xenapi_core.testing.pool import GIB, TEST_CALLER
 
@@ -24,8 +24,8 @@ async def start(site: Site, vm: str) -> int:
     return host_of(site, vm)
 
 
-def test_a_machine_starts_and_resumes_on_the_host_with_most_stars() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_a_machine_starts_and_resumes_on_the_host_with_most_stars() -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         vm = site.pool.add_vm(affinity=site.pool.hosts[0])
         rate(site, wlb, "1.5", "4.0", "10.5")
@@ -35,11 +35,9 @@ def test_a_machine_starts_and_resumes_on_the_host_with_most_stars() -> None:
         await site.call("VM.resume", vm, False, False)
         assert (host_of(site, vm), failures(site)) == (1, [])
 
-    on_both(scene)
 
-
-def test_the_task_of_a_start_shows_the_recommendation_that_was_taken() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_the_task_of_a_start_shows_the_recommendation_that_was_taken() -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         rate(site, wlb, "1", "2", "1")
         vm = site.pool.add_vm()
@@ -52,11 +50,9 @@ def test_the_task_of_a_start_shows_the_recommendation_that_was_taken() -> None:
             "wlb_advised": "1", "wlb_action": "Async.VM.start", "wlb_action_obj_type": "VM", "wlb_action_obj_ref": vm,
         }  # fmt: skip
 
-    on_both(scene)
 
-
-def test_a_recommended_host_that_cannot_take_a_machine_is_passed_over() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_a_recommended_host_that_cannot_take_a_machine_is_passed_over() -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         rate(site, wlb, "1", "4", "3")
         site.pool.change(site.pool.hosts[1], enabled=False)
@@ -65,11 +61,9 @@ def test_a_recommended_host_that_cannot_take_a_machine_is_passed_over() -> None:
         assert await start(site, site.pool.add_vm("other", affinity=site.pool.hosts[0])) == 0
         assert failures(site) == []
 
-    on_both(scene)
 
-
-def test_a_server_that_fails_delays_nothing_and_a_message_tells_of_it() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_a_server_that_fails_delays_nothing_and_a_message_tells_of_it() -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         vm = site.pool.add_vm(affinity=site.pool.hosts[0])
         wlb.instead["VMGetRecommendations"] = 500
@@ -80,11 +74,9 @@ def test_a_server_that_fails_delays_nothing_and_a_message_tells_of_it() -> None:
         assert host_of(site, vm) != 0
         assert failures(site)[1:] == [("Host", uuid(site, site.pool.hosts[0]))]
 
-    on_both(scene)
 
-
-def test_a_server_is_not_asked_where_the_pool_does_not_want_it() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_a_server_is_not_asked_where_the_pool_does_not_want_it() -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         rate(site, wlb, "1", "1", "5")
         pool, vm = site.pool, site.pool.add_vm(affinity=site.pool.hosts[0])
@@ -97,22 +89,18 @@ def test_a_server_is_not_asked_where_the_pool_does_not_want_it() -> None:
         assert await refused(pool, "VM.retrieve_wlb_recommendations", vm) == ["WLB_DISABLED"]
         assert wlb.calls == ["AddXenServer", "VMGetRecommendations"]
 
-    on_both(scene)
 
-
-def test_nothing_is_asked_about_a_machine_that_may_not_start() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_nothing_is_asked_about_a_machine_that_may_not_start() -> None:
+    async with wlb_pool() as (site, wlb):
         vm = site.pool.add_vm()
         await start(site, vm)
         await enable(site, wlb)
         assert (await refused(site.pool, "VM.start", vm, False, False))[0] == "VM_BAD_POWER_STATE"
         assert wlb.calls == ["AddXenServer"]
 
-    on_both(scene)
 
-
-def test_who_cancels_a_start_does_not_wait_for_the_server() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_who_cancels_a_start_does_not_wait_for_the_server() -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         wlb.silent = True
         vm, engine = site.pool.add_vm(), site.pool.engine
@@ -126,8 +114,6 @@ def test_who_cancels_a_start_does_not_wait_for_the_server() -> None:
         record = site.pool.vm(vm)
         assert (record["power_state"], record["current_operations"], failures(site)) == ("Halted", {}, [])
 
-    on_both(scene)
-
 
 async def two_on_the_first(site: Site, wlb: WlbServer) -> list[str]:
     """Two machines that run on the first host."""
@@ -137,15 +123,13 @@ async def two_on_the_first(site: Site, wlb: WlbServer) -> list[str]:
     return vms
 
 
-def test_a_host_is_emptied_as_the_server_says() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_a_host_is_emptied_as_the_server_says() -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         vms = await two_on_the_first(site, wlb)
         wlb.moves = {uuid(site, vm): uuid(site, site.pool.hosts[2]) for vm in vms}
         await site.call("host.evacuate", site.pool.hosts[0], "", 0)
         assert ([host_of(site, vm) for vm in vms], failures(site)) == ([2, 2], [])
-
-    on_both(scene)
 
 
 REFUSALS: list[Any] = [
@@ -155,8 +139,10 @@ REFUSALS: list[Any] = [
 
 
 @pytest.mark.parametrize(("change", "code"), REFUSALS)
-def test_a_host_that_cannot_be_emptied_as_the_server_says_stays_as_it_is(change: dict[str, Any], code: str) -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_a_host_that_cannot_be_emptied_as_the_server_says_stays_as_it_is(
+    change: dict[str, Any], code: str
+) -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         vms = await two_on_the_first(site, wlb)
         told = vms if code == "HOST_DISABLED" else vms[:1]
@@ -166,11 +152,9 @@ def test_a_host_that_cannot_be_emptied_as_the_server_says_stays_as_it_is(change:
         assert [host_of(site, vm) for vm in vms] == [0, 0]
         assert failures(site) == []
 
-    on_both(scene)
 
-
-def test_what_keeps_a_machine_here_counts_more_than_the_word_of_the_server() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_what_keeps_a_machine_here_counts_more_than_the_word_of_the_server() -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         vms = await two_on_the_first(site, wlb)
         local = site.pool.add_sr("local", 10 * GIB, type="ext", shared=False)
@@ -185,5 +169,3 @@ def test_what_keeps_a_machine_here_counts_more_than_the_word_of_the_server() -> 
             ]  # fmt: skip
         found = await site.call("host.retrieve_wlb_evacuate_recommendations", site.pool.hosts[0])
         assert found == {vms[0]: ("WLB", uuid(site, site.pool.hosts[1])), vms[1]: ("VM_REQUIRES_SR", vms[1], local)}
-
-    on_both(scene)

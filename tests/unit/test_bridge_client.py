@@ -79,20 +79,17 @@ def test_a_cookie_goes_with_a_request_to_a_handler() -> None:
     assert asked("/told", b"data", extra=(Route("POST", "/told", told),)) == {"cookie": "a=b", "body": "data"}
 
 
-def test_a_server_that_hangs_up_or_is_not_there_is_an_os_error() -> None:
-    async def body() -> None:
-        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(1)
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+async def test_a_server_that_hangs_up_or_is_not_there_is_an_os_error() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 
-        async with raw_server(hang_up) as port:
-            for url in (f"http://127.0.0.1:{port}", f"https://127.0.0.1:{port}"):
-                with pytest.raises(OSError, match=r"."):
-                    await RemoteXenApi(url, 1).call("VM.get_all")
-        with pytest.raises(OSError, match=r"."):
-            await RemoteXenApi(f"127.0.0.1:{port}", 1).call("VM.get_all")
-
-    run(body())
+    async with raw_server(hang_up) as port:
+        for url in (f"http://127.0.0.1:{port}", f"https://127.0.0.1:{port}"):
+            with pytest.raises(OSError, match=r"."):
+                await RemoteXenApi(url, 1).call("VM.get_all")
+    with pytest.raises(OSError, match=r"."):
+        await RemoteXenApi(f"127.0.0.1:{port}", 1).call("VM.get_all")
 
 
 @pytest.mark.parametrize("address", ["\ufffe", "é" * 100, "a" * 300, "no-such-host.invalid"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from action_server import Site, on_site
+from action_server import action_server
 
 from xenapi_core.bridge.pool_client import PoolClient
 from xenapi_core.bridge.remote import RemoteSource
@@ -14,8 +14,8 @@ MIRROR = mirror_schema(SCHEMA)
 DAY = 86_400
 
 
-def test_clock_of_the_coordinator_that_is_wrong_does_not_move_the_time_of_a_bridge() -> None:
-    async def scene(site: Site) -> None:
+async def test_clock_of_the_coordinator_that_is_wrong_does_not_move_the_time_of_a_bridge() -> None:
+    async with action_server() as site:
         host, clock = site.pool.hosts[0], site.pool.clock
         await site.call("host.set_ntp_mode", host, "Disabled")
         await site.call("host.set_servertime", host, clock.now() + 100 * DAY)
@@ -27,5 +27,3 @@ def test_clock_of_the_coordinator_that_is_wrong_does_not_move_the_time_of_a_brid
             assert abs(source.now() - clock.now()) < 10 * DAY  # the clock of the site runs a thousand times faster
         finally:
             await source.close()
-
-    on_site(scene)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,14 +29,6 @@ ROOT = replace(TEST_CALLER, local_root=True)  # some messages are for the Unix s
 ask, refused = partial(sim_api.ask, caller=ROOT), partial(sim_api.refused, caller=ROOT)
 
 
-def on_pool(test: Callable[[SimPool], Awaitable[None]], **options: Any) -> None:
-    async def body() -> None:
-        async with sim_pool(**options) as pool:
-            await test(pool)
-
-    asyncio.run(body())
-
-
 def records(pool: SimPool, kind: str) -> list[Any]:
     return [record for record in pool.store.all("Certificate").values() if record["type"] == kind]
 
@@ -54,8 +44,8 @@ def of_message(pool: SimPool, message: str, *args: Any) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(("install", "uninstall"), list(zip(INSTALL, UNINSTALL, strict=True)))
-def test_an_authority_is_installed_listed_and_uninstalled(install: str, uninstall: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_an_authority_is_installed_listed_and_uninstalled(install: str, uninstall: str) -> None:
+    async with sim_pool(hosts=2) as pool:
         await ask(pool, *of_message(pool, install, "own.pem", CA.pem))
         (record,) = records(pool, "ca")
         assert (record["name"], record["fingerprint_sha256"], record["purpose"]) == ("own.pem", CA.sha256, ())
@@ -71,15 +61,13 @@ def test_an_authority_is_installed_listed_and_uninstalled(install: str, uninstal
         gone = await refused(pool, *of_message(pool, uninstall, "own.pem"))
         assert gone == ["CERTIFICATE_DOES_NOT_EXIST", "own.pem"]
 
-    on_pool(scene, hosts=2)
-
 
 NO_NAMES = ["", ".hidden", "../up", "a/b", "blank x", "nul\0", "\N{LATIN SMALL LETTER E WITH ACUTE}", "n" * 256]
 
 
 @pytest.mark.parametrize("name", NO_NAMES, ids=range(len(NO_NAMES)))
-def test_names_that_no_file_should_have_are_refused(name: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_names_that_no_file_should_have_are_refused(name: str) -> None:
+    async with sim_pool() as pool:
         for kind, text in (("CERTIFICATE", CA.pem), ("CRL", revoked(CA, NOW))):
             install, uninstall = ("install_ca_certificate", "uninstall_ca_certificate")
             install, uninstall = (install, uninstall) if kind == "CERTIFICATE" else ("crl_install", "crl_uninstall")
@@ -87,16 +75,14 @@ def test_names_that_no_file_should_have_are_refused(name: str) -> None:
             assert await refused(pool, f"pool.{install}", name, text) == [f"{kind}_NAME_INVALID", name]
             assert await refused(pool, f"pool.{uninstall}", name, *force) == [f"{kind}_NAME_INVALID", name]
 
-    on_pool(scene)
-
 
 HALF = CA.pem[: len(CA.pem) // 2]
 CORRUPT = ["", "text", HALF, HALF + CA.pem[-30:], CA.pem.replace("MII", "MIJ"), CA.pem + OTHER.pem, GOOD.key, "\ud800"]
 
 
 @pytest.mark.parametrize("text", CORRUPT, ids=range(len(CORRUPT)))
-def test_what_is_no_single_certificate_is_refused(text: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_what_is_no_single_certificate_is_refused(text: str) -> None:
+    async with sim_pool() as pool:
         pool_ref = next(iter(pool.store.all("pool")))
         told = await refused(pool, "pool.install_ca_certificate", "x", text)
         assert told == ["CERTIFICATE_CORRUPT", "x"]
@@ -107,11 +93,9 @@ def test_what_is_no_single_certificate_is_refused(text: str) -> None:
         assert told == ["CRL_CORRUPT", "x"]
         assert not pool.store.all("Certificate")
 
-    on_pool(scene)
 
-
-def test_authorities_are_taken_only_within_their_time() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_authorities_are_taken_only_within_their_time() -> None:
+    async with sim_pool() as pool:
         now, edge = (format_datetime(moment) for moment in (NOW, NOW + 60))
         early = issue("early", NOW, begins=60)
         told = await refused(pool, "pool.install_ca_certificate", "early", early.pem)
@@ -120,11 +104,9 @@ def test_authorities_are_taken_only_within_their_time() -> None:
         told = await refused(pool, "pool.install_ca_certificate", "late", late.pem)
         assert told == ["TRUSTED_CERTIFICATE_EXPIRED", now, format_datetime(NOW - 60)]
 
-    on_pool(scene)
 
-
-def test_trusted_certificates_have_a_type_and_a_purpose() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_trusted_certificates_have_a_type_and_a_purpose() -> None:
+    async with sim_pool() as pool:
         ref = next(iter(pool.store.all("pool")))
         message = "pool.install_trusted_certificate"
         assert await refused(pool, message, ref, False, GOOD.pem, ()) == ["CERTIFICATE_LACKS_PURPOSE"]
@@ -140,11 +122,9 @@ def test_trusted_certificates_have_a_type_and_a_purpose() -> None:
             await ask(pool, "pool.uninstall_trusted_certificate", ref, record.ref)
         assert not pool.store.all("Certificate")
 
-    on_pool(scene)
 
-
-def test_revocation_lists_are_installed_listed_and_uninstalled() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_revocation_lists_are_installed_listed_and_uninstalled() -> None:
+    async with sim_pool() as pool:
         host = pool.hosts[0]
         await ask(pool, "pool.crl_install", "one.crl", revoked(CA, NOW, GOOD))
         await ask(pool, "host.crl_install", host, "two.crl", revoked(OTHER, NOW))
@@ -157,25 +137,20 @@ def test_revocation_lists_are_installed_listed_and_uninstalled() -> None:
         assert await ask(pool, "pool.crl_list") == ()
         assert await refused(pool, "pool.crl_uninstall", "one.crl") == ["CRL_DOES_NOT_EXIST", "one.crl"]
 
-    on_pool(scene)
 
-
-def test_what_is_trusted_survives_a_restart(tmp_path: Path) -> None:
-    async def body() -> None:
-        crl = revoked(CA, NOW)
-        store = await open_store(tmp_path, SCHEMA)
-        txn = store.begin()
-        txn.create("Certificate", "OpaqueRef:ca", {"uuid": "u", "type": "ca", "name": "own.pem", "pem": CA.pem})
-        txn.create("pool", "OpaqueRef:pool", {"uuid": "p", "crls": {"one.crl": crl}})
-        store.commit(txn)
-        await store.durable(store.revision)
-        await store.close()
-        store = await open_store(tmp_path, SCHEMA)
-        assert store.get("OpaqueRef:ca")["pem"] == CA.pem
-        assert store.get("OpaqueRef:pool")["crls"] == {"one.crl": crl}
-        await store.close()
-
-    asyncio.run(body())
+async def test_what_is_trusted_survives_a_restart(tmp_path: Path) -> None:
+    crl = revoked(CA, NOW)
+    store = await open_store(tmp_path, SCHEMA)
+    txn = store.begin()
+    txn.create("Certificate", "OpaqueRef:ca", {"uuid": "u", "type": "ca", "name": "own.pem", "pem": CA.pem})
+    txn.create("pool", "OpaqueRef:pool", {"uuid": "p", "crls": {"one.crl": crl}})
+    store.commit(txn)
+    await store.durable(store.revision)
+    await store.close()
+    store = await open_store(tmp_path, SCHEMA)
+    assert store.get("OpaqueRef:ca")["pem"] == CA.pem
+    assert store.get("OpaqueRef:pool")["crls"] == {"one.crl": crl}
+    await store.close()
 
 
 def identity(pool: SimPool, directory: Path, given: tuple[Path, Path] | None = None) -> TlsIdentity:
@@ -217,8 +192,8 @@ def names_in(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_pairs_that_no_server_can_use_are_refused_in_the_order_of_the_reference(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_pairs_that_no_server_can_use_are_refused_in_the_order_of_the_reference(tmp_path: Path) -> None:
+    async with sim_pool() as pool:
         shown = identity(pool, tmp_path)
         before, files = shown.facts, names_in(tmp_path)
         for name, args, description in pairs():
@@ -227,12 +202,10 @@ def test_pairs_that_no_server_can_use_are_refused_in_the_order_of_the_reference(
         assert shown.facts == before
         assert names_in(tmp_path) == files
 
-    on_pool(scene)
-
 
 @pytest.mark.parametrize("kind", ["ec", "2048"])
-def test_an_installed_certificate_is_shown_by_all_hosts_and_after_a_restart(kind: str, tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_an_installed_certificate_is_shown_by_all_hosts_and_after_a_restart(kind: str, tmp_path: Path) -> None:
+    async with sim_pool(hosts=2) as pool:
         first = identity(pool, tmp_path).facts
         own = issue("127.0.0.1", NOW, CA, private=key(kind, 7))
         old = {record.ref for record in records(pool, "host")}
@@ -252,11 +225,9 @@ def test_an_installed_certificate_is_shown_by_all_hosts_and_after_a_restart(kind
         assert again.facts != reset
         assert identity(pool, tmp_path).facts == again.facts
 
-    on_pool(scene, hosts=2)
 
-
-def test_a_certificate_of_the_administrators_is_left_alone(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_certificate_of_the_administrators_is_left_alone(tmp_path: Path) -> None:
+    async with sim_pool() as pool:
         files = tmp_path / "own.pem", tmp_path / "own.key"
         for path, text in zip(files, (GOOD.pem, GOOD.key), strict=True):
             path.write_text(text)
@@ -270,11 +241,9 @@ def test_a_certificate_of_the_administrators_is_left_alone(tmp_path: Path) -> No
         told = await refused(pool, "pool.uninstall_trusted_certificate", ref_of_pool, ref)
         assert told == ["NOT_TRUSTED_CERTIFICATE", ref]
 
-    on_pool(scene)
 
-
-def test_a_certificate_that_cannot_be_kept_is_not_shown(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_certificate_that_cannot_be_kept_is_not_shown(tmp_path: Path) -> None:
+    async with sim_pool() as pool:
         directory = tmp_path / "state"
         shown = identity(pool, directory)
         before = shown.facts
@@ -283,11 +252,9 @@ def test_a_certificate_that_cannot_be_kept_is_not_shown(tmp_path: Path) -> None:
         assert told == ["OPERATION_NOT_ALLOWED", "The certificate cannot be kept: No such file or directory."]
         assert shown.facts == before
 
-    on_pool(scene)
 
-
-def test_verification_stays_on_for_the_pool_and_is_lifted_for_a_host_in_an_emergency() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_verification_stays_on_for_the_pool_and_is_lifted_for_a_host_in_an_emergency() -> None:
+    async with sim_pool(hosts=2) as pool:
         ref = next(iter(pool.store.all("pool")))
         told = await refused(pool, "host.emergency_reenable_tls_verification")
         assert told == ["TLS_VERIFICATION_NOT_ENABLED_IN_POOL"]
@@ -304,15 +271,11 @@ def test_verification_stays_on_for_the_pool_and_is_lifted_for_a_host_in_an_emerg
         pool.change(ref, ha_enabled=True)
         assert await refused(pool, "pool.enable_tls_verification") == ["HA_IS_ENABLED"]
 
-    on_pool(scene, hosts=2)
 
-
-def test_no_client_sees_what_is_kept_inside() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_no_client_sees_what_is_kept_inside() -> None:
+    async with sim_pool() as pool:
         await ask(pool, "pool.install_ca_certificate", "own.pem", CA.pem)
         await ask(pool, "pool.crl_install", "one.crl", revoked(CA, NOW))
         schema = dispatcher(pool).schema
         for name in ("Certificate.get_pem", "pool.get_crls"):
             assert name not in schema.methods
-
-    on_pool(scene)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from authority import DAY, Issued, issue, key, revoked
 from cryptography import x509
-from http_client import closing, run
+from http_client import closing
 
 from xenapi_core.api.pem import facts
 from xenapi_core.bridge.client import RemoteXenApi
@@ -71,26 +71,23 @@ async def seen(listener: Listener, name: str | None = None) -> bytes:
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_who_connects_after_an_installation_sees_the_new_certificate_whatever_its_key(
+async def test_who_connects_after_an_installation_sees_the_new_certificate_whatever_its_key(
     loop: str, tmp_path: Path
 ) -> None:
-    async def scene() -> None:
-        shown = identity(tmp_path)
-        async with listening(shown) as listener:
-            first = await seen(listener)
-            assert facts_of(first) == shown.facts.sha256
-            for kind in ("2048", "ec"):
-                new = issue("127.0.0.1", NOW, CA, private=key(kind, 3))
-                shown.install(new.pem.encode(), new.key.encode())
-                assert [await seen(listener, name) for name in (None, "localhost")] == [new.der] * 2
-            shown.renew()
-            assert facts_of(await seen(listener)) == shown.facts.sha256 != facts_of(first)
-
-    run(scene(), loop)
+    shown = identity(tmp_path)
+    async with listening(shown) as listener:
+        first = await seen(listener)
+        assert facts_of(first) == shown.facts.sha256
+        for kind in ("2048", "ec"):
+            new = issue("127.0.0.1", NOW, CA, private=key(kind, 3))
+            shown.install(new.pem.encode(), new.key.encode())
+            assert [await seen(listener, name) for name in (None, "localhost")] == [new.der] * 2
+        shown.renew()
+        assert facts_of(await seen(listener)) == shown.facts.sha256 != facts_of(first)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_client_certificates_are_judged_as_before_after_an_installation(loop: str, tmp_path: Path) -> None:
+async def test_client_certificates_are_judged_as_before_after_an_installation(loop: str, tmp_path: Path) -> None:
     authorities, files = tmp_path / "ca.pem", {}
     authorities.write_text(CA.pem)
     for name, one in (("good", issue("somebody", NOW, CA)), ("bad", issue("somebody", NOW, OTHER))):
@@ -111,16 +108,13 @@ def test_client_certificates_are_judged_as_before_after_an_installation(loop: st
             return False
         return reply.endswith(b"page")
 
-    async def scene() -> None:
-        shown = identity(tmp_path)
-        async with listening(shown, authorities) as listener:
-            before = [await answered(listener, name) for name in files]
-            for kind in ("ec", "2048"):
-                new = issue("127.0.0.1", NOW, CA, private=key(kind, 5))
-                shown.install(new.pem.encode(), new.key.encode())
-                assert [await answered(listener, name) for name in files] == before == [True, False]
-
-    run(scene(), loop)
+    shown = identity(tmp_path)
+    async with listening(shown, authorities) as listener:
+        before = [await answered(listener, name) for name in files]
+        for kind in ("ec", "2048"):
+            new = issue("127.0.0.1", NOW, CA, private=key(kind, 5))
+            shown.install(new.pem.encode(), new.key.encode())
+            assert [await answered(listener, name) for name in files] == before == [True, False]
 
 
 def facts_of(der: bytes) -> str:
@@ -156,12 +150,9 @@ BELIEVED = [
 
 
 @pytest.mark.parametrize(("shown", "store"), BELIEVED)
-def test_servers_that_prove_who_they_are_are_asked(shown: Issued, store: Any, tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with listening(identity(tmp_path, shown)) as listener:
-            assert await asked(listener, store) == "done"
-
-    run(scene())
+async def test_servers_that_prove_who_they_are_are_asked(shown: Issued, store: Any, tmp_path: Path) -> None:
+    async with listening(identity(tmp_path, shown)) as listener:
+        assert await asked(listener, store) == "done"
 
 
 LATE = issue("127.0.0.1", NOW, CA, begins=-2 * DAY, ends=-DAY)
@@ -178,58 +169,46 @@ DOUBTED = [
 
 
 @pytest.mark.parametrize(("shown", "store", "reason"), DOUBTED)
-def test_servers_that_cannot_prove_who_they_are_are_not_asked(
+async def test_servers_that_cannot_prove_who_they_are_are_not_asked(
     shown: Issued, store: Any, reason: str, tmp_path: Path
 ) -> None:
-    async def scene() -> None:
-        async with listening(identity(tmp_path, shown)) as listener:
-            with pytest.raises(ApiError) as failure:
-                await asked(listener, store)
-        assert failure.value.code == "SSL_VERIFY_ERROR"
-        assert reason in failure.value.params[0]
-
-    run(scene())
+    async with listening(identity(tmp_path, shown)) as listener:
+        with pytest.raises(ApiError) as failure:
+            await asked(listener, store)
+    assert failure.value.code == "SSL_VERIFY_ERROR"
+    assert reason in failure.value.params[0]
 
 
 @pytest.mark.parametrize(("named", "believed"), [(HERE, True), (ELSEWHERE, False), (CA, True), (OTHER, False)])
-def test_a_server_is_known_by_the_certificate_it_shows(named: Issued, believed: bool, tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with listening(identity(tmp_path, HERE)) as listener:
-            remote = RemoteXenApi(f"localhost:{listener.port}", 1, of_certificate(named.pem))
-            if believed:
-                assert await remote.call("any") == "done"
-                return
-            with pytest.raises(ApiError) as failure:
-                await remote.call("any")
-            assert failure.value.code == "SSL_VERIFY_ERROR"
-
-    run(scene())
-
-
-def test_plain_text_proves_nothing_to_a_pool_that_verifies(tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with closing(await listen_tcp(xenapi_app(Answers()), "127.0.0.1", 0)) as listener:
-            assert await asked(listener, trusting(verifying=False), "http") == "done"
-            with pytest.raises(ApiError) as failure:
-                await asked(listener, trusting(CA), "http")
+async def test_a_server_is_known_by_the_certificate_it_shows(named: Issued, believed: bool, tmp_path: Path) -> None:
+    async with listening(identity(tmp_path, HERE)) as listener:
+        remote = RemoteXenApi(f"localhost:{listener.port}", 1, of_certificate(named.pem))
+        if believed:
+            assert await remote.call("any") == "done"
+            return
+        with pytest.raises(ApiError) as failure:
+            await remote.call("any")
         assert failure.value.code == "SSL_VERIFY_ERROR"
 
-    run(scene())
+
+async def test_plain_text_proves_nothing_to_a_pool_that_verifies(tmp_path: Path) -> None:
+    async with closing(await listen_tcp(xenapi_app(Answers()), "127.0.0.1", 0)) as listener:
+        assert await asked(listener, trusting(verifying=False), "http") == "done"
+        with pytest.raises(ApiError) as failure:
+            await asked(listener, trusting(CA), "http")
+    assert failure.value.code == "SSL_VERIFY_ERROR"
 
 
-def test_web_servers_are_believed_by_installed_authorities_too(tmp_path: Path) -> None:
+async def test_web_servers_are_believed_by_installed_authorities_too(tmp_path: Path) -> None:
     async def fetched(listener: Listener, store: Any) -> bytes:
         url = f"https://127.0.0.1:{listener.port}/page"
         fetch = partial(download, loopback=True, trust=partial(of_web_servers, store))
         return b"".join([data async for data in fetch(url)])
 
-    async def scene() -> None:
-        async with listening(identity(tmp_path, HERE)) as listener:
-            assert await fetched(listener, trusting(CA, verifying=False)) == b"page"
-            with pytest.raises(ApiError) as failure:
-                await fetched(listener, trusting(OTHER, verifying=False))
-        assert failure.value.description == [
-            "IMPORT_ERROR", "The server of that URL gave no answer: ClientConnectorCertificateError.",
-        ]  # fmt: skip
-
-    run(scene())
+    async with listening(identity(tmp_path, HERE)) as listener:
+        assert await fetched(listener, trusting(CA, verifying=False)) == b"page"
+        with pytest.raises(ApiError) as failure:
+            await fetched(listener, trusting(OTHER, verifying=False))
+    assert failure.value.description == [
+        "IMPORT_ERROR", "The server of that URL gave no answer: ClientConnectorCertificateError.",
+    ]  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
-from action_server import Site, on_site
+from action_server import Site, action_server
 from sim_api import TEST_CALLER, drive
 
 from xenapi_core.errors import ApiError
@@ -34,8 +33,8 @@ async def rounds(site: Site, count: int) -> None:
         await sample(site.recorder, site.pool.engine)
 
 
-def test_sums_and_means_follow_from_the_other_data_sources_of_a_disk() -> None:
-    async def scene(site: Site) -> None:
+async def test_sums_and_means_follow_from_the_other_data_sources_of_a_disk() -> None:
+    async with action_server() as site:
         vm = await site.pool.running()
         site.pool.sim.guest(site.pool.store.get(vm)["uuid"]).work(0.5)
         sources = await sources_of(site, "VM", vm)
@@ -54,20 +53,16 @@ def test_sums_and_means_follow_from_the_other_data_sources_of_a_disk() -> None:
                 assert whole[word + suffix]["value"] == pytest.approx(value[word]), (cls, word)
                 assert (whole[word + suffix]["enabled"], whole[word + suffix]["standard"]) == (False, False)
 
-    on_site(scene)
 
-
-def test_an_idle_repository_has_no_latency() -> None:
-    async def scene(site: Site) -> None:
+async def test_an_idle_repository_has_no_latency() -> None:
+    async with action_server() as site:
         sources = await sources_of(site, "SR", site.pool.sr)
         words = ("io_throughput_total", "iops_total", "latency", "avgqu_sz")
         assert [sources[word]["value"] for word in words] == [0.0] * 4
 
-    on_site(scene)
 
-
-def test_a_choice_is_recorded_from_when_somebody_asks_for_it_until_it_is_forgotten() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_choice_is_recorded_from_when_somebody_asks_for_it_until_it_is_forgotten() -> None:
+    async with action_server() as site:
         vm, store = await site.pool.running(), site.pool.store
         host, sr = site.pool.hosts[0], site.pool.sr
         for cls, kind, ref, name in (
@@ -90,36 +85,29 @@ def test_a_choice_is_recorded_from_when_somebody_asks_for_it_until_it_is_forgott
             assert site.recorder.series(kind, series.uuid) == others
             assert (await sources_of(site, cls, ref))[name]["enabled"] is False
 
-    on_site(scene)
+
+async def test_a_choice_goes_on_after_a_restart_and_after_the_machine_was_off(tmp_path: Path) -> None:
+    async with sim_pool() as pool:
+        vm = await pool.running()
+        series = Series("vm", pool.vm(vm)["uuid"], "vbd_xvda_avgqu_sz")
+        before = History(Recorder(), pool.store, pool.clock, tmp_path)
+        await before.begin(series.kind, series.uuid, series.name)
+        after = History(Recorder(), pool.store, pool.clock, tmp_path)
+        await after.restore()
+        assert after.records(series.kind, series.uuid, series.name)
+        await pool.call("VM.hard_shutdown", vm)
+        await sample(after.recorder, pool.engine)
+        assert series not in after.recorder.values
+        await pool.call("VM.start", vm, False, False)
+        await sample(after.recorder, pool.engine)
+        assert after.recorder.values[series] > 0
 
 
-def test_a_choice_goes_on_after_a_restart_and_after_the_machine_was_off(tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            vm = await pool.running()
-            series = Series("vm", pool.vm(vm)["uuid"], "vbd_xvda_avgqu_sz")
-            before = History(Recorder(), pool.store, pool.clock, tmp_path)
-            await before.begin(series.kind, series.uuid, series.name)
-            after = History(Recorder(), pool.store, pool.clock, tmp_path)
-            await after.restore()
-            assert after.records(series.kind, series.uuid, series.name)
-            await pool.call("VM.hard_shutdown", vm)
-            await sample(after.recorder, pool.engine)
-            assert series not in after.recorder.values
-            await pool.call("VM.start", vm, False, False)
-            await sample(after.recorder, pool.engine)
-            assert after.recorder.values[series] > 0
-
-    asyncio.run(scene())
-
-
-def test_totals_of_a_repository_cannot_be_recorded() -> None:
-    async def scene(site: Site) -> None:
+async def test_totals_of_a_repository_cannot_be_recorded() -> None:
+    async with action_server() as site:
         with pytest.raises(ApiError) as refused:
             await told(site, "SR.record_data_source", site.pool.sr, "io_bytes_read")
         assert refused.value.code == "OPERATION_NOT_ALLOWED"
         with pytest.raises(ApiError) as unheard:
             await site.call("SR.record_data_source", site.pool.sr, "latency")  # a dispatcher without samples
         assert unheard.value.code == "NOT_IMPLEMENTED"
-
-    on_site(scene)

@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path as Path_
@@ -116,35 +116,31 @@ class World(SmallPool):
         return sum(channel.lost for channel in self.indications.delivery.channels.values())
 
 
-def running(test: Callable[[World], Coroutine[Any, Any, None]]) -> None:
-    async def whole() -> None:
-        world = World()
-        await world.indications.start()
-        try:
-            await test(world)
-        finally:
-            await world.indications.stop()
+@asynccontextmanager
+async def running_world() -> AsyncIterator[World]:
+    """A world that sends indications."""
+    world = World()
+    await world.indications.start()
+    try:
+        yield world
+    finally:
+        await world.indications.stop()
 
-    asyncio.run(whole())
 
-
-def test_indications_come_in_order_over_one_connection_with_numbers() -> None:
-    async def test(world: World) -> None:
-        async with listening() as listener:
-            world.subscribe(listener.url)
-            for n in range(20):
-                world.vm(f"vm-{n}")
-                await world.until(lambda n=n: len(listener.bodies) == n + 1)
-            assert listener.values("SequenceNumber") == [str(n) for n in range(20)]
-            assert len(set(listener.values("SequenceContext"))) == 1
-            assert listener.values("IndicationFilterName") == ["one"] * 20
-            assert listener.connections == 1
-            assert [re.search(r"vm-\d+", body)[0] for body in listener.bodies] == [f"vm-{n}" for n in range(20)]
-            head = listener.heads[0]
-            assert head.startswith("POST /there HTTP/1.1\r\n")
-            assert "CIMExport: MethodRequest\r\nCIMExportMethod: ExportIndication\r\n" in head
-
-    running(test)
+async def test_indications_come_in_order_over_one_connection_with_numbers() -> None:
+    async with running_world() as world, listening() as listener:
+        world.subscribe(listener.url)
+        for n in range(20):
+            world.vm(f"vm-{n}")
+            await world.until(lambda n=n: len(listener.bodies) == n + 1)
+        assert listener.values("SequenceNumber") == [str(n) for n in range(20)]
+        assert len(set(listener.values("SequenceContext"))) == 1
+        assert listener.values("IndicationFilterName") == ["one"] * 20
+        assert listener.connections == 1
+        assert [re.search(r"vm-\d+", body)[0] for body in listener.bodies] == [f"vm-{n}" for n in range(20)]
+        head = listener.heads[0]
+        assert head.startswith("POST /there HTTP/1.1\r\n")
+        assert "CIMExport: MethodRequest\r\nCIMExportMethod: ExportIndication\r\n" in head
 
 
 @pytest.mark.parametrize(
@@ -160,28 +156,25 @@ def test_indications_come_in_order_over_one_connection_with_numbers() -> None:
         b"",
     ],
 )
-def test_what_was_not_confirmed_is_sent_again_after_a_wait(bad: bytes) -> None:
-    async def test(world: World) -> None:
-        async with listening(bad, bad, reply()) as listener:
-            world.subscribe(listener.url)
-            world.vm("vm")
-            await world.until(lambda: world.clock.due() is not None)
-            assert len(listener.bodies) == 1
-            assert world.clock.due() == 20
-            await world.clock.advance(20)
-            await world.until(lambda: len(listener.bodies) == 2 and world.clock.due() is not None)
-            assert world.clock.due() == 40
-            await world.clock.advance(40)
-            await world.until(lambda: len(listener.bodies) == 3)
-            assert len(set(listener.bodies)) == 1
-            assert world.lost() == 0
-
-    running(test)
+async def test_what_was_not_confirmed_is_sent_again_after_a_wait(bad: bytes) -> None:
+    async with running_world() as world, listening(bad, bad, reply()) as listener:
+        world.subscribe(listener.url)
+        world.vm("vm")
+        await world.until(lambda: world.clock.due() is not None)
+        assert len(listener.bodies) == 1
+        assert world.clock.due() == 20
+        await world.clock.advance(20)
+        await world.until(lambda: len(listener.bodies) == 2 and world.clock.due() is not None)
+        assert world.clock.due() == 40
+        await world.clock.advance(40)
+        await world.until(lambda: len(listener.bodies) == 3)
+        assert len(set(listener.bodies)) == 1
+        assert world.lost() == 0
 
 
 @pytest.mark.parametrize("size", ["5\r\nabcde\r\n", ""])
-def test_a_chunked_answer_and_an_interim_one_are_understood(size: str) -> None:
-    async def test(world: World) -> None:
+async def test_a_chunked_answer_and_an_interim_one_are_understood(size: str) -> None:
+    async with running_world() as world:
         chunked = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (
             len(OK),
             OK,
@@ -193,62 +186,53 @@ def test_a_chunked_answer_and_an_interim_one_are_understood(size: str) -> None:
             await world.until(lambda: len(listener.bodies) == 2)
             assert listener.connections == 1
 
-    running(test)
+
+async def test_a_connection_that_the_listener_closed_meanwhile_is_opened_again_at_once() -> None:
+    async with running_world() as world, listening(reply(), b"", reply()) as listener:
+        world.subscribe(listener.url)
+        world.vm("a")
+        await world.until(lambda: len(listener.bodies) == 1)
+        world.vm("b")
+        await world.until(lambda: len(listener.bodies) == 3)
+        assert world.clock.due() is None
+        assert listener.values("SequenceNumber") == ["0", "1", "1"]
 
 
-def test_a_connection_that_the_listener_closed_meanwhile_is_opened_again_at_once() -> None:
-    async def test(world: World) -> None:
-        async with listening(reply(), b"", reply()) as listener:
-            world.subscribe(listener.url)
-            world.vm("a")
-            await world.until(lambda: len(listener.bodies) == 1)
-            world.vm("b")
-            await world.until(lambda: len(listener.bodies) == 3)
-            assert world.clock.due() is None
-            assert listener.values("SequenceNumber") == ["0", "1", "1"]
-
-    running(test)
-
-
-def test_an_indication_that_is_given_up_is_a_gap_in_the_numbers() -> None:
-    async def test(world: World) -> None:
-        async with listening(*[reply(status="500 No")] * 4, reply()) as listener:
-            world.subscribe(listener.url)
-            world.vm("a")
-            world.vm("b")
-            for wait in (20, 40, 80):
-                await world.until(lambda: world.clock.due() is not None)
-                assert world.clock.due() == wait
-                await world.clock.advance(wait)
-            await world.until(lambda: len(listener.bodies) == 5)
-            assert listener.values("SequenceNumber") == ["0"] * 4 + ["1"]
-            assert world.lost() == 1
-
-    running(test)
+async def test_an_indication_that_is_given_up_is_a_gap_in_the_numbers() -> None:
+    async with running_world() as world, listening(*[reply(status="500 No")] * 4, reply()) as listener:
+        world.subscribe(listener.url)
+        world.vm("a")
+        world.vm("b")
+        for wait in (20, 40, 80):
+            await world.until(lambda: world.clock.due() is not None)
+            assert world.clock.due() == wait
+            await world.clock.advance(wait)
+        await world.until(lambda: len(listener.bodies) == 5)
+        assert listener.values("SequenceNumber") == ["0"] * 4 + ["1"]
+        assert world.lost() == 1
 
 
 @pytest.mark.parametrize(("policy", "left", "state"), [(2, 1, 2), (3, 1, 4), (4, 0, None)])
-def test_a_fatal_error_costs_the_subscription_what_its_policy_says(policy: int, left: int, state: int | None) -> None:
-    async def test(world: World) -> None:
-        async with listening(reply(status="500 No")) as listener:
-            path = world.subscribe(listener.url, OnFatalErrorPolicy=policy)
-            world.vm("a")
-            for wait in (20, 40, 80):
-                await world.until(lambda: world.clock.due() is not None)
-                await world.clock.advance(wait)
-            await world.until(lambda: len(listener.bodies) == 4)
-            await world.clock.settle()
-            stored = world.provider.repository.all("CIM_IndicationSubscription")
-            await world.until(
-                lambda: len(stored) == left and (not left or stored[path].values["SubscriptionState"] == state)
-            )
-            assert bool(world.indications.delivery.channels) == (policy == 2)
+async def test_a_fatal_error_costs_the_subscription_what_its_policy_says(
+    policy: int, left: int, state: int | None
+) -> None:
+    async with running_world() as world, listening(reply(status="500 No")) as listener:
+        path = world.subscribe(listener.url, OnFatalErrorPolicy=policy)
+        world.vm("a")
+        for wait in (20, 40, 80):
+            await world.until(lambda: world.clock.due() is not None)
+            await world.clock.advance(wait)
+        await world.until(lambda: len(listener.bodies) == 4)
+        await world.clock.settle()
+        stored = world.provider.repository.all("CIM_IndicationSubscription")
+        await world.until(
+            lambda: len(stored) == left and (not left or stored[path].values["SubscriptionState"] == state)
+        )
+        assert bool(world.indications.delivery.channels) == (policy == 2)
 
-    running(test)
 
-
-def test_a_subscription_that_fails_for_long_goes_when_the_service_says_so() -> None:
-    async def test(world: World) -> None:
+async def test_a_subscription_that_fails_for_long_goes_when_the_service_says_so() -> None:
+    async with running_world() as world:
         world.provider.repository.put(
             Path.of("Xen_IndicationService", {"Name": "xencim"}, INTEROP),
             {"DeliveryRetryAttempts": 0, "DeliveryRetryInterval": 1, "SubscriptionRemovalAction": 2,
@@ -263,20 +247,15 @@ def test_a_subscription_that_fails_for_long_goes_when_the_service_says_so() -> N
             world.vm("b")
             await world.until(lambda: world.provider.repository.find(path) is None)
 
-    running(test)
 
-
-def test_a_silent_listener_does_not_delay_another() -> None:
-    async def test(world: World) -> None:
-        async with listening(SILENCE) as silent, listening() as good:
-            world.subscribe(silent.url, "silent")
-            world.subscribe(good.url, "good")
-            for n in range(5):
-                world.vm(f"vm-{n}")
-            await world.until(lambda: len(good.bodies) == 5)
-            assert len(silent.bodies) == 1
-
-    running(test)
+async def test_a_silent_listener_does_not_delay_another() -> None:
+    async with running_world() as world, listening(SILENCE) as silent, listening() as good:
+        world.subscribe(silent.url, "silent")
+        world.subscribe(good.url, "good")
+        for n in range(5):
+            world.vm(f"vm-{n}")
+        await world.until(lambda: len(good.bodies) == 5)
+        assert len(silent.bodies) == 1
 
 
 @contextmanager
@@ -302,10 +281,9 @@ def hanging_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
                     thread.join()
 
 
-def test_host_names_that_hang_do_not_delay_the_listener_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_host_names_that_hang_do_not_delay_the_listener_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """There are more of them than threads that asyncio has for everybody."""
-
-    async def test(world: World) -> None:
+    async with running_world() as world:
         with hanging_names(monkeypatch) as asked:
             async with listening() as good:
                 for n in range(40):
@@ -316,10 +294,8 @@ def test_host_names_that_hang_do_not_delay_the_listener_of_another(monkeypatch: 
                 world.vm("second")
                 await world.until(lambda: good.bodies)
 
-    running(test)
 
-
-def test_names_that_hang_have_a_thread_each_and_once_known_leave_most_to_others(
+async def test_names_that_hang_have_a_thread_each_and_once_known_leave_most_to_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hanging = [f"n{n}.hangs.example" for n in range(MAX_LOOKUPS)]
@@ -332,69 +308,57 @@ def test_names_that_hang_have_a_thread_each_and_once_known_leave_most_to_others(
             one.cancel()
         return await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def test() -> None:
-        names = Names()
-        with hanging_names(monkeypatch) as asked:
-            assert {type(end) for end in await left(names)} == {asyncio.CancelledError}
-            with pytest.raises(OSError, match="too many"):
-                await names.find("localhost")
-            assert await names.find("127.0.0.1") == [(socket.AF_INET, ("127.0.0.1", 0))]
-        await asyncio.sleep(0)  # the loop hears of the answers
-        assert sorted(asked) == sorted(hanging)
-        with hanging_names(monkeypatch) as asked:
-            ends = [type(end) for end in await left(names)]
-            assert await names.find("localhost")
-            assert (len(asked), ends.count(asyncio.CancelledError)) == (MAX_SLOW, 2 * MAX_SLOW)
-
-    asyncio.run(test())
+    names = Names()
+    with hanging_names(monkeypatch) as asked:
+        assert {type(end) for end in await left(names)} == {asyncio.CancelledError}
+        with pytest.raises(OSError, match="too many"):
+            await names.find("localhost")
+        assert await names.find("127.0.0.1") == [(socket.AF_INET, ("127.0.0.1", 0))]
+    await asyncio.sleep(0)  # the loop hears of the answers
+    assert sorted(asked) == sorted(hanging)
+    with hanging_names(monkeypatch) as asked:
+        ends = [type(end) for end in await left(names)]
+        assert await names.find("localhost")
+        assert (len(asked), ends.count(asyncio.CancelledError)) == (MAX_SLOW, 2 * MAX_SLOW)
 
 
-def test_one_destination_gets_an_event_once_for_each_subscription() -> None:
-    async def test(world: World) -> None:
-        async with listening() as listener:
-            path = world.subscribe(listener.url)
-            query = CREATIONS.replace("CIM_InstCreation", "CIM_InstIndication")
-            other = world.create("CIM_IndicationFilter", Name="other", Query=query, QueryLanguage="WQL")
-            world.create("CIM_IndicationSubscription", Filter=other, Handler=path.key("Handler"))
-            world.vm("vm")
-            await world.until(lambda: len(listener.bodies) == 2)
-            assert listener.values("IndicationFilterName") == ["one", "other"]
-            assert len(set(listener.values("IndicationIdentifier"))) == 1
-
-    running(test)
+async def test_one_destination_gets_an_event_once_for_each_subscription() -> None:
+    async with running_world() as world, listening() as listener:
+        path = world.subscribe(listener.url)
+        query = CREATIONS.replace("CIM_InstCreation", "CIM_InstIndication")
+        other = world.create("CIM_IndicationFilter", Name="other", Query=query, QueryLanguage="WQL")
+        world.create("CIM_IndicationSubscription", Filter=other, Handler=path.key("Handler"))
+        world.vm("vm")
+        await world.until(lambda: len(listener.bodies) == 2)
+        assert listener.values("IndicationFilterName") == ["one", "other"]
+        assert len(set(listener.values("IndicationIdentifier"))) == 1
 
 
-def test_a_full_queue_loses_the_oldest() -> None:
-    async def test() -> None:
-        channel = Channel(Path.of("X", {}), address_of("http://127.0.0.1:1"))
-        for _ in range(MAX_QUEUED + 3):
-            channel.offer("CIM_InstCreation", "f", b"x")
-        assert (len(channel.queue), channel.lost) == (MAX_QUEUED, 3)
-        assert b"<VALUE>3</VALUE>" in channel.take()[0]
-        channel.offer("CIM_InstCreation", "f", b"x" * (17 << 20))
-        assert len(channel.queue) == 1
-        channel.take()
-        assert channel.queued_bytes == 0
-
-    asyncio.run(test())
+async def test_a_full_queue_loses_the_oldest() -> None:
+    channel = Channel(Path.of("X", {}), address_of("http://127.0.0.1:1"))
+    for _ in range(MAX_QUEUED + 3):
+        channel.offer("CIM_InstCreation", "f", b"x")
+    assert (len(channel.queue), channel.lost) == (MAX_QUEUED, 3)
+    assert b"<VALUE>3</VALUE>" in channel.take()[0]
+    channel.offer("CIM_InstCreation", "f", b"x" * (17 << 20))
+    assert len(channel.queue) == 1
+    channel.take()
+    assert channel.queued_bytes == 0
 
 
-def test_nothing_is_watched_and_no_channel_is_open_without_subscriptions() -> None:
-    async def test(world: World) -> None:
-        async with listening() as listener:
-            path = world.subscribe(listener.url)
-            assert world.indications.matcher.watching
-            world.provider.repository.remove([path])
-            assert not world.indications.matcher.watching
-            assert world.indications.delivery.channels == {}
-            world.vm("unseen")
-            again = world.provider.repository.put(path, {**path_values(path), "OnFatalErrorPolicy": 2})
-            assert again.path == path
-            world.vm("seen")
-            await world.until(lambda: listener.bodies)
-            assert "unseen" not in listener.bodies[0]
-
-    running(test)
+async def test_nothing_is_watched_and_no_channel_is_open_without_subscriptions() -> None:
+    async with running_world() as world, listening() as listener:
+        path = world.subscribe(listener.url)
+        assert world.indications.matcher.watching
+        world.provider.repository.remove([path])
+        assert not world.indications.matcher.watching
+        assert world.indications.delivery.channels == {}
+        world.vm("unseen")
+        again = world.provider.repository.put(path, {**path_values(path), "OnFatalErrorPolicy": 2})
+        assert again.path == path
+        world.vm("seen")
+        await world.until(lambda: listener.bodies)
+        assert "unseen" not in listener.bodies[0]
 
 
 def path_values(path: Path) -> dict[str, Any]:
@@ -402,32 +366,28 @@ def path_values(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("named", "verify"), [(True, True), (False, False), (False, True)])
-def test_a_listener_over_tls_is_served_if_its_authority_is_named_or_nobody_looks(
+async def test_a_listener_over_tls_is_served_if_its_authority_is_named_or_nobody_looks(
     tmp_path: Path_, monkeypatch: pytest.MonkeyPatch, named: bool, verify: bool
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     certificate, key = tls.ensure_certificate(tmp_path, ["127.0.0.1"], RealClock())
     context = tls.server_context(certificate, key)
-
-    async def test() -> None:
-        listener = Loopback([reply()])
-        server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=context)
-        world = World()
-        world.indications.delivery.trust = Trust(certificate if named else None, verify)
-        await world.indications.start()
-        try:
-            world.subscribe(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-            world.vm("one")
-            served = named or not verify
-            failing = world.indications.delivery.channels.values()
-            await world.until(lambda: listener.bodies or any(c.failing_since is not None for c in failing))
-            assert bool(listener.bodies) == served
-        finally:
-            await world.indications.stop()
-            server.close()
-            await listener.hang_up()
-
-    asyncio.run(test())
+    listener = Loopback([reply()])
+    server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=context)
+    world = World()
+    world.indications.delivery.trust = Trust(certificate if named else None, verify)
+    await world.indications.start()
+    try:
+        world.subscribe(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        world.vm("one")
+        served = named or not verify
+        failing = world.indications.delivery.channels.values()
+        await world.until(lambda: listener.bodies or any(c.failing_since is not None for c in failing))
+        assert bool(listener.bodies) == served
+    finally:
+        await world.indications.stop()
+        server.close()
+        await listener.hang_up()
 
 
 def test_a_file_without_authorities_cannot_be_trusted(tmp_path: Path_) -> None:
@@ -437,7 +397,7 @@ def test_a_file_without_authorities_cannot_be_trusted(tmp_path: Path_) -> None:
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_listener_over_tls_is_served_only_if_its_certificate_is_trusted(
+async def test_a_listener_over_tls_is_served_only_if_its_certificate_is_trusted(
     tmp_path: Path_, monkeypatch: pytest.MonkeyPatch, trusted: bool
 ) -> None:
     certificate, key = tls.ensure_certificate(tmp_path, ["127.0.0.1"], RealClock())
@@ -446,23 +406,19 @@ def test_a_listener_over_tls_is_served_only_if_its_certificate_is_trusted(
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     else:
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-
-    async def test() -> None:
-        listener = Loopback([reply()])
-        server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=context)
-        connection = ListenerConnection(address_of(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
-        try:
-            if trusted:
-                for _ in range(2):
-                    await connection.export((b"<x>", b"</x>"))
-                assert (listener.bodies, listener.connections) == (["<x></x>"] * 2, 1)
-            else:
-                with pytest.raises(DeliveryError):
-                    await connection.export((b"<x></x>",))
-                assert listener.bodies == []
-        finally:
-            connection.close()
-            server.close()
-            await listener.hang_up()
-
-    asyncio.run(test())
+    listener = Loopback([reply()])
+    server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=context)
+    connection = ListenerConnection(address_of(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+    try:
+        if trusted:
+            for _ in range(2):
+                await connection.export((b"<x>", b"</x>"))
+            assert (listener.bodies, listener.connections) == (["<x></x>"] * 2, 1)
+        else:
+            with pytest.raises(DeliveryError):
+                await connection.export((b"<x></x>",))
+            assert listener.bodies == []
+    finally:
+        connection.close()
+        server.close()
+        await listener.hang_up()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cim_pool import ROOT, call
-from test_cim_indications_delivery import World, listening, running
+from test_cim_indications_delivery import listening, running_world
 
 from cim_provider.indications.repeats import DELAY, SUPPRESS, Repeats, Repetition, repetition_of
 from cim_provider.profiles.indications import IndicationService, OfferedFilter
@@ -56,62 +56,51 @@ def test_without_a_policy_everything_is_sent(values):
     assert repetition_of(values) is None
 
 
-def test_repeated_changes_of_one_machine_are_suppressed_for_a_subscription_that_wants_that():
-    async def test(world: World) -> None:
-        async with listening() as listener, listening() as everything:
-            more = {"RepeatNotificationPolicy": 3, "RepeatNotificationCount": 1, "RepeatNotificationInterval": 60}
-            world.vm("a")
-            world.vm("b")
-            world.subscribe(listener.url, query=RENAMED, **more)
-            world.subscribe(everything.url, name="all", query=RENAMED)
-            for n in range(3):
-                for name in "ab":
-                    world.set(name, name_label=f"{name}{n}")
-                await world.until(lambda n=n: len(everything.bodies) == 2 * n + 2)
-            assert len(listener.bodies) == 2
-            await world.clock.advance(61)
-            world.set("a", name_label="later")
-            await world.until(lambda: len(listener.bodies) == 3 and len(everything.bodies) == 7)
-
-    running(test)
+async def test_repeated_changes_of_one_machine_are_suppressed_for_a_subscription_that_wants_that():
+    async with running_world() as world, listening() as listener, listening() as everything:
+        more = {"RepeatNotificationPolicy": 3, "RepeatNotificationCount": 1, "RepeatNotificationInterval": 60}
+        world.vm("a")
+        world.vm("b")
+        world.subscribe(listener.url, query=RENAMED, **more)
+        world.subscribe(everything.url, name="all", query=RENAMED)
+        for n in range(3):
+            for name in "ab":
+                world.set(name, name_label=f"{name}{n}")
+            await world.until(lambda n=n: len(everything.bodies) == 2 * n + 2)
+        assert len(listener.bodies) == 2
+        await world.clock.advance(61)
+        world.set("a", name_label="later")
+        await world.until(lambda: len(listener.bodies) == 3 and len(everything.bodies) == 7)
 
 
-def test_a_filter_for_another_namespace_lets_nothing_of_this_one_through():
-    async def test(world: World) -> None:
-        async with listening() as listener, listening() as other:
-            narrow = world.create(
-                "CIM_IndicationFilter", Name="interop", Query="SELECT * FROM CIM_InstCreation", QueryLanguage="WQL",
-                SourceNamespaces=("Interop",),
-            )  # fmt: skip
-            handler = world.create("CIM_ListenerDestinationCIMXML", Name="x", Destination=other.url)
-            world.create("CIM_IndicationSubscription", Filter=narrow, Handler=handler)
-            assert not world.indications.matcher.watching
-            world.subscribe(listener.url)
-            world.vm("new")
-            await world.until(lambda: len(listener.bodies) == 1)
-            assert other.bodies == []
-
-    running(test)
+async def test_a_filter_for_another_namespace_lets_nothing_of_this_one_through():
+    async with running_world() as world, listening() as listener, listening() as other:
+        narrow = world.create(
+            "CIM_IndicationFilter", Name="interop", Query="SELECT * FROM CIM_InstCreation", QueryLanguage="WQL",
+            SourceNamespaces=("Interop",),
+        )  # fmt: skip
+        handler = world.create("CIM_ListenerDestinationCIMXML", Name="x", Destination=other.url)
+        world.create("CIM_IndicationSubscription", Filter=narrow, Handler=handler)
+        assert not world.indications.matcher.watching
+        world.subscribe(listener.url)
+        world.vm("new")
+        await world.until(lambda: len(listener.bodies) == 1)
+        assert other.bodies == []
 
 
-def test_a_subscription_to_a_ready_made_filter_goes_on_under_another_coordinator():
-    async def test(world: World) -> None:
-        async with listening() as listener:
-            chosen = next(f.path for f in world.provider.extent(OfferedFilter) if f.item.title == "SystemCreated")
-            handler = world.create("CIM_ListenerDestinationCIMXML", Name="x", Destination=listener.url)
-            world.create("CIM_IndicationSubscription", Filter=chosen, Handler=handler)
-            world.set("pool", master=world.refs["host-1"])
-            assert world.provider.find(chosen, INTEROP) is not None
-            world.vm("new")
-            await world.until(lambda: len(listener.bodies) == 1)
-
-    running(test)
+async def test_a_subscription_to_a_ready_made_filter_goes_on_under_another_coordinator():
+    async with running_world() as world, listening() as listener:
+        chosen = next(f.path for f in world.provider.extent(OfferedFilter) if f.item.title == "SystemCreated")
+        handler = world.create("CIM_ListenerDestinationCIMXML", Name="x", Destination=listener.url)
+        world.create("CIM_IndicationSubscription", Filter=chosen, Handler=handler)
+        world.set("pool", master=world.refs["host-1"])
+        assert world.provider.find(chosen, INTEROP) is not None
+        world.vm("new")
+        await world.until(lambda: len(listener.bodies) == 1)
 
 
-def test_the_state_of_the_service_cannot_be_requested():
-    async def test(world: World) -> None:
+async def test_the_state_of_the_service_cannot_be_requested():
+    async with running_world() as world:
         (service,) = world.provider.extent(IndicationService)
         value, out = await call(world.provider, service.path, "RequestStateChange", ROOT, RequestedState=3)
         assert (value, out) == (1, {})
-
-    running(test)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cim_services import Site, in_time
+from cim_services import Site
 from test_cim_job_lifetime import ask, guest, refused
 from test_cim_services_jobs import following, jobs, path_of, task
 
@@ -31,41 +31,32 @@ class Outrun:
         return await self._source.call(principal, method, *args)
 
 
-def test_a_job_whose_task_somebody_else_destroys_meanwhile_is_deleted_all_the_same() -> None:
-    async def work() -> None:
-        async with following() as at:
-            first, second = [await task(at, status="success") for _ in range(2)]
-            at.pool.provider.source = source = Outrun(at)  # type: ignore[assignment]
-            await ask(at, "DeleteInstance", InstanceName=path_of(at, first))
-            assert source.outrun == 1
-            assert len(jobs(at)) == 1
-            assert at.store.find(second) is not None
-
-    in_time(work())
+async def test_a_job_whose_task_somebody_else_destroys_meanwhile_is_deleted_all_the_same() -> None:
+    async with following() as at:
+        first, second = [await task(at, status="success") for _ in range(2)]
+        at.pool.provider.source = source = Outrun(at)  # type: ignore[assignment]
+        await ask(at, "DeleteInstance", InstanceName=path_of(at, first))
+        assert source.outrun == 1
+        assert len(jobs(at)) == 1
+        assert at.store.find(second) is not None
 
 
 @pytest.mark.parametrize("meanwhile", [False, True])
-def test_a_job_of_another_user_is_not_deleted_by_a_reader_meanwhile(meanwhile: bool) -> None:
-    async def work() -> None:
-        async with following() as at:
-            other = await guest(at)
-            path = path_of(at, await task(at, status="success"))
-            if meanwhile:
-                at.pool.provider.source = Outrun(at)  # type: ignore[assignment]
-            assert await refused(at, "DeleteInstance", other, InstanceName=path) == ACCESS_DENIED
-
-    in_time(work())
+async def test_a_job_of_another_user_is_not_deleted_by_a_reader_meanwhile(meanwhile: bool) -> None:
+    async with following() as at:
+        other = await guest(at)
+        path = path_of(at, await task(at, status="success"))
+        if meanwhile:
+            at.pool.provider.source = Outrun(at)  # type: ignore[assignment]
+        assert await refused(at, "DeleteInstance", other, InstanceName=path) == ACCESS_DENIED
 
 
-def test_a_job_is_there_in_the_moment_its_task_goes() -> None:
-    async def work() -> None:
-        async with following() as at:
-            kept, alone = [await task(at, name, status="success") for name in ("kept", "alone")]
-            path, before = path_of(at, kept), at.shown(path_of(at, kept))
-            at.sim.remove(kept)  # nothing has had a turn since
-            assert at.shown(path) == before
-            assert sorted(jobs(at)) == ["alone", "kept"]
-            at.sim.remove(alone)
-            assert sorted(jobs(at)) == ["alone", "kept"]
-
-    in_time(work())
+async def test_a_job_is_there_in_the_moment_its_task_goes() -> None:
+    async with following() as at:
+        kept, alone = [await task(at, name, status="success") for name in ("kept", "alone")]
+        path, before = path_of(at, kept), at.shown(path_of(at, kept))
+        at.sim.remove(kept)  # nothing has had a turn since
+        assert at.shown(path) == before
+        assert sorted(jobs(at)) == ["alone", "kept"]
+        at.sim.remove(alone)
+        assert sorted(jobs(at)) == ["alone", "kept"]

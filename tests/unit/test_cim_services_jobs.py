@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from cim_pool import graph, path_in, run
-from cim_services import MANAGEMENT, Path, Site, in_time, site
+from cim_services import MANAGEMENT, Path, Site, site
 
 from cim_provider.ended_jobs import KEEP, MOST
 from cim_provider.indications.events import DELETION
@@ -45,113 +45,95 @@ def path_of(at: Site, ref: str) -> Path:
     return at.pool.provider.extent(VIEWS["Xen_ConcreteJob"]).of(at.store.get(ref))[0].path
 
 
-def test_a_job_stays_for_the_time_it_says_when_its_task_is_gone() -> None:
-    async def work() -> None:
-        async with following() as at:
-            ref = await task(at)
-            path = path_of(at, ref)
-            before = at.shown(path)
-            assert before["TimeBeforeRemoval"] == "00000000000500.000000:000"
-            await at.pool.source.call(at.pool.principal, "task.destroy", ref)
-            await at.pool.clock.settle()
-            assert at.store.find(ref) is None
-            assert at.shown(path) == before
-            assert jobs(at) == ["mine"]
-            assert (await at.invoke(path, "RequestStateChange", RequestedState=4))[0] == 4097
-            assert (await at.invoke(path, "GetErrors"))[0] == 0
-            await at.pool.clock.advance(KEEP - 1)
-            assert jobs(at) == ["mine"]
-            await at.pool.clock.advance(1)
-            assert jobs(at) == []
-            with pytest.raises(CimError) as error:
-                run(at.pool.provider, "GetInstance", InstanceName=path)
-            assert error.value.status == NOT_FOUND
-
-    in_time(work())
+async def test_a_job_stays_for_the_time_it_says_when_its_task_is_gone() -> None:
+    async with following() as at:
+        ref = await task(at)
+        path = path_of(at, ref)
+        before = at.shown(path)
+        assert before["TimeBeforeRemoval"] == "00000000000500.000000:000"
+        await at.pool.source.call(at.pool.principal, "task.destroy", ref)
+        await at.pool.clock.settle()
+        assert at.store.find(ref) is None
+        assert at.shown(path) == before
+        assert jobs(at) == ["mine"]
+        assert (await at.invoke(path, "RequestStateChange", RequestedState=4))[0] == 4097
+        assert (await at.invoke(path, "GetErrors"))[0] == 0
+        await at.pool.clock.advance(KEEP - 1)
+        assert jobs(at) == ["mine"]
+        await at.pool.clock.advance(1)
+        assert jobs(at) == []
+        with pytest.raises(CimError) as error:
+            run(at.pool.provider, "GetInstance", InstanceName=path)
+        assert error.value.status == NOT_FOUND
 
 
-def test_the_error_of_a_job_is_told_when_its_task_is_gone() -> None:
-    async def work() -> None:
-        async with following() as at:
-            call, who = at.pool.source.call, at.pool.principal
-            ref = await call(who, "task.create", "mine", "")
-            await call(who, "task.set_error_info", ref, ("SR_FULL", "1", "0"))
-            await call(who, "task.set_status", ref, "failure")
-            await at.pool.clock.settle()
-            path = path_of(at, ref)
+async def test_the_error_of_a_job_is_told_when_its_task_is_gone() -> None:
+    async with following() as at:
+        call, who = at.pool.source.call, at.pool.principal
+        ref = await call(who, "task.create", "mine", "")
+        await call(who, "task.set_error_info", ref, ("SR_FULL", "1", "0"))
+        await call(who, "task.set_status", ref, "failure")
+        await at.pool.clock.settle()
+        path = path_of(at, ref)
+        await call(who, "task.destroy", ref)
+        await at.pool.clock.settle()
+        _, out = await at.invoke(path, "GetError")
+        assert "SR_FULL" in next(iter(out["Error"].iter("VALUE"))).text
+
+
+async def test_a_task_that_goes_before_it_ends_and_one_that_ended_long_ago_leave_no_job() -> None:
+    async with following() as at:
+        call, who = at.pool.source.call, at.pool.principal
+        old = await task(at, "old")
+        await at.pool.clock.advance(KEEP + 1)
+        pending = await call(who, "task.create", "pending", "")
+        assert jobs(at) == ["pending"]
+        for ref in (old, pending):
             await call(who, "task.destroy", ref)
-            await at.pool.clock.settle()
-            _, out = await at.invoke(path, "GetError")
-            assert "SR_FULL" in next(iter(out["Error"].iter("VALUE"))).text
-
-    in_time(work())
+        await call(who, "task.set_status", pending, "success")
+        await at.pool.clock.settle()
+        assert jobs(at) == []
 
 
-def test_a_task_that_goes_before_it_ends_and_one_that_ended_long_ago_leave_no_job() -> None:
-    async def work() -> None:
-        async with following() as at:
-            call, who = at.pool.source.call, at.pool.principal
-            old = await task(at, "old")
-            await at.pool.clock.advance(KEEP + 1)
-            pending = await call(who, "task.create", "pending", "")
-            assert jobs(at) == ["pending"]
-            for ref in (old, pending):
-                await call(who, "task.destroy", ref)
-            await call(who, "task.set_status", pending, "success")
-            await at.pool.clock.settle()
-            assert jobs(at) == []
-
-    in_time(work())
+async def test_steps_of_a_job_leave_no_jobs_of_their_own() -> None:
+    async with following() as at:
+        vm = at.sim.add_vm()
+        given = {"ReferenceConfiguration": at.settings(vm)}
+        _, out = await at.ask(MANAGEMENT, "DefineSystem", **given)
+        assert (await at.ended(out))["status"] == "success"
+        await at.pool.clock.settle()
+        assert jobs(at) == ["CIM.DefineSystem"]
 
 
-def test_steps_of_a_job_leave_no_jobs_of_their_own() -> None:
-    async def work() -> None:
-        async with following() as at:
-            vm = at.sim.add_vm()
-            given = {"ReferenceConfiguration": at.settings(vm)}
-            _, out = await at.ask(MANAGEMENT, "DefineSystem", **given)
-            assert (await at.ended(out))["status"] == "success"
-            await at.pool.clock.settle()
-            assert jobs(at) == ["CIM.DefineSystem"]
-
-    in_time(work())
-
-
-def test_no_more_jobs_are_kept_than_fit() -> None:
-    async def work() -> None:
-        async with following() as at:
-            for number in range(MOST + 5):
-                ref = at.sim.add("task", name_label=str(number), status="success", finished=at.pool.clock.now())
-                await at.pool.clock.settle(3)
-                txn = at.store.begin()
-                txn.delete(ref)
-                at.store.commit(txn)
-                await at.pool.clock.settle(3)
-            assert jobs(at) == [str(number) for number in range(5, MOST + 5)]
-
-    in_time(work())
+async def test_no_more_jobs_are_kept_than_fit() -> None:
+    async with following() as at:
+        for number in range(MOST + 5):
+            ref = at.sim.add("task", name_label=str(number), status="success", finished=at.pool.clock.now())
+            await at.pool.clock.settle(3)
+            txn = at.store.begin()
+            txn.delete(ref)
+            at.store.commit(txn)
+            await at.pool.clock.settle(3)
+        assert jobs(at) == [str(number) for number in range(5, MOST + 5)]
 
 
 @pytest.mark.parametrize("delete", [None, False, True])
-def test_a_job_is_killed_and_removed_if_that_was_asked(delete: bool | None) -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            vm = at.sim.add_vm()
-            value, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
-            assert value == 4096
-            await at.pool.clock.advance(0.1)
-            job = path_in(out["Job"])
-            assert (await at.pool.call(job, "KillJob", DeleteOnKill=delete))[0] == 0
-            assert at.shown(job)["JobState"] == 6
-            await at.sim.pass_time(60)
-            assert at.store.get(vm)["power_state"] == "Halted"
-            left = at.pool.provider.find(job, "root/cimv2")
-            assert (left is None) == bool(delete)
-            if left is not None:
-                assert left.values["JobState"] == 8
-                assert (await at.invoke(job, "KillJob"))[0] == 4
-
-    in_time(work())
+async def test_a_job_is_killed_and_removed_if_that_was_asked(delete: bool | None) -> None:
+    async with site(mode="always") as at:
+        vm = at.sim.add_vm()
+        value, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
+        assert value == 4096
+        await at.pool.clock.advance(0.1)
+        job = path_in(out["Job"])
+        assert (await at.pool.call(job, "KillJob", DeleteOnKill=delete))[0] == 0
+        assert at.shown(job)["JobState"] == 6
+        await at.sim.pass_time(60)
+        assert at.store.get(vm)["power_state"] == "Halted"
+        left = at.pool.provider.find(job, "root/cimv2")
+        assert (left is None) == bool(delete)
+        if left is not None:
+            assert left.values["JobState"] == 8
+            assert (await at.invoke(job, "KillJob"))[0] == 4
 
 
 @pytest.mark.parametrize(
@@ -160,42 +142,36 @@ def test_a_job_is_killed_and_removed_if_that_was_asked(delete: bool | None) -> N
      ({"RequestedState": None}, 5),
      ({"RequestedState": 4, "TimeoutPeriod": "00000000000010.000000:000"}, 4098)],
 )  # fmt: skip
-def test_what_cannot_be_asked_of_a_job(params: dict[str, Any], code: int) -> None:
-    async def work() -> None:
-        async with site() as at:
-            ref = await at.pool.source.call(at.pool.principal, "task.create", "mine", "")
-            assert (await at.invoke(path_of(at, ref), "RequestStateChange", **params))[0] == code
-
-    in_time(work())
+async def test_what_cannot_be_asked_of_a_job(params: dict[str, Any], code: int) -> None:
+    async with site() as at:
+        ref = await at.pool.source.call(at.pool.principal, "task.create", "mine", "")
+        assert (await at.invoke(path_of(at, ref), "RequestStateChange", **params))[0] == code
 
 
-def test_the_deletion_of_a_job_is_told_when_it_goes_and_not_when_its_task_does() -> None:
-    async def work() -> None:
-        async with following() as at:
-            ended, matcher = at.pool.provider.jobs.ended, Matcher(at.pool.provider)
-            query = "SELECT * FROM CIM_InstDeletion WHERE SourceInstance ISA CIM_ConcreteJob"
-            views, alerts = matcher.watched_by([compiled(graph(), "f", "WQL", query)])
-            at.pool.provider.slices.run(matcher.watch(views, alerts))
+async def test_the_deletion_of_a_job_is_told_when_it_goes_and_not_when_its_task_does() -> None:
+    async with following() as at:
+        ended, matcher = at.pool.provider.jobs.ended, Matcher(at.pool.provider)
+        query = "SELECT * FROM CIM_InstDeletion WHERE SourceInstance ISA CIM_ConcreteJob"
+        views, alerts = matcher.watched_by([compiled(graph(), "f", "WQL", query)])
+        at.pool.provider.slices.run(matcher.watch(views, alerts))
+        since = at.store.revision
+
+        def deleted() -> list[str]:
+            nonlocal since
+            ended.catch_up()
+            events = at.pool.provider.slices.run(matcher.events(at.store.changes(since), ended.let_go()))
+            assert isinstance(events, list)
             since = at.store.revision
+            return [str(e.sources[0].values["Name"]) for e in events if e.classname == DELETION]
 
-            def deleted() -> list[str]:
-                nonlocal since
-                ended.catch_up()
-                events = at.pool.provider.slices.run(matcher.events(at.store.changes(since), ended.let_go()))
-                assert isinstance(events, list)
-                since = at.store.revision
-                return [str(e.sources[0].values["Name"]) for e in events if e.classname == DELETION]
-
-            ref, _ = await task(at), await task(at, "there")
-            assert deleted() == []
-            await at.pool.source.call(at.pool.principal, "task.destroy", ref)
-            assert (deleted(), jobs(at)) == ([], ["mine", "there"])
-            assert ended.next_end() == at.pool.clock.now() + KEEP
-            assert not ended.is_due()
-            await at.pool.clock.advance(KEEP)
-            assert ended.is_due()
-            assert (sorted(deleted()), jobs(at)) == (["mine", "there"], [])
-            assert ended.next_end() is None
-            assert deleted() == []
-
-    in_time(work())
+        ref, _ = await task(at), await task(at, "there")
+        assert deleted() == []
+        await at.pool.source.call(at.pool.principal, "task.destroy", ref)
+        assert (deleted(), jobs(at)) == ([], ["mine", "there"])
+        assert ended.next_end() == at.pool.clock.now() + KEEP
+        assert not ended.is_due()
+        await at.pool.clock.advance(KEEP)
+        assert ended.is_due()
+        assert (sorted(deleted()), jobs(at)) == (["mine", "there"], [])
+        assert ended.next_end() is None
+        assert deleted() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cim_services import GIB, Site, in_time, site
+from cim_services import GIB, Site, site
 
 from xenapi_core.store.api import Version
 
@@ -37,17 +37,14 @@ async def machine(at: Site, state: str) -> str:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_old_power_state_from_every_state(state: str) -> None:
-    async def work() -> None:
-        async with site() as at:
-            for asked, row in CELLS.items():
-                vm, expected = await machine(at, state), row[STATES.index(state)]
-                value, out = await at.invoke(at.system(vm), "SetPowerState", PowerState=asked)
-                now = at.store.get(vm)["power_state"]
-                assert (value, now) == ((expected, state) if isinstance(expected, int) else (0, expected)), asked
-                assert out == {}
-
-    in_time(work())
+async def test_every_old_power_state_from_every_state(state: str) -> None:
+    async with site() as at:
+        for asked, row in CELLS.items():
+            vm, expected = await machine(at, state), row[STATES.index(state)]
+            value, out = await at.invoke(at.system(vm), "SetPowerState", PowerState=asked)
+            now = at.store.get(vm)["power_state"]
+            assert (value, now) == ((expected, state) if isinstance(expected, int) else (0, expected)), asked
+            assert out == {}
 
 
 @pytest.mark.parametrize(
@@ -57,50 +54,41 @@ def test_every_old_power_state_from_every_state(state: str) -> None:
      ({"PowerState": 1, "Time": "2030"}, 5), ({"PowerState": 4, "Time": "00000000000010.000000:000"}, 1),
      ({"PowerState": 1, "Time": "00000000000000.000000:000"}, 0)],
 )  # fmt: skip
-def test_parameters_of_an_old_power_state_change(params: dict[str, Any], code: int) -> None:
-    async def work() -> None:
-        async with site() as at:
-            value, _ = await at.invoke(at.system(at.sim.add_vm()), "SetPowerState", **params)
-            assert value == code
-
-    in_time(work())
+async def test_parameters_of_an_old_power_state_change(params: dict[str, Any], code: int) -> None:
+    async with site() as at:
+        value, _ = await at.invoke(at.system(at.sim.add_vm()), "SetPowerState", **params)
+        assert value == code
 
 
-def test_a_host_is_restarted_and_switched_off_and_on_by_old_clients() -> None:
-    async def work() -> None:
-        async with site(hosts=2) as at:
-            host = at.sim.hosts[1]
-            at.sim.change(host, power_on_mode="wake-on-lan")
+async def test_a_host_is_restarted_and_switched_off_and_on_by_old_clients() -> None:
+    async with site(hosts=2) as at:
+        host = at.sim.hosts[1]
+        at.sim.change(host, power_on_mode="wake-on-lan")
 
-            def live() -> bool:
-                metrics = at.store.get(at.store.get(host)["metrics"])
-                return bool(metrics["live"])
+        def live() -> bool:
+            metrics = at.store.get(at.store.get(host)["metrics"])
+            return bool(metrics["live"])
 
-            async def ask(state: int) -> int:
-                value, _ = await at.invoke(at.host(host), "SetPowerState", PowerState=state)
-                return value
+        async def ask(state: int) -> int:
+            value, _ = await at.invoke(at.host(host), "SetPowerState", PowerState=state)
+            return value
 
-            for never in (2, 3, 4, 6, 7):
-                assert await ask(never) == 1
-            assert await ask(5) == 0
-            await at.sim.pass_time(600)
-            assert (await ask(8), live()) == (0, False)
-            assert (await ask(8), await ask(5)) == (0, X)
-            assert await ask(1) == 0
-            await at.sim.pass_time(600)
-            assert live()
-
-    in_time(work())
+        for never in (2, 3, 4, 6, 7):
+            assert await ask(never) == 1
+        assert await ask(5) == 0
+        await at.sim.pass_time(600)
+        assert (await ask(8), live()) == (0, False)
+        assert (await ask(8), await ask(5)) == (0, X)
+        assert await ask(1) == 0
+        await at.sim.pass_time(600)
+        assert live()
 
 
-def test_a_job_of_an_old_power_state_change_is_found_by_its_machine() -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            vm = at.sim.add_vm("web", memory=GIB // 4, disks=0)
-            assert await at.invoke(at.system(vm), "SetPowerState", PowerState=1) == (4096, {})
-            ids = [str(path.key("InstanceID")) for path in at.related(at.system(vm), "Xen_AffectedJobElement")]
-            tasks = [at.store.by_uuid("task", text.removeprefix("Xen:")) for text in ids]
-            (task,) = [task for task in tasks if isinstance(task, Version)]
-            assert task["name_label"] == "Async.VM.start"
-
-    in_time(work())
+async def test_a_job_of_an_old_power_state_change_is_found_by_its_machine() -> None:
+    async with site(mode="always") as at:
+        vm = at.sim.add_vm("web", memory=GIB // 4, disks=0)
+        assert await at.invoke(at.system(vm), "SetPowerState", PowerState=1) == (4096, {})
+        ids = [str(path.key("InstanceID")) for path in at.related(at.system(vm), "Xen_AffectedJobElement")]
+        tasks = [at.store.by_uuid("task", text.removeprefix("Xen:")) for text in ids]
+        (task,) = [task for task in tasks if isinstance(task, Version)]
+        assert task["name_label"] == "Async.VM.start"

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from api_pool import ApiPool, api_pool, in_loop
+from api_pool import ApiPool, api_pool
 from authority import Issued, issue
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -53,7 +53,6 @@ async def refused(pool: ApiPool, certificate: Issued | None, user: str = "", pas
     return (await pool.refusal(login, user, password, "1.0", "agent", peer=peer(certificate)))[0]
 
 
-@in_loop
 async def test_a_certificate_with_the_pools_name_logs_in_as_client_cert(tmp_path: Path) -> None:
     async with pool_with_certificates(tmp_path) as (pool, root):
         assert await refused(pool, AGENT) == "SESSION_AUTHENTICATION_FAILED"
@@ -74,7 +73,6 @@ async def test_a_certificate_with_the_pools_name_logs_in_as_client_cert(tmp_path
         ]
 
 
-@in_loop
 async def test_a_certificate_of_a_user_gives_that_user_s_roles(tmp_path: Path) -> None:
     async with pool_with_certificates(tmp_path) as (pool, root):
         await pool.call("pool.enable_client_certificate_auth", root, pool.pool, "")
@@ -86,7 +84,6 @@ async def test_a_certificate_of_a_user_gives_that_user_s_roles(tmp_path: Path) -
         assert await refused(pool, issue("x", NOW)) == "SESSION_AUTHENTICATION_FAILED"
 
 
-@in_loop
 async def test_a_password_beside_a_certificate_decides_alone(tmp_path: Path) -> None:
     async with pool_with_certificates(tmp_path) as (pool, root):
         add_user(tmp_path / "users", "ann", "ann's word", ("vm-admin",))
@@ -95,7 +92,6 @@ async def test_a_password_beside_a_certificate_decides_alone(tmp_path: Path) -> 
         assert await refused(pool, AGENT, "ann", "wrong") == "SESSION_AUTHENTICATION_FAILED"
 
 
-@in_loop
 async def test_disabling_ends_what_certificates_opened_and_nothing_else(tmp_path: Path) -> None:
     async with pool_with_certificates(tmp_path) as (pool, root):
         await pool.call("pool.enable_client_certificate_auth", root, pool.pool, "agent.example.com")
@@ -108,7 +104,6 @@ async def test_disabling_ends_what_certificates_opened_and_nothing_else(tmp_path
         assert not await pool.call("pool.get_client_certificate_auth_enabled", root, pool.pool)
 
 
-@in_loop
 async def test_another_name_ends_the_sessions_of_the_old_one(tmp_path: Path) -> None:
     async with pool_with_certificates(tmp_path) as (pool, root):
         await pool.call("pool.enable_client_certificate_auth", root, pool.pool, "agent.example.com")
@@ -117,7 +112,6 @@ async def test_another_name_ends_the_sessions_of_the_old_one(tmp_path: Path) -> 
         assert not pool.sessions.alive(agent)
 
 
-@in_loop
 async def test_a_server_that_verifies_no_certificates_says_so() -> None:
     async with api_pool() as pool:
         root = await pool.login()

@@ -44,35 +44,29 @@ def test_many_pieces_are_all_done_later() -> None:
     assert seen == list(range(100))
 
 
-def test_others_are_served_between_two_slices() -> None:
-    async def scene() -> None:
-        slices, seen = Slices(seconds=0.0, few=10), []
-        work = asyncio.ensure_future(wrapped(slices.run(counting(100, seen))))
-        turns = []
-        while not work.done():
-            await asyncio.sleep(0)
-            turns.append(len(seen))
-        assert turns[-1] == 100
-        assert max(after - before for before, after in itertools.pairwise(turns)) == 1
-
-    asyncio.run(scene())
+async def test_others_are_served_between_two_slices() -> None:
+    slices, seen = Slices(seconds=0.0, few=10), []
+    work = asyncio.ensure_future(wrapped(slices.run(counting(100, seen))))
+    turns = []
+    while not work.done():
+        await asyncio.sleep(0)
+        turns.append(len(seen))
+    assert turns[-1] == 100
+    assert max(after - before for before, after in itertools.pairwise(turns)) == 1
 
 
 async def wrapped(value: int | Later[int]) -> int:
     return await value if isinstance(value, Later) else value
 
 
-def test_a_long_slice_does_many_pieces() -> None:
-    async def scene() -> None:
-        slices, seen = Slices(seconds=3600.0, few=10), []
-        work = asyncio.ensure_future(wrapped(slices.run(counting(100, seen))))
-        turns = 0
-        while not work.done():
-            await asyncio.sleep(0)
-            turns += 1
-        assert turns < 10
-
-    asyncio.run(scene())
+async def test_a_long_slice_does_many_pieces() -> None:
+    slices, seen = Slices(seconds=3600.0, few=10), []
+    work = asyncio.ensure_future(wrapped(slices.run(counting(100, seen))))
+    turns = 0
+    while not work.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns < 10
 
 
 class World:
@@ -96,32 +90,26 @@ class World:
         return tuple(self.copies)
 
 
-def test_a_result_is_of_one_moment_whatever_happens_between_the_pieces() -> None:
-    async def scene() -> None:
-        world, states = World(50), set()
-        value = Slices(seconds=0.0, few=10).complete(world.read)
-        work = asyncio.ensure_future(wrapped(value))  # type: ignore[arg-type]
-        for number in range(40):
-            await asyncio.sleep(0)
-            world.change(number % 7)
-            states.add(tuple(world.cells))
-        assert await work in states
-        assert world.passes > 1
-
-    asyncio.run(scene())
+async def test_a_result_is_of_one_moment_whatever_happens_between_the_pieces() -> None:
+    world, states = World(50), set()
+    value = Slices(seconds=0.0, few=10).complete(world.read)
+    work = asyncio.ensure_future(wrapped(value))  # type: ignore[arg-type]
+    for number in range(40):
+        await asyncio.sleep(0)
+        world.change(number % 7)
+        states.add(tuple(world.cells))
+    assert await work in states
+    assert world.passes > 1
 
 
-def test_a_world_that_never_stands_still_is_read_all_the_same() -> None:
-    async def scene() -> None:
-        world = World(50)
-        work = asyncio.ensure_future(wrapped(Slices(seconds=0.0, few=10).complete(world.read)))  # type: ignore[arg-type]
-        while not work.done():
-            await asyncio.sleep(0)
-            for number in range(50):
-                world.change(number)
-        assert world.passes == PASSES + 1
-
-    asyncio.run(scene())
+async def test_a_world_that_never_stands_still_is_read_all_the_same() -> None:
+    world = World(50)
+    work = asyncio.ensure_future(wrapped(Slices(seconds=0.0, few=10).complete(world.read)))  # type: ignore[arg-type]
+    while not work.done():
+        await asyncio.sleep(0)
+        for number in range(50):
+            world.change(number)
+    assert world.passes == PASSES + 1
 
 
 def test_what_went_wrong_in_an_interrupted_pass_is_not_told() -> None:
@@ -151,16 +139,13 @@ def test_what_goes_wrong_in_a_whole_pass_is_told() -> None:
         Slices(few=10).complete(read)
 
 
-def test_long_work_at_the_same_time_is_all_done() -> None:
-    async def scene() -> None:
-        slices = Slices(seconds=3600.0, few=10)
-        one, two = ([], [])
-        first = asyncio.ensure_future(wrapped(slices.run(counting(50, one))))
-        second = asyncio.ensure_future(wrapped(slices.run(counting(50, two))))
-        assert await asyncio.gather(first, second) == [50, 50]
-        assert one == two == list(range(50))
-
-    asyncio.run(scene())
+async def test_long_work_at_the_same_time_is_all_done() -> None:
+    slices = Slices(seconds=3600.0, few=10)
+    one, two = ([], [])
+    first = asyncio.ensure_future(wrapped(slices.run(counting(50, one))))
+    second = asyncio.ensure_future(wrapped(slices.run(counting(50, two))))
+    assert await asyncio.gather(first, second) == [50, 50]
+    assert one == two == list(range(50))
 
 
 def test_what_follows_waits_only_if_it_must() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from action_server import Site, on_site
+from action_server import Site, action_server
 
 from xenapi_core.model.disk_connections import Connection
 
@@ -19,8 +19,8 @@ def connected(site: Site, writes: bool, until: int = 0) -> str:
     return f"/connected_disk?vdi={uuid}&connection=handle"
 
 
-def test_a_connected_disk_is_written_and_read_under_the_client_s_task() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_connected_disk_is_written_and_read_under_the_client_s_task() -> None:
+    async with action_server() as site:
         path = connected(site, writes=True)
         task = site.task()
         assert (await site.root("PUT", f"{path}&task_id={task}", b"shop")).status == 200
@@ -28,23 +28,19 @@ def test_a_connected_disk_is_written_and_read_under_the_client_s_task() -> None:
         reply = await site.root("GET", path)
         assert (reply.status, len(reply.body), reply.body[:4]) == (200, 2 * MIB, b"shop")
 
-    on_site(scene)
-
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_a_connection_that_is_over_or_never_was_leads_nowhere(method: str) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_connection_that_is_over_or_never_was_leads_nowhere(method: str) -> None:
+    async with action_server() as site:
         path = connected(site, writes=True, until=site.pool.engine.world.clock.now())
         for wrong in (path, connected(site, writes=True).replace("=handle", "=other"), path.partition("&")[0]):
             task = site.task()
             assert (await site.root(method, f"{wrong}&task_id={task}", b"x" if method == "PUT" else b"")).status == 404
             assert site.told(task)[0] == "failure"
 
-    on_site(scene)
 
-
-def test_a_connection_to_read_writes_nothing() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_connection_to_read_writes_nothing() -> None:
+    async with action_server() as site:
         path = connected(site, writes=False)
         task = site.task()
         assert (await site.root("PUT", f"{path}&task_id={task}", b"shop")).status == 500
@@ -52,12 +48,8 @@ def test_a_connection_to_read_writes_nothing() -> None:
         assert (status, error[0]) == ("failure", "VDI_READONLY")
         assert (await site.root("GET", path)).body[:4] == bytes(4)
 
-    on_site(scene)
 
-
-def test_a_connection_is_no_credential() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_connection_is_no_credential() -> None:
+    async with action_server() as site:
         path = connected(site, writes=True)
         assert (await site.ask("GET", path)).status == 401
-
-    on_site(scene)

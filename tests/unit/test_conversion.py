@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import xmlrpc.client
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 from action_server import Site, action_server
 from conversion_appliance import ABORTED, RUNNING, ConversionAppliance, conversion_appliance
-from http_client import run
 from sim_api import refused
 
 from xenapi_core.server.conversion import ask_appliance
@@ -28,13 +28,12 @@ def reach(site: Site, appliance: ConversionAppliance, loopback: bool = True) -> 
     site.pool.engine.exchange = PoolExchange(site.services, ask=ask)
 
 
-def on_both(test: Callable[[Site, ConversionAppliance], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with action_server() as site, conversion_appliance() as appliance:
-            reach(site, appliance)
-            await test(site, appliance)
-
-    run(body())
+@asynccontextmanager
+async def converting_site() -> AsyncIterator[tuple[Site, ConversionAppliance]]:
+    """A site, and a conversion appliance it can reach."""
+    async with action_server() as site, conversion_appliance() as appliance:
+        reach(site, appliance)
+        yield site, appliance
 
 
 def add_appliance(site: Site, told: str = "127.0.0.1", **values: Any) -> str:
@@ -50,8 +49,8 @@ def arguments(site: Site, kind: str = "VirtualCenter", **source: str) -> tuple[A
     return kind, *ACCOUNT, site.pool.sr, {**SOURCE, **source}
 
 
-def test_a_machine_of_another_platform_is_a_job_of_the_appliance() -> None:
-    async def scene(site: Site, appliance: ConversionAppliance) -> None:
+async def test_a_machine_of_another_platform_is_a_job_of_the_appliance() -> None:
+    async with converting_site() as (site, appliance):
         add_appliance(site)
         await site.call("VM.import_convert", *arguments(site))
         assert appliance.jobs == {
@@ -67,21 +66,17 @@ def test_a_machine_of_another_platform_is_a_job_of_the_appliance() -> None:
         }
         assert (appliance.looks, appliance.deleted) == ({"1": 3}, [])
 
-    on_both(scene)
-
 
 @pytest.mark.parametrize(("kind", "number"), [("default", 0), ("XenServer", 0), ("ESXServer", 1), ("HyperVServer", 3)])
-def test_platforms_have_the_numbers_of_the_appliance(kind: str, number: int) -> None:
-    async def scene(site: Site, appliance: ConversionAppliance) -> None:
+async def test_platforms_have_the_numbers_of_the_appliance(kind: str, number: int) -> None:
+    async with converting_site() as (site, appliance):
         add_appliance(site)
         await site.call("VM.import_convert", *arguments(site, kind))
         assert appliance.jobs["1"]["Source"]["ServerType"] == number
 
-    on_both(scene)
 
-
-def test_what_cannot_be_a_job_is_refused_before_the_appliance_is_asked() -> None:
-    async def scene(site: Site, appliance: ConversionAppliance) -> None:
+async def test_what_cannot_be_a_job_is_refused_before_the_appliance_is_asked() -> None:
+    async with converting_site() as (site, appliance):
         pool = site.pool
         told = await refused(pool, "VM.import_convert", *arguments(site))
         assert told == ["XENAPI_MISSING_PLUGIN", "conversion"]
@@ -100,12 +95,10 @@ def test_what_cannot_be_a_job_is_refused_before_the_appliance_is_asked() -> None
         assert await refused(pool, "VM.import_convert", *arguments(site)) == ["SR_HAS_NO_PBDS", pool.sr]
         assert appliance.accounts == []
 
-    on_both(scene)
-
 
 @pytest.mark.parametrize("state", ["Halted", "Suspended", "Paused"])
-def test_an_appliance_that_sleeps_is_woken_and_asked_when_it_tells_an_address(state: str) -> None:
-    async def scene(site: Site, appliance: ConversionAppliance) -> None:
+async def test_an_appliance_that_sleeps_is_woken_and_asked_when_it_tells_an_address(state: str) -> None:
+    async with converting_site() as (site, appliance):
         pool = site.pool
         vm = pool.add_vm("appliance", nics=2, other_config={"conversionvm": "true"})
         if state != "Halted":
@@ -126,26 +119,20 @@ def test_an_appliance_that_sleeps_is_woken_and_asked_when_it_tells_an_address(st
         told = pool.store.get(pool.vm(vm)["guest_metrics"])["networks"]
         assert (pool.vm(vm)["power_state"], set(asked_at)) == ("Running", {told["1/ip"]})
 
-    on_both(scene)
 
-
-def test_an_appliance_that_tells_no_address_is_given_up() -> None:
-    async def scene(site: Site, appliance: ConversionAppliance) -> None:
+async def test_an_appliance_that_tells_no_address_is_given_up() -> None:
+    async with converting_site() as (site, appliance):
         add_appliance(site, told="")
         told = await refused(site.pool, "VM.import_convert", *arguments(site))
         assert (told[:2], appliance.accounts) == (["XENAPI_PLUGIN_FAILURE", "no address"], [])
 
-    on_both(scene)
 
-
-def test_a_job_that_fails_is_told_with_its_reason() -> None:
-    async def scene(site: Site, appliance: ConversionAppliance) -> None:
+async def test_a_job_that_fails_is_told_with_its_reason() -> None:
+    async with converting_site() as (site, appliance):
         add_appliance(site)
         appliance.path = [0, ABORTED]
         told = await refused(site.pool, "VM.import_convert", *arguments(site))
         assert told == ["XENAPI_PLUGIN_FAILURE", "not completed", "The source machine is gone."]
-
-    on_both(scene)
 
 
 ANSWERS: list[Any] = [
@@ -159,19 +146,17 @@ ANSWERS: list[Any] = [
 
 
 @pytest.mark.parametrize(("method", "answer", "what"), ANSWERS, ids=range(len(ANSWERS)))
-def test_answers_that_tell_of_no_job_end_the_conversion(method: str, answer: Any, what: str) -> None:
-    async def scene(site: Site, appliance: ConversionAppliance) -> None:
+async def test_answers_that_tell_of_no_job_end_the_conversion(method: str, answer: Any, what: str) -> None:
+    async with converting_site() as (site, appliance):
         add_appliance(site)
         appliance.instead[method] = answer
         told = await refused(site.pool, "VM.import_convert", *arguments(site))
         assert told[:2] == ["XENAPI_PLUGIN_FAILURE", what]
         assert appliance.deleted == (["1"] if method == "job.get" else [])
 
-    on_both(scene)
 
-
-def test_a_conversion_that_is_cancelled_deletes_its_job_and_shows_progress_before() -> None:
-    async def scene(site: Site, appliance: ConversionAppliance) -> None:
+async def test_a_conversion_that_is_cancelled_deletes_its_job_and_shows_progress_before() -> None:
+    async with converting_site() as (site, appliance):
         add_appliance(site)
         appliance.path = [RUNNING] * 10_000
         engine, store = site.pool.engine, site.pool.store
@@ -184,11 +169,9 @@ def test_a_conversion_that_is_cancelled_deletes_its_job_and_shows_progress_befor
                 await site.pool.clock.sleep(1)
         assert appliance.deleted == ["1"]
 
-    on_both(scene)
 
-
-def test_an_appliance_is_believed_and_asked_as_the_pool_wants_it() -> None:
-    async def scene(site: Site, appliance: ConversionAppliance) -> None:
+async def test_an_appliance_is_believed_and_asked_as_the_pool_wants_it() -> None:
+    async with converting_site() as (site, appliance):
         pool = site.pool
         add_appliance(site)
         reach(site, appliance, loopback=False)
@@ -202,5 +185,3 @@ def test_an_appliance_is_believed_and_asked_as_the_pool_wants_it() -> None:
         await site.call("pool.install_ca_certificate", "appliance", appliance.identity.pem)
         await site.call("VM.import_convert", *arguments(site))
         assert list(appliance.jobs) == ["1"]
-
-    on_both(scene)

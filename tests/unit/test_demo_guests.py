@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from api_pool import in_loop
-
 from xenapi_core.clock import VirtualClock
 from xenapi_core.config import Inventory
 from xenapi_core.drivers.sim.world import SimWorld
@@ -39,7 +37,6 @@ def demo(clock: Any, **inventory: Any) -> tuple[Any, Any, Any]:
     return store, engine, world
 
 
-@in_loop
 async def test_a_demo_guest_reports_the_same_before_and_after_it_was_halted():
     clock = VirtualClock()
     store, engine, world = demo(clock, hosts=1, vms=2)
@@ -59,7 +56,6 @@ async def test_a_demo_guest_reports_the_same_before_and_after_it_was_halted():
     await world.close()
 
 
-@in_loop
 async def test_a_demo_guest_without_a_nic_reports_no_address():
     store, engine, world = demo(VirtualClock(), hosts=1, vms=2, networks=0)
     assert not reported(store, "web-0")["networks"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
@@ -209,17 +208,14 @@ CALLS = [
     CALLS,
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_failure_of_a_driver_is_told_in_the_words_of_the_call(
+async def test_failure_of_a_driver_is_told_in_the_words_of_the_call(
     wire_name: str, ready: Ready, more: tuple[object, ...], fails: str, kind: str, expected: list[str]
 ) -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            args = await ready(pool)
-            drivers, place = pool.engine.hypervisors, pool.hosts[0]
-            drivers[place] = Faulty(drivers[place], [FaultRule(fails, kind=kind)], pool.clock)
-            answer = await refused(pool, wire_name, *args, *more)
-            assert answer[: len(expected)] == [word.format(args[0]) for word in expected]
-            assert answer[len(expected) :] in ([], [f"{fails} was made to fail"])
-            await ask(pool, wire_name, *args, *more)
-
-    asyncio.run(scene())
+    async with sim_pool() as pool:
+        args = await ready(pool)
+        drivers, place = pool.engine.hypervisors, pool.hosts[0]
+        drivers[place] = Faulty(drivers[place], [FaultRule(fails, kind=kind)], pool.clock)
+        answer = await refused(pool, wire_name, *args, *more)
+        assert answer[: len(expected)] == [word.format(args[0]) for word in expected]
+        assert answer[len(expected) :] in ([], [f"{fails} was made to fail"])
+        await ask(pool, wire_name, *args, *more)

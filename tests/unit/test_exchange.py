@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from action_server import Site, action_server
-from http_client import run
 from sim_api import ask, refused
 
 from xenapi_core.testing.faults import FaultRule, Faulty
@@ -18,14 +18,13 @@ MIB = 1 << 20
 DATA = random.Random(5).randbytes(2 * MIB + 77)
 
 
-def between_pools(test: Callable[[Site, Site], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with action_server() as here, action_server(seed="another pool") as there:
-            (pif,) = there.pool.store.related(there.pool.hosts[0], "PIFs")
-            there.pool.change(pif, management=True)
-            await test(here, there)
-
-    run(body())
+@asynccontextmanager
+async def two_sites() -> AsyncIterator[tuple[Site, Site]]:
+    """Servers of two pools; the second has a management interface."""
+    async with action_server() as here, action_server(seed="another pool") as there:
+        (pif,) = there.pool.store.related(there.pool.hosts[0], "PIFs")
+        there.pool.change(pif, management=True)
+        yield here, there
 
 
 async def machine(site: Site, running: bool = True) -> str:
@@ -64,8 +63,8 @@ def volumes(site: Site) -> set[str]:
 
 
 @pytest.mark.parametrize("state", ["Running", "Suspended", "Halted"])
-def test_a_vm_moves_with_identity_disks_snapshots_and_memory(state: str) -> None:
-    async def scene(here: Site, there: Site) -> None:
+async def test_a_vm_moves_with_identity_disks_snapshots_and_memory(state: str) -> None:
+    async with two_sites() as (here, there):
         vm = await machine(here, running=state != "Halted")
         await here.call("VM.snapshot", vm, "before")
         if state == "Suspended":
@@ -104,11 +103,9 @@ def test_a_vm_moves_with_identity_disks_snapshots_and_memory(state: str) -> None
         assert volumes(here) == {record["uuid"] for record in here.pool.store.all("VDI").values()}
         assert len(left) > len(here.pool.store.all("VDI"))
 
-    between_pools(scene)
 
-
-def test_a_copy_leaves_the_vm_where_it_is_and_has_an_identity_of_its_own() -> None:
-    async def scene(here: Site, there: Site) -> None:
+async def test_a_copy_leaves_the_vm_where_it_is_and_has_an_identity_of_its_own() -> None:
+    async with two_sites() as (here, there):
         vm = await machine(here, running=False)
         before = picture(here)
         moved = await here.call("VM.migrate_send", *await arguments(here, there, vm, copy="true"))
@@ -119,12 +116,10 @@ def test_a_copy_leaves_the_vm_where_it_is_and_has_an_identity_of_its_own() -> No
         args = await arguments(here, there, vm, copy="true")
         assert await refused(here.pool, "VM.migrate_send", *args) == ["VM_BAD_POWER_STATE", vm, "halted", "running"]
 
-    between_pools(scene)
-
 
 @pytest.mark.parametrize("what", ["there: create", "there: write", "there: resume", "here: suspend", "here: read"])
-def test_whatever_fails_leaves_the_vm_running_and_nothing_there(what: str) -> None:
-    async def scene(here: Site, there: Site) -> None:
+async def test_whatever_fails_leaves_the_vm_running_and_nothing_there(what: str) -> None:
+    async with two_sites() as (here, there):
         vm = await machine(here)
         site, method = (there if what.startswith("there") else here), what.partition(": ")[2]
         engine = site.pool.engine
@@ -144,11 +139,9 @@ def test_whatever_fails_leaves_the_vm_running_and_nothing_there(what: str) -> No
         assert (record["power_state"], record["current_operations"]) == ("Running", {})
         assert record["uuid"] in here.pool.sim.machines
 
-    between_pools(scene)
 
-
-def test_a_migration_that_is_cancelled_while_it_sends_goes_on_here() -> None:
-    async def scene(here: Site, there: Site) -> None:
+async def test_a_migration_that_is_cancelled_while_it_sends_goes_on_here() -> None:
+    async with two_sites() as (here, there):
         vm = await machine(here)
         args, pool = await arguments(here, there, vm), here.pool
         task = pool.engine.launch("VM.migrate_send", (*args, {}, {}), TEST_CALLER)
@@ -161,11 +154,9 @@ def test_a_migration_that_is_cancelled_while_it_sends_goes_on_here() -> None:
         assert pool.vm(vm)["power_state"] == "Running"
         assert not [one for one in there.pool.store.all("VM").values() if one["name_label"] == "traveller"]
 
-    between_pools(scene)
 
-
-def test_what_is_not_there_is_told_before_anything_moves() -> None:
-    async def scene(here: Site, there: Site) -> None:
+async def test_what_is_not_there_is_told_before_anything_moves() -> None:
+    async with two_sites() as (here, there):
         vm = await machine(here)
         vm, dest, live, vdi_map, vif_map, options = await arguments(here, there, vm)
         (vdi,), (vif,) = vdi_map, vif_map
@@ -194,16 +185,12 @@ def test_what_is_not_there_is_told_before_anything_moves() -> None:
         ] == "HANDLE_INVALID"
         assert here.pool.vm(vm)["power_state"] == "Running"
 
-    between_pools(scene)
-
 
 @pytest.mark.parametrize("body", [b"", b"x" * 2000, bytes(1024)])
-def test_what_is_no_vm_is_refused_at_the_door(body: bytes) -> None:
-    async def scene(here: Site, there: Site) -> None:
+async def test_what_is_no_vm_is_refused_at_the_door(body: bytes) -> None:
+    async with two_sites() as (_here, there):
         before = picture(there)
         assert (await there.root("PUT", "/services/xenops", body)).status == 500
         assert picture(there) == before
         session = await there.login("vm-admin")
         assert (await there.ask("PUT", f"/services/xenops?session_id={session}", body)).status == 403
-
-    between_pools(scene)

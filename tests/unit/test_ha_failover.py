@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 import pytest
 from ha_pool import BOOTED, GIB, NOTICED, TIMEOUT, followed, guarded, kill, messages, protected, revive, state
 from sim_api import ask, refused
@@ -14,21 +11,13 @@ from xenapi_core.testing.faults import FaultRule, Faulty
 from xenapi_core.testing.pool import TEST_CALLER, SimPool
 
 
-def on_guarded(scene: Callable[[SimPool], Awaitable[None]], hosts: int = 3, **options: int) -> None:
-    async def run() -> None:
-        async with guarded(hosts, **options) as pool:
-            await scene(pool)
-
-    asyncio.run(run())
-
-
 async def after_timeout(pool: SimPool) -> None:
     """Long enough for a host that died just now to be given up, and for its VMs to be running."""
     await pool.pass_time(TIMEOUT + NOTICED + BOOTED)
 
 
-def test_protected_vms_of_a_dead_host_run_on_others() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_protected_vms_of_a_dead_host_run_on_others() -> None:
+    async with guarded() as pool:
         dying = pool.hosts[1]
         vms = [await protected(pool, f"vm{n}", affinity=dying) for n in range(3)]
         plain = await pool.running("plain", affinity=dying)
@@ -43,11 +32,9 @@ def test_protected_vms_of_a_dead_host_run_on_others() -> None:
         assert state(pool, plain)[0] == "Halted", "nobody asked to restart it"
         assert messages(pool) == ["HA_HOST_FAILED"]
 
-    on_guarded(scene)
 
-
-def test_host_that_comes_back_in_time_is_not_given_up() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_host_that_comes_back_in_time_is_not_given_up() -> None:
+    async with guarded() as pool:
         pool.sim.host_boot_time = 10.0
         dying = pool.hosts[1]
         vm = await protected(pool, affinity=dying)
@@ -57,11 +44,9 @@ def test_host_that_comes_back_in_time_is_not_given_up() -> None:
         assert state(pool, vm) == ("Running", dying), "its machine had ended with the host, and is started again"
         assert messages(pool) == []
 
-    on_guarded(scene)
 
-
-def test_best_effort_vms_come_last_and_only_while_memory_is_left() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_best_effort_vms_come_last_and_only_while_memory_is_left() -> None:
+    async with guarded(tolerate=0) as pool:
         dying = pool.hosts[1]
         first = await protected(pool, "first", memory=8 * GIB, affinity=dying)
         lucky = await protected(pool, "lucky", "best-effort", memory=3 * GIB, affinity=dying)
@@ -76,11 +61,9 @@ def test_best_effort_vms_come_last_and_only_while_memory_is_left() -> None:
         assert state(pool, lucky) == ("Running", pool.hosts[2])
         assert state(pool, unlucky)[0] == "Halted", "no host has 4 GiB left"
 
-    on_guarded(scene, tolerate=0)
 
-
-def test_vms_start_by_order_each_rank_after_the_delay_of_the_one_before() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_vms_start_by_order_each_rank_after_the_delay_of_the_one_before() -> None:
+    async with guarded() as pool:
         dying = pool.hosts[1]
         last = await protected(pool, "last", order=2, affinity=dying)
         first = await protected(pool, "first", order=0, start_delay=100, affinity=dying)
@@ -93,11 +76,9 @@ def test_vms_start_by_order_each_rank_after_the_delay_of_the_one_before() -> Non
         await pool.pass_time(60)
         assert [state(pool, vm)[0] for vm in (first, second, last)] == ["Running", "Running", "Running"]
 
-    on_guarded(scene)
 
-
-def test_vms_of_a_second_host_join_those_that_are_being_started() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_vms_of_a_second_host_join_those_that_are_being_started() -> None:
+    async with guarded(hosts=4) as pool:
         first, second, third, fourth = pool.hosts
         early = await protected(pool, "early", order=0, start_delay=500, affinity=first)
         late = await protected(pool, "late", order=2, affinity=first)
@@ -112,11 +93,9 @@ def test_vms_of_a_second_host_join_those_that_are_being_started() -> None:
         await pool.pass_time(320)
         assert state(pool, late)[0] == "Running"
 
-    on_guarded(scene, hosts=4)
 
-
-def test_dead_coordinator_is_followed_by_a_member() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_dead_coordinator_is_followed_by_a_member() -> None:
+    async with guarded() as pool:
         first, *members = pool.hosts
         pool.change(members[0], enabled=False)
         vm = await protected(pool, affinity=first)
@@ -126,12 +105,10 @@ def test_dead_coordinator_is_followed_by_a_member() -> None:
         assert state(pool, vm) == ("Running", members[1])
         assert messages(pool, "POOL_") == ["POOL_MASTER_TRANSITION"]
 
-    on_guarded(scene)
-
 
 @pytest.mark.parametrize(("act", "action"), [("poweroff", "actions_after_shutdown"), ("crash", "actions_after_crash")])
-def test_protected_vm_that_ends_by_itself_is_started_again(act: str, action: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_protected_vm_that_ends_by_itself_is_started_again(act: str, action: str) -> None:
+    async with guarded() as pool:
         vm = await protected(pool, **{action: "destroy"})
         getattr(pool.sim.guest(pool.vm(vm)["uuid"]), act)()
         await pool.pass_time(0.5)
@@ -139,23 +116,19 @@ def test_protected_vm_that_ends_by_itself_is_started_again(act: str, action: str
         await pool.pass_time(NOTICED + BOOTED)
         assert state(pool, vm)[0] == "Running"
 
-    on_guarded(scene)
 
-
-def test_guest_may_shut_itself_down_where_the_pool_says_so() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_guest_may_shut_itself_down_where_the_pool_says_so() -> None:
+    async with guarded() as pool:
         await ask(pool, "pool.set_ha_reboot_vm_on_internal_shutdown", pool.pool, False)
         vm = await protected(pool)
         pool.sim.guest(pool.vm(vm)["uuid"]).poweroff()
         await pool.pass_time(NOTICED + BOOTED)
         assert (state(pool, vm)[0], pool.vm(vm)["ha_always_run"]) == ("Halted", False)
 
-    on_guarded(scene)
-
 
 @pytest.mark.parametrize("wire_name", ["VM.clean_shutdown", "VM.hard_shutdown", "VM.suspend"])
-def test_vm_that_somebody_stops_stays_stopped_until_it_is_started(wire_name: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_vm_that_somebody_stops_stays_stopped_until_it_is_started(wire_name: str) -> None:
+    async with guarded() as pool:
         vm = await protected(pool)
         await ask(pool, wire_name, vm)
         await pool.pass_time(NOTICED + BOOTED)
@@ -164,11 +137,12 @@ def test_vm_that_somebody_stops_stays_stopped_until_it_is_started(wire_name: str
         await ask(pool, "VM.resume" if wire_name == "VM.suspend" else "VM.start", vm, False, False)
         assert pool.vm(vm)["ha_always_run"]
 
-    on_guarded(scene)
 
-
-def test_restart_that_fails_is_told_and_tried_again() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_restart_that_fails_is_told_and_tried_again() -> None:
+    async with followed(hosts=2) as pool:
+        await ask(pool, "pool.set_ha_allow_overcommit", pool.pool, True)
+        await ask(pool, "pool.set_ha_host_failures_to_tolerate", pool.pool, 1)
+        await ask(pool, "pool.enable_ha", (pool.sr,), {"timeout": "30"})
         dying, other = pool.hosts
         vm = await protected(pool, memory=8 * GIB, affinity=dying)
         filler = await pool.running("filler", memory=10 * GIB, affinity=other)
@@ -183,35 +157,23 @@ def test_restart_that_fails_is_told_and_tried_again() -> None:
         assert state(pool, vm) == ("Running", other)
         assert messages(pool).count("HA_PROTECTED_VM_RESTART_FAILED") == 1
 
-    async def run() -> None:
-        async with followed(hosts=2) as pool:
-            await ask(pool, "pool.set_ha_allow_overcommit", pool.pool, True)
-            await ask(pool, "pool.set_ha_host_failures_to_tolerate", pool.pool, 1)
-            await ask(pool, "pool.enable_ha", (pool.sr,), {"timeout": "30"})
-            await scene(pool)
 
-    asyncio.run(run())
-
-
-def test_restart_is_not_refused_for_the_sake_of_the_plan() -> None:
-    async def run() -> None:
-        async with followed(hosts=4) as pool:
-            dying = pool.hosts[3]
-            large = await protected(pool, "large", memory=10 * GIB, affinity=dying)
-            small = await protected(pool, "small", memory=6 * GIB, affinity=dying)
-            for number, size in enumerate((6, 10, 6)):
-                await pool.running(f"filler{number}", memory=size * GIB, affinity=pool.hosts[number])
-            await ask(pool, "pool.set_ha_host_failures_to_tolerate", pool.pool, 1)
-            await ask(pool, "pool.enable_ha", (pool.sr,), {"timeout": "30"})
-            kill(pool, dying)
-            await after_timeout(pool)
-            assert [state(pool, vm)[0] for vm in (large, small)] == ["Running", "Running"]
-
-    asyncio.run(run())
+async def test_restart_is_not_refused_for_the_sake_of_the_plan() -> None:
+    async with followed(hosts=4) as pool:
+        dying = pool.hosts[3]
+        large = await protected(pool, "large", memory=10 * GIB, affinity=dying)
+        small = await protected(pool, "small", memory=6 * GIB, affinity=dying)
+        for number, size in enumerate((6, 10, 6)):
+            await pool.running(f"filler{number}", memory=size * GIB, affinity=pool.hosts[number])
+        await ask(pool, "pool.set_ha_host_failures_to_tolerate", pool.pool, 1)
+        await ask(pool, "pool.enable_ha", (pool.sr,), {"timeout": "30"})
+        kill(pool, dying)
+        await after_timeout(pool)
+        assert [state(pool, vm)[0] for vm in (large, small)] == ["Running", "Running"]
 
 
-def test_vm_whose_operation_outlives_the_host_is_restarted_when_that_ends() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_vm_whose_operation_outlives_the_host_is_restarted_when_that_ends() -> None:
+    async with guarded() as pool:
         dying = pool.hosts[1]
         vm = await protected(pool, affinity=dying)
         driver = pool.engine.hypervisors[dying]
@@ -226,11 +188,9 @@ def test_vm_whose_operation_outlives_the_host_is_restarted_when_that_ends() -> N
         power, host = state(pool, vm)
         assert (power, host != dying) == ("Running", True)
 
-    on_guarded(scene)
 
-
-def test_time_of_a_silent_host_begins_anew_each_time_it_goes_down() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_time_of_a_silent_host_begins_anew_each_time_it_goes_down() -> None:
+    async with guarded() as pool:
         pool.sim.host_boot_time = 5.0
         dying = pool.hosts[1]
         kill(pool, dying)
@@ -243,11 +203,9 @@ def test_time_of_a_silent_host_begins_anew_each_time_it_goes_down() -> None:
         await pool.pass_time(5 + NOTICED)
         assert messages(pool) == ["HA_HOST_FAILED"]
 
-    on_guarded(scene)
 
-
-def test_restarts_wait_while_they_are_prevented() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_restarts_wait_while_they_are_prevented() -> None:
+    async with guarded() as pool:
         vm = await protected(pool, affinity=pool.hosts[1])
         await ask(pool, "pool.ha_prevent_restarts_for", 300)
         kill(pool, pool.hosts[1])
@@ -257,11 +215,9 @@ def test_restarts_wait_while_they_are_prevented() -> None:
         assert state(pool, vm)[0] == "Running"
         assert await refused(pool, "pool.ha_prevent_restarts_for", -1) == ["INVALID_VALUE", "seconds", "-1"]
 
-    on_guarded(scene)
 
-
-def test_host_that_was_shut_down_by_request_is_no_failure() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_host_that_was_shut_down_by_request_is_no_failure() -> None:
+    async with guarded() as pool:
         host = pool.hosts[2]
         await ask(pool, "host.disable", host)
         await ask(pool, "host.shutdown", host)
@@ -269,11 +225,10 @@ def test_host_that_was_shut_down_by_request_is_no_failure() -> None:
         assert messages(pool) == []
         assert pool.store.get(host)["ha_network_peers"] == ()
 
-    on_guarded(scene)
 
+async def test_numbers_of_the_pool_follow_its_hosts() -> None:
+    async with guarded(tolerate=2) as pool:
 
-def test_numbers_of_the_pool_follow_its_hosts() -> None:
-    async def scene(pool: SimPool) -> None:
         async def plan() -> tuple[int, bool]:
             await pool.pass_time(NOTICED)
             record = pool.store.get(pool.pool)
@@ -291,23 +246,18 @@ def test_numbers_of_the_pool_follow_its_hosts() -> None:
         uuids = {pool.store.get(host)["uuid"] for host in pool.hosts}
         assert all(set(pool.store.get(host)["ha_network_peers"]) == uuids for host in pool.hosts)
 
-    on_guarded(scene, tolerate=2)
+
+async def test_nothing_is_restarted_when_high_availability_is_off() -> None:
+    async with followed() as pool:
+        vm = await protected(pool, affinity=pool.hosts[1])
+        kill(pool, pool.hosts[1])
+        await after_timeout(pool)
+        assert state(pool, vm) == ("Running", pool.hosts[1]), "nobody says that it does not run"
+        assert messages(pool) == []
 
 
-def test_nothing_is_restarted_when_high_availability_is_off() -> None:
-    async def run() -> None:
-        async with followed() as pool:
-            vm = await protected(pool, affinity=pool.hosts[1])
-            kill(pool, pool.hosts[1])
-            await after_timeout(pool)
-            assert state(pool, vm) == ("Running", pool.hosts[1]), "nobody says that it does not run"
-            assert messages(pool) == []
-
-    asyncio.run(run())
-
-
-def test_switching_off_forgets_what_was_about_to_happen() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_switching_off_forgets_what_was_about_to_happen() -> None:
+    async with guarded() as pool:
         vm = await protected(pool, affinity=pool.hosts[1])
         kill(pool, pool.hosts[1])
         await pool.pass_time(TIMEOUT / 2)
@@ -315,11 +265,9 @@ def test_switching_off_forgets_what_was_about_to_happen() -> None:
         await after_timeout(pool)
         assert state(pool, vm) == ("Running", pool.hosts[1])
 
-    on_guarded(scene)
 
-
-def test_vm_that_was_starting_when_its_host_died_runs_elsewhere() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_vm_that_was_starting_when_its_host_died_runs_elsewhere() -> None:
+    async with guarded() as pool:
         dying = pool.hosts[1]
         vm = await protected(pool, affinity=dying)
         task = pool.engine.launch("VM.hard_reboot", (vm,), TEST_CALLER)
@@ -329,5 +277,3 @@ def test_vm_that_was_starting_when_its_host_died_runs_elsewhere() -> None:
         assert pool.store.get(task)["status"] == "failure"
         power, host = state(pool, vm)
         assert (power, host != dying) == ("Running", True)
-
-    on_guarded(scene)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,24 +23,6 @@ async def ask(pool: SimPool, wire_name: str, *args: Any) -> Any:
 
 async def refused(pool: SimPool, wire_name: str, *args: Any) -> list[str]:
     return await sim_api.refused(pool, wire_name, *args, caller=ROOT)
-
-
-def on_pool(scene: Callable[[SimPool], Awaitable[None]], hosts: int = 2) -> None:
-    """In a pool without high availability, whose failover loop does not run."""
-
-    async def run() -> None:
-        async with sim_pool(hosts=hosts) as pool:
-            await scene(pool)
-
-    asyncio.run(run())
-
-
-def on_guarded(scene: Callable[[SimPool], Awaitable[None]], hosts: int = 3) -> None:
-    async def run() -> None:
-        async with guarded(hosts) as pool:
-            await scene(pool)
-
-    asyncio.run(run())
 
 
 async def configured(pool: SimPool, *hosts: str) -> tuple[str, str]:
@@ -65,8 +46,8 @@ async def too_long(pool: SimPool) -> None:
 # Disks
 
 
-def test_attached_heartbeat_disks_cannot_be_destroyed_before_their_release() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_attached_heartbeat_disks_cannot_be_destroyed_before_their_release() -> None:
+    async with sim_pool(hosts=2) as pool:
         first, second = pool.hosts
         statefile, metadata = await configured(pool, first, second)
         assert pool.store.get(first)["ha_statefiles"] == (statefile,)
@@ -80,11 +61,9 @@ def test_attached_heartbeat_disks_cannot_be_destroyed_before_their_release() -> 
             await ask(pool, "VDI.destroy", vdi)
             assert pool.store.find(vdi) is None
 
-    on_pool(scene)
 
-
-def test_disks_of_another_configuration_take_the_place_of_the_first() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disks_of_another_configuration_take_the_place_of_the_first() -> None:
+    async with sim_pool(hosts=2) as pool:
         host = pool.hosts[0]
         old, _ = await configured(pool, host)
         new, _ = await configured(pool, host)
@@ -92,11 +71,9 @@ def test_disks_of_another_configuration_take_the_place_of_the_first() -> None:
         await ask(pool, "VDI.destroy", old)
         assert pool.store.find(old) is None
 
-    on_pool(scene)
 
-
-def test_heartbeat_disks_must_hold_data_and_be_reached_by_the_host() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_heartbeat_disks_must_hold_data_and_be_reached_by_the_host() -> None:
+    async with sim_pool(hosts=2) as pool:
         host, other = pool.hosts
         disk, bare = pool.add_vdi(), pool.add_vdi(type="cbt_metadata")
         sr = pool.add_sr("half", 100 * GIB)
@@ -113,11 +90,9 @@ def test_heartbeat_disks_must_hold_data_and_be_reached_by_the_host() -> None:
         await ask(pool, "host.preconfigure_ha", other, (far,), disk, "1")
         assert pool.store.get(host)["ha_statefiles"] == ()
 
-    on_pool(scene)
 
-
-def test_no_step_is_told_to_a_host_that_is_down() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_no_step_is_told_to_a_host_that_is_down() -> None:
+    async with sim_pool(hosts=2) as pool:
         host, disk = pool.hosts[1], pool.add_vdi()
         kill(pool, host)
         await pool.pass_time(1)
@@ -129,14 +104,12 @@ def test_no_step_is_told_to_a_host_that_is_down() -> None:
         ):  # fmt: skip
             assert await refused(pool, f"host.ha_{step}", host) == ["HOST_OFFLINE", host]
 
-    on_pool(scene)
-
 
 # The live set
 
 
-def test_only_hosts_that_joined_are_in_the_live_set() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_only_hosts_that_joined_are_in_the_live_set() -> None:
+    async with sim_pool(hosts=3) as pool:
         first, second, third = pool.hosts
         await configured(pool, first, second, third)
         await ask(pool, "host.ha_join_liveset", first)
@@ -148,11 +121,9 @@ def test_only_hosts_that_joined_are_in_the_live_set() -> None:
         await ask(pool, "host.ha_stop_daemon", third)
         assert peers(pool) == [1, 0, 0]
 
-    on_pool(scene, hosts=3)
 
-
-def test_member_waits_for_the_coordinator_and_gives_up_in_the_end() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_member_waits_for_the_coordinator_and_gives_up_in_the_end() -> None:
+    async with sim_pool(hosts=2) as pool:
         first, second = pool.hosts
         await configured(pool, first, second)
         assert await refused(pool, "host.ha_join_liveset", second) == ["HA_FAILED_TO_FORM_LIVESET"]
@@ -163,11 +134,9 @@ def test_member_waits_for_the_coordinator_and_gives_up_in_the_end() -> None:
         await drive(pool.clock, joining)
         assert peers(pool) == [2, 2]
 
-    on_pool(scene)
 
-
-def test_daemon_starts_once_and_only_with_reachable_disks() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_daemon_starts_once_and_only_with_reachable_disks() -> None:
+    async with sim_pool(hosts=2) as pool:
         host = pool.hosts[0]
         assert await refused(pool, "host.ha_join_liveset", host) == ["HA_HEARTBEAT_DAEMON_STARTUP_FAILED"]
         await configured(pool, host)
@@ -181,11 +150,9 @@ def test_daemon_starts_once_and_only_with_reachable_disks() -> None:
         await ask(pool, "host.ha_join_liveset", host)
         assert await refused(pool, "host.ha_join_liveset", host) == ["HA_HEARTBEAT_DAEMON_STARTUP_FAILED"]
 
-    on_pool(scene)
 
-
-def test_hosts_that_were_configured_apart_form_no_live_set() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_hosts_that_were_configured_apart_form_no_live_set() -> None:
+    async with sim_pool(hosts=2) as pool:
         first, second = pool.hosts
         statefile, metadata = await configured(pool, first)
         await ask(pool, "host.preconfigure_ha", second, (statefile,), metadata, "2")
@@ -193,11 +160,9 @@ def test_hosts_that_were_configured_apart_form_no_live_set() -> None:
         assert await refused(pool, "host.ha_join_liveset", second) == ["HA_FAILED_TO_FORM_LIVESET"]
         assert peers(pool) == [1, 0]
 
-    on_pool(scene)
 
-
-def test_running_daemon_keeps_its_disks_and_high_availability_from_beginning_anew() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_running_daemon_keeps_its_disks_and_high_availability_from_beginning_anew() -> None:
+    async with sim_pool(hosts=2) as pool:
         host = pool.hosts[0]
         disk, metadata = await configured(pool, host)
         await ask(pool, "host.ha_join_liveset", host)
@@ -210,11 +175,9 @@ def test_running_daemon_keeps_its_disks_and_high_availability_from_beginning_ane
         await ask(pool, "pool.enable_ha", (pool.sr,), {})
         assert pool.store.get(host)["ha_statefiles"] == pool.store.get(pool.pool)["ha_statefiles"] != (disk,)
 
-    on_pool(scene)
 
-
-def test_host_that_left_the_live_set_takes_no_restarts_and_keeps_its_vms() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_host_that_left_the_live_set_takes_no_restarts_and_keeps_its_vms() -> None:
+    async with guarded() as pool:
         first, second, third = pool.hosts
         stays = await protected(pool, "stays", affinity=third)
         goes = await protected(pool, "goes", affinity=second)
@@ -227,12 +190,10 @@ def test_host_that_left_the_live_set_takes_no_restarts_and_keeps_its_vms() -> No
         assert state(pool, goes) == ("Running", first)
         assert peers(pool) == [1, 0, 0]
 
-    on_guarded(scene)
-
 
 @pytest.mark.parametrize(("armed", "count"), [("true", 2), ("false", 1)])
-def test_armed_host_joins_again_when_it_boots(armed: str, count: int) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_armed_host_joins_again_when_it_boots(armed: str, count: int) -> None:
+    async with guarded(hosts=2) as pool:
         pool.sim.host_boot_time = 5.0
         second = pool.hosts[1]
         await ask(pool, "host.set_localdb_key", second, "ha.armed", armed)
@@ -243,11 +204,9 @@ def test_armed_host_joins_again_when_it_boots(armed: str, count: int) -> None:
         await pool.pass_time(5 + NOTICED)
         assert peers(pool) == [count, count if count > 1 else 0]
 
-    on_guarded(scene, hosts=2)
 
-
-def test_host_that_slept_through_the_end_stays_out_when_it_boots() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_host_that_slept_through_the_end_stays_out_when_it_boots() -> None:
+    async with guarded(hosts=2) as pool:
         pool.sim.host_boot_time = 5.0
         second = pool.hosts[1]
         kill(pool, second)
@@ -260,14 +219,12 @@ def test_host_that_slept_through_the_end_stays_out_when_it_boots() -> None:
         await ask(pool, "pool.enable_ha", (pool.sr,), {})
         assert peers(pool) == [2, 2]
 
-    on_guarded(scene, hosts=2)
-
 
 # Waiting for the end
 
 
-def test_waiting_for_the_end_returns_when_the_pool_switches_off() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_waiting_for_the_end_returns_when_the_pool_switches_off() -> None:
+    async with guarded(hosts=2) as pool:
         waiting = asyncio.ensure_future(
             sim_api.dispatcher(pool).invoke(ROOT, "host.ha_wait_for_shutdown_via_statefile", (pool.hosts[1],))
         )
@@ -277,11 +234,9 @@ def test_waiting_for_the_end_returns_when_the_pool_switches_off() -> None:
         await drive(pool.clock, waiting)
         assert await ask(pool, "host.ha_wait_for_shutdown_via_statefile", pool.hosts[1]) is None
 
-    on_guarded(scene, hosts=2)
 
-
-def test_waiting_for_the_end_fails_when_the_host_loses_the_disk_or_dies() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_waiting_for_the_end_fails_when_the_host_loses_the_disk_or_dies() -> None:
+    async with sim_pool(hosts=2) as pool:
         host = pool.hosts[0]
         await configured(pool, host)
         await ask(pool, "host.ha_join_liveset", host)
@@ -297,8 +252,6 @@ def test_waiting_for_the_end_fails_when_the_host_loses_the_disk_or_dies() -> Non
         kill(pool, host)
         await pool.pass_time(5)
         assert pool.store.get(task)["error_info"] == ("HOST_OFFLINE", host)
-
-    on_pool(scene)
 
 
 # Fencing
@@ -317,8 +270,8 @@ def runs_on(pool: SimPool, host: str) -> list[str]:
     return [machine.spec.name for machine in pool.sim.hosts[pool.store.get(host)["uuid"]].machines.values()]
 
 
-def test_silent_host_is_fenced_before_its_vms_run_elsewhere() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_silent_host_is_fenced_before_its_vms_run_elsewhere() -> None:
+    async with guarded() as pool:
         host = pool.hosts[1]
         vm = await protected(pool, "vm", affinity=host)
         await silence(pool, host)
@@ -333,11 +286,9 @@ def test_silent_host_is_fenced_before_its_vms_run_elsewhere() -> None:
         assert messages(pool) == ["HA_HOST_FAILED", "HA_HOST_WAS_FENCED"]
         assert peers(pool) == [3, 3, 3]
 
-    on_guarded(scene)
 
-
-def test_disarmed_host_is_not_fenced_and_its_vms_are_left_alone() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disarmed_host_is_not_fenced_and_its_vms_are_left_alone() -> None:
+    async with guarded() as pool:
         host = pool.hosts[1]
         vm = await protected(pool, "vm", affinity=host)
         await ask(pool, "host.ha_disarm_fencing", host)
@@ -348,24 +299,20 @@ def test_disarmed_host_is_not_fenced_and_its_vms_are_left_alone() -> None:
         assert state(pool, vm) == ("Running", host)
         assert messages(pool) == ["HA_HOST_FAILED"]
 
-    on_guarded(scene)
 
-
-def test_disarming_a_host_without_daemon_changes_nothing() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disarming_a_host_without_daemon_changes_nothing() -> None:
+    async with sim_pool(hosts=2) as pool:
         before = pool.picture()
         await ask(pool, "host.ha_disarm_fencing", pool.hosts[0])
         await ask(pool, "host.ha_stop_daemon", pool.hosts[0])
         assert pool.picture() == before
 
-    on_pool(scene)
-
 
 # Decisions
 
 
-def test_coordinator_without_decisions_gives_no_host_up_until_it_may() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_coordinator_without_decisions_gives_no_host_up_until_it_may() -> None:
+    async with guarded() as pool:
         coordinator, dying = pool.hosts[0], pool.hosts[1]
         vm = await protected(pool, affinity=dying)
         await ask(pool, "host.ha_disable_failover_decisions", coordinator)
@@ -379,11 +326,9 @@ def test_coordinator_without_decisions_gives_no_host_up_until_it_may() -> None:
         assert (power, place != dying) == ("Running", True)
         assert messages(pool, "HA_HOST") == ["HA_HOST_FAILED"]
 
-    on_guarded(scene)
 
-
-def test_coordinator_without_decisions_restarts_no_vm_that_ended() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_coordinator_without_decisions_restarts_no_vm_that_ended() -> None:
+    async with guarded() as pool:
         vm = await protected(pool, affinity=pool.hosts[1])
         await ask(pool, "host.set_localdb_key", pool.hosts[0], "ha.disable_failover_decisions", "true")
         pool.sim.guest(pool.vm(vm)["uuid"]).poweroff()
@@ -393,11 +338,9 @@ def test_coordinator_without_decisions_restarts_no_vm_that_ended() -> None:
         await pool.pass_time(NOTICED + BOOTED)
         assert state(pool, vm)[0] == "Running"
 
-    on_guarded(scene)
 
-
-def test_member_without_decisions_does_not_become_coordinator() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_member_without_decisions_does_not_become_coordinator() -> None:
+    async with guarded() as pool:
         first, second, third = pool.hosts
         await ask(pool, "host.ha_disable_failover_decisions", second)
         kill(pool, first)
@@ -411,11 +354,9 @@ def test_member_without_decisions_does_not_become_coordinator() -> None:
         await pool.pass_time(NOTICED)
         assert pool.store.get(pool.pool)["master"] == second
 
-    on_guarded(scene)
 
-
-def test_switching_on_anew_gives_the_hosts_their_decisions_back() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_switching_on_anew_gives_the_hosts_their_decisions_back() -> None:
+    async with guarded() as pool:
         for host in pool.hosts:
             await ask(pool, "host.ha_disable_failover_decisions", host)
         await ask(pool, "pool.disable_ha")
@@ -426,37 +367,28 @@ def test_switching_on_anew_gives_the_hosts_their_decisions_back() -> None:
         power, place = state(pool, vm)
         assert (power, place != pool.hosts[1]) == ("Running", True)
 
-    on_guarded(scene)
 
-
-def test_keys_that_mean_nothing_are_kept_beside_the_others() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_keys_that_mean_nothing_are_kept_beside_the_others() -> None:
+    async with sim_pool(hosts=2) as pool:
         host = pool.hosts[0]
         for key, value in (("redo_log.enabled", "true"), ("own", "1"), ("own", "2")):
             await ask(pool, "host.set_localdb_key", host, key, value)
         assert pool.store.get(host)["local_database"] == {"redo_log.enabled": "true", "own": "2"}
         assert pool.store.get(pool.hosts[1])["local_database"] == {}
 
-    on_pool(scene)
+
+async def test_pool_whose_hosts_kept_nothing_yet_has_all_of_them_joined() -> None:
+    async with sim_pool(hosts=2) as pool:
+        await ask(pool, "pool.enable_ha", (pool.sr,), {"timeout": str(int(TIMEOUT))})
+        for host in pool.hosts:  # as a database of an older version has it
+            pool.change(host, ha_daemon="", local_database={}, ha_generation="", ha_metadata_vdi="")
+        async with following(pool):
+            vm = await protected(pool, affinity=pool.hosts[1])
+            kill(pool, pool.hosts[1])
+            await too_long(pool)
+            assert state(pool, vm) == ("Running", pool.hosts[0])
 
 
-def test_pool_whose_hosts_kept_nothing_yet_has_all_of_them_joined() -> None:
-    async def run() -> None:
-        async with sim_pool(hosts=2) as pool:
-            await ask(pool, "pool.enable_ha", (pool.sr,), {"timeout": str(int(TIMEOUT))})
-            for host in pool.hosts:  # as a database of an older version has it
-                pool.change(host, ha_daemon="", local_database={}, ha_generation="", ha_metadata_vdi="")
-            async with following(pool):
-                vm = await protected(pool, affinity=pool.hosts[1])
-                kill(pool, pool.hosts[1])
-                await too_long(pool)
-                assert state(pool, vm) == ("Running", pool.hosts[0])
-
-    asyncio.run(run())
-
-
-def test_healthy_server_says_so_to_the_daemon() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_healthy_server_says_so_to_the_daemon() -> None:
+    async with sim_pool(hosts=2) as pool:
         assert await ask(pool, "host.ha_xapi_healthcheck") is True
-
-    on_pool(scene)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +13,6 @@ from xenapi_core.testing.faults import FaultRule, Faulty
 from xenapi_core.testing.pool import TEST_CALLER, SimPool, sim_pool
 
 ROOT = replace(TEST_CALLER, local_root=True)
-
-
-def on_pool(scene: Callable[[SimPool], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with sim_pool(hosts=2) as pool:
-            await scene(pool)
-
-    asyncio.run(run())
 
 
 async def tickle(pool: SimPool, host: str, **stuff: str) -> None:
@@ -43,18 +33,16 @@ async def unheard(pool: SimPool, host: str) -> None:
     assert not metrics(pool, host)["live"]
 
 
-def test_heartbeat_says_when_the_host_was_last_heard() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_heartbeat_says_when_the_host_was_last_heard() -> None:
+    async with sim_pool(hosts=2) as pool:
         await pool.pass_time(100)
         await tickle(pool, pool.hosts[1])
         assert metrics(pool, pool.hosts[1])["last_updated"] == pool.clock.now()
         assert metrics(pool, pool.hosts[0])["last_updated"] < pool.clock.now()
 
-    on_pool(scene)
 
-
-def test_host_that_is_heard_again_is_up() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_host_that_is_heard_again_is_up() -> None:
+    async with sim_pool(hosts=2) as pool:
         host = pool.hosts[1]
         vm = await pool.running(affinity=host)
         await unheard(pool, host)
@@ -62,21 +50,17 @@ def test_host_that_is_heard_again_is_up() -> None:
         assert metrics(pool, host)["live"]
         assert pool.vm(vm)["resident_on"] == host
 
-    on_pool(scene)
 
-
-def test_heartbeat_of_a_host_that_is_off_is_not_believed() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_heartbeat_of_a_host_that_is_off_is_not_believed() -> None:
+    async with sim_pool(hosts=2) as pool:
         kill(pool, pool.hosts[1])
         await pool.pass_time(1)
         await tickle(pool, pool.hosts[1])
         assert not metrics(pool, pool.hosts[1])["live"]
 
-    on_pool(scene)
 
-
-def test_host_that_says_farewell_is_down_until_it_is_heard_again() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_host_that_says_farewell_is_down_until_it_is_heard_again() -> None:
+    async with sim_pool(hosts=2) as pool:
         host = pool.hosts[1]
         await tickle(pool, host, shutting_down="true")
         assert not metrics(pool, host)["live"]
@@ -84,24 +68,19 @@ def test_host_that_says_farewell_is_down_until_it_is_heard_again() -> None:
         await tickle(pool, host)
         assert metrics(pool, host)["live"]
 
-    on_pool(scene)
+
+async def test_heartbeats_prove_nothing_under_high_availability() -> None:
+    async with guarded(2) as pool:
+        host = pool.hosts[1]
+        await tickle(pool, host, shutting_down="true")
+        assert metrics(pool, host)["live"]
+        await unheard(pool, host)
+        await tickle(pool, host)
+        assert not metrics(pool, host)["live"]
 
 
-def test_heartbeats_prove_nothing_under_high_availability() -> None:
-    async def run() -> None:
-        async with guarded(2) as pool:
-            host = pool.hosts[1]
-            await tickle(pool, host, shutting_down="true")
-            assert metrics(pool, host)["live"]
-            await unheard(pool, host)
-            await tickle(pool, host)
-            assert not metrics(pool, host)["live"]
-
-    asyncio.run(run())
-
-
-def test_clock_that_is_far_off_is_told_once_until_it_was_right() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_clock_that_is_far_off_is_told_once_until_it_was_right() -> None:
+    async with sim_pool(hosts=2) as pool:
         host = pool.hosts[1]
 
         async def told(offset: float) -> int:
@@ -113,14 +92,10 @@ def test_clock_that_is_far_off_is_told_once_until_it_was_right() -> None:
         record = next(iter(pool.store.all("message").values()))
         assert (record["cls"], record["obj_uuid"]) == ("Host", pool.store.get(host)["uuid"])
 
-    on_pool(scene)
-
 
 @pytest.mark.parametrize("time", ["", "noon", "nan", "inf", "1e999"])
-def test_time_that_is_no_number_is_overlooked(time: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_time_that_is_no_number_is_overlooked(time: str) -> None:
+    async with sim_pool(hosts=2) as pool:
         await tickle(pool, pool.hosts[1], time=time)
         assert messages(pool, "HOST_CLOCK") == []
         assert metrics(pool, pool.hosts[1])["live"]
-
-    on_pool(scene)

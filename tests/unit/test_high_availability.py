@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -19,24 +17,6 @@ from xenapi_core.testing.pool import SimPool, sim_pool
 BREAKS = ["HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN"]
 
 
-def on_pool(scene: Callable[[SimPool], Awaitable[None]], **options: Any) -> None:
-    """In a pool whose failover loop does not run: nothing happens but what is asked."""
-
-    async def run() -> None:
-        async with sim_pool(**options) as pool:
-            await scene(pool)
-
-    asyncio.run(run())
-
-
-def on_guarded(scene: Callable[[SimPool], Awaitable[None]], hosts: int = 2, tolerate: int = 1) -> None:
-    async def run() -> None:
-        async with guarded(hosts, tolerate) as pool:
-            await scene(pool)
-
-    asyncio.run(run())
-
-
 def record(pool: SimPool) -> dict[str, Any]:
     """The fields of the pool that tell of high availability."""
     values = pool.store.get(pool.pool).values
@@ -46,8 +26,8 @@ def record(pool: SimPool) -> dict[str, Any]:
 # On and off
 
 
-def test_switching_on_makes_the_disks_and_says_so_everywhere() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_switching_on_makes_the_disks_and_says_so_everywhere() -> None:
+    async with sim_pool(hosts=2) as pool:
         before = record(pool)
         second = pool.add_sr("second", 100 * GIB)
         runs, halted = await pool.running("runs", ha_restart_priority="restart"), pool.add_vm("halted")
@@ -71,11 +51,9 @@ def test_switching_on_makes_the_disks_and_says_so_everywhere() -> None:
         assert not [vdi for vdi in pool.store.all("VDI").values() if vdi["type"] in ("ha_statefile", "redo_log")]
         assert await refused(pool, "pool.disable_ha") == ["HA_NOT_ENABLED"]
 
-    on_pool(scene, hosts=2)
 
-
-def test_metadata_disk_holds_the_database_and_both_kinds_cannot_be_destroyed() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_metadata_disk_holds_the_database_and_both_kinds_cannot_be_destroyed() -> None:
+    async with guarded(hosts=2) as pool:
         (metadata,) = [vdi for vdi in pool.store.all("VDI").values() if vdi["type"] == "redo_log"]
         storage = pool.engine.storages[pool.sr]
         found = await read_copy(SCHEMA, storage, metadata["uuid"], metadata["virtual_size"])
@@ -84,11 +62,9 @@ def test_metadata_disk_holds_the_database_and_both_kinds_cannot_be_destroyed() -
             assert await refused(pool, "VDI.destroy", vdi) == ["HA_IS_ENABLED"]
             assert await refused(pool, "VDI.forget", vdi) == ["HA_IS_ENABLED"]
 
-    on_guarded(scene)
 
-
-def test_disk_that_cannot_be_destroyed_does_not_keep_high_availability_on() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disk_that_cannot_be_destroyed_does_not_keep_high_availability_on() -> None:
+    async with guarded(hosts=2) as pool:
         (file,) = pool.store.get(pool.pool)["ha_statefiles"]
         storage = pool.engine.storages[pool.sr]
         pool.engine.storages[pool.sr] = Faulty(storage, [FaultRule("destroy")], pool.clock)
@@ -97,22 +73,18 @@ def test_disk_that_cannot_be_destroyed_does_not_keep_high_availability_on() -> N
         await ask(pool, "VDI.destroy", file)
         assert pool.store.find(file) is None
 
-    on_guarded(scene)
 
-
-def test_without_heartbeat_storage_named_a_shared_one_is_found() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_without_heartbeat_storage_named_a_shared_one_is_found() -> None:
+    async with sim_pool(hosts=2) as pool:
         await ask(pool, "pool.enable_ha", (), {})
         (file,) = pool.store.get(pool.pool)["ha_statefiles"]
         assert pool.store.get(file)["SR"] == pool.sr
         assert pool.store.get(pool.pool)["ha_configuration"] == {"timeout": "60"}
         assert await refused(pool, "pool.enable_ha", (), {}) == ["HA_IS_ENABLED"]
 
-    on_pool(scene, hosts=2)
 
-
-def test_heartbeat_storage_must_be_shared_attached_everywhere_and_writable() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_heartbeat_storage_must_be_shared_attached_everywhere_and_writable() -> None:
+    async with sim_pool(hosts=2) as pool:
         local = pool.add_sr("local", GIB, shared=False)
         half = pool.add_sr("half", GIB)
         pool.change(pool.store.related(half, "PBDs")[1], currently_attached=False)
@@ -125,18 +97,14 @@ def test_heartbeat_storage_must_be_shared_attached_everywhere_and_writable() -> 
         assert await refused(pool, "pool.enable_ha", (), {}) == ["CANNOT_CREATE_STATE_FILE"]
         assert not pool.store.get(pool.pool)["ha_enabled"]
 
-    on_pool(scene, hosts=2)
 
-
-def test_one_host_alone_cannot_have_high_availability() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_one_host_alone_cannot_have_high_availability() -> None:
+    async with sim_pool(hosts=1) as pool:
         assert await refused(pool, "pool.enable_ha", (pool.sr,), {}) == ["HA_TOO_FEW_HOSTS"]
 
-    on_pool(scene, hosts=1)
 
-
-def test_hosts_must_be_up_and_answer_when_it_is_switched_on() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_hosts_must_be_up_and_answer_when_it_is_switched_on() -> None:
+    async with sim_pool(hosts=3) as pool:
         uuids = [pool.store.get(host)["uuid"] for host in pool.hosts]
         third = pool.engine.hypervisors[pool.hosts[2]]
         pool.engine.hypervisors[pool.hosts[2]] = Faulty(third, [FaultRule("settings")], pool.clock)
@@ -148,20 +116,16 @@ def test_hosts_must_be_up_and_answer_when_it_is_switched_on() -> None:
         seen = [pool.hosts[0], " ".join(uuids), f"{uuids[0]} {uuids[2]}"]
         assert await refused(pool, "pool.enable_ha", (pool.sr,), {}) == ["HA_HOST_CANNOT_SEE_PEERS", *seen]
 
-    on_pool(scene, hosts=3)
-
 
 @pytest.mark.parametrize("timeout", ["", "0", "-1", "soon", "86401", "999999", "٣"])
-def test_timeout_is_a_number_of_seconds_up_to_a_day(timeout: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_timeout_is_a_number_of_seconds_up_to_a_day(timeout: str) -> None:
+    async with sim_pool(hosts=2) as pool:
         refusal = await refused(pool, "pool.enable_ha", (pool.sr,), {"timeout": timeout})
         assert refusal == ["INVALID_VALUE", "timeout", timeout]
 
-    on_pool(scene, hosts=2)
 
-
-def test_emergency_disable_takes_one_host_out_and_is_idempotent_when_soft() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_emergency_disable_takes_one_host_out_and_is_idempotent_when_soft() -> None:
+    async with guarded(hosts=2) as pool:
         first, second = pool.hosts
         await ask(pool, "host.emergency_ha_disable", False)
         assert pool.store.get(pool.pool)["ha_enabled"], "the other host goes on"
@@ -171,11 +135,9 @@ def test_emergency_disable_takes_one_host_out_and_is_idempotent_when_soft() -> N
         await ask(pool, "pool.disable_ha")
         assert pool.store.get(first)["ha_statefiles"] == ()
 
-    on_guarded(scene)
 
-
-def test_soft_emergency_disable_lasts_until_the_host_boots() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_soft_emergency_disable_lasts_until_the_host_boots() -> None:
+    async with guarded() as pool:
         pool.sim.host_boot_time = 5.0
         coordinator, dying, _ = pool.hosts
         vm = await protected(pool, affinity=dying)
@@ -189,14 +151,12 @@ def test_soft_emergency_disable_lasts_until_the_host_boots() -> None:
         assert pool.vm(vm)["power_state"] == "Running"
         assert pool.vm(vm)["resident_on"] != dying
 
-    on_guarded(scene, hosts=3)
-
 
 # Plans
 
 
-def test_questions_about_plans_are_answered_also_while_it_is_off() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_questions_about_plans_are_answered_also_while_it_is_off() -> None:
+    async with sim_pool(hosts=3) as pool:
         vms = [await pool.running(f"vm{n}", memory=6 * GIB, affinity=pool.hosts[0]) for n in range(2)]
         hypothetical = "pool.ha_compute_hypothetical_max_host_failures_to_tolerate"
         assert await ask(pool, "pool.ha_compute_max_host_failures_to_tolerate") == 2
@@ -210,11 +170,9 @@ def test_questions_about_plans_are_answered_also_while_it_is_off() -> None:
         assert exists == [True, True, True, False, False]
         assert await ask(pool, "pool.ha_compute_max_host_failures_to_tolerate") == 1
 
-    on_pool(scene, hosts=3)
 
-
-def test_vm_on_local_storage_cannot_survive_its_host() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_vm_on_local_storage_cannot_survive_its_host() -> None:
+    async with sim_pool(hosts=2) as pool:
         local = pool.add_sr("local", 100 * GIB, shared=False)
         pool.change(pool.store.related(local, "PBDs")[1], currently_attached=False)
         vm = pool.add_vm(disks=0)
@@ -231,11 +189,9 @@ def test_vm_on_local_storage_cannot_survive_its_host() -> None:
         refusal = ["HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED", local]
         assert await refused(pool, "VM.set_ha_restart_priority", vm, "restart") == refusal
 
-    on_pool(scene, hosts=2)
 
-
-def test_failover_plan_names_a_host_for_each_vm() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_failover_plan_names_a_host_for_each_vm() -> None:
+    async with sim_pool(hosts=3) as pool:
         first, second, third = pool.hosts
         vms = [await pool.running(f"vm{n}", memory=10 * GIB, affinity=first if n == 0 else second) for n in range(2)]
         plan = await ask(pool, "pool.ha_compute_vm_failover_plan", (first,), (vms[0],))
@@ -244,11 +200,9 @@ def test_failover_plan_names_a_host_for_each_vm() -> None:
         assert sorted(map(sorted, both.values())) == [["error_code"], ["host"]]
         assert await refused(pool, "pool.ha_compute_vm_failover_plan", tuple(pool.hosts), ()) == ["HA_NO_PLAN"]
 
-    on_pool(scene, hosts=3)
 
-
-def test_more_failures_than_can_be_planned_for_are_refused_while_it_is_on() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_more_failures_than_can_be_planned_for_are_refused_while_it_is_on() -> None:
+    async with guarded() as pool:
         setter = "pool.set_ha_host_failures_to_tolerate"
         assert await refused(pool, setter, pool.pool, 3) == BREAKS
         assert await refused(pool, setter, pool.pool, -1) == ["INVALID_VALUE", "ha_host_failures_to_tolerate", "-1"]
@@ -258,14 +212,12 @@ def test_more_failures_than_can_be_planned_for_are_refused_while_it_is_on() -> N
         await ask(pool, setter, pool.pool, 3)
         assert pool.store.get(pool.pool)["ha_overcommitted"]
 
-    on_guarded(scene, hosts=3)
-
 
 # What would break the plan
 
 
-def test_starting_what_would_leave_no_room_for_protected_vms_is_refused() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_starting_what_would_leave_no_room_for_protected_vms_is_refused() -> None:
+    async with guarded(hosts=2) as pool:
         first, second = pool.hosts
         await protected(pool, memory=8 * GIB, affinity=first)
         large = pool.add_vm("large", memory=9 * GIB)
@@ -279,33 +231,27 @@ def test_starting_what_would_leave_no_room_for_protected_vms_is_refused() -> Non
         await ask(pool, "pool.set_ha_allow_overcommit", pool.pool, True)
         await ask(pool, "VM.start_on", pool.add_vm("last", memory=3 * GIB), second, False, False)
 
-    on_guarded(scene)
 
-
-def test_migration_that_would_break_the_plan_is_refused() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_migration_that_would_break_the_plan_is_refused() -> None:
+    async with guarded(hosts=2) as pool:
         first, second = pool.hosts
         await protected(pool, memory=8 * GIB, affinity=first)
         filler = await pool.running("filler", memory=6 * GIB, affinity=first)
         await pool.running("other", memory=4 * GIB, affinity=second)
         assert await refused(pool, "VM.pool_migrate", filler, second, {}) == BREAKS
 
-    on_guarded(scene)
 
-
-def test_what_a_vm_leaves_behind_counts_for_the_plan() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_what_a_vm_leaves_behind_counts_for_the_plan() -> None:
+    async with guarded(hosts=2) as pool:
         first, second = pool.hosts
         vm = await protected(pool, memory=8 * GIB, affinity=first)
         await protected(pool, "other", memory=8 * GIB, affinity=second)
         await ask(pool, "VM.pool_migrate", vm, second, {})
         assert pool.vm(vm)["resident_on"] == second
 
-    on_guarded(scene)
 
-
-def test_pool_without_a_plan_refuses_nothing_for_its_sake() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_pool_without_a_plan_refuses_nothing_for_its_sake() -> None:
+    async with guarded(hosts=2) as pool:
         first, second = pool.hosts
         await ask(pool, "pool.set_ha_allow_overcommit", pool.pool, True)
         await protected(pool, memory=8 * GIB, affinity=first)
@@ -315,11 +261,9 @@ def test_pool_without_a_plan_refuses_nothing_for_its_sake() -> None:
         assert pool.vm(more)["resident_on"] == second
         assert not pool.vm(more)["ha_always_run"], "nobody protects it"
 
-    on_guarded(scene)
 
-
-def test_resuming_and_protecting_more_than_fits_is_refused() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_resuming_and_protecting_more_than_fits_is_refused() -> None:
+    async with guarded(hosts=2) as pool:
         first, second = pool.hosts
         sleeper = await pool.running("sleeper", memory=9 * GIB, affinity=second)
         await ask(pool, "VM.suspend", sleeper)
@@ -334,38 +278,28 @@ def test_resuming_and_protecting_more_than_fits_is_refused() -> None:
         await ask(pool, "VM.set_ha_restart_priority", third, "best-effort")
         assert pool.vm(vm)["ha_always_run"]
 
-    on_guarded(scene)
 
-
-def test_disabling_a_host_that_the_plan_needs_is_refused() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disabling_a_host_that_the_plan_needs_is_refused() -> None:
+    async with guarded(hosts=2) as pool:
         first, second = pool.hosts
         vm = await protected(pool, affinity=first)
         assert await refused(pool, "host.disable", second) == BREAKS
         await ask(pool, "VM.clean_shutdown", vm)
         await ask(pool, "host.disable", second)
 
-    on_guarded(scene)
 
-
-def test_memory_of_a_protected_vm_grows_only_within_the_plan() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_memory_of_a_protected_vm_grows_only_within_the_plan() -> None:
+    async with sim_pool(hosts=2) as pool:
+        await ask(pool, "pool.enable_ha", (pool.sr,), {})
+        await ask(pool, "pool.set_ha_host_failures_to_tolerate", pool.pool, 1)
         vm = pool.add_vm(memory=8 * GIB, ha_restart_priority="restart", ha_always_run=True)
         assert await refused(pool, "VM.set_memory_static_max", vm, 17 * GIB) == BREAKS
         await ask(pool, "VM.set_memory_static_max", vm, 12 * GIB)
         assert pool.vm(vm)["memory_static_max"] == 12 * GIB
 
-    async def run() -> None:
-        async with sim_pool(hosts=2) as pool:
-            await ask(pool, "pool.enable_ha", (pool.sr,), {})
-            await ask(pool, "pool.set_ha_host_failures_to_tolerate", pool.pool, 1)
-            await scene(pool)
 
-    asyncio.run(run())
-
-
-def test_storage_and_networks_of_protected_vms_stay_on_every_host() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_storage_and_networks_of_protected_vms_stay_on_every_host() -> None:
+    async with guarded(hosts=2) as pool:
         second = pool.add_sr("second", 100 * GIB)
         local = pool.add_sr("local", 100 * GIB, shared=False)
         lonely = pool.add("network", name_label="lonely", bridge="xenbr7", MTU=1500)
@@ -383,22 +317,18 @@ def test_storage_and_networks_of_protected_vms_stay_on_every_host() -> None:
                "qos_algorithm_type": "", "qos_algorithm_params": {}}  # fmt: skip
         assert await refused(pool, "VIF.create", vif) == ["HA_CONSTRAINT_VIOLATION_NETWORK_NOT_SHARED", lonely]
 
-    on_guarded(scene)
 
-
-def test_pool_cannot_lose_members_or_change_its_coordinator_under_high_availability() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_pool_cannot_lose_members_or_change_its_coordinator_under_high_availability() -> None:
+    async with guarded(hosts=2) as pool:
         for wire_name in ("pool.eject", "pool.designate_new_master", "host.destroy"):
             assert await refused(pool, wire_name, pool.hosts[1]) == ["HA_IS_ENABLED"]
-
-    on_guarded(scene)
 
 
 # The redo log
 
 
-def test_redo_log_is_a_disk_with_the_database_until_it_is_switched_off() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_redo_log_is_a_disk_with_the_database_until_it_is_switched_off() -> None:
+    async with sim_pool(hosts=2) as pool:
         assert await ask(pool, "pool.disable_redo_log") is None
         await ask(pool, "pool.enable_redo_log", pool.sr)
         now = pool.store.get(pool.pool)
@@ -415,15 +345,10 @@ def test_redo_log_is_a_disk_with_the_database_until_it_is_switched_off() -> None
         assert pool.store.find(vdi.ref) is None
         assert await refused(pool, "pool.enable_redo_log", pool.iso) == ["SR_OPERATION_NOT_SUPPORTED", pool.iso]
 
-    on_pool(scene, hosts=2)
 
-
-def test_redo_log_and_metadata_disk_do_not_end_with_replication() -> None:
-    async def run() -> None:
-        async with followed(hosts=2) as pool:
-            await ask(pool, "pool.enable_redo_log", pool.sr)
-            await ask(pool, "SR.enable_database_replication", pool.sr)
-            await ask(pool, "SR.disable_database_replication", pool.sr)
-            assert pool.store.get(pool.pool)["redo_log_vdi"] in pool.store.all("VDI")
-
-    asyncio.run(run())
+async def test_redo_log_and_metadata_disk_do_not_end_with_replication() -> None:
+    async with followed(hosts=2) as pool:
+        await ask(pool, "pool.enable_redo_log", pool.sr)
+        await ask(pool, "SR.enable_database_replication", pool.sr)
+        await ask(pool, "SR.disable_database_replication", pool.sr)
+        assert pool.store.get(pool.pool)["redo_log_vdi"] in pool.store.all("VDI")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -35,25 +34,22 @@ def test_reference_of_no_host_is_an_invalid_handle() -> None:
     assert failure.value.description == ["HANDLE_INVALID", "host", vm]
 
 
-def test_host_without_metrics_is_down_to_rules_plans_and_messages_alike() -> None:
-    async def scene() -> None:
-        async with sim_pool(hosts=2) as pool:
-            host = pool.hosts[1]
-            vm, pif = pool.add_vm(), pool.store.related(host, "PIFs")[0]
-            pool.change(host, metrics=NULL_REF)
-            assert "evacuate" not in allowed(pool, host)
-            offline = ["HOST_OFFLINE", host]
-            assert await refused(pool, "host.enable", host) == offline
-            assert await refused(pool, "host.disable", host, True) == offline
-            assert await refused(pool, "host.restart_agent", host) == offline
-            assert await refused(pool, "pool.designate_new_master", host) == offline
-            assert await refused(pool, "PIF.scan", host) == offline
-            assert await refused(pool, "PIF.unplug", pif) == offline
-            assert await refused(pool, "VM.start_on", vm, host, False, False) == ["HOST_NOT_LIVE"]
-            await ask(pool, "host.declare_dead", host)
-            await ask(pool, "host.destroy", host)
-
-    asyncio.run(scene())
+async def test_host_without_metrics_is_down_to_rules_plans_and_messages_alike() -> None:
+    async with sim_pool(hosts=2) as pool:
+        host = pool.hosts[1]
+        vm, pif = pool.add_vm(), pool.store.related(host, "PIFs")[0]
+        pool.change(host, metrics=NULL_REF)
+        assert "evacuate" not in allowed(pool, host)
+        offline = ["HOST_OFFLINE", host]
+        assert await refused(pool, "host.enable", host) == offline
+        assert await refused(pool, "host.disable", host, True) == offline
+        assert await refused(pool, "host.restart_agent", host) == offline
+        assert await refused(pool, "pool.designate_new_master", host) == offline
+        assert await refused(pool, "PIF.scan", host) == offline
+        assert await refused(pool, "PIF.unplug", pif) == offline
+        assert await refused(pool, "VM.start_on", vm, host, False, False) == ["HOST_NOT_LIVE"]
+        await ask(pool, "host.declare_dead", host)
+        await ask(pool, "host.destroy", host)
 
 
 def allowed(pool: SimPool, host: str) -> tuple[str, ...]:

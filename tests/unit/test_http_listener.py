@@ -39,14 +39,11 @@ def refused(opening) -> str:
     return sentence
 
 
-def test_a_name_with_two_addresses_gets_one_free_port(loop):
-    async def body():
-        async with closing(await listen_tcp(Probe().app(), "", 0)) as listener:
-            assert listener.port > 0
-            async with connected(listener) as client:
-                assert (await client.ask(get("/hello"))).status == 200
-
-    run(body(), loop)
+async def test_a_name_with_two_addresses_gets_one_free_port(loop):
+    async with closing(await listen_tcp(Probe().app(), "", 0)) as listener:
+        assert listener.port > 0
+        async with connected(listener) as client:
+            assert (await client.ask(get("/hello"))).status == 200
 
 
 def test_a_taken_port_is_told():
@@ -69,59 +66,45 @@ def test_a_port_that_is_none_is_told():
     assert "no port number" in refused(lambda: listen_tcp(Probe().app(), "127.0.0.1", 65536))
 
 
-def test_a_port_can_be_listened_on_again_at_once(loop):
-    async def body():
-        async with closing(await listen_tcp(Probe().app(), "127.0.0.1", 0)) as first, connected(first) as client:
-            await client.ask(get("/hello", headers="Connection: close\r\n"))
-        async with closing(await listen_tcp(Probe().app(), "127.0.0.1", first.port)) as second:
-            assert second.port == first.port
-
-    run(body(), loop)
+async def test_a_port_can_be_listened_on_again_at_once(loop):
+    async with closing(await listen_tcp(Probe().app(), "127.0.0.1", 0)) as first, connected(first) as client:
+        await client.ask(get("/hello", headers="Connection: close\r\n"))
+    async with closing(await listen_tcp(Probe().app(), "127.0.0.1", first.port)) as second:
+        assert second.port == first.port
 
 
-def test_a_unix_socket_is_private_and_knows_who_calls(tmp_path, loop):
-    async def body():
-        probe = Probe()
-        path = tmp_path / "made" / "for" / "it" / "api.sock"
-        async with closing(await listen_unix(probe.app(), path)) as listener:
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-            assert os.listdir(path.parent) == ["api.sock"]
-            async with connected(listener) as client:
-                assert (await client.ask(post(b"x"))).body == b"x"
-            peer = probe.requests[0].peer
-            assert (peer.transport, peer.uid, peer.certificate) == ("unix", os.getuid(), None)
-        assert not path.exists()
-
-    run(body(), loop)
+async def test_a_unix_socket_is_private_and_knows_who_calls(tmp_path, loop):
+    probe = Probe()
+    path = tmp_path / "made" / "for" / "it" / "api.sock"
+    async with closing(await listen_unix(probe.app(), path)) as listener:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert os.listdir(path.parent) == ["api.sock"]
+        async with connected(listener) as client:
+            assert (await client.ask(post(b"x"))).body == b"x"
+        peer = probe.requests[0].peer
+        assert (peer.transport, peer.uid, peer.certificate) == ("unix", os.getuid(), None)
+    assert not path.exists()
 
 
-def test_a_socket_file_left_by_a_crash_is_replaced(tmp_path, loop):
+async def test_a_socket_file_left_by_a_crash_is_replaced(tmp_path, loop):
     path = tmp_path / "api.sock"
     with socket.socket(socket.AF_UNIX) as crashed:
         crashed.bind(str(path))
     assert path.exists()
-
-    async def body():
-        async with closing(await listen_unix(Probe().app(), path, 0o666)) as listener:
-            assert stat.S_IMODE(path.stat().st_mode) == 0o666
-            async with connected(listener) as client:
-                assert (await client.ask(get("/hello"))).status == 200
-
-    run(body(), loop)
+    async with closing(await listen_unix(Probe().app(), path, 0o666)) as listener:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+        async with connected(listener) as client:
+            assert (await client.ask(get("/hello"))).status == 200
 
 
-def test_a_socket_somebody_answers_is_left_alone(tmp_path):
+async def test_a_socket_somebody_answers_is_left_alone(tmp_path):
     path = tmp_path / "api.sock"
-
-    async def body():
-        async with closing(await listen_unix(Probe().app(), path)) as first:
-            with pytest.raises(ListenError, match="another program listens there"):
-                await listen_unix(Probe().app(), path)
-            async with connected(first) as client:
-                assert (await client.ask(get("/hello"))).status == 200
-
-    run(body())
+    async with closing(await listen_unix(Probe().app(), path)) as first:
+        with pytest.raises(ListenError, match="another program listens there"):
+            await listen_unix(Probe().app(), path)
+        async with connected(first) as client:
+            assert (await client.ask(get("/hello"))).status == 200
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
@@ -131,16 +114,13 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
     assert path.read_text() == "precious"
 
 
-def test_the_socket_of_a_successor_is_not_removed(tmp_path):
-    async def body():
-        path = tmp_path / "api.sock"
-        async with closing(await listen_unix(Probe().app(), path)) as first:
-            path.unlink()
-            async with closing(await listen_unix(Probe().app(), path)):
-                await first.close()
-                assert path.exists()
-
-    run(body())
+async def test_the_socket_of_a_successor_is_not_removed(tmp_path):
+    path = tmp_path / "api.sock"
+    async with closing(await listen_unix(Probe().app(), path)) as first:
+        path.unlink()
+        async with closing(await listen_unix(Probe().app(), path)):
+            await first.close()
+            assert path.exists()
 
 
 def test_a_path_too_long_for_a_socket_is_told(tmp_path):
@@ -153,27 +133,23 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("presented", [True, False])
-def test_tls_serves_the_same_requests_and_sees_the_client_certificate(tmp_path, loop, presented):
+async def test_tls_serves_the_same_requests_and_sees_the_client_certificate(tmp_path, loop, presented):
     certificate, key = ensure_certificate(tmp_path, ["test"], RealClock())
     theirs, their_key = client_certificate(tmp_path)
     context = ssl.create_default_context(cafile=certificate)
     if presented:
         context.load_cert_chain(theirs, their_key)
-
-    async def body():
-        probe = Probe()
-        settings = server_context(certificate, key, client_ca=theirs)
-        async with closing(await listen_tcp(probe.app(), "127.0.0.1", 0, settings)) as listener:
-            async with connected(listener, context) as client:
-                assert (await client.ask(post(b"secret"))).body == b"secret"
-                assert (await client.ask(get("/big"))).body == BIG
-                assert len((await client.ask(get("/stream"))).body) == 20 * 6000
-                assert (await client.ask(post(b"x" * 2000))).status == 413
-            peer = probe.requests[0].peer
-            assert peer.transport == "tls"
-            assert peer.certificate == (ssl.PEM_cert_to_DER_cert(theirs.read_text()) if presented else None)
-
-    run(body(), loop)
+    probe = Probe()
+    settings = server_context(certificate, key, client_ca=theirs)
+    async with closing(await listen_tcp(probe.app(), "127.0.0.1", 0, settings)) as listener:
+        async with connected(listener, context) as client:
+            assert (await client.ask(post(b"secret"))).body == b"secret"
+            assert (await client.ask(get("/big"))).body == BIG
+            assert len((await client.ask(get("/stream"))).body) == 20 * 6000
+            assert (await client.ask(post(b"x" * 2000))).status == 413
+        peer = probe.requests[0].peer
+        assert peer.transport == "tls"
+        assert peer.certificate == (ssl.PEM_cert_to_DER_cert(theirs.read_text()) if presented else None)
 
 
 def client_certificate(folder):
@@ -199,19 +175,13 @@ def client_certificate(folder):
     return certificate, key_file
 
 
-def test_plain_http_on_a_tls_port_disturbs_nobody(tmp_path, loop):
+async def test_plain_http_on_a_tls_port_disturbs_nobody(tmp_path, loop):
     certificate, key = ensure_certificate(tmp_path, [], RealClock())
     context = ssl.create_default_context(cafile=certificate)
-
-    async def body():
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
-        async with closing(
-            await listen_tcp(Probe().app(), "127.0.0.1", 0, server_context(certificate, key))
-        ) as listener:
-            async with connected(listener) as client:
-                await client.send(get("/hello"))
-                await client.reader.read()
-            async with connected(listener, context) as client:
-                assert (await client.ask(get("/hello"))).body == b"hello"
-
-    run(body(), loop)
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    async with closing(await listen_tcp(Probe().app(), "127.0.0.1", 0, server_context(certificate, key))) as listener:
+        async with connected(listener) as client:
+            await client.send(get("/hello"))
+            await client.reader.read()
+        async with connected(listener, context) as client:
+            assert (await client.ask(get("/hello"))).body == b"hello"

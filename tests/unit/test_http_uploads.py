@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from http_client import connected, run, serving
+from http_client import connected, serving
 
 from xenapi_core.server.routes import App, Request, Response, Route, plain_error
 from xenapi_core.server.service import HttpLimits
@@ -64,17 +65,16 @@ async def until(true) -> None:
         await asyncio.sleep(0.001)
 
 
-def scene(test, limits=HttpLimits()):  # noqa: B008 - a frozen value
-    async def body():
-        taker = Taker()
-        async with serving(taker.app(), limits=limits) as listener, connected(listener) as client:
-            await test(taker, client)
+@asynccontextmanager
+async def upload_server(limits=HttpLimits()):  # noqa: B008 - a frozen value
+    """An endpoint that takes uploads, and a client of it."""
+    taker = Taker()
+    async with serving(taker.app(), limits=limits) as listener, connected(listener) as client:
+        yield taker, client
 
-    run(body())
 
-
-def test_a_body_is_read_while_it_arrives_and_the_connection_goes_on():
-    async def test(taker, client):
+async def test_a_body_is_read_while_it_arrives_and_the_connection_goes_on():
+    async with upload_server() as (taker, client):
         taker.go.set()
         await client.send(HEAD + b"Content-Length: 6\r\n\r\nabc")
         await client.send(b"defGET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -86,24 +86,19 @@ def test_a_body_is_read_while_it_arrives_and_the_connection_goes_on():
         assert taker.taken == b"abcde"
         assert [upload.size for upload in taker.uploads] == [6, None]
 
-    scene(test)
 
-
-def test_a_body_beyond_every_limit_of_calls_is_taken():
+async def test_a_body_beyond_every_limit_of_calls_is_taken():
     size = 3_000_000
-
-    async def test(taker, client):
+    async with upload_server() as (taker, client):
         taker.go.set()
         await client.send(HEAD + b"Content-Length: %d\r\n\r\n" % size + bytes(size))
         assert (await client.reply()).body == b"%d" % size
 
-    scene(test)
 
-
-def test_a_client_that_is_faster_than_the_handler_is_not_read():
+async def test_a_client_that_is_faster_than_the_handler_is_not_read():
     size = 64 * HIGH
+    async with upload_server() as (taker, client):
 
-    async def test(taker, client):
         async def push():
             await client.send(HEAD + b"Content-Length: %d\r\n\r\n" % size + bytes(size))
 
@@ -116,11 +111,9 @@ def test_a_client_that_is_faster_than_the_handler_is_not_read():
         assert (await client.reply()).body == b"%d" % size
         await pushing
 
-    scene(test)
 
-
-def test_tiny_chunks_are_a_body_and_endless_trailers_are_not():
-    async def test(taker, client):
+async def test_tiny_chunks_are_a_body_and_endless_trailers_are_not():
+    async with upload_server() as (taker, client):
         taker.go.set()
         await client.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n")
         assert (await client.reply()).body == b"20000"
@@ -130,11 +123,9 @@ def test_tiny_chunks_are_a_body_and_endless_trailers_are_not():
         assert (await client.reply()).status == 431
         await taker.done.wait()
 
-    scene(test)
 
-
-def test_the_client_is_told_to_continue_when_the_handler_asks_for_the_body():
-    async def test(taker, client):
+async def test_the_client_is_told_to_continue_when_the_handler_asks_for_the_body():
+    async with upload_server() as (taker, client):
         await client.send(HEAD + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
         await until(lambda: taker.uploads)
         taker.go.set()
@@ -145,30 +136,24 @@ def test_the_client_is_told_to_continue_when_the_handler_asks_for_the_body():
         reply = await client.reply()
         assert (reply.status, reply.headers["connection"]) == (401, "close")
 
-    scene(test)
 
-
-def test_a_reply_before_the_end_of_the_body_reaches_a_client_that_goes_on_sending():
-    async def test(taker, client):
+async def test_a_reply_before_the_end_of_the_body_reaches_a_client_that_goes_on_sending():
+    async with upload_server() as (_taker, client):
         await client.send(HEAD.replace(b"take", b"refuse") + b"Content-Length: 1000000\r\n\r\n" + bytes(500_000))
         reply = await client.reply()
         assert (reply.status, reply.headers["connection"]) == (401, "close")
 
-    scene(test)
 
-
-def test_what_follows_half_a_body_is_no_request():
-    async def test(taker, client):
+async def test_what_follows_half_a_body_is_no_request():
+    async with upload_server() as (_taker, client):
         await client.send(HEAD.replace(b"take", b"refuse") + b"Content-Length: 100\r\n\r\n")
         assert (await client.reply()).status == 401
         await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert await client.ended()
 
-    scene(test)
 
-
-def test_a_client_that_leaves_breaks_its_upload():
-    async def test(taker, client):
+async def test_a_client_that_leaves_breaks_its_upload():
+    async with upload_server() as (taker, client):
         taker.go.set()
         await client.send(HEAD + b"Content-Length: 100\r\n\r\nabc")
         await until(lambda: taker.uploads and taker.uploads[0].received)
@@ -177,33 +162,27 @@ def test_a_client_that_leaves_breaks_its_upload():
         with pytest.raises(UploadBroken):
             await anext(taker.uploads[0])
 
-    scene(test)
 
-
-def test_bytes_that_are_no_chunk_break_the_upload_and_get_one_reply():
-    async def test(taker, client):
+async def test_bytes_that_are_no_chunk_break_the_upload_and_get_one_reply():
+    async with upload_server() as (taker, client):
         taker.go.set()
         await client.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n", b"nonsense\r\n")
         assert (await client.reply()).status == 400
         assert await client.ended()
         await taker.done.wait()
 
-    scene(test)
 
-
-def test_a_body_that_stops_arriving_breaks_the_upload():
-    async def test(taker, client):
+async def test_a_body_that_stops_arriving_breaks_the_upload():
+    async with upload_server(HttpLimits(body_timeout=0.1)) as (taker, client):
         taker.go.set()
         await client.send(HEAD + b"Content-Length: 100\r\n\r\nabc")
         assert (await client.reply()).status == 408
         await taker.done.wait()
         assert taker.broken
 
-    scene(test, HttpLimits(body_timeout=0.1))
 
-
-def test_a_stream_of_known_length_is_sent_as_it_is():
-    async def test(taker, client):
+async def test_a_stream_of_known_length_is_sent_as_it_is():
+    async with upload_server() as (_taker, client):
         await client.send(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
         reply = await client.reply()
         assert (reply.body, reply.headers["content-length"]) == (b"abcabcabc", "9")
@@ -211,14 +190,10 @@ def test_a_stream_of_known_length_is_sent_as_it_is():
         await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await client.reply()).body == b"hello"
 
-    scene(test)
 
-
-def test_a_stream_that_is_shorter_than_it_said_cuts_the_connection(caplog):
-    async def test(taker, client):
+async def test_a_stream_that_is_shorter_than_it_said_cuts_the_connection(caplog):
+    async with upload_server() as (_taker, client):
         await client.send(b"GET /short HTTP/1.1\r\nHost: x\r\n\r\n")
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await client.reply()
-
-    scene(test)
     assert "a streamed reply failed" in caplog.text

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from api_pool import in_loop
 from sim_api import TEST_CALLER, ask, dispatcher, refused
 
 from xenapi_core.server.actions.history import EVERY, NAME, History
@@ -60,7 +58,6 @@ async def restored(pool: SimPool, directory: Path) -> Recorder:
     return history.recorder
 
 
-@in_loop
 async def test_every_row_is_there_after_a_restart(tmp_path: Path) -> None:
     async with measuring(tmp_path) as (pool, history):
         await history.save()
@@ -71,7 +68,6 @@ async def test_every_row_is_there_after_a_restart(tmp_path: Path) -> None:
         assert modes(tmp_path) == {NAME: 0o600}
 
 
-@in_loop
 async def test_rows_go_on_after_a_restart_with_a_gap_between(tmp_path: Path) -> None:
     async with measuring(tmp_path) as (pool, history):
         await history.save()
@@ -86,7 +82,6 @@ async def test_rows_go_on_after_a_restart_with_a_gap_between(tmp_path: Path) -> 
         assert known == [found.last, before, before - 5]
 
 
-@in_loop
 async def test_series_of_objects_that_are_gone_are_not_kept(tmp_path: Path) -> None:
     async with measuring(tmp_path) as (pool, history):
         gone = Series("vm", "00000000-0000-4000-8000-000000000000", "cpu0")
@@ -98,36 +93,32 @@ async def test_series_of_objects_that_are_gone_are_not_kept(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("damage", ["torn", "changed", "short", "foreign", "future"])
-def test_a_file_that_cannot_be_trusted_is_dropped(
+async def test_a_file_that_cannot_be_trusted_is_dropped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
-    async def scene() -> None:
-        async with measuring(tmp_path) as (_, history):
-            await history.save()
-            path = tmp_path / NAME
-            data = path.read_bytes()
-            changed = {
-                "torn": data[:-7],
-                "changed": data[:-7] + bytes([data[-7] ^ 1]) + data[-6:],
-                "short": data[:5],
-                "foreign": b"SQLite format 3\0" + data[16:],
-                "future": data,
-            }
-            path.write_bytes(changed[damage])
-        async with sim_pool() as other:
-            if damage != "future":  # the clock of a new pool begins where that of the first one did
-                await other.pass_time(3600)
-            with caplog.at_level(logging.WARNING):
-                found = await restored(other, tmp_path)
-            assert everything(found) == {}
-            assert [NAME in record.getMessage() for record in caplog.records] == [True]
-            await sample(found, other.engine)
-            assert found.series("host")
-
-    asyncio.run(scene())
+    async with measuring(tmp_path) as (_, history):
+        await history.save()
+        path = tmp_path / NAME
+        data = path.read_bytes()
+        changed = {
+            "torn": data[:-7],
+            "changed": data[:-7] + bytes([data[-7] ^ 1]) + data[-6:],
+            "short": data[:5],
+            "foreign": b"SQLite format 3\0" + data[16:],
+            "future": data,
+        }
+        path.write_bytes(changed[damage])
+    async with sim_pool() as other:
+        if damage != "future":  # the clock of a new pool begins where that of the first one did
+            await other.pass_time(3600)
+        with caplog.at_level(logging.WARNING):
+            found = await restored(other, tmp_path)
+        assert everything(found) == {}
+        assert [NAME in record.getMessage() for record in caplog.records] == [True]
+        await sample(found, other.engine)
+        assert found.series("host")
 
 
-@in_loop
 async def test_history_is_written_now_and_then(tmp_path: Path) -> None:
     async with measuring(tmp_path) as (pool, history):
         await history.save_when_due()  # ten minutes have gone
@@ -140,7 +131,6 @@ async def test_history_is_written_now_and_then(tmp_path: Path) -> None:
         assert (tmp_path / NAME).read_bytes() != first
 
 
-@in_loop
 async def test_history_is_backed_up_at_once_or_later(tmp_path: Path) -> None:
     async with measuring(tmp_path) as (pool, history):
         await history.save()
@@ -158,7 +148,6 @@ async def test_history_is_backed_up_at_once_or_later(tmp_path: Path) -> None:
             assert (await refused(pool, "host.backup_rrds", pool.hosts[0], delay))[0] == "INVALID_VALUE"
 
 
-@in_loop
 async def test_without_a_directory_nothing_is_kept_or_backed_up() -> None:
     async with measuring(None) as (pool, history):
         before = everything(history.recorder)
@@ -168,7 +157,6 @@ async def test_without_a_directory_nothing_is_kept_or_backed_up() -> None:
         assert await refused(pool, "host.backup_rrds", pool.hosts[0], 0.0) == ["NOT_IMPLEMENTED", "host.backup_rrds"]
 
 
-@in_loop
 async def test_a_directory_that_cannot_be_written_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import inspect
 import os
@@ -56,101 +55,86 @@ def vms_in(copy: Path) -> set[str]:
     return {vm["name_label"] for vm in decode_file(SCHEMA, copy.read_bytes()).store.all("VM").values()}
 
 
-def test_member_copies_the_database_when_its_copy_is_older(tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with keeping(tmp_path) as pool:
-            second = pool.hosts[1]
-            copy = folder(tmp_path, pool, second) / "pool.xencimdb"
-            pool.add_vm("first")
-            await told(pool, "host.request_backup", second, pool.store.revision, False)
-            assert vms_in(copy) == {"first"}
-            head = read_head(copy.read_bytes())
-            assert head is not None
-            assert head.generation == pool.store.revision
-            assert [stat.S_IMODE(path.stat().st_mode) for path in (copy, copy.parent)] == [0o600, 0o700]
-            pool.add_vm("second")
-            await told(pool, "host.request_backup", second, head.generation, False)
-            assert vms_in(copy) == {"first"}
-            await told(pool, "host.request_backup", second, head.generation, True)
-            assert vms_in(copy) == {"first", "second"}
-            copy.write_bytes(b"what a broken disk gives")
-            await told(pool, "host.request_backup", second, 1, False)
-            assert vms_in(copy) == {"first", "second"}
-
-    asyncio.run(scene())
+async def test_member_copies_the_database_when_its_copy_is_older(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as pool:
+        second = pool.hosts[1]
+        copy = folder(tmp_path, pool, second) / "pool.xencimdb"
+        pool.add_vm("first")
+        await told(pool, "host.request_backup", second, pool.store.revision, False)
+        assert vms_in(copy) == {"first"}
+        head = read_head(copy.read_bytes())
+        assert head is not None
+        assert head.generation == pool.store.revision
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (copy, copy.parent)] == [0o600, 0o700]
+        pool.add_vm("second")
+        await told(pool, "host.request_backup", second, head.generation, False)
+        assert vms_in(copy) == {"first"}
+        await told(pool, "host.request_backup", second, head.generation, True)
+        assert vms_in(copy) == {"first", "second"}
+        copy.write_bytes(b"what a broken disk gives")
+        await told(pool, "host.request_backup", second, 1, False)
+        assert vms_in(copy) == {"first", "second"}
 
 
-def test_copies_of_members_that_are_up_come_with_a_synchronised_database(tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with keeping(tmp_path) as pool:
-            first, second = pool.hosts
-            third = pool.add("host", metrics=pool.add("host_metrics", live=False))
-            await told(pool, "pool.sync_database")
-            there = {path.name for path in (tmp_path / "copies").iterdir()}
-            assert there == {pool.store.get(second)["uuid"]}
-            pool.change(pool.store.get(second)["metrics"], live=False)
-            gone = folder(tmp_path, pool, second)
-            await told(pool, "host.destroy", second)
-            pool.change(pool.store.get(third)["metrics"], live=True)
-            await told(pool, "pool.sync_database")
-            assert not gone.exists()
-            assert folder(tmp_path, pool, third).exists()
-            await told(pool, "host.request_backup", first, 1, True)  # of the coordinator: it has the original
-            assert not folder(tmp_path, pool, first).exists()
-
-    asyncio.run(scene())
+async def test_copies_of_members_that_are_up_come_with_a_synchronised_database(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as pool:
+        first, second = pool.hosts
+        third = pool.add("host", metrics=pool.add("host_metrics", live=False))
+        await told(pool, "pool.sync_database")
+        there = {path.name for path in (tmp_path / "copies").iterdir()}
+        assert there == {pool.store.get(second)["uuid"]}
+        pool.change(pool.store.get(second)["metrics"], live=False)
+        gone = folder(tmp_path, pool, second)
+        await told(pool, "host.destroy", second)
+        pool.change(pool.store.get(third)["metrics"], live=True)
+        await told(pool, "pool.sync_database")
+        assert not gone.exists()
+        assert folder(tmp_path, pool, third).exists()
+        await told(pool, "host.request_backup", first, 1, True)  # of the coordinator: it has the original
+        assert not folder(tmp_path, pool, first).exists()
 
 
-def test_member_has_copies_of_the_blobs_there_are(tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with keeping(tmp_path) as pool:
-            first, second = pool.hosts
-            blobs = [await told(pool, "blob.create", "text/plain", False) for _ in range(2)]
-            uuids = [pool.store.get(blob)["uuid"] for blob in blobs]
-            for uuid in uuids:
-                dispatcher(pool).blobs.put(uuid, uuid.encode())  # type: ignore[union-attr]
-            await told(pool, "host.sync_data", second)
-            place = folder(tmp_path, pool, second) / "blobs"
-            assert {path.name: path.read_text() for path in place.iterdir()} == {uuid: uuid for uuid in uuids}
-            assert pool.store.get(second)["other_config"]["last_blob_sync_time"] == f"{pool.clock.now()}."
-            await told(pool, "blob.destroy", blobs[0])
-            await told(pool, "host.sync_data", second)
-            assert [path.name for path in place.iterdir()] == [uuids[1]]
-            await told(pool, "host.sync_data", first)
-            assert not folder(tmp_path, pool, first).exists()
-
-    asyncio.run(scene())
+async def test_member_has_copies_of_the_blobs_there_are(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as pool:
+        first, second = pool.hosts
+        blobs = [await told(pool, "blob.create", "text/plain", False) for _ in range(2)]
+        uuids = [pool.store.get(blob)["uuid"] for blob in blobs]
+        for uuid in uuids:
+            dispatcher(pool).blobs.put(uuid, uuid.encode())  # type: ignore[union-attr]
+        await told(pool, "host.sync_data", second)
+        place = folder(tmp_path, pool, second) / "blobs"
+        assert {path.name: path.read_text() for path in place.iterdir()} == {uuid: uuid for uuid in uuids}
+        assert pool.store.get(second)["other_config"]["last_blob_sync_time"] == f"{pool.clock.now()}."
+        await told(pool, "blob.destroy", blobs[0])
+        await told(pool, "host.sync_data", second)
+        assert [path.name for path in place.iterdir()] == [uuids[1]]
+        await told(pool, "host.sync_data", first)
+        assert not folder(tmp_path, pool, first).exists()
 
 
-def test_host_without_storage_of_its_own_gets_no_blobs(tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with keeping(tmp_path) as pool:
-            second = pool.hosts[1]
-            pool.change(second, other_config={"no_local_storage": "true"})
-            await told(pool, "host.sync_data", second)
-            assert pool.store.get(second)["other_config"] == {"no_local_storage": "true"}
-            assert not (tmp_path / "copies").exists()
-
-    asyncio.run(scene())
+async def test_host_without_storage_of_its_own_gets_no_blobs(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as pool:
+        second = pool.hosts[1]
+        pool.change(second, other_config={"no_local_storage": "true"})
+        await told(pool, "host.sync_data", second)
+        assert pool.store.get(second)["other_config"] == {"no_local_storage": "true"}
+        assert not (tmp_path / "copies").exists()
 
 
-def test_copies_need_a_disk_and_a_host_that_is_up(tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with sim_pool(hosts=2) as pool:
-            second = pool.hosts[1]
-            backup = ("host.request_backup", second, 1, True)
-            assert await error(pool, *backup) == ["NOT_IMPLEMENTED", "host.request_backup"]
-            assert await error(pool, "host.sync_data", second) == ["NOT_IMPLEMENTED", "host.sync_data"]
-            await told(pool, "pool.sync_database")
-            dispatcher(pool).member_disks = HostFolders(tmp_path)
-            pool.change(pool.store.get(second)["metrics"], live=False)
-            for message in (backup, ("host.sync_data", second), ("host.request_config_file_sync", second, "")):
-                assert await error(pool, *message) == ["HOST_OFFLINE", second]
-
-    asyncio.run(scene())
+async def test_copies_need_a_disk_and_a_host_that_is_up(tmp_path: Path) -> None:
+    async with sim_pool(hosts=2) as pool:
+        second = pool.hosts[1]
+        backup = ("host.request_backup", second, 1, True)
+        assert await error(pool, *backup) == ["NOT_IMPLEMENTED", "host.request_backup"]
+        assert await error(pool, "host.sync_data", second) == ["NOT_IMPLEMENTED", "host.sync_data"]
+        await told(pool, "pool.sync_database")
+        dispatcher(pool).member_disks = HostFolders(tmp_path)
+        pool.change(pool.store.get(second)["metrics"], live=False)
+        for message in (backup, ("host.sync_data", second), ("host.request_config_file_sync", second, "")):
+            assert await error(pool, *message) == ["HOST_OFFLINE", second]
 
 
-def test_users_file_is_read_again_where_it_differs_from_what_was_read(tmp_path: Path) -> None:
+async def test_users_file_is_read_again_where_it_differs_from_what_was_read(tmp_path: Path) -> None:
     users = tmp_path / "users"
     add_user(users, "root", "old word", ("pool-admin",))
     before, when = users.read_bytes(), users.stat()
@@ -164,30 +148,24 @@ def test_users_file_is_read_again_where_it_differs_from_what_was_read(tmp_path: 
         users.write_bytes(content)
         os.utime(users, ns=(when.st_atime_ns, when.st_mtime_ns))
 
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            host = pool.hosts[0]
-            authenticator = UsersFileAuthenticator(users)
-            dispatcher(pool).sessions.authenticator = authenticator
-            try:
-                write(after)
-                await told(pool, "host.request_config_file_sync", host, hashlib.sha256(before).hexdigest())
-                assert await authenticator.verify("root", "new word") is None
-                await told(pool, "host.request_config_file_sync", host, digest)
-                assert await authenticator.verify("root", "new word") is not None
-                write(b"#" * size)
-                refusal = await error(pool, "host.request_config_file_sync", host, "")
-                assert refusal[0] == "OPERATION_NOT_ALLOWED"
-                assert await authenticator.verify("root", "new word") is not None
-            finally:
-                authenticator.close()
-
-    asyncio.run(scene())
+    async with sim_pool() as pool:
+        host = pool.hosts[0]
+        authenticator = UsersFileAuthenticator(users)
+        dispatcher(pool).sessions.authenticator = authenticator
+        try:
+            write(after)
+            await told(pool, "host.request_config_file_sync", host, hashlib.sha256(before).hexdigest())
+            assert await authenticator.verify("root", "new word") is None
+            await told(pool, "host.request_config_file_sync", host, digest)
+            assert await authenticator.verify("root", "new word") is not None
+            write(b"#" * size)
+            refusal = await error(pool, "host.request_config_file_sync", host, "")
+            assert refusal[0] == "OPERATION_NOT_ALLOWED"
+            assert await authenticator.verify("root", "new word") is not None
+        finally:
+            authenticator.close()
 
 
-def test_server_without_a_users_file_has_nothing_to_read_again() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            await told(pool, "host.request_config_file_sync", pool.hosts[0], "00")
-
-    asyncio.run(scene())
+async def test_server_without_a_users_file_has_nothing_to_read_again() -> None:
+    async with sim_pool() as pool:
+        await told(pool, "host.request_config_file_sync", pool.hosts[0], "00")

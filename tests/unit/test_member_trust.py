@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from api_pool import ApiPool
 from authority import issue
-from http_client import closing, run
-from member_pair import OLD, Pair, on_pair
+from http_client import closing
+from member_pair import OLD, Pair, two_members
 
 from xenapi_core.api.member_certificates import SERVER_NAME, record_members
 from xenapi_core.bridge.client import Proof, RemoteXenApi
@@ -83,32 +83,30 @@ class Site:
         return await coordinator.refusal(message, session, *args)
 
 
-def on_site(directory: Path, test: Callable[[Site], Awaitable[None]]) -> None:
-    async def scene(pair: Pair) -> None:
+@asynccontextmanager
+async def joined_site(directory: Path) -> AsyncIterator[Site]:
+    """A pair whose member has joined."""
+    async with two_members() as pair:
         site = Site(pair, directory)
         await site.join()
-        await test(site)
-
-    on_pair(scene)
+        yield site
 
 
 def names_of(pool: ApiPool) -> set[str]:
     return {record["name"] for record in pool.store.all("Certificate").values() if record["type"] == "ca"}
 
 
-def test_the_certificate_of_a_member_is_recorded_without_its_key(tmp_path: Path) -> None:
-    async def scene(site: Site) -> None:
+async def test_the_certificate_of_a_member_is_recorded_without_its_key(tmp_path: Path) -> None:
+    async with joined_site(tmp_path) as site:
         assert site.recorded == site.shown
         assert len(list((tmp_path / "here").rglob("*.pem"))) == 1
         assert site.trusted()[0] == site.everybody()
         record_members(site.pair.coordinator.dispatcher.services)
         assert site.recorded == site.shown
 
-    on_site(tmp_path, scene)
 
-
-def test_a_member_is_given_what_the_coordinator_trusts(tmp_path: Path) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_member_is_given_what_the_coordinator_trusts(tmp_path: Path) -> None:
+    async with joined_site(tmp_path) as site:
         coordinator, member = site.pair.coordinator, site.pair.member
         await member.call("pool.install_ca_certificate", await member.login(), "only-there.pem", CA.pem)
         await coordinator.call("pool.install_ca_certificate", await coordinator.login(), "pool.pem", CA.pem)
@@ -119,12 +117,10 @@ def test_a_member_is_given_what_the_coordinator_trusts(tmp_path: Path) -> None:
         told = await site.refusal("host.copy_primary_host_certs", site.pair.host)
         assert told == ["CANNOT_CONTACT_HOST", site.pair.host]
 
-    on_site(tmp_path, scene)
-
 
 @pytest.mark.parametrize("whose", ["the member's", "the coordinator's"])
-def test_a_refreshed_certificate_is_trusted_by_all_servers(whose: str, tmp_path: Path) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_refreshed_certificate_is_trusted_by_all_servers(whose: str, tmp_path: Path) -> None:
+    async with joined_site(tmp_path) as site:
         host = site.pair.host if whose == "the member's" else site.pair.coordinator.host
         await site.ask("host.copy_primary_host_certs", site.pair.host)
         before = site.everybody()
@@ -138,22 +134,18 @@ def test_a_refreshed_certificate_is_trusted_by_all_servers(whose: str, tmp_path:
         assert own is not None
         assert own["pem"] == site.shown
 
-    on_site(tmp_path, scene)
 
-
-def test_a_member_that_leaves_trusts_itself_alone(tmp_path: Path) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_member_that_leaves_trusts_itself_alone(tmp_path: Path) -> None:
+    async with joined_site(tmp_path) as site:
         await site.ask("host.copy_primary_host_certs", site.pair.host)
         assert site.trusted()[1] == site.everybody()
         session = await site.pair.member.call("session.slave_local_login", OLD)
         await site.pair.member.call("pool.emergency_transition_to_master", session)
         assert site.trusted() == [site.everybody(), {f"{site.uuid}.pem": site.shown}]
 
-    on_site(tmp_path, scene)
 
-
-def test_a_certificate_that_cannot_be_handed_round_is_not_shown(tmp_path: Path) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_certificate_that_cannot_be_handed_round_is_not_shown(tmp_path: Path) -> None:
+    async with joined_site(tmp_path) as site:
         before, message = site.shown, "host.refresh_server_certificate"
         for broken in ("session.slave_local_login", "host.cert_distrib_atom"):
             site.pair.down = {broken}
@@ -164,17 +156,13 @@ def test_a_certificate_that_cannot_be_handed_round_is_not_shown(tmp_path: Path) 
         await site.ask(message, site.pair.host)
         assert site.recorded == site.shown != before
 
-    on_site(tmp_path, scene)
 
-
-def test_a_member_answers_its_coordinator_and_nobody_else(tmp_path: Path) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_member_answers_its_coordinator_and_nobody_else(tmp_path: Path) -> None:
+    async with joined_site(tmp_path) as site:
         member = site.pair.member
         session = await member.login("pool-admin")
         told = await member.refusal("host.cert_distrib_atom", session, member.host, "GenBundle")
         assert told[0] == "RBAC_PERMISSION_DENIED"
-
-    on_site(tmp_path, scene)
 
 
 # Over TLS
@@ -221,53 +209,44 @@ async def asked(listener: Listener, store: MemoryStore, name: str | None = SERVE
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_members_are_believed_by_the_certificate_they_show_to_members(loop: str, tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with member_listening(tmp_path) as (listener, keys):
-            there, stranger = keys.facts("there").pem, issue("there", RealClock().now()).pem
-            assert await asked(listener, trusting({"there.pem": there})) == "done"
-            assert await asked(listener, trusting({"a.pem": stranger, "there.pem": there})) == "done"
-            assert await asked(listener, trusting({"there.pem": stranger}, verifying=False)) == "done"
-            doubts: list[tuple[dict[str, str], str | None]] = [
-                ({"there.pem": stranger}, SERVER_NAME),
-                ({"here.pem": there}, SERVER_NAME),  # no member has told its certificate
-                ({"there.pem": there}, None),
-            ]
-            for files, name in doubts:
-                with pytest.raises(ApiError) as failure:
-                    await asked(listener, trusting(files), name)
-                assert failure.value.code == "SSL_VERIFY_ERROR"
-
-    run(scene(), loop)
+async def test_members_are_believed_by_the_certificate_they_show_to_members(loop: str, tmp_path: Path) -> None:
+    async with member_listening(tmp_path) as (listener, keys):
+        there, stranger = keys.facts("there").pem, issue("there", RealClock().now()).pem
+        assert await asked(listener, trusting({"there.pem": there})) == "done"
+        assert await asked(listener, trusting({"a.pem": stranger, "there.pem": there})) == "done"
+        assert await asked(listener, trusting({"there.pem": stranger}, verifying=False)) == "done"
+        doubts: list[tuple[dict[str, str], str | None]] = [
+            ({"there.pem": stranger}, SERVER_NAME),
+            ({"here.pem": there}, SERVER_NAME),  # no member has told its certificate
+            ({"there.pem": there}, None),
+        ]
+        for files, name in doubts:
+            with pytest.raises(ApiError) as failure:
+                await asked(listener, trusting(files), name)
+            assert failure.value.code == "SSL_VERIFY_ERROR"
 
 
-def test_a_member_that_told_no_certificate_is_asked_as_another_pool_is(tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with member_listening(tmp_path) as (listener, keys):
-            url, stranger = f"https://127.0.0.1:{listener.port}", issue("another", RealClock().now()).pem
-            store = trusting({"here.pem": stranger, "another.pem": stranger})
-            txn = store.begin()
-            txn.create("host", "OpaqueRef:there", {"uuid": "there", "joined_from": url})
-            values = {"uuid": "ca", "type": "ca", "pem": tls.shown(tmp_path / tls.CERTIFICATE_FILE).pem}
-            txn.create("Certificate", "OpaqueRef:ca", values)
-            store.commit(txn)
-            assert await asked(listener, store) == "done"
-            assert await asked(listener, trusting({"there.pem": keys.facts("there").pem})) == "done"
-
-    run(scene())
+async def test_a_member_that_told_no_certificate_is_asked_as_another_pool_is(tmp_path: Path) -> None:
+    async with member_listening(tmp_path) as (listener, keys):
+        url, stranger = f"https://127.0.0.1:{listener.port}", issue("another", RealClock().now()).pem
+        store = trusting({"here.pem": stranger, "another.pem": stranger})
+        txn = store.begin()
+        txn.create("host", "OpaqueRef:there", {"uuid": "there", "joined_from": url})
+        values = {"uuid": "ca", "type": "ca", "pem": tls.shown(tmp_path / tls.CERTIFICATE_FILE).pem}
+        txn.create("Certificate", "OpaqueRef:ca", values)
+        store.commit(txn)
+        assert await asked(listener, store) == "done"
+        assert await asked(listener, trusting({"there.pem": keys.facts("there").pem})) == "done"
 
 
-def test_who_connects_after_a_refresh_is_shown_the_new_certificate(tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with member_listening(tmp_path) as (listener, keys):
-            old = keys.facts("there").pem
-            with keys.prepared("there") as made:
-                assert await asked(listener, trusting({"there.pem": old})) == "done"
-            assert await asked(listener, trusting({"there.pem": made.pem})) == "done"
-            with pytest.raises(ApiError):
-                await asked(listener, trusting({"there.pem": old}))
-
-    run(scene())
+async def test_who_connects_after_a_refresh_is_shown_the_new_certificate(tmp_path: Path) -> None:
+    async with member_listening(tmp_path) as (listener, keys):
+        old = keys.facts("there").pem
+        with keys.prepared("there") as made:
+            assert await asked(listener, trusting({"there.pem": old})) == "done"
+        assert await asked(listener, trusting({"there.pem": made.pem})) == "done"
+        with pytest.raises(ApiError):
+            await asked(listener, trusting({"there.pem": old}))
 
 
 def test_a_new_certificate_that_is_given_up_changes_nothing(tmp_path: Path) -> None:

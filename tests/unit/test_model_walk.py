@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api_pool import ApiPool, api_pool, in_loop
+from api_pool import ApiPool, api_pool
 
 from xenapi_core.api.registry import HANDLERS
 from xenapi_core.clock import VirtualClock
@@ -198,7 +198,6 @@ def test_records_of_the_demo_name_the_roles_and_the_storage_back_ends() -> None:
     assert {sr["type"] for sr in store.all("SR").values()} <= {sm["type"] for sm in store.all("SM").values()}
 
 
-@in_loop
 async def test_a_role_consists_of_the_messages_it_may_call() -> None:
     async with api_pool(furnished()) as pool:
         session = await pool.login()

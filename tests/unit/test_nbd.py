@@ -6,12 +6,13 @@ import asyncio
 import random
 import ssl
 import struct
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from action_server import Site, on_site
+from action_server import Site, action_server
 
 from xenapi_core.clock import RealClock
 from xenapi_core.server.nbd import NbdServer
@@ -79,13 +80,13 @@ class Talk:
                 return True
 
 
-Scene = Callable[[Site, NbdServer, Callable[[], Coroutine[Any, Any, Talk]]], Coroutine[Any, Any, None]]
+Scene = tuple[Site, NbdServer, Callable[[], Coroutine[Any, Any, Talk]]]
 
 
-def on_nbd(scene: Scene, purpose: str = "insecure_nbd", context: ssl.SSLContext | None = None) -> None:
-    """Run a scene with a server; it gives what connects to it."""
-
-    async def body(site: Site) -> None:
+@asynccontextmanager
+async def nbd_site(purpose: str = "insecure_nbd", context: ssl.SSLContext | None = None) -> AsyncIterator[Scene]:
+    """A site, its NBD server, and a function that connects to it."""
+    async with action_server() as site:
         server = NbdServer(site.services, context)
         await server.listen("127.0.0.1", 0, None)
         if purpose:
@@ -97,14 +98,12 @@ def on_nbd(scene: Scene, purpose: str = "insecure_nbd", context: ssl.SSLContext 
             return talks[-1]
 
         try:
-            await scene(site, server, connect)
+            yield site, server, connect
         finally:
             await server.close()
             for talk in talks:
                 talk.writer.close()
         assert not any(vdi["current_operations"] for vdi in site.pool.store.all("VDI").values())
-
-    on_site(body)
 
 
 async def disk(site: Site, data: bytes = DATA) -> str:
@@ -123,8 +122,8 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     return server_context(*ensure_certificate(Path(tmp_path_factory.mktemp("tls")), ["127.0.0.1"], RealClock()))
 
 
-def test_what_the_disk_holds_is_read_and_it_is_claimed_meanwhile() -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_what_the_disk_holds_is_read_and_it_is_claimed_meanwhile() -> None:
+    async with nbd_site() as (site, _server, connect):
         vdi = await disk(site)
         talk = await connect()
         await talk.greet()
@@ -138,11 +137,9 @@ def test_what_the_disk_holds_is_read_and_it_is_claimed_meanwhile() -> None:
         await talk.send(struct.pack(">IHHQQI", 0x25609513, 0, nbd.DISCONNECT, 0, 0, 0))
         assert await talk.ended()
 
-    on_nbd(scene)
 
-
-def test_several_connections_read_one_disk() -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_several_connections_read_one_disk() -> None:
+    async with nbd_site() as (site, _server, connect):
         name = await export(site, await disk(site))
         talks = [await connect() for _ in range(3)]
         for talk in talks:
@@ -151,11 +148,9 @@ def test_several_connections_read_one_disk() -> None:
         for place, talk in enumerate(talks):
             assert await talk.command(nbd.READ, place * MIB, MIB) == (0, DATA[place * MIB : place * MIB + MIB])
 
-    on_nbd(scene)
 
-
-def test_the_older_way_to_ask_for_an_export_has_zeroes_unless_they_are_declined() -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_the_older_way_to_ask_for_an_export_has_zeroes_unless_they_are_declined() -> None:
+    async with nbd_site() as (site, _server, connect):
         name = (await export(site, await disk(site))).encode()
         for flags, zeroes in ((nbd.FIXED_NEWSTYLE, 124), (nbd.FIXED_NEWSTYLE | nbd.NO_ZEROES, 0)):
             talk = await connect()
@@ -163,8 +158,6 @@ def test_the_older_way_to_ask_for_an_export_has_zeroes_unless_they_are_declined(
             await talk.send(nbd.OPTION_MAGIC + struct.pack(">II", nbd.EXPORT_NAME, len(name)) + name)
             assert await talk.read(10 + zeroes) == struct.pack(">QH", SIZE, 0x103) + bytes(zeroes)
             assert await talk.command(nbd.READ, 5, 7) == (0, DATA[5:12])
-
-    on_nbd(scene)
 
 
 @pytest.mark.parametrize(
@@ -178,19 +171,17 @@ def test_the_older_way_to_ask_for_an_export_has_zeroes_unless_they_are_declined(
         ((99,), nbd.EINVAL),
     ],
 )
-def test_what_cannot_be_done_is_an_error_and_the_connection_goes_on(command: tuple[Any, ...], error: int) -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_what_cannot_be_done_is_an_error_and_the_connection_goes_on(command: tuple[Any, ...], error: int) -> None:
+    async with nbd_site() as (site, _server, connect):
         talk = await connect()
         await talk.greet()
         await talk.go(await export(site, await disk(site)))
         assert await talk.command(*command) == (error, b"")
         assert await talk.command(nbd.READ, 0, 4) == (0, DATA[:4])
 
-    on_nbd(scene)
 
-
-def test_a_disk_that_cannot_be_read_is_an_error_of_the_read() -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_a_disk_that_cannot_be_read_is_an_error_of_the_read() -> None:
+    async with nbd_site() as (site, _server, connect):
         talk = await connect()
         await talk.greet()
         name = await export(site, await disk(site))
@@ -199,11 +190,9 @@ def test_a_disk_that_cannot_be_read_is_an_error_of_the_read() -> None:
         await talk.go(name)
         assert await talk.command(nbd.READ, 0, 4) == (nbd.EIO, b"")
 
-    on_nbd(scene)
 
-
-def test_who_asks_for_what_is_not_theirs_may_ask_again() -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_who_asks_for_what_is_not_theirs_may_ask_again() -> None:
+    async with nbd_site() as (site, _server, connect):
         vdi = await disk(site)
         good = await export(site, vdi)
         uuid = site.pool.store.get(vdi)["uuid"]
@@ -229,11 +218,9 @@ def test_who_asks_for_what_is_not_theirs_may_ask_again() -> None:
         assert (await talk.go(good))[-1][0] == nbd.ACK
         assert await talk.command(nbd.READ, 0, 4) == (0, DATA[:4])
 
-    on_nbd(scene)
 
-
-def test_a_disk_that_a_running_machine_writes_to_is_not_lent() -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_a_disk_that_a_running_machine_writes_to_is_not_lent() -> None:
+    async with nbd_site() as (site, _server, connect):
         vdi = await disk(site)
         vm = site.pool.add_vm(disks=0)
         site.pool.add("VBD", VM=vm, VDI=vdi, mode="RW", type="Disk", currently_attached=True)
@@ -242,20 +229,16 @@ def test_a_disk_that_a_running_machine_writes_to_is_not_lent() -> None:
         for number in (nbd.INFO, nbd.GO):
             assert await talk.go(await export(site, vdi), number) == [(nbd.POLICY, b"VDI_IN_USE")]
 
-    on_nbd(scene)
 
-
-def test_without_a_network_for_it_nothing_is_exported() -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_without_a_network_for_it_nothing_is_exported() -> None:
+    async with nbd_site(purpose="") as (site, _server, connect):
         talk = await connect()
         await talk.greet()
         assert (await talk.go(await export(site, await disk(site))))[0][0] == nbd.POLICY
 
-    on_nbd(scene, purpose="")
 
-
-def test_a_network_for_nbd_wants_tls_first(context: ssl.SSLContext) -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_a_network_for_nbd_wants_tls_first(context: ssl.SSLContext) -> None:
+    async with nbd_site("nbd", context) as (site, _server, connect):
         name = await export(site, await disk(site))
         talk = await connect()
         await talk.greet()
@@ -267,11 +250,9 @@ def test_a_network_for_nbd_wants_tls_first(context: ssl.SSLContext) -> None:
         assert (await talk.go(name))[-1][0] == nbd.ACK
         assert await talk.command(nbd.READ, 0, SIZE) == (0, DATA)
 
-    on_nbd(scene, "nbd", context)
 
-
-def test_what_is_said_before_the_tls_handshake_is_not_said_after_it(context: ssl.SSLContext) -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_what_is_said_before_the_tls_handshake_is_not_said_after_it(context: ssl.SSLContext) -> None:
+    async with nbd_site("nbd", context) as (_site, _server, connect):
         talk = await connect()
         await talk.greet()
         smuggled = nbd.OPTION_MAGIC + struct.pack(">II", nbd.LIST, 0)
@@ -279,8 +260,6 @@ def test_what_is_said_before_the_tls_handshake_is_not_said_after_it(context: ssl
         assert struct.unpack(">QIII", await talk.read(20))[2] == nbd.ACK
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await talk.encrypt()
-
-    on_nbd(scene, "nbd", context)
 
 
 @pytest.mark.parametrize(
@@ -296,8 +275,8 @@ def test_what_is_said_before_the_tls_handshake_is_not_said_after_it(context: ssl
     ],
     ids=["http", "flags", "magic", "endless option", "short option", "no utf-8", "unknown export"],
 )
-def test_what_is_no_nbd_ends_the_connection_alone(said: bytes) -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_what_is_no_nbd_ends_the_connection_alone(said: bytes) -> None:
+    async with nbd_site() as (site, _server, connect):
         other, talk = await connect(), await connect()
         await talk.read(18)
         await talk.send(said)
@@ -305,11 +284,9 @@ def test_what_is_no_nbd_ends_the_connection_alone(said: bytes) -> None:
         await other.greet()
         assert (await other.go(await export(site, await disk(site))))[-1][0] == nbd.ACK
 
-    on_nbd(scene)
 
-
-def test_a_request_that_makes_no_sense_and_an_endless_write_end_the_connection() -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_a_request_that_makes_no_sense_and_an_endless_write_end_the_connection() -> None:
+    async with nbd_site() as (site, _server, connect):
         name = await export(site, await disk(site))
         for head in (bytes(28), struct.pack(">IHHQQI", 0x25609513, 0, nbd.WRITE, 1, 0, 1 << 31)):
             talk = await connect()
@@ -318,11 +295,9 @@ def test_a_request_that_makes_no_sense_and_an_endless_write_end_the_connection()
             await talk.send(head)
             assert await talk.ended()
 
-    on_nbd(scene)
 
-
-def test_a_logout_ends_the_connection() -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_a_logout_ends_the_connection() -> None:
+    async with nbd_site() as (site, _server, connect):
         name = await export(site, await disk(site))
         talk = await connect()
         await talk.greet()
@@ -331,11 +306,9 @@ def test_a_logout_ends_the_connection() -> None:
         await talk.send(struct.pack(">IHHQQI", 0x25609513, 0, nbd.READ, 1, 0, 4))
         assert await talk.ended()
 
-    on_nbd(scene)
 
-
-def test_the_end_of_the_server_ends_its_connections() -> None:
-    async def scene(site: Site, server: NbdServer, connect: Any) -> None:
+async def test_the_end_of_the_server_ends_its_connections() -> None:
+    async with nbd_site() as (site, server, connect):
         vdi = await disk(site)
         talk, idle = await connect(), await connect()
         await talk.greet()
@@ -345,5 +318,3 @@ def test_the_end_of_the_server_ends_its_connections() -> None:
         assert await idle.read(18)
         assert await idle.ended()
         assert not site.pool.store.get(vdi)["current_operations"]
-
-    on_nbd(scene)

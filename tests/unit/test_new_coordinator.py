@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,14 +22,6 @@ async def refused(pool: SimPool, wire_name: str, *args: Any) -> list[str]:
     return await sim_api.refused(pool, wire_name, *args, caller=ROOT)
 
 
-def on_pool(scene: Callable[[SimPool], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with sim_pool(hosts=3) as pool:
-            await scene(pool)
-
-    asyncio.run(run())
-
-
 def address(pool: SimPool, host: str) -> str:
     return str(pool.store.get(host)["address"])
 
@@ -40,8 +30,8 @@ def master(pool: SimPool) -> str:
     return str(pool.store.get(pool.pool)["master"])
 
 
-def test_committing_what_was_proposed_changes_the_coordinator() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_committing_what_was_proposed_changes_the_coordinator() -> None:
+    async with sim_pool(hosts=3) as pool:
         second = pool.hosts[1]
         await ask(pool, "host.propose_new_master", address(pool, second), True)
         assert master(pool) == pool.hosts[0], "agreeing changes nothing yet"
@@ -50,11 +40,9 @@ def test_committing_what_was_proposed_changes_the_coordinator() -> None:
         again = await refused(pool, "host.commit_new_master", address(pool, second))
         assert again == ["HA_ABORT_NEW_MASTER", "The host has not agreed to 192.0.2.2."]
 
-    on_pool(scene)
 
-
-def test_host_that_agreed_refuses_another_coordinator_for_ten_minutes() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_host_that_agreed_refuses_another_coordinator_for_ten_minutes() -> None:
+    async with sim_pool(hosts=3) as pool:
         second, third = (address(pool, host) for host in pool.hosts[1:])
         await ask(pool, "host.propose_new_master", second, True)
         await pool.pass_time(8 * MINUTE)
@@ -68,11 +56,9 @@ def test_host_that_agreed_refuses_another_coordinator_for_ten_minutes() -> None:
         await ask(pool, "host.commit_new_master", third)
         assert master(pool) == pool.hosts[2]
 
-    on_pool(scene)
 
-
-def test_aborted_proposal_is_forgotten_whichever_it_was() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_aborted_proposal_is_forgotten_whichever_it_was() -> None:
+    async with sim_pool(hosts=3) as pool:
         second, third = (address(pool, host) for host in pool.hosts[1:])
         await ask(pool, "host.abort_new_master", second)
         await ask(pool, "host.propose_new_master", second, True)
@@ -82,11 +68,9 @@ def test_aborted_proposal_is_forgotten_whichever_it_was() -> None:
         assert (await refused(pool, "host.commit_new_master", ""))[0] == "HA_ABORT_NEW_MASTER"
         assert master(pool) == pool.hosts[0]
 
-    on_pool(scene)
 
-
-def test_commit_asks_of_the_new_coordinator_what_designating_it_asks() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_commit_asks_of_the_new_coordinator_what_designating_it_asks() -> None:
+    async with sim_pool(hosts=3) as pool:
         second, third = pool.hosts[1:]
 
         async def committed(place: str) -> list[str]:
@@ -104,11 +88,9 @@ def test_commit_asks_of_the_new_coordinator_what_designating_it_asks() -> None:
         assert await committed(address(pool, third)) == ["HA_IS_ENABLED"]
         assert master(pool) == pool.hosts[0]
 
-    on_pool(scene)
 
-
-def test_designating_fails_while_a_host_has_agreed_to_another() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_designating_fails_while_a_host_has_agreed_to_another() -> None:
+    async with sim_pool(hosts=3) as pool:
         second, third = pool.hosts[1:]
         await ask(pool, "host.propose_new_master", address(pool, third), True)
         assert (await refused(pool, "pool.designate_new_master", second))[0] == "HA_ABORT_NEW_MASTER"
@@ -118,11 +100,9 @@ def test_designating_fails_while_a_host_has_agreed_to_another() -> None:
         await ask(pool, "pool.designate_new_master", second)
         assert master(pool) == second, "what was agreed to is done, and forgotten"
 
-    on_pool(scene)
 
-
-def test_host_is_told_where_the_coordinator_of_its_database_is_only() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_host_is_told_where_the_coordinator_of_its_database_is_only() -> None:
+    async with sim_pool(hosts=3) as pool:
         first, second, third = pool.hosts
         assert await ask(pool, "host.update_master", second, address(pool, first)) is None
         wrong = await refused(pool, "host.update_master", second, address(pool, third))
@@ -133,11 +113,9 @@ def test_host_is_told_where_the_coordinator_of_its_database_is_only() -> None:
         await pool.pass_time(1)
         assert await refused(pool, "host.update_master", second, address(pool, first)) == ["HOST_OFFLINE", second]
 
-    on_pool(scene)
 
-
-def test_server_that_joined_another_pool_follows_the_coordinator_it_agreed_to() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_server_that_joined_another_pool_follows_the_coordinator_it_agreed_to() -> None:
+    async with sim_pool(hosts=3) as pool:
         membership = sim_api.dispatcher(pool).sessions.membership
         membership.coordinator = "203.0.113.1"
         await ask(pool, "host.propose_new_master", "203.0.113.2", True)
@@ -149,5 +127,3 @@ def test_server_that_joined_another_pool_follows_the_coordinator_it_agreed_to() 
         await ask(pool, "host.propose_new_master", own, True)
         await ask(pool, "host.commit_new_master", own)
         assert membership.coordinator == "", "it is the coordinator of its own host again"
-
-    on_pool(scene)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -15,14 +15,13 @@ from xenapi_core.testing.pool import SimPool, sim_pool
 ADDRESS = "192.0.2.99"
 
 
-def on_pool(test: Callable[[SimPool], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with sim_pool(hosts=2) as pool:
-            for host in pool.hosts:
-                pool.change(host, software_version={"network_backend": "openvswitch"})
-            await test(pool)
-
-    asyncio.run(body())
+@asynccontextmanager
+async def switched_pool() -> AsyncIterator[SimPool]:
+    """Two hosts with Open vSwitch."""
+    async with sim_pool(hosts=2) as pool:
+        for host in pool.hosts:
+            pool.change(host, software_version={"network_backend": "openvswitch"})
+        yield pool
 
 
 # SDN controllers
@@ -45,8 +44,8 @@ CONTROLLERS: list[Any] = [
 
 
 @pytest.mark.parametrize(("args", "port", "setting"), CONTROLLERS)
-def test_all_hosts_are_told_who_controls_their_switches(args: Any, port: int, setting: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_all_hosts_are_told_who_controls_their_switches(args: Any, port: int, setting: str) -> None:
+    async with switched_pool() as pool:
         ref = await ask(pool, "SDN_controller.introduce", *args)
         record = pool.store.get(ref)
         assert (record["protocol"], record["address"], record["port"]) == (*args[:2], port)
@@ -54,8 +53,6 @@ def test_all_hosts_are_told_who_controls_their_switches(args: Any, port: int, se
         assert (await refused(pool, "SDN_controller.introduce", "ssl", ADDRESS, 0))[0] == "OPERATION_NOT_ALLOWED"
         await ask(pool, "SDN_controller.forget", ref)
         assert (told(pool), shown(pool), pool.store.all("SDN_controller")) == ({None}, "", {})
-
-    on_pool(scene)
 
 
 WRONG: list[Any] = [
@@ -68,25 +65,21 @@ WRONG: list[Any] = [
 
 
 @pytest.mark.parametrize(("args", "refusal"), WRONG)
-def test_a_controller_that_cannot_be_is_refused(args: Any, refusal: list[str]) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_controller_that_cannot_be_is_refused(args: Any, refusal: list[str]) -> None:
+    async with switched_pool() as pool:
         assert (await refused(pool, "SDN_controller.introduce", *args))[: len(refusal)] == refusal
         assert (told(pool), pool.store.all("SDN_controller")) == ({None}, {})
 
-    on_pool(scene)
 
-
-def test_switches_of_another_kind_have_no_controller() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_switches_of_another_kind_have_no_controller() -> None:
+    async with switched_pool() as pool:
         pool.change(pool.hosts[1], software_version={"network_backend": "bridge"})
         for message, *args in (("SDN_controller.introduce", "pssl", "", 0), ("pool.set_vswitch_controller", ADDRESS)):
             assert await refused(pool, message, *args) == ["OPENVSWITCH_NOT_ACTIVE"]
 
-    on_pool(scene)
 
-
-def test_older_clients_name_the_controller_of_a_pool_by_its_address() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_older_clients_name_the_controller_of_a_pool_by_its_address() -> None:
+    async with switched_pool() as pool:
         await ask(pool, "pool.set_vswitch_controller", "")
         for address in (ADDRESS, ADDRESS, "192.0.2.100"):
             await ask(pool, "pool.set_vswitch_controller", address)
@@ -97,14 +90,12 @@ def test_older_clients_name_the_controller_of_a_pool_by_its_address() -> None:
         await ask(pool, "SDN_controller.introduce", "pssl", "", 0)
         assert (await refused(pool, "pool.set_vswitch_controller", ADDRESS))[0] == "OPERATION_NOT_ALLOWED"
 
-    on_pool(scene)
-
 
 # Servers that stream disks
 
 
-def test_a_site_goes_when_its_servers_are_gone() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_site_goes_when_its_servers_are_gone() -> None:
+    async with switched_pool() as pool:
         site = await ask(pool, "PVS_site.introduce", "site", "of disks", "first")
         await ask(pool, "PVS_site.set_PVS_uuid", site, "second")
         record = pool.store.get(site)
@@ -116,8 +107,6 @@ def test_a_site_goes_when_its_servers_are_gone() -> None:
         await ask(pool, "PVS_server.forget", server)
         await ask(pool, "PVS_site.forget", site)
         assert pool.store.find(site) is None
-
-    on_pool(scene)
 
 
 WRONG_SERVERS: list[Any] = [
@@ -133,8 +122,8 @@ WRONG_SERVERS: list[Any] = [
 
 
 @pytest.mark.parametrize(("args", "code"), WRONG_SERVERS)
-def test_servers_have_addresses_of_their_own_and_ports(args: Any, code: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_servers_have_addresses_of_their_own_and_ports(args: Any, code: str) -> None:
+    async with switched_pool() as pool:
         site = await ask(pool, "PVS_site.introduce", "", "", "")
         await ask(pool, "PVS_server.introduce", ("192.0.2.1",), 6910, 6910, site)
         if code:
@@ -142,8 +131,6 @@ def test_servers_have_addresses_of_their_own_and_ports(args: Any, code: str) -> 
         else:
             await ask(pool, "PVS_server.introduce", *args, site)
         assert (await refused(pool, "PVS_server.introduce", *args, NULL_REF))[0] == "HANDLE_INVALID"
-
-    on_pool(scene)
 
 
 # Workload balancing
@@ -159,8 +146,8 @@ def recommendations(pool: SimPool, vm: str) -> list[tuple[str, ...]]:
     ]
 
 
-def test_a_pool_without_workload_balancing_says_so() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_pool_without_workload_balancing_says_so() -> None:
+    async with switched_pool() as pool:
         for message, *args in (*CONFIGURATION, *recommendations(pool, pool.add_vm()), ("pool.deconfigure_wlb",)):
             assert await refused(pool, message, *args) == ["WLB_NOT_INITIALIZED"]
         assert await refused(pool, "pool.set_wlb_enabled", pool.pool, True) == ["WLB_NOT_INITIALIZED"]
@@ -169,11 +156,9 @@ def test_a_pool_without_workload_balancing_says_so() -> None:
         for message in ("VM.retrieve_wlb_recommendations", "host.retrieve_wlb_evacuate_recommendations"):
             assert (await refused(pool, message, NULL_REF))[0] == "HANDLE_INVALID"
 
-    on_pool(scene)
 
-
-def test_a_process_that_reaches_no_other_server_asks_none() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_process_that_reaches_no_other_server_asks_none() -> None:
+    async with switched_pool() as pool:
         pool.change(pool.pool, wlb_url="wlb.example:8012", wlb_username="wlb")
         asked = recommendations(pool, pool.add_vm())
         for message, *args in asked:
@@ -186,19 +171,15 @@ def test_a_process_that_reaches_no_other_server_asks_none() -> None:
         await ask(pool, "VM.start", vm, False, False)
         assert (pool.vm(vm)["power_state"], pool.store.get(pool.pool)["wlb_url"]) == ("Running", "wlb.example:8012")
 
-    on_pool(scene)
-
 
 # Storage on LVM
 
 
-def test_no_storage_changes_how_it_gives_room_to_disks() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_no_storage_changes_how_it_gives_room_to_disks() -> None:
+    async with switched_pool() as pool:
         host = pool.hosts[0]
         for sr in (pool.sr, pool.add_sr("volumes", 1 << 30, type="lvmoiscsi")):
             told = await refused(pool, "LVHD.enable_thin_provisioning", host, sr, 1 << 20, 1 << 20)
             assert told == ["SR_OPERATION_NOT_SUPPORTED", sr]
         told = await refused(pool, "LVHD.enable_thin_provisioning", host, pool.sr, 0, -1)
         assert told == ["INVALID_VALUE", "allocation_quantum", "-1"]
-
-    on_pool(scene)

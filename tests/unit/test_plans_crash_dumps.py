@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from sim_api import ask, refused
@@ -13,13 +13,12 @@ from xenapi_core.testing.faults import FaultRule, Faulty
 from xenapi_core.testing.pool import GIB, TEST_CALLER, SimPool, sim_pool
 
 
-def on_pool(scene: Callable[[SimPool], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with sim_pool() as pool:
-            pool.change(pool.pool, crash_dump_SR=pool.sr)
-            await scene(pool)
-
-    asyncio.run(run())
+@asynccontextmanager
+async def dumping_pool() -> AsyncIterator[SimPool]:
+    """A pool that has a place for crash dumps."""
+    async with sim_pool() as pool:
+        pool.change(pool.pool, crash_dump_SR=pool.sr)
+        yield pool
 
 
 def messages(pool: SimPool) -> list[str]:
@@ -27,8 +26,8 @@ def messages(pool: SimPool) -> list[str]:
 
 
 @pytest.mark.parametrize(("action", "state"), [("coredump_and_destroy", "Halted"), ("coredump_and_restart", "Running")])
-def test_memory_of_a_guest_that_crashed_is_kept_on_a_disk(action: str, state: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_memory_of_a_guest_that_crashed_is_kept_on_a_disk(action: str, state: str) -> None:
+    async with dumping_pool() as pool:
         vm = await pool.running(actions_after_crash=action)
         await ask(pool, "VM.send_sysrq", vm, "c")
         await pool.pass_time(30)
@@ -44,23 +43,19 @@ def test_memory_of_a_guest_that_crashed_is_kept_on_a_disk(action: str, state: st
         assert pool.store.all("crashdump") == {}
         assert pool.sim.find_volume(disk["uuid"]) is None
 
-    on_pool(scene)
-
 
 @pytest.mark.parametrize("action", ["destroy", "restart"])
-def test_other_crashes_leave_no_dump(action: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_other_crashes_leave_no_dump(action: str) -> None:
+    async with dumping_pool() as pool:
         vm = await pool.running(actions_after_crash=action)
         pool.sim.guest(pool.vm(vm)["uuid"]).crash()
         await pool.pass_time(30)
         assert messages(pool)[-1] == "VM_CRASHED"
         assert pool.store.all("crashdump") == {}
 
-    on_pool(scene)
 
-
-def test_dump_goes_where_the_host_says_first() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_dump_goes_where_the_host_says_first() -> None:
+    async with dumping_pool() as pool:
         own = pool.add_sr("own", 100 * GIB)
         pool.change(pool.hosts[0], crash_dump_sr=own)
         vm = await pool.running(actions_after_crash="coredump_and_destroy")
@@ -69,12 +64,10 @@ def test_dump_goes_where_the_host_says_first() -> None:
         (dump,) = pool.store.all("crashdump").values()
         assert pool.store.get(dump["VDI"])["SR"] == own
 
-    on_pool(scene)
-
 
 @pytest.mark.parametrize("why", ["full", "nowhere"])
-def test_dump_that_cannot_be_made_keeps_no_vm_from_starting(why: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_dump_that_cannot_be_made_keeps_no_vm_from_starting(why: str) -> None:
+    async with dumping_pool() as pool:
         pool.change(pool.pool, crash_dump_SR=pool.add_sr("small", GIB // 2) if why == "full" else NULL_REF)
         vm = await pool.running(actions_after_crash="coredump_and_restart")
         disks = set(pool.store.all("VDI"))
@@ -83,11 +76,9 @@ def test_dump_that_cannot_be_made_keeps_no_vm_from_starting(why: str) -> None:
         assert pool.vm(vm)["power_state"] == "Running"
         assert (set(pool.store.all("VDI")), pool.store.all("crashdump")) == (disks, {})
 
-    on_pool(scene)
 
-
-def test_dump_stays_when_the_vm_cannot_be_started_again() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_dump_stays_when_the_vm_cannot_be_started_again() -> None:
+    async with dumping_pool() as pool:
         vm = await pool.running(actions_after_crash="coredump_and_restart")
         disk = pool.store.get(pool.store.get(pool.store.related(vm, "VBDs")[0])["VDI"])
         del pool.sim.storage(pool.store.get(pool.sr)["uuid"]).contents[disk["uuid"]]
@@ -96,11 +87,9 @@ def test_dump_stays_when_the_vm_cannot_be_started_again() -> None:
         assert pool.vm(vm)["power_state"] == "Halted"
         assert len(pool.store.all("crashdump")) == 1
 
-    on_pool(scene)
 
-
-def test_guest_that_crashed_can_be_kept_and_looked_at() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_guest_that_crashed_can_be_kept_and_looked_at() -> None:
+    async with dumping_pool() as pool:
         vm = await pool.running(actions_after_crash="preserve")
         pool.sim.guest(pool.vm(vm)["uuid"]).crash()
         await pool.pass_time(1)
@@ -115,15 +104,13 @@ def test_guest_that_crashed_can_be_kept_and_looked_at() -> None:
         await ask(pool, "VM.hard_shutdown", vm)
         assert pool.vm(vm)["power_state"] == "Halted"
 
-    on_pool(scene)
-
 
 @pytest.mark.parametrize(
     ("built", "now", "state"),
     [("restart", "preserve", "Paused"), ("preserve", "restart", "Running"), ("preserve", "destroy", "Halted")],
 )
-def test_what_a_running_vm_says_by_now_is_done_when_its_guest_crashes(built: str, now: str, state: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_what_a_running_vm_says_by_now_is_done_when_its_guest_crashes(built: str, now: str, state: str) -> None:
+    async with dumping_pool() as pool:
         vm = await pool.running(actions_after_crash=built)
         before = pool.vm(vm)["domid"]
         await ask(pool, "VM.set_actions_after_crash", vm, now)
@@ -133,11 +120,9 @@ def test_what_a_running_vm_says_by_now_is_done_when_its_guest_crashes(built: str
         assert (pool.vm(vm)["domid"] == before) == (state == "Paused")
         assert messages(pool)[-1] == "VM_CRASHED"
 
-    on_pool(scene)
 
-
-def test_crashed_machine_that_cannot_be_cleared_away_is_shown_as_it_is() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_crashed_machine_that_cannot_be_cleared_away_is_shown_as_it_is() -> None:
+    async with dumping_pool() as pool:
         vm, host = await pool.running(actions_after_crash="restart"), pool.hosts[0]
         good = pool.engine.hypervisors[host]
         pool.engine.hypervisors[host] = Faulty(good, [FaultRule("destroy", kind="failed")], pool.clock)
@@ -148,11 +133,9 @@ def test_crashed_machine_that_cannot_be_cleared_away_is_shown_as_it_is() -> None
         await ask(pool, "VM.hard_reboot", vm)
         assert pool.vm(vm)["power_state"] == "Running"
 
-    on_pool(scene)
 
-
-def test_guest_that_crashes_while_its_vm_is_worked_on_is_answered_once_afterwards() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_guest_that_crashes_while_its_vm_is_worked_on_is_answered_once_afterwards() -> None:
+    async with dumping_pool() as pool:
         vm = await pool.running(actions_after_crash="restart")
         before = pool.vm(vm)["domid"]
         task = pool.engine.launch("VM.snapshot", (vm, "beside"), TEST_CALLER)
@@ -162,11 +145,9 @@ def test_guest_that_crashes_while_its_vm_is_worked_on_is_answered_once_afterward
         assert (pool.vm(vm)["power_state"], pool.vm(vm)["domid"]) == ("Running", before + 1)
         assert messages(pool).count("VM_CRASHED") == 1
 
-    on_pool(scene)
 
-
-def test_dump_goes_with_its_disk_and_with_its_vm() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_dump_goes_with_its_disk_and_with_its_vm() -> None:
+    async with dumping_pool() as pool:
         vm = await pool.running(actions_after_crash="coredump_and_destroy")
         for _ in range(2):
             pool.sim.guest(pool.vm(vm)["uuid"]).crash()
@@ -179,11 +160,9 @@ def test_dump_goes_with_its_disk_and_with_its_vm() -> None:
         await ask(pool, "VM.destroy", vm)
         assert pool.store.all("crashdump") == {}
 
-    on_pool(scene)
 
-
-def test_host_that_crashed_comes_back_with_a_dump() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_host_that_crashed_comes_back_with_a_dump() -> None:
+    async with dumping_pool() as pool:
         (host,) = pool.hosts
         vm = await pool.running()
         await ask(pool, "host.send_debug_keys", host, "C")
@@ -200,11 +179,9 @@ def test_host_that_crashed_comes_back_with_a_dump() -> None:
         await pool.engine.recover()
         assert pool.store.all("host_crashdump") == {}
 
-    on_pool(scene)
 
-
-def test_records_of_host_dumps_follow_what_the_host_has() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_records_of_host_dumps_follow_what_the_host_has() -> None:
+    async with dumping_pool() as pool:
         driver = next(iter(pool.sim.hosts.values()))
         driver.crash()
         await pool.pass_time(100)
@@ -219,5 +196,3 @@ def test_records_of_host_dumps_follow_what_the_host_has() -> None:
         driver.dumps.clear()
         await pool.engine.recover()
         assert pool.store.all("host_crashdump") == {}
-
-    on_pool(scene)

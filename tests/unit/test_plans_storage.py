@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -19,14 +17,6 @@ from xenapi_core.testing.pool import GIB, TEST_CALLER, SimPool, sim_pool
 
 NFS = {"server": "192.0.2.9", "serverpath": "/disks"}
 DISK = {"device": "/dev/sdb"}
-
-
-def on_pool(scene: Callable[[SimPool], Awaitable[None]], hosts: int = 2) -> None:
-    async def run() -> None:
-        async with sim_pool(hosts=hosts) as pool:
-            await scene(pool)
-
-    asyncio.run(run())
 
 
 async def create(pool: SimPool, kind: str = "nfs", config: dict[str, str] | None = None, **changes: Any) -> str:
@@ -52,8 +42,8 @@ async def unplug_all(pool: SimPool, sr: str) -> None:
         await ask(pool, "PBD.unplug", pbd)
 
 
-def test_shared_repository_is_connected_on_every_host() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_shared_repository_is_connected_on_every_host() -> None:
+    async with sim_pool(hosts=2) as pool:
         sr = await create(pool, size=10 * GIB)
         record = pool.store.get(sr)
         assert (record["type"], record["shared"], record["physical_size"]) == ("nfs", True, 10 * GIB)
@@ -63,11 +53,9 @@ def test_shared_repository_is_connected_on_every_host() -> None:
         ]
         assert set(driver(pool, sr).hosts) == {pool.store.get(host)["uuid"] for host in pool.hosts}
 
-    on_pool(scene)
 
-
-def test_local_repository_is_connected_where_it_was_made() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_local_repository_is_connected_where_it_was_made() -> None:
+    async with sim_pool(hosts=2) as pool:
         sr = await create(pool, "lvm", host=pool.hosts[1])
         (pbd,) = pbds(pool, sr)
         assert pool.store.get(pbd)["host"] == pool.hosts[1]
@@ -76,17 +64,13 @@ def test_local_repository_is_connected_where_it_was_made() -> None:
         ]
         assert await create(pool, "ext")  # the other host has a disk of that name, too
 
-    on_pool(scene)
 
-
-def test_host_that_is_down_gets_a_connection_that_is_not_plugged() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_host_that_is_down_gets_a_connection_that_is_not_plugged() -> None:
+    async with sim_pool(hosts=2) as pool:
         pool.change(pool.store.get(pool.hosts[1])["metrics"], live=False)
         sr = await create(pool)
         assert [pool.store.get(pbd)["currently_attached"] for pbd in pbds(pool, sr)] == [True, False]
         assert await refused(pool, "PBD.plug", pbds(pool, sr)[1]) == ["HOST_OFFLINE", pool.hosts[1]]
-
-    on_pool(scene)
 
 
 @pytest.mark.parametrize(
@@ -103,29 +87,25 @@ def test_host_that_is_down_gets_a_connection_that_is_not_plugged() -> None:
         ({"host": "OpaqueRef:none"}, ["HANDLE_INVALID", "host", "OpaqueRef:none"]),
     ],
 )  # fmt: skip
-def test_repository_is_not_made(changes: dict[str, Any], error: list[str]) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_repository_is_not_made(changes: dict[str, Any], error: list[str]) -> None:
+    async with sim_pool(hosts=2) as pool:
         before = pool.picture()
         given = {"host": pool.hosts[0], "config": DISK, "size": 0, "name": "", "text": "", "kind": "nfs", "content": "",
                  "shared": False, "sm": {}, **changes}  # fmt: skip
         assert await refused(pool, "SR.create", *given.values()) == error
         assert pool.picture() == before
 
-    on_pool(scene)
 
-
-def test_device_that_holds_a_repository_is_left_alone() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_device_that_holds_a_repository_is_left_alone() -> None:
+    async with sim_pool(hosts=2) as pool:
         await create(pool, "lvm")
         assert await refused(pool, "SR.create", pool.hosts[0], DISK, 0, "", "", "lvm", "", False, {}) == [
             "SR_DEVICE_IN_USE"
         ]
 
-    on_pool(scene)
 
-
-def test_repository_is_destroyed_only_disconnected_and_empty() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_repository_is_destroyed_only_disconnected_and_empty() -> None:
+    async with sim_pool(hosts=2) as pool:
         sr = await create(pool)
         assert await refused(pool, "SR.destroy", sr) == ["SR_HAS_PBD", sr]
         vdi = await pool.call("VDI.create", {"SR": sr, "virtual_size": GIB, "type": "user"})
@@ -143,22 +123,18 @@ def test_repository_is_destroyed_only_disconnected_and_empty() -> None:
         assert sr not in pool.engine.storages
         assert pool.store.get(pool.pool)["default_SR"] == NULL_REF
 
-    on_pool(scene)
 
-
-def test_library_is_never_erased() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_library_is_never_erased() -> None:
+    async with sim_pool(hosts=2) as pool:
         sr = await create(pool, "iso", {"location": "192.0.2.9:/iso"}, shared=True, content="iso")
         await unplug_all(pool, sr)
         assert await refused(pool, "SR.destroy", sr) == ["SR_OPERATION_NOT_SUPPORTED", sr]
         await ask(pool, "SR.forget", sr)
         assert pool.store.find(sr) is None
 
-    on_pool(scene)
 
-
-def test_forgotten_repository_is_found_introduced_and_scanned_with_its_disks() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_forgotten_repository_is_found_introduced_and_scanned_with_its_disks() -> None:
+    async with sim_pool(hosts=2) as pool:
         sr = await create(pool)
         uuid = pool.store.get(sr)["uuid"]
         vdi = await pool.call("VDI.create", {"SR": sr, "virtual_size": GIB, "type": "user"})
@@ -184,30 +160,24 @@ def test_forgotten_repository_is_found_introduced_and_scanned_with_its_disks() -
         assert (disks[snapshot]["is_a_snapshot"], disks[disk]["is_a_snapshot"]) == (True, False)
         assert pool.store.get(back)["virtual_allocation"] == 2 * GIB
 
-    on_pool(scene)
 
-
-def test_repository_that_is_not_there_cannot_be_plugged() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_repository_that_is_not_there_cannot_be_plugged() -> None:
+    async with sim_pool(hosts=2) as pool:
         sr = await ask(pool, "SR.introduce", "", "lost", "", "nfs", "user", True, {})
         pbd = await ask(pool, "PBD.create", {"host": pool.hosts[0], "SR": sr, "device_config": NFS})
         assert await refused(pool, "PBD.plug", pbd) == ["SR_ATTACH_FAILED", sr]
         assert pool.store.get(pbd)["currently_attached"] is False
 
-    on_pool(scene)
 
-
-def test_made_repository_waits_to_be_introduced() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_made_repository_waits_to_be_introduced() -> None:
+    async with sim_pool(hosts=2) as pool:
         uuid = await ask(pool, "SR.make", pool.hosts[0], NFS, 0, "made", "", "nfs", "user", {})
         assert pool.sim.repositories[uuid].exists
         assert pool.store.by_uuid("SR", uuid) is None
 
-    on_pool(scene)
 
-
-def test_local_repository_is_plugged_on_one_host_at_a_time() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_local_repository_is_plugged_on_one_host_at_a_time() -> None:
+    async with sim_pool(hosts=2) as pool:
         sr = await create(pool, "lvm")
         values = {"host": pool.hosts[1], "SR": sr, "device_config": DISK}
         other = await ask(pool, "PBD.create", values)
@@ -220,11 +190,9 @@ def test_local_repository_is_plugged_on_one_host_at_a_time() -> None:
         await ask(pool, "PBD.destroy", own)
         assert pbds(pool, sr) == [other]
 
-    on_pool(scene)
 
-
-def test_connection_stays_while_a_vm_of_its_host_uses_a_disk() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_connection_stays_while_a_vm_of_its_host_uses_a_disk() -> None:
+    async with sim_pool(hosts=2) as pool:
         vm = await pool.running()
         (vbd,) = pool.store.related(vm, "VBDs")
         vdi, host = pool.store.get(vbd)["VDI"], pool.vm(vm)["resident_on"]
@@ -233,12 +201,10 @@ def test_connection_stays_while_a_vm_of_its_host_uses_a_disk() -> None:
         await ask(pool, "PBD.unplug", other)
         assert set(driver(pool, pool.sr).hosts) == {pool.store.get(host)["uuid"]}
 
-    on_pool(scene)
-
 
 @pytest.mark.parametrize("message", ["VDI.copy", "VM.copy"])
-def test_last_connection_waits_for_disks_that_are_being_made(message: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_last_connection_waits_for_disks_that_are_being_made(message: str) -> None:
+    async with sim_pool() as pool:
         vm = pool.add_vm()
         vdi = pool.store.get(pool.store.related(vm, "VBDs")[0])["VDI"]
         pool.sim.storage(pool.store.get(pool.sr)["uuid"]).contents[pool.store.get(vdi)["uuid"]].used = GIB
@@ -253,11 +219,9 @@ def test_last_connection_waits_for_disks_that_are_being_made(message: str) -> No
         await ask(pool, "SR.forget", target)
         assert all(vdi["SR"] == pool.sr for vdi in pool.store.all("VDI").values())
 
-    on_pool(scene, hosts=1)
 
-
-def test_host_is_not_ejected_while_a_disk_is_made_on_its_own_storage() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_host_is_not_ejected_while_a_disk_is_made_on_its_own_storage() -> None:
+    async with sim_pool(hosts=2) as pool:
         (own,) = pool.store.all("pool")
         pool.change(own, master=pool.hosts[0])
         vdi, target = pool.add_vdi(), pool.add_sr("target", 8 * GIB, shared=False)
@@ -274,11 +238,9 @@ def test_host_is_not_ejected_while_a_disk_is_made_on_its_own_storage() -> None:
         assert pool.store.find(target) is pool.store.find(other) is None
         assert all(vdi["SR"] == pool.sr for vdi in pool.store.all("VDI").values())
 
-    on_pool(scene)
 
-
-def test_last_connection_waits_for_operations_on_disks() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_last_connection_waits_for_operations_on_disks() -> None:
+    async with sim_pool() as pool:
         vdi = pool.add_vdi(4 * GIB)
         task = pool.engine.launch("VDI.copy", (vdi, NULL_REF, NULL_REF, NULL_REF), TEST_CALLER)
         await pool.pass_time(0)
@@ -287,11 +249,9 @@ def test_last_connection_waits_for_operations_on_disks() -> None:
         await ask(pool, "PBD.unplug", pbd)
         assert pool.store.get(task)["status"] == "success"
 
-    on_pool(scene, hosts=1)
 
-
-def test_scan_finds_what_appeared_and_marks_what_is_gone() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_scan_finds_what_appeared_and_marks_what_is_gone() -> None:
+    async with sim_pool(hosts=2) as pool:
         gone, kept = pool.add_vdi(), pool.add_vdi()
         storage = driver(pool, pool.sr)
         del storage.contents[pool.store.get(gone)["uuid"]]
@@ -309,11 +269,9 @@ def test_scan_finds_what_appeared_and_marks_what_is_gone() -> None:
         record = pool.store.get(pool.sr)
         assert (record["physical_utilisation"], record["virtual_allocation"]) == (GIB, 4 * GIB)
 
-    on_pool(scene)
 
-
-def test_scan_leaves_volumes_in_the_making_to_their_makers() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_scan_leaves_volumes_in_the_making_to_their_makers() -> None:
+    async with sim_pool(hosts=2) as pool:
         storage = pool.engine.storages[pool.sr]
         slow = FaultRule("usage", kind="", delay=5.0)  # the volume is there, its record is not
         pool.engine.storages[pool.sr] = Faulty(storage, [slow], pool.clock)
@@ -327,11 +285,10 @@ def test_scan_leaves_volumes_in_the_making_to_their_makers() -> None:
         (vdi,) = pool.store.related(pool.sr, "VDIs")
         assert pool.store.get(vdi)["name_label"] == "mine"
 
-    on_pool(scene)
 
+async def test_sizes_follow_the_driver_after_each_change() -> None:
+    async with sim_pool(hosts=2) as pool:
 
-def test_sizes_follow_the_driver_after_each_change() -> None:
-    async def scene(pool: SimPool) -> None:
         def sizes() -> tuple[int, int]:
             record = pool.store.get(pool.sr)
             return record["virtual_allocation"], record["physical_utilisation"]
@@ -349,11 +306,9 @@ def test_sizes_follow_the_driver_after_each_change() -> None:
         await ask(pool, "VDI.destroy", vdi)
         assert sizes() == (GIB, GIB // 2)
 
-    on_pool(scene)
 
-
-def test_back_ends_are_listed_as_sm_records() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_back_ends_are_listed_as_sm_records() -> None:
+    async with sim_pool(hosts=2) as pool:
         types = await ask(pool, "SR.get_supported_types")
         assert {"nfs", "ext", "lvm", "iso", "udev", "file", "dummy"} <= set(types)
         records = {sm["type"]: sm for sm in pool.store.all("SM").values()}
@@ -361,14 +316,12 @@ def test_back_ends_are_listed_as_sm_records() -> None:
         assert "VDI_SNAPSHOT" in records["nfs"]["features"]
         assert "VDI_CREATE" not in records["iso"]["features"]
 
-    on_pool(scene)
 
-
-def test_type_of_a_users_driver_is_served_within_its_features(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_type_of_a_users_driver_is_served_within_its_features(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage_types, "TYPES", dict(storage_types.TYPES))  # what is registered stays otherwise
     kind = StorageType("tape", "Tape", "Slow disks", frozenset({"SR_FORMAT", "VDI_CREATE", "VDI_DELETE"}))
+    async with sim_pool(hosts=2) as pool:
 
-    async def scene(pool: SimPool) -> None:
         class Tape:
             def __init__(self) -> None:
                 self.kind = kind
@@ -384,16 +337,14 @@ def test_type_of_a_users_driver_is_served_within_its_features(monkeypatch: pytes
         assert await refused(pool, "VDI.resize", vdi, 2 * GIB) == ["SR_OPERATION_NOT_SUPPORTED", sr]
         with pytest.raises(ValueError, match="back end already"):
             pool.engine.add_backend(backend)
-
-    on_pool(scene)
     with pytest.raises(ValueError, match="other features"):
         register(StorageType("tape", "Tape", "Faster", frozenset({"VDI_CREATE"})))
     with pytest.raises(ValueError, match="unknown features"):
         StorageType("wish", "", "", frozenset({"VDI_TIME_TRAVEL"}))
 
 
-def test_settings_of_a_repository() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_settings_of_a_repository() -> None:
+    async with sim_pool(hosts=2) as pool:
         sr = await create(pool)
         await ask(pool, "SR.set_name_label", sr, "renamed")
         await ask(pool, "SR.set_physical_size", sr, 7)
@@ -412,11 +363,9 @@ def test_settings_of_a_repository() -> None:
         await ask(pool, "PBD.unplug", pbds(pool, sr)[1])
         assert await refused(pool, "SR.assert_can_host_ha_statefile", sr) == ["SR_HAS_NO_PBDS", sr]
 
-    on_pool(scene)
 
-
-def test_traffic_of_a_repository_is_a_data_source() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_traffic_of_a_repository_is_a_data_source() -> None:
+    async with sim_pool(hosts=2) as pool:
         vdi = pool.add_vdi()
         storage = driver(pool, pool.sr)
         storage.fill(storage.contents[pool.store.get(vdi)["uuid"]], GIB // 4)
@@ -431,5 +380,3 @@ def test_traffic_of_a_repository_is_a_data_source() -> None:
             "data_source",
             "io_smell",
         ]
-
-    on_pool(scene)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,14 +10,6 @@ from sim_api import ask, refused
 from xenapi_core.drivers.sim import SimStorage
 from xenapi_core.ids import NULL_REF
 from xenapi_core.testing.pool import GIB, TEST_CALLER, SimPool, sim_pool
-
-
-def on_pool(scene: Callable[[SimPool], Awaitable[None]], hosts: int = 1) -> None:
-    async def run() -> None:
-        async with sim_pool(hosts=hosts) as pool:
-            await scene(pool)
-
-    asyncio.run(run())
 
 
 def driver(pool: SimPool, sr: str) -> SimStorage:
@@ -32,8 +22,8 @@ def introduction(pool: SimPool, uuid: str = "", location: str = "", sr: str | No
     return (uuid, "back", "again", sr or pool.sr, "user", False, True, {"key": "value"}, location)
 
 
-def test_forgotten_disk_is_introduced_by_uuid_or_by_location() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_forgotten_disk_is_introduced_by_uuid_or_by_location() -> None:
+    async with sim_pool() as pool:
         vdi = pool.add_vdi(2 * GIB)
         uuid = pool.store.get(vdi)["uuid"]
         location = driver(pool, pool.sr).contents[uuid].state(driver(pool, pool.sr).uuid).location
@@ -52,22 +42,18 @@ def test_forgotten_disk_is_introduced_by_uuid_or_by_location() -> None:
         missing = await refused(pool, "VDI.introduce", *introduction(pool, location="nowhere"))
         assert missing == ["VDI_LOCATION_MISSING", pool.sr, "nowhere"]
 
-    on_pool(scene)
 
-
-def test_forgotten_disk_leaves_its_drives_empty() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_forgotten_disk_leaves_its_drives_empty() -> None:
+    async with sim_pool() as pool:
         iso = pool.add_vdi(sr=pool.iso, read_only=True, sharable=True)
         vm = pool.add_vm(disks=0)
         drive = await ask(pool, "VBD.create", pool.vbd_values(vm, iso, "3", type="CD", mode="RO"))
         await ask(pool, "VDI.forget", iso)
         assert (pool.store.get(drive)["VDI"], pool.store.get(drive)["empty"]) == (NULL_REF, True)
 
-    on_pool(scene)
 
-
-def test_update_reads_sizes_and_tries_the_path() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_update_reads_sizes_and_tries_the_path() -> None:
+    async with sim_pool() as pool:
         vdi = pool.add_vdi()
         storage, uuid = driver(pool, pool.sr), pool.store.get(vdi)["uuid"]
         storage.fill(storage.contents[uuid], GIB // 2)
@@ -78,11 +64,9 @@ def test_update_reads_sizes_and_tries_the_path() -> None:
         del storage.contents[uuid]
         assert await refused(pool, "VDI.update", vdi) == ["VDI_MISSING", pool.sr, vdi]
 
-    on_pool(scene)
 
-
-def test_disk_goes_back_to_its_snapshot() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disk_goes_back_to_its_snapshot() -> None:
+    async with sim_pool() as pool:
         vdi = pool.add_vdi()
         volume = driver(pool, pool.sr).contents[pool.store.get(vdi)["uuid"]]
         driver(pool, pool.sr).fill(volume, GIB // 4)
@@ -102,21 +86,17 @@ def test_disk_goes_back_to_its_snapshot() -> None:
         await ask(pool, "VDI.destroy", vdi)
         assert pool.store.get(snapshot)["snapshot_of"] == NULL_REF
 
-    on_pool(scene)
 
-
-def test_disk_in_use_is_not_reverted() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disk_in_use_is_not_reverted() -> None:
+    async with sim_pool() as pool:
         vm = await pool.running()
         vdi = pool.store.get(pool.store.related(vm, "VBDs")[0])["VDI"]
         snapshot = await ask(pool, "VDI.snapshot", vdi)
         assert await refused(pool, "VDI.revert", snapshot) == ["VDI_IN_USE", vdi, "revert_to"]
 
-    on_pool(scene)
 
-
-def test_disk_of_a_running_vm_moves_and_the_vm_runs_on() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disk_of_a_running_vm_moves_and_the_vm_runs_on() -> None:
+    async with sim_pool() as pool:
         vm = await pool.running()
         vdi = pool.store.get(pool.store.related(vm, "VBDs")[0])["VDI"]
         uuid, domid = pool.store.get(vdi)["uuid"], pool.vm(vm)["domid"]
@@ -136,11 +116,9 @@ def test_disk_of_a_running_vm_moves_and_the_vm_runs_on() -> None:
         assert sizes == [(0, 0), (GIB, used)]
         assert await ask(pool, "VDI.pool_migrate", vdi, target, {}) == vdi  # it is there already
 
-    on_pool(scene)
 
-
-def test_move_is_refused_where_it_cannot_be() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_move_is_refused_where_it_cannot_be() -> None:
+    async with sim_pool() as pool:
         free, target = pool.add_vdi(), pool.add_sr("second", 100 * GIB)
         assert await refused(pool, "VDI.pool_migrate", free, target, {}) == ["VDI_NEEDS_VM_FOR_MIGRATE", free]
         vm = await pool.running()
@@ -154,11 +132,9 @@ def test_move_is_refused_where_it_cannot_be() -> None:
         pool.change(pbd, currently_attached=False)
         assert await refused(pool, "VDI.pool_migrate", vdi, target, {}) == ["SR_HAS_NO_PBDS", target]
 
-    on_pool(scene)
 
-
-def test_copy_shows_its_progress() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_copy_shows_its_progress() -> None:
+    async with sim_pool() as pool:
         vdi = pool.add_vdi(16 * GIB)
         volume = driver(pool, pool.sr).contents[pool.store.get(vdi)["uuid"]]
         driver(pool, pool.sr).fill(volume, 8 * GIB)
@@ -167,8 +143,6 @@ def test_copy_shows_its_progress() -> None:
         assert 0.0 < pool.store.get(task)["progress"] < 1.0
         await pool.pass_time(10)
         assert (pool.store.get(task)["status"], pool.store.get(task)["progress"]) == ("success", 1.0)
-
-    on_pool(scene)
 
 
 @pytest.mark.parametrize(
@@ -185,19 +159,17 @@ def test_copy_shows_its_progress() -> None:
         ("nfs", "VDI.open_database", (), "VDI_INCOMPATIBLE_TYPE"),
     ],
 )
-def test_what_a_type_lacks_is_refused(kind: str, operation: str, args: tuple[Any, ...], error: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_what_a_type_lacks_is_refused(kind: str, operation: str, args: tuple[Any, ...], error: str) -> None:
+    async with sim_pool() as pool:
         sr = pool.add_sr("other", 10 * GIB, type=kind)
         vdi = pool.add_vdi(sr=sr)
         before = pool.picture()
         assert (await refused(pool, operation, vdi, *args))[0] == error
         assert pool.picture() == before
 
-    on_pool(scene)
 
-
-def test_changed_blocks_of_a_snapshot_were_not_tracked() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_changed_blocks_of_a_snapshot_were_not_tracked() -> None:
+    async with sim_pool() as pool:
         vdi = pool.add_vdi()
         snapshot = await ask(pool, "VDI.snapshot", vdi)
         assert await refused(pool, "VDI.data_destroy", snapshot) == ["VDI_NO_CBT_METADATA", snapshot]
@@ -205,13 +177,9 @@ def test_changed_blocks_of_a_snapshot_were_not_tracked() -> None:
         error = await refused(pool, "VDI.generate_config", pool.hosts[0], vdi)
         assert error == ["SR_OPERATION_NOT_SUPPORTED", pool.sr]
 
-    on_pool(scene)
 
-
-def test_no_host_serves_nbd() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_no_host_serves_nbd() -> None:
+    async with sim_pool() as pool:
         assert await ask(pool, "VDI.get_nbd_info", pool.add_vdi()) == ()
         metadata = pool.add_vdi(type="cbt_metadata")
         assert await refused(pool, "VDI.get_nbd_info", metadata) == ["VDI_INCOMPATIBLE_TYPE", metadata, "cbt_metadata"]
-
-    on_pool(scene)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 from sim_api import ask, refused
 
 from xenapi_core.ids import NULL_REF
@@ -12,14 +9,6 @@ from xenapi_core.testing.pool import SimPool, sim_pool
 
 MIB = 1 << 20
 BLOCK = 64 << 10
-
-
-def on_pool(scene: Callable[[SimPool], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with sim_pool() as pool:
-            await scene(pool)
-
-    asyncio.run(run())
 
 
 async def disk(pool: SimPool, size: int = 4 * MIB, sr: str | None = None, **blocks: bytes) -> str:
@@ -43,8 +32,8 @@ async def held(pool: SimPool, vdi: str) -> dict[int, bytes]:
     return found
 
 
-def test_copy_into_a_disk_replaces_what_it_held() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_copy_into_a_disk_replaces_what_it_held() -> None:
+    async with sim_pool() as pool:
         other = pool.add_sr("other", 1 << 30)
         source = await disk(pool, b1=b"one", b40=b"forty")
         target = await disk(pool, 8 * MIB, other, b2=b"two", b100=b"hundred")
@@ -53,11 +42,9 @@ def test_copy_into_a_disk_replaces_what_it_held() -> None:
         assert pool.store.get(target)["virtual_size"] == 8 * MIB
         assert pool.store.get(target)["physical_utilisation"] > 0
 
-    on_pool(scene)
 
-
-def test_differences_alone_are_written() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_differences_alone_are_written() -> None:
+    async with sim_pool() as pool:
         base = await disk(pool, b1=b"one", b2=b"two", b3=b"three")
         source = await disk(pool, b1=b"one", b2=b"TWO", b9=b"nine")
         target = await disk(pool, b1=b"mine", b3=b"three", b30=b"kept")
@@ -67,22 +54,17 @@ def test_differences_alone_are_written() -> None:
         assert await held(pool, new) == {2: b"TWO", 9: b"nine"}
         assert pool.store.get(new)["virtual_size"] == 4 * MIB
 
-    on_pool(scene)
 
-
-def test_base_smaller_than_the_disk_differs_beyond_its_end() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_base_smaller_than_the_disk_differs_beyond_its_end() -> None:
+    async with sim_pool() as pool:
         base = await disk(pool, 2 * MIB, b0=b"same", b31=b"last")
         source = await disk(pool, b0=b"same", b31=b"last", b32=b"beyond")
         assert await held(pool, await ask(pool, "VDI.copy", source, pool.sr, base)) == {32: b"beyond"}
 
-    on_pool(scene)
 
-
-def test_snapshot_and_its_differences_make_the_disk_again() -> None:
+async def test_snapshot_and_its_differences_make_the_disk_again() -> None:
     """What an incremental backup does: the blocks that tracking names are those that a copy of differences writes."""
-
-    async def scene(pool: SimPool) -> None:
+    async with sim_pool() as pool:
         vdi = await disk(pool, b1=b"one", b2=b"two")
         backup = await ask(pool, "VDI.copy", vdi, pool.sr)
         before = await ask(pool, "VDI.snapshot", vdi)
@@ -95,11 +77,9 @@ def test_snapshot_and_its_differences_make_the_disk_again() -> None:
         assert await ask(pool, "VDI.checksum", backup) == await ask(pool, "VDI.checksum", vdi)
         assert await ask(pool, "VDI.checksum", backup) != await ask(pool, "VDI.checksum", before)
 
-    on_pool(scene)
 
-
-def test_checksum_is_of_what_is_there_and_not_of_how_it_is_kept() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_checksum_is_of_what_is_there_and_not_of_how_it_is_kept() -> None:
+    async with sim_pool() as pool:
         one = await disk(pool, b1=b"x" * 100, b8=b"y")
         same, moved = await disk(pool, 8 * MIB, b1=b"x" * 100, b8=b"y"), await disk(pool, b1=b"x" * 100, b9=b"y")
         storage = pool.sim.storage(pool.store.get(pool.sr)["uuid"])
@@ -110,11 +90,9 @@ def test_checksum_is_of_what_is_there_and_not_of_how_it_is_kept() -> None:
         assert len(set(sums)) == 3
         assert all(len(bytes.fromhex(text)) == 16 for text in sums)
 
-    on_pool(scene)
 
-
-def test_copy_into_an_unfit_disk_is_refused() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_copy_into_an_unfit_disk_is_refused() -> None:
+    async with sim_pool() as pool:
         source, target = await disk(pool), await disk(pool)
         small, used = pool.add_vdi(MIB), pool.add_vdi(read_only=True)
 
@@ -131,5 +109,3 @@ def test_copy_into_an_unfit_disk_is_refused() -> None:
         assert (await into(busy))[:2] == ["VDI_IN_USE", busy]
         assert (await refused(pool, "VDI.copy", source, pool.sr, busy))[:2] == ["VDI_IN_USE", busy]
         assert (await refused(pool, "VDI.checksum", busy))[:2] == ["VDI_IN_USE", busy]
-
-    on_pool(scene)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import random
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -17,14 +15,6 @@ from xenapi_core.engine.plans.vdi_tracking import BLOCK, bitmap
 from xenapi_core.testing.pool import GIB, SimPool, sim_pool
 
 MIB = 1 << 20
-
-
-def on_pool(scene: Callable[[SimPool], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with sim_pool() as pool:
-            await scene(pool)
-
-    asyncio.run(run())
 
 
 async def write(pool: SimPool, vdi: str, block: int, data: bytes = b"x") -> None:
@@ -44,8 +34,8 @@ async def tracked(pool: SimPool, **values: Any) -> str:
     return vdi
 
 
-def test_blocks_written_between_two_snapshots_are_named() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_blocks_written_between_two_snapshots_are_named() -> None:
+    async with sim_pool() as pool:
         vdi = await tracked(pool)
         await write(pool, vdi, 1)
         first = await ask(pool, "VDI.snapshot", vdi)
@@ -61,11 +51,9 @@ def test_blocks_written_between_two_snapshots_are_named() -> None:
         assert pool.store.get(second)["cbt_enabled"]
         assert not pool.store.get(await ask(pool, "VDI.clone", vdi))["cbt_enabled"]
 
-    on_pool(scene)
 
-
-def test_what_a_running_vm_writes_is_named() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_what_a_running_vm_writes_is_named() -> None:
+    async with sim_pool() as pool:
         vm = await pool.running()
         (vbd,) = pool.store.related(vm, "VBDs")
         vdi = pool.store.get(vbd)["VDI"]
@@ -83,11 +71,9 @@ def test_what_a_running_vm_writes_is_named() -> None:
         assert await changed(pool, after, disk) == set()
         assert (await refused(pool, "VDI.data_destroy", disk)) == ["VDI_IN_USE", disk, "data_destroy"]
 
-    on_pool(scene)
 
-
-def test_snapshot_without_data_is_still_compared_with() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_snapshot_without_data_is_still_compared_with() -> None:
+    async with sim_pool() as pool:
         vdi = await tracked(pool)
         await write(pool, vdi, 0, b"z" * MIB)
         first = await ask(pool, "VDI.snapshot", vdi)
@@ -108,11 +94,9 @@ def test_snapshot_without_data_is_still_compared_with() -> None:
         allowed = await ask(pool, "VDI.get_allowed_operations", first)
         assert set(allowed) == {"data_destroy", "destroy", "forget", "list_changed_blocks", "update"}
 
-    on_pool(scene)
 
-
-def test_chain_does_not_break_where_a_snapshot_is_destroyed() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_chain_does_not_break_where_a_snapshot_is_destroyed() -> None:
+    async with sim_pool() as pool:
         vdi = await tracked(pool)
         snapshots = []
         for block in (1, 2, 3):
@@ -126,11 +110,9 @@ def test_chain_does_not_break_where_a_snapshot_is_destroyed() -> None:
         await ask(pool, "VDI.enable_cbt", vdi)
         assert (await refused(pool, "VDI.list_changed_blocks", snapshots[2], vdi))[0] == "SR_BACKEND_FAILURE"
 
-    on_pool(scene)
 
-
-def test_disk_that_went_back_differs_where_its_snapshots_do() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disk_that_went_back_differs_where_its_snapshots_do() -> None:
+    async with sim_pool() as pool:
         vdi = await tracked(pool)
         first = await ask(pool, "VDI.snapshot", vdi)
         await write(pool, vdi, 7)
@@ -138,8 +120,6 @@ def test_disk_that_went_back_differs_where_its_snapshots_do() -> None:
         await write(pool, vdi, 8)
         await ask(pool, "VDI.revert", first)
         assert await changed(pool, second, vdi) == {7}
-
-    on_pool(scene)
 
 
 @pytest.mark.parametrize(
@@ -153,16 +133,14 @@ def test_disk_that_went_back_differs_where_its_snapshots_do() -> None:
         ({"is_a_snapshot": True}, "data_destroy", "VDI_NO_CBT_METADATA"),
     ],
 )
-def test_what_cannot_be_tracked_is_refused(values: dict[str, Any], operation: str, code: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_what_cannot_be_tracked_is_refused(values: dict[str, Any], operation: str, code: str) -> None:
+    async with sim_pool() as pool:
         vdi = pool.add_vdi(**values)
         assert (await refused(pool, f"VDI.{operation}", vdi))[0] == code
 
-    on_pool(scene)
 
-
-def test_tracked_disk_neither_moves_nor_forgets() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_tracked_disk_neither_moves_nor_forgets() -> None:
+    async with sim_pool() as pool:
         vm = await pool.running()
         (vbd,) = pool.store.related(vm, "VBDs")
         vdi, other = pool.store.get(vbd)["VDI"], pool.add_sr("other", 100 * GIB)
@@ -170,8 +148,6 @@ def test_tracked_disk_neither_moves_nor_forgets() -> None:
         assert await refused(pool, "VDI.pool_migrate", vdi, other, {}) == ["VDI_CBT_ENABLED", vdi]
         await pool.call("VM.hard_shutdown", vm)
         assert await refused(pool, "VDI.set_on_boot", vdi, "reset") == ["VDI_CBT_ENABLED", vdi]
-
-    on_pool(scene)
 
 
 def test_first_block_is_the_highest_bit() -> None:

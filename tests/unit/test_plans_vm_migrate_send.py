@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,14 +11,6 @@ from sim_api import ask, refused
 from xenapi_core.ids import NULL_REF
 from xenapi_core.testing.pool import GIB, TEST_CALLER, SimPool, sim_pool
 from xenapi_core.testing.virtual_time import drive
-
-
-def on_pool(scene: Callable[[SimPool], Awaitable[None]], hosts: int = 2) -> None:
-    async def run() -> None:
-        async with sim_pool(hosts=hosts) as pool:
-            await scene(pool)
-
-    asyncio.run(run())
 
 
 def local_sr(pool: SimPool, host: str, name: str = "local", size: int = 100 * GIB) -> str:
@@ -53,8 +44,8 @@ def place(pool: SimPool, vdi: str) -> str:
     return record.ref
 
 
-def test_a_running_vm_moves_with_its_disk_to_storage_of_the_other_host() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_running_vm_moves_with_its_disk_to_storage_of_the_other_host() -> None:
+    async with sim_pool(hosts=2) as pool:
         vm = await pool.running()
         target, (disk,) = elsewhere(pool, vm), disks(pool, vm)
         sr, began = local_sr(pool, target), pool.store.get(pool.vm(vm)["metrics"])["start_time"]
@@ -81,22 +72,18 @@ def test_a_running_vm_moves_with_its_disk_to_storage_of_the_other_host() -> None
         (machine,) = await pool.engine.hypervisors[target].domains()
         assert machine.uuid == record["uuid"]
 
-    on_pool(scene)
 
-
-def test_disks_that_nobody_named_stay_where_the_destination_reaches_them() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disks_that_nobody_named_stay_where_the_destination_reaches_them() -> None:
+    async with sim_pool(hosts=2) as pool:
         vm = await pool.running(disks=2)
         target, (first, second) = elsewhere(pool, vm), disks(pool, vm)
         sr = local_sr(pool, target)
         assert await ask(pool, "VM.migrate_send", vm, *to(target, {second: sr})) == vm
         assert [pool.store.get(vdi)["SR"] for vdi in (first, second)] == [pool.sr, sr]
 
-    on_pool(scene)
 
-
-def test_disks_the_destination_does_not_reach_go_to_the_default_sr() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disks_the_destination_does_not_reach_go_to_the_default_sr() -> None:
+    async with sim_pool(hosts=2) as pool:
         vm = pool.add_vm()
         (disk,) = disks(pool, vm)
         here, there = pool.hosts
@@ -109,11 +96,9 @@ def test_disks_the_destination_does_not_reach_go_to_the_default_sr() -> None:
         await ask(pool, "VM.migrate_send", vm, *to(there))
         assert (pool.store.get(disk)["SR"], pool.vm(vm)["power_state"]) == (pool.sr, "Halted")
 
-    on_pool(scene)
 
-
-def test_disks_move_though_the_vm_stays_on_its_host() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_disks_move_though_the_vm_stays_on_its_host() -> None:
+    async with sim_pool(hosts=2) as pool:
         vm = await pool.running()
         host, (disk,) = pool.vm(vm)["resident_on"], disks(pool, vm)
         sr = local_sr(pool, host)
@@ -121,11 +106,9 @@ def test_disks_move_though_the_vm_stays_on_its_host() -> None:
         await ask(pool, "VM.migrate_send", vm, *to(host, {disk: sr}))
         assert (pool.vm(vm)["resident_on"], pool.vm(vm)["domid"], place(pool, disk)) == (host, before, sr)
 
-    on_pool(scene)
 
-
-def test_snapshots_and_saved_memory_go_where_the_disks_go() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_snapshots_and_saved_memory_go_where_the_disks_go() -> None:
+    async with sim_pool(hosts=2) as pool:
         vm = await pool.running()
         snapshot = await pool.call("VM.snapshot", vm, "before", frozenset())
         await pool.call("VM.suspend", vm)
@@ -136,11 +119,9 @@ def test_snapshots_and_saved_memory_go_where_the_disks_go() -> None:
         await pool.call("VM.resume", vm, False, False)
         assert (pool.vm(vm)["power_state"], pool.vm(vm)["resident_on"]) == ("Running", pool.hosts[1])
 
-    on_pool(scene)
 
-
-def test_nics_are_connected_to_the_networks_of_the_map() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_nics_are_connected_to_the_networks_of_the_map() -> None:
+    async with sim_pool(hosts=2) as pool:
         vm = await pool.running()
         target = elsewhere(pool, vm)
         lan = pool.add("network", name_label="other", bridge="xenbr1", MTU=1500)
@@ -154,11 +135,9 @@ def test_nics_are_connected_to_the_networks_of_the_map() -> None:
         (machine,) = await pool.engine.hypervisors[target].domains()
         assert machine.nics[0].network == pool.store.get(lan)["uuid"]
 
-    on_pool(scene)
 
-
-def test_a_copy_leaves_the_vm_and_has_disks_and_macs_of_its_own() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_copy_leaves_the_vm_and_has_disks_and_macs_of_its_own() -> None:
+    async with sim_pool(hosts=2) as pool:
         vm = pool.add_vm("original")
         (disk,), sr = disks(pool, vm), local_sr(pool, pool.hosts[1])
         before = pool.vm(vm).values
@@ -172,8 +151,6 @@ def test_a_copy_leaves_the_vm_and_has_disks_and_macs_of_its_own() -> None:
         running = await pool.running("runs")
         refusal = await refused(pool, "VM.migrate_send", running, *to(elsewhere(pool, running), copy="true"))
         assert refusal == ["VM_BAD_POWER_STATE", running, "halted", "running"]
-
-    on_pool(scene)
 
 
 async def _full(pool: SimPool, vm: str) -> tuple[Any, list[str]]:
@@ -215,10 +192,10 @@ async def _busy_disk(pool: SimPool, vm: str) -> tuple[Any, list[str]]:
 @pytest.mark.parametrize(
     "case", [_full, _no_mirror, _unreached, _disabled, _elsewhere, _nowhere, _busy_disk], ids=lambda case: case.__name__
 )
-def test_what_forbids_it_is_told_and_nothing_moves(
+async def test_what_forbids_it_is_told_and_nothing_moves(
     case: Callable[[SimPool, str], Awaitable[tuple[Any, list[str]]]],
 ) -> None:
-    async def scene(pool: SimPool) -> None:
+    async with sim_pool(hosts=2) as pool:
         vm = await pool.running()
         args, error = await case(pool, vm)
         before = pool.picture()
@@ -228,11 +205,9 @@ def test_what_forbids_it_is_told_and_nothing_moves(
             assert (await refused(pool, "VM.assert_can_migrate", vm, *args))[: len(error)] == error
         assert pool.picture() == before
 
-    on_pool(scene)
 
-
-def test_asking_whether_it_would_work_moves_nothing() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_asking_whether_it_would_work_moves_nothing() -> None:
+    async with sim_pool(hosts=2) as pool:
         vm = await pool.running()
         sr = pool.add_sr("second", 100 * GIB)
         before = pool.picture()
@@ -242,11 +217,9 @@ def test_asking_whether_it_would_work_moves_nothing() -> None:
         )
         assert pool.picture() == before
 
-    on_pool(scene)
 
-
-def test_a_cancelled_migration_brings_the_disks_back() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_cancelled_migration_brings_the_disks_back() -> None:
+    async with sim_pool(hosts=2) as pool:
         vm = await pool.running(disks=2)
         sr, before = pool.add_sr("second", 100 * GIB), None
         before = pool.picture()
@@ -260,11 +233,9 @@ def test_a_cancelled_migration_brings_the_disks_back() -> None:
         assert pool.store.get(task)["status"] == "cancelled"
         assert pool.picture() == before
 
-    on_pool(scene)
 
-
-def test_a_destination_says_where_to_send() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_destination_says_where_to_send() -> None:
+    async with sim_pool(hosts=2) as pool:
         first, second = pool.hosts
         (pif,) = pool.store.related(second, "PIFs")
         assert await refused(pool, "host.migrate_receive", second, pool.network, {}) == ["INTERFACE_HAS_NO_IP", pif]
@@ -279,5 +250,3 @@ def test_a_destination_says_where_to_send() -> None:
         alone = pool.add("network", name_label="internal", bridge="xapi9")
         refusal = await refused(pool, "host.migrate_receive", first, alone, {})
         assert refusal == ["HOST_CANNOT_ATTACH_NETWORK", first, alone]
-
-    on_pool(scene)

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from action_server import Site, on_site
+from action_server import action_server
 from authority import Issued, issue
-from http_client import raw_server, run
+from http_client import raw_server
 from sim_api import refused
 
 from xenapi_core.clock import RealClock
@@ -65,8 +65,8 @@ def message(status: str, body: bytes, *headers: str) -> bytes:
     ],
     ids=["text", "other bytes", "an error", "a redirect"],
 )
-def test_what_the_server_replies_comes_back(reply: bytes, told: str, tmp_path: Path) -> None:
-    async def scene(site: Site) -> None:
+async def test_what_the_server_replies_comes_back(reply: bytes, told: str, tmp_path: Path) -> None:
+    async with action_server() as site:
         heard: list[bytes] = []
         await site.call("pool.install_ca_certificate", "own.pem", CA.pem)
         async with listening(replying(reply, heard), tmp_path) as port:
@@ -76,11 +76,9 @@ def test_what_the_server_replies_comes_back(reply: bytes, told: str, tmp_path: P
         assert f"host: 127.0.0.1:{port}\r\n".encode() in request.lower()
         assert request.endswith("\r\n\r\nbody with ä".encode())
 
-    on_site(scene)
 
-
-def test_a_server_that_cannot_prove_who_it_is_is_sent_nothing(tmp_path: Path) -> None:
-    async def scene(site: Site) -> None:
+async def test_a_server_that_cannot_prove_who_it_is_is_sent_nothing(tmp_path: Path) -> None:
+    async with action_server() as site:
         heard: list[bytes] = []
         await site.call("pool.install_ca_certificate", "own.pem", CA.pem)
         async with listening(replying(message("200 OK", b""), heard), tmp_path, STRANGER) as port:
@@ -88,11 +86,10 @@ def test_a_server_that_cannot_prove_who_it_is_is_sent_nothing(tmp_path: Path) ->
         assert (told[0], heard) == ("SSL_VERIFY_ERROR", [])
         assert "self-signed" in told[1]
 
-    on_site(scene)
 
+async def test_a_server_that_is_not_there_or_speaks_no_tls_cannot_be_contacted() -> None:
+    async with action_server() as site:
 
-def test_a_server_that_is_not_there_or_speaks_no_tls_cannot_be_contacted() -> None:
-    async def scene(site: Site) -> None:
         async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
 
@@ -101,8 +98,6 @@ def test_a_server_that_is_not_there_or_speaks_no_tls_cannot_be_contacted() -> No
         assert told == ["CANNOT_CONTACT_HOST", "127.0.0.1"]
         told = await refused(site.pool, "pool.send_test_post", "127.0.0.1", port, "x")
         assert told == ["CANNOT_CONTACT_HOST", "127.0.0.1"]
-
-    on_site(scene)
 
 
 @pytest.mark.parametrize(
@@ -118,52 +113,38 @@ def test_a_server_that_is_not_there_or_speaks_no_tls_cannot_be_contacted() -> No
         ("[ff02::1]", 443, ["host", "The server has a multicast address, which is not asked."]),
     ],
 )
-def test_places_that_are_not_asked_are_refused(host: str, port: int, told: list[str]) -> None:
-    async def scene(site: Site) -> None:
+async def test_places_that_are_not_asked_are_refused(host: str, port: int, told: list[str]) -> None:
+    async with action_server() as site:
         assert await refused(site.pool, "pool.send_test_post", host, port, "x") == ["INVALID_VALUE", *told]
 
-    on_site(scene)
+
+async def test_a_server_that_never_replies_is_given_up(tmp_path: Path) -> None:
+    given_up = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await given_up.wait()
+
+    async with raw_server(silent) as port:
+        with pytest.raises(ApiError) as failure:
+            await post(f"http://127.0.0.1:{port}/", b"x", loopback=True, seconds=0.05)
+        given_up.set()
+    assert failure.value.description == ["WLB_TIMEOUT", "0.05"]
 
 
-def test_a_server_that_never_replies_is_given_up(tmp_path: Path) -> None:
-    async def scene() -> None:
-        given_up = asyncio.Event()
-
-        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await given_up.wait()
-
-        async with raw_server(silent) as port:
-            with pytest.raises(ApiError) as failure:
-                await post(f"http://127.0.0.1:{port}/", b"x", loopback=True, seconds=0.05)
-            given_up.set()
-        assert failure.value.description == ["WLB_TIMEOUT", "0.05"]
-
-    run(scene())
+async def test_a_reply_that_is_too_long_is_not_taken() -> None:
+    async with raw_server(replying(message("200 OK", bytes((1 << 20) + 1)), [])) as port:
+        with pytest.raises(ApiError) as failure:
+            await post(f"http://127.0.0.1:{port}/", b"x", loopback=True)
+    assert failure.value.description == ["OPERATION_NOT_ALLOWED", "The reply is longer than 1048576 bytes."]
 
 
-def test_a_reply_that_is_too_long_is_not_taken() -> None:
-    async def scene() -> None:
-        async with raw_server(replying(message("200 OK", bytes((1 << 20) + 1)), [])) as port:
-            with pytest.raises(ApiError) as failure:
-                await post(f"http://127.0.0.1:{port}/", b"x", loopback=True)
-        assert failure.value.description == ["OPERATION_NOT_ALLOWED", "The reply is longer than 1048576 bytes."]
-
-    run(scene())
+async def test_a_process_that_reaches_no_other_server_says_so() -> None:
+    async with sim_pool() as pool:
+        told = await refused(pool, "pool.send_test_post", "a.example", 443, "x")
+        assert told == ["NOT_IMPLEMENTED", "pool.send_test_post"]
 
 
-def test_a_process_that_reaches_no_other_server_says_so() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            told = await refused(pool, "pool.send_test_post", "a.example", 443, "x")
-            assert told == ["NOT_IMPLEMENTED", "pool.send_test_post"]
-
-    asyncio.run(scene())
-
-
-def test_archive_targets_are_a_message_that_was_removed() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            ref = next(iter(pool.store.all("pool")))
-            assert await refused(pool, "pool.test_archive_target", ref, {"type": "nfs"}) == ["MESSAGE_REMOVED"]
-
-    asyncio.run(scene())
+async def test_archive_targets_are_a_message_that_was_removed() -> None:
+    async with sim_pool() as pool:
+        ref = next(iter(pool.store.all("pool")))
+        assert await refused(pool, "pool.test_archive_target", ref, {"type": "nfs"}) == ["MESSAGE_REMOVED"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from api_pool import TCP, UNIX
-from member_pair import ELSEWHERE, OLD, PLACE, Pair, on_pair
+from member_pair import ELSEWHERE, OLD, PLACE, Pair, two_members
 
 from xenapi_core.api.membership import ROUNDS
 from xenapi_core.server.announce import announce
@@ -17,8 +17,8 @@ from xenapi_core.server.pool_secret import open_membership
 NEW = "the-secret-to-come"
 
 
-def test_a_rotated_secret_is_that_of_all_members() -> None:
-    async def scene(pair: Pair) -> None:
+async def test_a_rotated_secret_is_that_of_all_members() -> None:
+    async with two_members() as pair:
         await pair.rotate()
         here, there = pair.secrets
         assert here.secret == there.secret != OLD
@@ -27,12 +27,10 @@ def test_a_rotated_secret_is_that_of_all_members() -> None:
         assert [call for call in pair.calls if call in ROUNDS] == list(ROUNDS)
         await pair.talk_to_each_other()
 
-    on_pair(scene)
-
 
 @pytest.mark.parametrize("broken", ROUNDS)
-def test_a_rotation_that_breaks_off_is_finished_by_the_next_call(broken: str) -> None:
-    async def scene(pair: Pair) -> None:
+async def test_a_rotation_that_breaks_off_is_finished_by_the_next_call(broken: str) -> None:
+    async with two_members() as pair:
         pair.down = {broken}
         assert await pair.cannot_rotate() == ["CANNOT_CONTACT_HOST", pair.host]
         assert pair.pending
@@ -47,11 +45,9 @@ def test_a_rotation_that_breaks_off_is_finished_by_the_next_call(broken: str) ->
         assert [here.knows(OLD), there.knows(OLD)] == [False, False]
         assert (here.coming, here.going, there.coming, there.going) == ("", "", "", "")
 
-    on_pair(scene)
 
-
-def test_a_member_is_told_again_without_harm_and_not_out_of_turn() -> None:
-    async def scene(pair: Pair) -> None:
+async def test_a_member_is_told_again_without_harm_and_not_out_of_turn() -> None:
+    async with two_members() as pair:
         member, there = pair.member, pair.secrets[1]
 
         async def step(number: int, old: str, new: str) -> Any:
@@ -75,11 +71,9 @@ def test_a_member_is_told_again_without_harm_and_not_out_of_turn() -> None:
         session = await member.login("pool-admin")
         assert (await member.refusal(ROUNDS[0], session, member.host, NEW, OLD))[0] == "RBAC_PERMISSION_DENIED"
 
-    on_pair(scene)
 
-
-def test_a_host_is_given_a_secret_of_somebodys_choice() -> None:
-    async def scene(pair: Pair) -> None:
+async def test_a_host_is_given_a_secret_of_somebodys_choice() -> None:
+    async with two_members() as pair:
         coordinator, (here, there) = pair.coordinator, pair.secrets
         session = await coordinator.call("session.slave_login", pair.host, OLD)
         await coordinator.call("host.update_pool_secret", session, pair.host, NEW)
@@ -91,11 +85,9 @@ def test_a_host_is_given_a_secret_of_somebodys_choice() -> None:
         await pair.talk_to_each_other()
         await coordinator.call("session.slave_login", pair.host, NEW)
 
-    on_pair(scene)
 
-
-def test_secrets_of_somebodys_choice_are_refused_out_of_turn_and_to_strangers() -> None:
-    async def scene(pair: Pair) -> None:
+async def test_secrets_of_somebodys_choice_are_refused_out_of_turn_and_to_strangers() -> None:
+    async with two_members() as pair:
         coordinator, (here, there) = pair.coordinator, pair.secrets
         session = await coordinator.call("session.slave_login", pair.host, OLD)
         refusal = await coordinator.refusal("host.update_pool_secret", session, pair.host, "with spaces and; signs")
@@ -111,8 +103,6 @@ def test_secrets_of_somebodys_choice_are_refused_out_of_turn_and_to_strangers() 
         refusal = await coordinator.refusal("host.update_pool_secret", session, coordinator.host, NEW)
         assert refusal == ["POOL_SECRET_ROTATION_PENDING"]
         assert (here.secret, there.secret) == (OLD, OLD)
-
-    on_pair(scene)
 
 
 def test_both_secrets_outlast_a_restart(tmp_path: Path) -> None:
@@ -138,19 +128,17 @@ def joined_from(pair: Pair) -> Any:
     return pair.coordinator.store.get(pair.host)["joined_from"]
 
 
-def test_a_member_that_starts_elsewhere_is_found_there() -> None:
-    async def scene(pair: Pair) -> None:
+async def test_a_member_that_starts_elsewhere_is_found_there() -> None:
+    async with two_members() as pair:
         pair.place = ELSEWHERE
         await announce(pair.secrets[1], pair.member.store, pair.member.clock)
         assert joined_from(pair) == ELSEWHERE
         await pair.rotate()
         await pair.talk_to_each_other()
 
-    on_pair(scene)
 
-
-def test_a_member_says_where_it_is_until_it_is_heard() -> None:
-    async def scene(pair: Pair) -> None:
+async def test_a_member_says_where_it_is_until_it_is_heard() -> None:
+    async with two_members() as pair:
         pair.down, pair.place = {"pool.hello"}, ELSEWHERE
         saying = asyncio.ensure_future(announce(pair.secrets[1], pair.member.store, pair.member.clock))
         await pair.member.clock.advance(150)
@@ -160,11 +148,9 @@ def test_a_member_says_where_it_is_until_it_is_heard() -> None:
         await saying
         assert joined_from(pair) == ELSEWHERE
 
-    on_pair(scene)
 
-
-def test_a_server_that_is_no_member_any_more_says_nothing() -> None:
-    async def scene(pair: Pair) -> None:
+async def test_a_server_that_is_no_member_any_more_says_nothing() -> None:
+    async with two_members() as pair:
         membership = pair.secrets[1]
         pair.down = {"session.slave_login"}
         saying = asyncio.ensure_future(announce(membership, pair.member.store, pair.member.clock))
@@ -174,11 +160,9 @@ def test_a_server_that_is_no_member_any_more_says_nothing() -> None:
         await saying
         assert pair.calls == ["session.slave_login"]
 
-    on_pair(scene)
 
-
-def test_the_coordinator_believes_only_members_and_only_what_it_can_reach() -> None:
-    async def scene(pair: Pair) -> None:
+async def test_the_coordinator_believes_only_members_and_only_what_it_can_reach() -> None:
+    async with two_members() as pair:
         coordinator, uuid = pair.coordinator, pair.member.store.get(pair.member.host)["uuid"]
         session = await coordinator.call("session.slave_login", pair.host, OLD)
         assert await coordinator.call("pool.hello", session, uuid, PLACE) == "ok"
@@ -193,5 +177,3 @@ def test_the_coordinator_believes_only_members_and_only_what_it_can_reach() -> N
             refusal = await coordinator.refusal("pool.hello", caller, uuid, PLACE, peer=peer)
             assert refusal[0] == "OPERATION_NOT_ALLOWED"
         assert joined_from(pair) == PLACE
-
-    on_pair(scene)

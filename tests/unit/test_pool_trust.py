@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,13 +41,12 @@ def keyed(pool: SimPool, directory: Path) -> HostIdentities:
     return made
 
 
-def on_pool(directory: Path, test: Callable[[SimPool], Awaitable[None]], hosts: int = 2) -> None:
-    async def body() -> None:
-        async with sim_pool(hosts=hosts) as pool:
-            keyed(pool, directory)
-            await test(pool)
-
-    asyncio.run(body())
+@asynccontextmanager
+async def keyed_pool(directory: Path, hosts: int = 2) -> AsyncIterator[SimPool]:
+    """A pool whose hosts have keys."""
+    async with sim_pool(hosts=hosts) as pool:
+        keyed(pool, directory)
+        yield pool
 
 
 def uuid(pool: SimPool, host: str) -> str:
@@ -91,8 +90,8 @@ async def come_up(pool: SimPool, host: str) -> None:
 # What there is
 
 
-def test_each_host_has_a_certificate_of_its_own_that_all_others_trust(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_each_host_has_a_certificate_of_its_own_that_all_others_trust(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path) as pool:
         here, there = pool.hosts
         assert own(pool, here)["fingerprint_sha256"] != own(pool, there)["fingerprint_sha256"]
         assert own(pool, here)["not_before"] < NOW < own(pool, here)["not_after"]
@@ -103,11 +102,9 @@ def test_each_host_has_a_certificate_of_its_own_that_all_others_trust(tmp_path: 
         assert [path.stat().st_mode & 0o777 for path in (tmp_path / FOLDER).iterdir()] == [0o600] * 2
         assert "PRIVATE KEY" not in repr([record.values for record in pool.store.all("Certificate").values()])
 
-    on_pool(tmp_path, scene)
 
-
-def test_certificates_of_hosts_outlast_a_restart_and_a_lost_key_is_made_up_for(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_certificates_of_hosts_outlast_a_restart_and_a_lost_key_is_made_up_for(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path) as pool:
         before, revision = shown(pool), pool.store.revision
         keyed(pool, tmp_path)
         assert (shown(pool), pool.store.revision) == (before, revision)
@@ -117,11 +114,9 @@ def test_certificates_of_hosts_outlast_a_restart_and_a_lost_key_is_made_up_for(t
         assert [name for name, text in shown(pool).items() if before[name] != text] == [lost]
         assert trusts(pool) == [shown(pool)] * 2
 
-    on_pool(tmp_path, scene)
 
-
-def test_nothing_is_left_of_a_host_that_is_gone(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_nothing_is_left_of_a_host_that_is_gone(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path) as pool:
         left, gone = pool.hosts
         certificate = own(pool, gone).ref
         await go_down(pool, gone)
@@ -131,14 +126,12 @@ def test_nothing_is_left_of_a_host_that_is_gone(tmp_path: Path) -> None:
         assert own(pool, left)["member_files"] == trusted_members(pool.store) == kept
         assert [path.name for path in (tmp_path / FOLDER).iterdir()] == list(kept)
 
-    on_pool(tmp_path, scene)
-
 
 # Made anew
 
 
-def test_a_refreshed_certificate_is_another_one_and_the_only_one_that_is_trusted(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_refreshed_certificate_is_another_one_and_the_only_one_that_is_trusted(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path) as pool:
         first, second = pool.hosts
         before, old = shown(pool), own(pool, second).ref
         await ask(pool, "host.refresh_server_certificate", second, caller=TEST_CALLER)
@@ -152,11 +145,9 @@ def test_a_refreshed_certificate_is_another_one_and_the_only_one_that_is_trusted
         await ask(pool, "host.refresh_server_certificate", first)
         assert trusts(pool) == [shown(pool)] * 2
 
-    on_pool(tmp_path, scene)
 
-
-def test_a_certificate_is_refreshed_when_all_can_be_told_and_nothing_else_goes_on(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_certificate_is_refreshed_when_all_can_be_told_and_nothing_else_goes_on(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path) as pool:
         message, (here, there), before = "host.refresh_server_certificate", pool.hosts, shown(pool)
         pool.change(pool.pool, current_operations={"OpaqueRef:task": "ha_enable"})
         told = await refused(pool, message, here)
@@ -169,11 +160,9 @@ def test_a_certificate_is_refreshed_when_all_can_be_told_and_nothing_else_goes_o
         assert (await refused(pool, message, here, caller=operator))[0] == "RBAC_PERMISSION_DENIED"
         assert (shown(pool), trusts(pool)) == (before, [before] * 2)
 
-    on_pool(tmp_path, scene)
 
-
-def test_a_certificate_that_is_being_made_anew_is_not_made_anew_again(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_certificate_that_is_being_made_anew_is_not_made_anew_again(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path, hosts=1) as pool:
         identities, host = dispatcher(pool).identities, pool.hosts[0]
         assert identities is not None
         with identities.prepared(uuid(pool, host)):
@@ -182,30 +171,25 @@ def test_a_certificate_that_is_being_made_anew_is_not_made_anew_again(tmp_path: 
             identities.keep_only([uuid(pool, host)])
         assert identities.facts(uuid(pool, host)).pem != own(pool, host)["pem"]
 
-    on_pool(tmp_path, scene, hosts=1)
 
-
-def test_hosts_without_keys_have_no_certificates_for_each_other() -> None:
-    async def scene() -> None:
-        async with sim_pool() as pool:
-            (host,) = pool.hosts
-            assert internal_certificate(pool.store, host) is None
-            for message, *args in (
-                ("host.refresh_server_certificate", host),
-                ("host.copy_primary_host_certs", host),
-                ("host.cert_distrib_atom", host, "GenBundle"),
-                ("pool.exchange_certificates_on_join", "some-uuid", JOINER.pem),
-            ):
-                assert (await refused(pool, message, *args))[0] == "OPERATION_NOT_ALLOWED"
-
-    asyncio.run(scene())
+async def test_hosts_without_keys_have_no_certificates_for_each_other() -> None:
+    async with sim_pool() as pool:
+        (host,) = pool.hosts
+        assert internal_certificate(pool.store, host) is None
+        for message, *args in (
+            ("host.refresh_server_certificate", host),
+            ("host.copy_primary_host_certs", host),
+            ("host.cert_distrib_atom", host, "GenBundle"),
+            ("pool.exchange_certificates_on_join", "some-uuid", JOINER.pem),
+        ):
+            assert (await refused(pool, message, *args))[0] == "OPERATION_NOT_ALLOWED"
 
 
 # Steps
 
 
-def test_a_host_gives_its_own_certificate_and_installed_ones(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_host_gives_its_own_certificate_and_installed_ones(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path) as pool:
         host = pool.hosts[1]
         one = await step(pool, host, Collect(OF_MEMBERS, (uuid(pool, host),)))
         assert trust_steps.decode_files(one) == {f"{uuid(pool, host)}.pem": own(pool, host)["pem"]}
@@ -216,11 +200,9 @@ def test_a_host_gives_its_own_certificate_and_installed_ones(tmp_path: Path) -> 
         told = await no_step(pool, host, Collect(OF_APPLIANCES, ("c.pem",)))
         assert told == ["CERTIFICATE_DOES_NOT_EXIST", "c.pem"]
 
-    on_pool(tmp_path, scene)
 
-
-def test_what_is_written_to_a_host_is_trusted_once_its_bundle_is_made(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_what_is_written_to_a_host_is_trusted_once_its_bundle_is_made(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path) as pool:
         host, before = pool.hosts[0], shown(pool)
         assert await step(pool, host, Write(OF_MEMBERS, {"new.pem": JOINER.pem})) == "WriteResult"
         assert trusted_members(pool.store) == before
@@ -230,11 +212,9 @@ def test_what_is_written_to_a_host_is_trusted_once_its_bundle_is_made(tmp_path: 
         await step(pool, host, GenBundle())
         assert trusts(pool) == [{"only.pem": JOINER.pem}, before]
 
-    on_pool(tmp_path, scene)
 
-
-def test_installed_authorities_are_written_beside_the_others_or_in_their_place(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_installed_authorities_are_written_beside_the_others_or_in_their_place(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path) as pool:
         host = pool.hosts[1]
         await ask(pool, "pool.install_ca_certificate", "kept.pem", CA.pem)
         await ask(pool, "pool.install_trusted_certificate", pool.pool, True, OTHER.pem, ("ldaps",))
@@ -250,11 +230,9 @@ def test_installed_authorities_are_written_beside_the_others_or_in_their_place(t
         (limited,) = (one["name"] for one in pool.store.all("Certificate").values() if one["purpose"])
         assert set(await ask(pool, "host.certificate_list", host)) == {"more.pem", limited}
 
-    on_pool(tmp_path, scene)
 
-
-def test_steps_that_cannot_be_done_are_refused_and_change_nothing(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_steps_that_cannot_be_done_are_refused_and_change_nothing(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path) as pool:
         host, before = pool.hosts[0], trusts(pool)
         assert (await refused(pool, "host.cert_distrib_atom", host, "(Erase)"))[:2] == ["INVALID_VALUE", "command"]
         for kind in (OF_MEMBERS, OF_APPLIANCES):
@@ -269,14 +247,12 @@ def test_steps_that_cannot_be_done_are_refused_and_change_nothing(tmp_path: Path
         await go_down(pool, pool.hosts[1])
         assert await no_step(pool, pool.hosts[1], GenBundle()) == ["HOST_OFFLINE", pool.hosts[1]]
 
-    on_pool(tmp_path, scene)
-
 
 # Handed round
 
 
-def test_a_host_gets_what_the_coordinator_trusts(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_host_gets_what_the_coordinator_trusts(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path) as pool:
         host, message = pool.hosts[1], "host.copy_primary_host_certs"
         await ask(pool, "pool.install_ca_certificate", "own.pem", CA.pem)
         await step(pool, host, Write(OF_MEMBERS, {"only.pem": JOINER.pem}, erase=True))
@@ -291,11 +267,9 @@ def test_a_host_gets_what_the_coordinator_trusts(tmp_path: Path) -> None:
         await go_down(pool, host)
         assert await refused(pool, message, host) == ["HOST_OFFLINE", host]
 
-    on_pool(tmp_path, scene)
 
-
-def test_a_host_that_joins_is_trusted_by_all_and_told_whom_the_pool_trusts(tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_host_that_joins_is_trusted_by_all_and_told_whom_the_pool_trusts(tmp_path: Path) -> None:
+    async with keyed_pool(tmp_path) as pool:
         message, (_, down) = "pool.exchange_certificates_on_join", pool.hosts
         before = shown(pool)
         await go_down(pool, down)
@@ -304,8 +278,6 @@ def test_a_host_that_joins_is_trusted_by_all_and_told_whom_the_pool_trusts(tmp_p
         assert trusts(pool)[1] == before
         await come_up(pool, down)
         assert trusts(pool) == [answer] * 2
-
-    on_pool(tmp_path, scene)
 
 
 @pytest.mark.parametrize(
@@ -317,10 +289,10 @@ def test_a_host_that_joins_is_trusted_by_all_and_told_whom_the_pool_trusts(tmp_p
         ("the host's", JOINER.pem, ["OPERATION_NOT_ALLOWED", "That host is in the pool already."]),
     ],
 )
-def test_hosts_that_cannot_join_are_not_trusted(name: str, certificate: str, told: list[str], tmp_path: Path) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_hosts_that_cannot_join_are_not_trusted(
+    name: str, certificate: str, told: list[str], tmp_path: Path
+) -> None:
+    async with keyed_pool(tmp_path) as pool:
         asking: Any = uuid(pool, pool.hosts[1]) if name == "the host's" else name
         assert await refused(pool, "pool.exchange_certificates_on_join", asking, certificate) == told
         assert trusts(pool) == [shown(pool)] * 2
-
-    on_pool(tmp_path, scene)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -118,43 +117,37 @@ def test_belonging_is_told_by_fields_that_refer_to_records() -> None:
 
 
 @pytest.mark.parametrize("wire_name", ["host.destroy", "pool.eject", "SR.forget"])
-def test_nothing_refers_to_what_goes_with_a_host_or_its_storage(wire_name: str) -> None:
-    async def scene() -> None:
-        async with sim_pool(hosts=2) as pool:
-            host = pool.hosts[1]
-            local = pool.add("SR", name_label="local", type="ext", shared=False)
-            pbd = {"host": host, "SR": local, "currently_attached": False}
-            doomed = {"SR": local}
-            if wire_name != "SR.forget":
-                dom0 = pool.add("VM", is_control_domain=True, resident_on=host, metrics=pool.add("VM_metrics"))
-                pool.change(host, control_domain=dom0, blobs={"crash": pool.add("blob")})
-                doomed |= {"host": host, "VM": dom0, "VM_metrics": pool.store.get(dom0)["metrics"]}
-                doomed |= {"blob": pool.store.get(host)["blobs"]["crash"]}
-            belongings = add_belongings(pool, doomed, {"PBD": pbd, "VBD": {"type": "Disk"}})
-            drive = pool.add("VBD", VDI=doomed["VDI"], type="CD", empty=False)
-            bystanders = add_bystanders(pool, doomed, FORBIDDEN[wire_name])
-            assert bystanders
-            assert dangling(pool) == []
-            if wire_name == "host.destroy":
-                pool.change(host, enabled=False)
-                pool.change(pool.store.get(host)["metrics"], live=False)
-            await ask(pool, wire_name, doomed.get("host", local))
-            assert dangling(pool) == []
-            assert [name for name, ref in belongings.items() if pool.store.find(ref) is not None] == []
-            assert [ref for ref in doomed.values() if pool.store.find(ref) is not None] == []
-            assert [ref for ref in bystanders if pool.store.find(ref) is None] == []
-            assert (pool.store.get(drive)["VDI"], pool.store.get(drive)["empty"]) == (NULL_REF, True)
-
-    asyncio.run(scene())
+async def test_nothing_refers_to_what_goes_with_a_host_or_its_storage(wire_name: str) -> None:
+    async with sim_pool(hosts=2) as pool:
+        host = pool.hosts[1]
+        local = pool.add("SR", name_label="local", type="ext", shared=False)
+        pbd = {"host": host, "SR": local, "currently_attached": False}
+        doomed = {"SR": local}
+        if wire_name != "SR.forget":
+            dom0 = pool.add("VM", is_control_domain=True, resident_on=host, metrics=pool.add("VM_metrics"))
+            pool.change(host, control_domain=dom0, blobs={"crash": pool.add("blob")})
+            doomed |= {"host": host, "VM": dom0, "VM_metrics": pool.store.get(dom0)["metrics"]}
+            doomed |= {"blob": pool.store.get(host)["blobs"]["crash"]}
+        belongings = add_belongings(pool, doomed, {"PBD": pbd, "VBD": {"type": "Disk"}})
+        drive = pool.add("VBD", VDI=doomed["VDI"], type="CD", empty=False)
+        bystanders = add_bystanders(pool, doomed, FORBIDDEN[wire_name])
+        assert bystanders
+        assert dangling(pool) == []
+        if wire_name == "host.destroy":
+            pool.change(host, enabled=False)
+            pool.change(pool.store.get(host)["metrics"], live=False)
+        await ask(pool, wire_name, doomed.get("host", local))
+        assert dangling(pool) == []
+        assert [name for name, ref in belongings.items() if pool.store.find(ref) is not None] == []
+        assert [ref for ref in doomed.values() if pool.store.find(ref) is not None] == []
+        assert [ref for ref in bystanders if pool.store.find(ref) is None] == []
+        assert (pool.store.get(drive)["VDI"], pool.store.get(drive)["empty"]) == (NULL_REF, True)
 
 
-def test_storage_that_only_an_ejected_host_had_has_no_driver_any_more() -> None:
-    async def scene() -> None:
-        async with sim_pool(hosts=2) as pool:
-            local = pool.add("SR", name_label="local", type="ext", shared=False)
-            pool.add("PBD", host=pool.hosts[1], SR=local)
-            pool.engine.add_storage(local, pool.engine.storages[pool.sr])
-            await ask(pool, "pool.eject", pool.hosts[1])
-            assert sorted(pool.engine.storages) == sorted([pool.sr, pool.iso])
-
-    asyncio.run(scene())
+async def test_storage_that_only_an_ejected_host_had_has_no_driver_any_more() -> None:
+    async with sim_pool(hosts=2) as pool:
+        local = pool.add("SR", name_label="local", type="ext", shared=False)
+        pool.add("PBD", host=pool.hosts[1], SR=local)
+        pool.engine.add_storage(local, pool.engine.storages[pool.sr])
+        await ask(pool, "pool.eject", pool.hosts[1])
+        assert sorted(pool.engine.storages) == sorted([pool.sr, pool.iso])

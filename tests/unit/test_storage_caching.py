@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 import pytest
 from sim_api import ask, refused
 
 from xenapi_core.ids import NULL_REF
 from xenapi_core.testing.pool import GIB, SimPool, sim_pool
-
-
-def on_pool(test: Callable[[SimPool], Awaitable[None]], hosts: int = 1) -> None:
-    async def body() -> None:
-        async with sim_pool(hosts=hosts) as pool:
-            await test(pool)
-
-    asyncio.run(body())
 
 
 def local(pool: SimPool, host: str, name: str = "local", size: int = 100 * GIB, kind: str = "ext") -> str:
@@ -39,8 +28,8 @@ def caching(pool: SimPool, sr: str) -> bool:
     return bool(pool.store.get(sr)["local_cache_enabled"])
 
 
-def test_a_host_caches_on_one_repository_at_a_time() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_host_caches_on_one_repository_at_a_time() -> None:
+    async with sim_pool() as pool:
         (host,) = pool.hosts
         first, second = local(pool, host, "first"), local(pool, host, "second", kind="file")
         for sr, other in ((first, second), (second, first)):
@@ -53,12 +42,10 @@ def test_a_host_caches_on_one_repository_at_a_time() -> None:
             assert pool.store.get(host)["local_cache_sr"] == NULL_REF
             assert (caching(pool, second), told(pool, host)) == (False, None)
 
-    on_pool(scene)
-
 
 @pytest.mark.parametrize("kind", ["lvm", "dummy"])
-def test_only_local_file_systems_hold_a_cache(kind: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_only_local_file_systems_hold_a_cache(kind: str) -> None:
+    async with sim_pool(hosts=2) as pool:
         host, other = pool.hosts
         for sr in (local(pool, host, kind=kind), pool.sr):
             failure = await refused(pool, "host.enable_local_storage_caching", host, sr)
@@ -70,11 +57,9 @@ def test_only_local_file_systems_hold_a_cache(kind: str) -> None:
         assert failure[0] == "HANDLE_INVALID"
         assert (told(pool, host), told(pool, other)) == (None, None)
 
-    on_pool(scene, hosts=2)
 
-
-def test_nothing_changes_while_guests_run() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_nothing_changes_while_guests_run() -> None:
+    async with sim_pool() as pool:
         (host,) = pool.hosts
         sr, vm = local(pool, host), await pool.running()
         refusal = ["HOST_IN_USE", host, "vm", vm]
@@ -86,11 +71,9 @@ def test_nothing_changes_while_guests_run() -> None:
         refusal = ["HOSTS_FAILED_TO_DISABLE_CACHING", host]
         assert await refused(pool, "pool.disable_local_storage_caching", pool.pool) == refusal
 
-    on_pool(scene)
 
-
-def test_a_pool_caches_on_all_hosts_or_on_none() -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_pool_caches_on_all_hosts_or_on_none() -> None:
+    async with sim_pool(hosts=2) as pool:
         first, second = pool.hosts
         local(pool, first, "small", 10 * GIB)
         large = local(pool, first, "large", 200 * GIB)
@@ -105,12 +88,10 @@ def test_a_pool_caches_on_all_hosts_or_on_none() -> None:
         assert [pool.store.get(host)["local_cache_sr"] for host in pool.hosts] == [NULL_REF, NULL_REF]
         assert not any(caching(pool, sr) for sr in (large, own))
 
-    on_pool(scene, hosts=2)
-
 
 @pytest.mark.parametrize("operation", ["forget", "destroy"])
-def test_a_cache_is_neither_forgotten_nor_destroyed(operation: str) -> None:
-    async def scene(pool: SimPool) -> None:
+async def test_a_cache_is_neither_forgotten_nor_destroyed(operation: str) -> None:
+    async with sim_pool() as pool:
         (host,) = pool.hosts
         sr = local(pool, host)
         await ask(pool, "host.enable_local_storage_caching", host, sr)
@@ -120,5 +101,3 @@ def test_a_cache_is_neither_forgotten_nor_destroyed(operation: str) -> None:
         await ask(pool, "host.disable_local_storage_caching", host)
         await ask(pool, f"SR.{operation}", sr)
         assert pool.store.find(sr) is None
-
-    on_pool(scene)

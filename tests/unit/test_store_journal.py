@@ -109,16 +109,13 @@ def test_only_the_owner_may_look_into_the_state_directory(tmp_path: Path) -> Non
         os.umask(previous)
 
 
-def test_two_servers_never_share_a_state_directory(tmp_path: Path) -> None:
-    async def scenario(directory: Path) -> None:
-        store = await open_store(directory, SCHEMA)
-        for _ in range(2):
-            with pytest.raises(StoreError, match="is in use by another server"):
-                await open_store(directory, SCHEMA)
-        await store.close()
-        await (await open_store(directory, SCHEMA)).close()
-
-    run(scenario, tmp_path)
+async def test_two_servers_never_share_a_state_directory(tmp_path: Path) -> None:
+    store = await open_store(tmp_path, SCHEMA)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="is in use by another server"):
+            await open_store(tmp_path, SCHEMA)
+    await store.close()
+    await (await open_store(tmp_path, SCHEMA)).close()
 
 
 SPOILERS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -136,17 +133,14 @@ SPOILERS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", SPOILERS)
-def test_a_directory_that_cannot_be_used_is_refused_with_one_sentence(tmp_path: Path, name: str) -> None:
-    async def scenario(directory: Path) -> None:
-        await fill(directory)
-        spoiler, sentence = SPOILERS[name]
-        spoiler(directory)
-        for _ in range(2):  # the second time too: the first left neither a lock nor a change behind
-            with pytest.raises(StoreError, match=sentence) as refusal:
-                await open_store(directory, SCHEMA)
-            assert "\n" not in str(refusal.value)
-
-    run(scenario, tmp_path)
+async def test_a_directory_that_cannot_be_used_is_refused_with_one_sentence(tmp_path: Path, name: str) -> None:
+    await fill(tmp_path)
+    spoiler, sentence = SPOILERS[name]
+    spoiler(tmp_path)
+    for _ in range(2):  # the second time too: the first left neither a lock nor a change behind
+        with pytest.raises(StoreError, match=sentence) as refusal:
+            await open_store(tmp_path, SCHEMA)
+        assert "\n" not in str(refusal.value)
 
 
 def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
@@ -155,160 +149,131 @@ def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
         run(fill, tmp_path / "state")  # type: ignore[arg-type]
 
 
-def test_revisions_go_on_where_an_orderly_end_left_them(tmp_path: Path) -> None:
-    async def scenario(directory: Path) -> None:
-        revision = await fill(directory)
-        store = await open_store(directory, SCHEMA)
-        assert store.revision == revision + 1
-        assert store.class_revision("task") == store.revision
-        assert store.get("v").modified == revision
-        await store.close()
-
-    run(scenario, tmp_path)
+async def test_revisions_go_on_where_an_orderly_end_left_them(tmp_path: Path) -> None:
+    revision = await fill(tmp_path)
+    store = await open_store(tmp_path, SCHEMA)
+    assert store.revision == revision + 1
+    assert store.class_revision("task") == store.revision
+    assert store.get("v").modified == revision
+    await store.close()
 
 
-def test_a_change_is_acknowledged_only_when_the_disk_has_it(tmp_path: Path) -> None:
-    async def scenario(directory: Path) -> None:
-        store = await open_store(directory, SCHEMA)
-        with BlockedDisk(directory):
-            revisions = [make(store, "VM", f"v{n}") for n in range(50)]
-            waiting = [asyncio.ensure_future(store.durable(revision)) for revision in revisions]
-            for _ in range(100):
-                await asyncio.sleep(0)
-            assert not any(task.done() for task in waiting)
-            waiting[7].cancel()
-        await asyncio.gather(*waiting[:7], *waiting[8:])
-        assert store.journal is not None
-        assert not store.journal._waiters
-        found = sqlite3.connect(directory / FILE_NAME)
-        assert found.execute("SELECT count(*) FROM object").fetchone() == (50,)
-        found.close()
-        await store.close()
-
-    run(scenario, tmp_path)
+async def test_a_change_is_acknowledged_only_when_the_disk_has_it(tmp_path: Path) -> None:
+    store = await open_store(tmp_path, SCHEMA)
+    with BlockedDisk(tmp_path):
+        revisions = [make(store, "VM", f"v{n}") for n in range(50)]
+        waiting = [asyncio.ensure_future(store.durable(revision)) for revision in revisions]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        waiting[7].cancel()
+    await asyncio.gather(*waiting[:7], *waiting[8:])
+    assert store.journal is not None
+    assert not store.journal._waiters
+    found = sqlite3.connect(tmp_path / FILE_NAME)
+    assert found.execute("SELECT count(*) FROM object").fetchone() == (50,)
+    found.close()
+    await store.close()
 
 
-def test_what_is_not_journalled_never_waits_for_the_disk(tmp_path: Path) -> None:
-    async def scenario(directory: Path) -> None:
-        store = await open_store(directory, SCHEMA)
-        make(store, "VM", "v")
-        await store.durable(store.revision)
-        with BlockedDisk(directory):
-            await store.durable(make(store, "task", "t"))
-            await store.durable(change(store, "v", live=3))
-            txn = store.begin()
-            txn.touch("v")
-            await store.durable(store.commit(txn))
-        await store.close()
-
-    run(scenario, tmp_path)
+async def test_what_is_not_journalled_never_waits_for_the_disk(tmp_path: Path) -> None:
+    store = await open_store(tmp_path, SCHEMA)
+    make(store, "VM", "v")
+    await store.durable(store.revision)
+    with BlockedDisk(tmp_path):
+        await store.durable(make(store, "task", "t"))
+        await store.durable(change(store, "v", live=3))
+        txn = store.begin()
+        txn.touch("v")
+        await store.durable(store.commit(txn))
+    await store.close()
 
 
-def test_a_disk_far_behind_refuses_changes_until_it_catches_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_far_behind_refuses_changes_until_it_catches_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(journal_module, "BLOCK", 10)
+    store = await open_store(tmp_path, SCHEMA)
+    assert store.journal is not None
+    make(store, "VM", "v")
+    await store.durable(store.revision)
+    with BlockedDisk(tmp_path):
+        answers = [refusal(store, live=n) for n in range(1, 40)]
+        accepted = answers.count("")
+        assert answers == [""] * accepted + ["The journal is too far behind to accept more changes."] * (39 - accepted)
+        assert 0 < accepted <= 20
+        assert store.get("v")["live"] == accepted
+    await store.journal.flush()
+    change(store, "v", live=99)
+    await store.close()
 
-    async def scenario(directory: Path) -> None:
-        store = await open_store(directory, SCHEMA)
-        assert store.journal is not None
-        make(store, "VM", "v")
-        await store.durable(store.revision)
-        with BlockedDisk(directory):
-            answers = [refusal(store, live=n) for n in range(1, 40)]
-            accepted = answers.count("")
-            assert answers == [""] * accepted + ["The journal is too far behind to accept more changes."] * (
-                39 - accepted
-            )
-            assert 0 < accepted <= 20
-            assert store.get("v")["live"] == accepted
+
+async def test_a_revision_seen_before_a_crash_never_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "BLOCK", 10)
+    store = await open_store(tmp_path / "first", SCHEMA)
+    assert store.journal is not None
+    make(store, "VM", "v")
+    for n in range(1, 60):  # nothing here is journalled but the bound of the revisions
+        change(store, "v", live=n)
         await store.journal.flush()
-        change(store, "v", live=99)
-        await store.close()
-
-    run(scenario, tmp_path)
-
-
-def test_a_revision_seen_before_a_crash_never_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "BLOCK", 10)
-
-    async def scenario(directory: Path) -> None:
-        store = await open_store(directory / "first", SCHEMA)
-        assert store.journal is not None
-        make(store, "VM", "v")
-        for n in range(1, 60):  # nothing here is journalled but the bound of the revisions
-            change(store, "v", live=n)
-            await store.journal.flush()
-            crashed = directory / f"crash {n}"
-            shutil.copytree(directory / "first", crashed)
-            found = await open_store(crashed, SCHEMA)
-            assert found.revision > store.revision
-            assert found.get("v")["live"] == 0
-            await found.close()
-        await store.close()
-
-    run(scenario, tmp_path)
+        crashed = tmp_path / f"crash {n}"
+        shutil.copytree(tmp_path / "first", crashed)
+        found = await open_store(crashed, SCHEMA)
+        assert found.revision > store.revision
+        assert found.get("v")["live"] == 0
+        await found.close()
+    await store.close()
 
 
-def test_a_closed_store_can_be_read_but_not_written(tmp_path: Path) -> None:
-    async def scenario(directory: Path) -> None:
-        store = await open_store(directory, SCHEMA)
-        make(store, "VM", "v")
-        await store.close()
-        await store.close()
-        with pytest.raises(ReadOnlyError, match="closed"):
-            change(store, "v", n=1)
-        assert (store.get("v")["n"], store.revision) == (0, 1)
-        assert change(store, "v", n=0) == 1
-        await store.durable(1)
-
-    run(scenario, tmp_path)
+async def test_a_closed_store_can_be_read_but_not_written(tmp_path: Path) -> None:
+    store = await open_store(tmp_path, SCHEMA)
+    make(store, "VM", "v")
+    await store.close()
+    await store.close()
+    with pytest.raises(ReadOnlyError, match="closed"):
+        change(store, "v", n=1)
+    assert (store.get("v")["n"], store.revision) == (0, 1)
+    assert change(store, "v", n=0) == 1
+    await store.durable(1)
 
 
-def test_a_failed_journal_ends_writing_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario(directory: Path) -> None:
-        store = await open_store(directory, SCHEMA)
-        safe = make(store, "VM", "v")
-        await store.durable(safe)
-        spoil(directory, "DROP TABLE object")
-        with pytest.raises(ReadOnlyError, match="journal failed"):
-            await store.durable(change(store, "v", n=1))
-        assert "read-only" in caplog.text
-        with pytest.raises(ReadOnlyError, match="journal failed"):
-            change(store, "v", n=2)
-        make(store, "task", "t")  # of a class that is never written
-        with pytest.raises(ReadOnlyError, match="journal failed"):
-            await store.durable(store.revision)
-        await store.durable(safe)
-        assert store.get("v")["n"] == 1
-        with pytest.raises(ReadOnlyError, match="journal failed"):
-            await store.close()
-
-    run(scenario, tmp_path)
-
-
-def test_a_value_that_cannot_be_written_stops_its_commit_and_not_the_journal(tmp_path: Path) -> None:
-    async def scenario(directory: Path) -> None:
-        store = await open_store(directory, SCHEMA)
-        make(store, "VM", "v")
-        with pytest.raises(AssertionError, match="internal form"):
-            change(store, "v", n={1, 2})
-        with pytest.raises(AssertionError, match="internal form"):
-            make(store, "VM", "w", n=b"x")
-        assert (store.get("v")["n"], store.find("w"), store.revision) == (0, None, 1)
-        change(store, "v", live={1, 2})  # never written, so it may be anything
+async def test_a_failed_journal_ends_writing_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = await open_store(tmp_path, SCHEMA)
+    safe = make(store, "VM", "v")
+    await store.durable(safe)
+    spoil(tmp_path, "DROP TABLE object")
+    with pytest.raises(ReadOnlyError, match="journal failed"):
         await store.durable(change(store, "v", n=1))
+    assert "read-only" in caplog.text
+    with pytest.raises(ReadOnlyError, match="journal failed"):
+        change(store, "v", n=2)
+    make(store, "task", "t")  # of a class that is never written
+    with pytest.raises(ReadOnlyError, match="journal failed"):
+        await store.durable(store.revision)
+    await store.durable(safe)
+    assert store.get("v")["n"] == 1
+    with pytest.raises(ReadOnlyError, match="journal failed"):
         await store.close()
 
-    run(scenario, tmp_path)
+
+async def test_a_value_that_cannot_be_written_stops_its_commit_and_not_the_journal(tmp_path: Path) -> None:
+    store = await open_store(tmp_path, SCHEMA)
+    make(store, "VM", "v")
+    with pytest.raises(AssertionError, match="internal form"):
+        change(store, "v", n={1, 2})
+    with pytest.raises(AssertionError, match="internal form"):
+        make(store, "VM", "w", n=b"x")
+    assert (store.get("v")["n"], store.find("w"), store.revision) == (0, None, 1)
+    change(store, "v", live={1, 2})  # never written, so it may be anything
+    await store.durable(change(store, "v", n=1))
+    await store.close()
 
 
-def test_rows_of_an_unknown_class_stay_for_the_program_that_knows_them(tmp_path: Path) -> None:
-    async def scenario(directory: Path) -> None:
-        await fill(directory)
-        other = await open_store(directory, Schema(Class("VDI", "", (UUID,))))
-        assert other.counts() == {"VDI": 0}
-        await other.close()
-        store = await open_store(directory, SCHEMA)
-        assert store.get("v")["n"] == 5
-        await store.close()
-
-    run(scenario, tmp_path)
+async def test_rows_of_an_unknown_class_stay_for_the_program_that_knows_them(tmp_path: Path) -> None:
+    await fill(tmp_path)
+    other = await open_store(tmp_path, Schema(Class("VDI", "", (UUID,))))
+    assert other.counts() == {"VDI": 0}
+    await other.close()
+    store = await open_store(tmp_path, SCHEMA)
+    assert store.get("v")["n"] == 5
+    await store.close()

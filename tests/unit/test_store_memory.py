@@ -210,18 +210,15 @@ def test_values_read_in_a_transaction_stay_as_they_were(store: MemoryStore) -> N
     assert (before["n"], txn.get("v")["n"]) == (1, 2)
 
 
-def test_equal_values_are_no_change_and_wake_nobody(store: MemoryStore) -> None:
-    async def scenario() -> None:
-        make(store, "VM", "v")
-        waiting = asyncio.ensure_future(store.wait(1, None))
-        await asyncio.sleep(0)
-        assert change(store, "v", n=7) == 1
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        assert change(store, "v", n=8) == 2
-        assert await waiting
-
-    asyncio.run(scenario())
+async def test_equal_values_are_no_change_and_wake_nobody(store: MemoryStore) -> None:
+    make(store, "VM", "v")
+    waiting = asyncio.ensure_future(store.wait(1, None))
+    await asyncio.sleep(0)
+    assert change(store, "v", n=7) == 1
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert change(store, "v", n=8) == 2
+    assert await waiting
 
 
 def test_followers_change_with_what_they_follow_and_with_nothing_else(store: MemoryStore) -> None:
@@ -325,42 +322,33 @@ def test_one_deletion_of_more_than_can_be_remembered_loses_older_tokens_only() -
     assert store.changes(0) == store.changes(2) == []
 
 
-def test_wait_answers_at_once_what_is_known(store: MemoryStore) -> None:
-    async def scenario() -> None:
-        make(store, "VM", "v")
-        assert await store.wait(0, None)
-        assert not await store.wait(1, 0)
-        assert not await store.wait(1, -5)
-        assert not await store.wait(1, 0.001)
-
-    asyncio.run(scenario())
+async def test_wait_answers_at_once_what_is_known(store: MemoryStore) -> None:
+    make(store, "VM", "v")
+    assert await store.wait(0, None)
+    assert not await store.wait(1, 0)
+    assert not await store.wait(1, -5)
+    assert not await store.wait(1, 0.001)
 
 
-def test_a_commit_wakes_everyone_it_concerns(store: MemoryStore) -> None:
-    async def scenario() -> None:
-        waiting = [asyncio.ensure_future(store.wait(since, None)) for since in (0, 0, 1)]
-        await asyncio.sleep(0)
-        make(store, "VM", "v")
-        assert await asyncio.gather(*waiting[:2]) == [True, True]
-        assert not waiting[2].done()
-        make(store, "VM", "w")
-        assert await waiting[2]
-
-    asyncio.run(scenario())
+async def test_a_commit_wakes_everyone_it_concerns(store: MemoryStore) -> None:
+    waiting = [asyncio.ensure_future(store.wait(since, None)) for since in (0, 0, 1)]
+    await asyncio.sleep(0)
+    make(store, "VM", "v")
+    assert await asyncio.gather(*waiting[:2]) == [True, True]
+    assert not waiting[2].done()
+    make(store, "VM", "w")
+    assert await waiting[2]
 
 
-def test_a_cancelled_waiter_leaves_nothing_behind(store: MemoryStore) -> None:
-    async def scenario() -> None:
-        waiting = asyncio.ensure_future(store.wait(0, 60))
-        await asyncio.sleep(0)
-        assert len(store._waiters) == 1
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        assert not store._waiters
-        make(store, "VM", "v")
-
-    asyncio.run(scenario())
+async def test_a_cancelled_waiter_leaves_nothing_behind(store: MemoryStore) -> None:
+    waiting = asyncio.ensure_future(store.wait(0, 60))
+    await asyncio.sleep(0)
+    assert len(store._waiters) == 1
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not store._waiters
+    make(store, "VM", "v")
 
 
 def test_index_entries_end_with_their_objects(store: MemoryStore) -> None:
@@ -382,9 +370,6 @@ def test_relations_through_fields_that_are_not_stored_are_refused() -> None:
         MemoryStore(broken)
 
 
-def test_a_store_in_memory_is_always_durable(store: MemoryStore) -> None:
-    async def scenario() -> None:
-        await store.durable(make(store, "VM", "v"))
-        await store.close()
-
-    asyncio.run(scenario())
+async def test_a_store_in_memory_is_always_durable(store: MemoryStore) -> None:
+    await store.durable(make(store, "VM", "v"))
+    await store.close()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -72,14 +72,13 @@ class Pools:
         return await self.ask(message, self.here.pool, address, self.remote_session, certificate, ca)
 
 
-def on_pools(test: Callable[[Pools], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with api_pool() as here, api_pool() as there:
-            pools = Pools(here, there)
-            await pools.begin()
-            await test(pools)
-
-    asyncio.run(body())
+@asynccontextmanager
+async def two_pools() -> AsyncIterator[Pools]:
+    """Two pools, with a session in each."""
+    async with api_pool() as here, api_pool() as there:
+        pools = Pools(here, there)
+        await pools.begin()
+        yield pools
 
 
 def trusted(pool: ApiPool, kind: str = "ca") -> dict[str, tuple[str, ...]]:
@@ -94,8 +93,8 @@ def refs(pool: ApiPool, kind: str = "ca") -> list[str]:
 # The exchanges
 
 
-def test_authorities_go_both_ways_by_name() -> None:
-    async def scene(pools: Pools) -> None:
+async def test_authorities_go_both_ways_by_name() -> None:
+    async with two_pools() as pools:
         message = "pool.exchange_ca_certificates_on_join"
         await pools.ask("pool.install_ca_certificate", "first.pem", FIRST.pem)
         exports = refs(pools.here)
@@ -107,8 +106,6 @@ def test_authorities_go_both_ways_by_name() -> None:
         assert told == ["POOL_JOINING_HOST_CA_CERTIFICATES_CONFLICT"]
         assert await pools.ask("pool.certificate_list") == ["first.pem", "second.pem"]
 
-    on_pools(scene)
-
 
 WRONG_AUTHORITIES: list[Any] = [
     ({"../x": FIRST.pem}, "CERTIFICATE_NAME_INVALID"),
@@ -118,16 +115,14 @@ WRONG_AUTHORITIES: list[Any] = [
 
 
 @pytest.mark.parametrize(("imports", "code"), WRONG_AUTHORITIES)
-def test_authorities_that_are_none_are_not_taken(imports: Any, code: str) -> None:
-    async def scene(pools: Pools) -> None:
+async def test_authorities_that_are_none_are_not_taken(imports: Any, code: str) -> None:
+    async with two_pools() as pools:
         assert (await pools.refusal("pool.exchange_ca_certificates_on_join", imports, []))[0] == code
         assert trusted(pools.here) == {}
 
-    on_pools(scene)
 
-
-def test_an_authority_for_some_purposes_is_not_given_as_one_for_all() -> None:
-    async def scene(pools: Pools) -> None:
+async def test_an_authority_for_some_purposes_is_not_given_as_one_for_all() -> None:
+    async with two_pools() as pools:
         await pools.ask("pool.install_trusted_certificate", pools.here.pool, True, FIRST.pem, ["licensing"])
         await pools.ask("pool.install_trusted_certificate", pools.here.pool, False, SERVER.pem, ["licensing"])
         for kind in ("ca", "pinned"):
@@ -140,11 +135,9 @@ def test_an_authority_for_some_purposes_is_not_given_as_one_for_all() -> None:
         assert await pools.refusal(message, pools.here.pool, False, {}, [ref]) == ["NOT_TRUSTED_CERTIFICATE", ref]
         assert (await pools.refusal(message, pools.here.pool, True, {}, ["OpaqueRef:x"]))[0] == "HANDLE_INVALID"
 
-    on_pools(scene)
 
-
-def test_a_certificate_that_is_known_gets_the_new_purposes() -> None:
-    async def scene(pools: Pools) -> None:
+async def test_a_certificate_that_is_known_gets_the_new_purposes() -> None:
+    async with two_pools() as pools:
         message, pool = "pool.exchange_trusted_certificates_on_join", pools.here.pool
         assert await pools.refusal(message, pool, False, {"": [SERVER.pem]}, []) == ["CERTIFICATE_LACKS_PURPOSE"]
         for imports, purposes in (
@@ -159,11 +152,9 @@ def test_a_certificate_that_is_known_gets_the_new_purposes() -> None:
         await pools.ask(message, pool, True, {"licensing": [FIRST.pem]}, [])
         assert trusted(pools.here) == {FIRST.pem: ()}  # for everything, as before
 
-    on_pools(scene)
 
-
-def test_revocation_lists_go_both_ways_by_name() -> None:
-    async def scene(pools: Pools) -> None:
+async def test_revocation_lists_go_both_ways_by_name() -> None:
+    async with two_pools() as pools:
         message, pool = "pool.exchange_crls_on_join", pools.here.pool
         one, other = revoked(FIRST, NOW), revoked(SECOND, NOW)
         await pools.ask("pool.crl_install", "one.crl", one)
@@ -178,14 +169,12 @@ def test_revocation_lists_go_both_ways_by_name() -> None:
             assert (await pools.refusal(message, pool, imports, exports))[0] == code
         assert await pools.ask("pool.crl_list") == ["one.crl", "other.crl"]
 
-    on_pools(scene)
-
 
 # Asking another pool
 
 
-def test_what_another_pool_trusts_is_trusted_too() -> None:
-    async def scene(pools: Pools) -> None:
+async def test_what_another_pool_trusts_is_trusted_too() -> None:
+    async with two_pools() as pools:
         there = pools.there.pool
         await pools.ask_there("pool.install_ca_certificate", "first.pem", FIRST.pem)
         await pools.ask_there("pool.install_trusted_certificate", there, True, SECOND.pem, ["licensing"])
@@ -199,8 +188,6 @@ def test_what_another_pool_trusts_is_trusted_too() -> None:
         assert trusted(pools.here, "pinned") == {SERVER.pem: ("licensing",)}
         assert pools.shown == ["", SERVER.pem, ""]
 
-    on_pools(scene)
-
 
 NO_POOL: list[tuple[str, Any]] = [
     ("pool.get_all", []),
@@ -212,8 +199,8 @@ NO_POOL: list[tuple[str, Any]] = [
 ]
 
 
-def test_who_is_no_pool_gives_no_certificates() -> None:
-    async def scene(pools: Pools) -> None:
+async def test_who_is_no_pool_gives_no_certificates() -> None:
+    async with two_pools() as pools:
         for address in ("", "http://", "other.example/path"):
             with pytest.raises(Refused) as refused:
                 await pools.sync(ca=True, address=address)
@@ -236,5 +223,3 @@ def test_who_is_no_pool_gives_no_certificates() -> None:
             await pools.sync(ca=True)
         assert refused.value.description[0] == "SESSION_INVALID"
         assert trusted(pools.here) == {}
-
-    on_pools(scene)

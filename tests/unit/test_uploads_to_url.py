@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import orjson
 import pytest
-from action_server import Site, on_site
-from http_client import raw_server, run
+from action_server import Site, action_server
+from http_client import raw_server
 from sim_api import refused
 
 from xenapi_core.errors import ApiError
@@ -69,8 +69,8 @@ async def message(site: Site, kind: str) -> tuple[str, str]:
     return "host.bugreport_upload", site.pool.hosts[0]
 
 
-def test_a_crash_dump_is_sent_as_it_is() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_crash_dump_is_sent_as_it_is() -> None:
+    async with action_server() as site:
         dump = await crashed(site)
         record = site.pool.store.get(dump)
         async with receiving() as receiver:
@@ -81,22 +81,18 @@ def test_a_crash_dump_is_sent_as_it_is() -> None:
         assert receiver.body[: len(line) + 1] == line + b"\0"
         assert site.pool.store.find(dump) is not None
 
-    on_site(scene)
 
-
-def test_a_dump_that_is_gone_from_its_host_is_not_sent() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_dump_that_is_gone_from_its_host_is_not_sent() -> None:
+    async with action_server() as site:
         dump = await crashed(site)
         site.pool.sim.hosts[site.pool.store.get(site.pool.hosts[0])["uuid"]].dumps.clear()
         async with receiving() as receiver:
             told = await refused(site.pool, "host_crashdump.upload", dump, receiver.url, {})
         assert told == ["HANDLE_INVALID", "host_crashdump", dump]
 
-    on_site(scene)
 
-
-def test_a_report_holds_the_log_and_records_and_no_passwords() -> None:
-    async def scene(site: Site) -> None:
+async def test_a_report_holds_the_log_and_records_and_no_passwords() -> None:
+    async with action_server() as site:
         pool = site.pool
         host = pool.hosts[0]
         pool.change(
@@ -121,19 +117,15 @@ def test_a_report_holds_the_log_and_records_and_no_passwords() -> None:
         assert len(records["PBD"]) == len(pool.store.related(host, "PBDs"))
         assert b"hidden" not in receiver.body
 
-    on_site(scene)
-
 
 @pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("url", ["", "ftp://support.example/uploads/", "http://", "x"])
-def test_nothing_is_sent_without_a_url_of_http(kind: str, url: str) -> None:
-    async def scene(site: Site) -> None:
+async def test_nothing_is_sent_without_a_url_of_http(kind: str, url: str) -> None:
+    async with action_server() as site:
         name, ref = await message(site, kind)
         assert (await refused(site.pool, name, ref, url, {}))[:2] == ["INVALID_VALUE", "url"]
         told = await refused(site.pool, name, ref, "http://web.example/", {"http_proxy": "http://127.0.0.1/"})
         assert told == ["INVALID_VALUE", "options", "http_proxy"]
-
-    on_site(scene)
 
 
 REPLIES = [
@@ -146,18 +138,16 @@ REPLIES = [
 
 @pytest.mark.parametrize("reply", REPLIES)
 @pytest.mark.parametrize("after", [None, 1000])
-def test_what_is_not_taken_is_told_without_the_url(reply: bytes, after: int | None) -> None:
-    async def scene(site: Site) -> None:
+async def test_what_is_not_taken_is_told_without_the_url(reply: bytes, after: int | None) -> None:
+    async with action_server() as site:
         async with receiving(reply, after) as receiver:
             told = await refused(site.pool, "host.bugreport_upload", site.pool.hosts[0], receiver.url, {})
         assert told[0] == "SYSTEM_STATUS_RETRIEVAL_FAILED"
         assert "hidden" not in str(told)
 
-    on_site(scene)
 
-
-def test_an_upload_that_is_cancelled_ends_in_the_middle() -> None:
-    async def scene(site: Site) -> None:
+async def test_an_upload_that_is_cancelled_ends_in_the_middle() -> None:
+    async with action_server() as site:
         dump = await crashed(site)
         begun, ended = asyncio.Event(), asyncio.Event()
 
@@ -178,41 +168,33 @@ def test_an_upload_that_is_cancelled_ends_in_the_middle() -> None:
             ended.set()
         assert site.pool.store.get(task)["status"] == "cancelled"
 
-    on_site(scene)
-
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/", "http://[fe80::1]/", "http://127.0.0.1:1/", "http://[::]/"])
-def test_nothing_is_sent_to_an_address_that_is_nobodys_business(url: str) -> None:
-    async def scene() -> None:
-        async def body() -> AsyncIterator[bytes]:
-            yield b"data"
+async def test_nothing_is_sent_to_an_address_that_is_nobodys_business(url: str) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"data"
 
-        with pytest.raises(ApiError) as failure:
-            await send(url.replace("//", "//user:hidden@"), 4, body())
-        assert failure.value.description[:2] == ["INVALID_VALUE", "url"]
-        assert "hidden" not in str(failure.value)
-
-    run(scene())
+    with pytest.raises(ApiError) as failure:
+        await send(url.replace("//", "//user:hidden@"), 4, body())
+    assert failure.value.description[:2] == ["INVALID_VALUE", "url"]
+    assert "hidden" not in str(failure.value)
 
 
-def test_an_upload_is_cancelled_while_it_waits_for_what_it_sends() -> None:
-    async def scene() -> None:
-        waiting, ended = asyncio.Event(), asyncio.Event()
+async def test_an_upload_is_cancelled_while_it_waits_for_what_it_sends() -> None:
+    waiting, ended = asyncio.Event(), asyncio.Event()
 
-        async def body() -> AsyncIterator[bytes]:
-            yield b"data"
-            waiting.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.set()
+    async def body() -> AsyncIterator[bytes]:
+        yield b"data"
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
 
-        async with receiving() as receiver:
-            sending = asyncio.ensure_future(send(receiver.url, 8, body(), loopback=True))
-            await waiting.wait()
-            sending.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await sending
-            await ended.wait()
-
-    run(scene())
+    async with receiving() as receiver:
+        sending = asyncio.ensure_future(send(receiver.url, 8, body(), loopback=True))
+        await waiting.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await ended.wait()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from action_server import Site, action_server, on_site
-from http_client import raw_server, run
+from action_server import Site, action_server
+from http_client import raw_server
 from sim_api import refused
 
 from xenapi_core.errors import ApiError
@@ -37,12 +37,11 @@ async def export_url(site: Site, vm: str) -> str:
     return f"http://127.0.0.1:{site.listener.port}/export?uuid={site.pool.store.get(vm)['uuid']}&session_id={session}"
 
 
-def on_two_sites(test: Callable[[Site, Site], Awaitable[None]]) -> None:
-    async def body() -> None:
-        async with action_server() as first, action_server(seed="another pool") as second:
-            await test(first, second)
-
-    run(body())
+@asynccontextmanager
+async def two_sites() -> AsyncIterator[tuple[Site, Site]]:
+    """Servers of two pools."""
+    async with action_server() as first, action_server(seed="another pool") as second:
+        yield first, second
 
 
 @asynccontextmanager
@@ -58,8 +57,8 @@ async def answering(reply: bytes) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}/vm.xva?session_id=hidden"
 
 
-def test_a_vm_arrives_from_the_export_of_another_server() -> None:
-    async def scene(first: Site, second: Site) -> None:
+async def test_a_vm_arrives_from_the_export_of_another_server() -> None:
+    async with two_sites() as (first, second):
         vm = await machine(first)
         sr = second.pool.add_sr("second", 10 * GIB)
         (made,) = await second.call("VM.import", await export_url(first, vm), sr, True, False)
@@ -71,11 +70,9 @@ def test_a_vm_arrives_from_the_export_of_another_server() -> None:
         content = await second.root("GET", f"/export_raw_vdi?vdi={disk.ref}")
         assert content.body == DATA.ljust(8 * MIB, b"\0")
 
-    on_two_sites(scene)
 
-
-def test_as_a_task_it_tells_the_vms_it_made() -> None:
-    async def scene(first: Site, second: Site) -> None:
+async def test_as_a_task_it_tells_the_vms_it_made() -> None:
+    async with two_sites() as (first, second):
         url = await export_url(first, await machine(first))
         task = second.pool.engine.launch("VM.import", (url, NULL_REF, False, False), TEST_CALLER)
         async with asyncio.timeout(20):
@@ -86,16 +83,12 @@ def test_as_a_task_it_tells_the_vms_it_made() -> None:
         (made,) = second.pool.store.by_name("VM", "traveller")
         assert made in record["result"]
 
-    on_two_sites(scene)
-
 
 @pytest.mark.parametrize("url", ["", "ftp://host/x", "file:///etc/passwd", "http://", "http://h:0/", "http://[", "x"])
-def test_only_urls_of_http_are_taken(url: str) -> None:
-    async def scene(site: Site) -> None:
+async def test_only_urls_of_http_are_taken(url: str) -> None:
+    async with action_server() as site:
         code, name, _ = await refused(site.pool, "VM.import", url, NULL_REF, False, False)
         assert (code, name) == ("INVALID_VALUE", "url")
-
-    on_site(scene)
 
 
 def head(status: str, length: int, more: str = "") -> bytes:
@@ -114,18 +107,16 @@ REPLIES: list[Any] = [
 
 
 @pytest.mark.parametrize(("reply", "code"), REPLIES)
-def test_what_is_no_export_is_refused_without_telling_the_url(reply: bytes, code: str) -> None:
-    async def scene(site: Site) -> None:
+async def test_what_is_no_export_is_refused_without_telling_the_url(reply: bytes, code: str) -> None:
+    async with action_server() as site:
         async with answering(reply) as url:
             told = await refused(site.pool, "VM.import", url, NULL_REF, False, False)
         assert told[0] == code
         assert "hidden" not in str(told)
 
-    on_site(scene)
 
-
-def test_an_export_that_breaks_off_leaves_nothing_behind() -> None:
-    async def scene(first: Site, second: Site) -> None:
+async def test_an_export_that_breaks_off_leaves_nothing_behind() -> None:
+    async with two_sites() as (first, second):
         vm = first.pool.store.get(await machine(first))
         archive = (await first.root("GET", f"/export?uuid={vm['uuid']}")).body
         before = second.pool.picture()
@@ -133,8 +124,6 @@ def test_an_export_that_breaks_off_leaves_nothing_behind() -> None:
             told = await refused(second.pool, "VM.import", url, NULL_REF, False, False)
         assert told == ["IMPORT_ERROR_PREMATURE_EOF"]
         assert second.pool.picture() == before
-
-    on_two_sites(scene)
 
 
 ADDRESSES = [
@@ -180,26 +169,20 @@ SPELLED = ["http://127.0.0.1:{}/", "http://localhost:{}/", "http://[::ffff:7f00:
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_no_request_goes_to_a_forbidden_address(url: str) -> None:
-    async def scene() -> None:
-        with pytest.raises(ApiError) as failure:
-            await fetched(url.replace("//", "//user:hidden@"), True)
-        assert (failure.value.code, failure.value.params[0]) == ("INVALID_VALUE", "url")
-        assert "hidden" not in str(failure.value)
-
-    run(scene())
+async def test_no_request_goes_to_a_forbidden_address(url: str) -> None:
+    with pytest.raises(ApiError) as failure:
+        await fetched(url.replace("//", "//user:hidden@"), True)
+    assert (failure.value.code, failure.value.params[0]) == ("INVALID_VALUE", "url")
+    assert "hidden" not in str(failure.value)
 
 
 @pytest.mark.parametrize("spelled", SPELLED)
-def test_loopback_is_reached_only_by_servers_that_are_alone_there(spelled: str) -> None:
-    async def scene() -> None:
-        async with answering(head("200 OK", 4) + b"body") as url:
-            url = spelled.format(url.split(":")[2].partition("/")[0])
-            assert await fetched(url, True) == b"body"
-            with pytest.raises(ApiError) as failure:
-                await fetched(url, False)
-            assert failure.value.description == [
-                "INVALID_VALUE", "url", "The server has a loopback address, which is not asked.",
-            ]  # fmt: skip
-
-    run(scene())
+async def test_loopback_is_reached_only_by_servers_that_are_alone_there(spelled: str) -> None:
+    async with answering(head("200 OK", 4) + b"body") as url:
+        url = spelled.format(url.split(":")[2].partition("/")[0])
+        assert await fetched(url, True) == b"body"
+        with pytest.raises(ApiError) as failure:
+            await fetched(url, False)
+        assert failure.value.description == [
+            "INVALID_VALUE", "url", "The server has a loopback address, which is not asked.",
+        ]  # fmt: skip

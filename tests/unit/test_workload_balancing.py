@@ -11,8 +11,8 @@ import pytest
 from action_server import Site
 from authority import issue
 from sim_api import refused
-from wlb_server import ACCOUNT, ENDLESS, WlbServer, envelope, fault, result, wlb_server
-from wlb_site import OURS, enable, initialize, on_both, rate, reach_servers, record, uuid
+from wlb_server import ACCOUNT, ENDLESS, envelope, fault, result, wlb_server
+from wlb_site import OURS, enable, initialize, rate, reach_servers, record, uuid, wlb_pool
 
 from xenapi_core.ids import NULL_REF
 
@@ -21,8 +21,8 @@ def remembered(site: Site) -> list[Any]:
     return [record(site)[f"wlb_{name}"] for name in ("url", "username", "password", "enabled")]
 
 
-def test_a_server_is_asked_to_watch_the_pool_and_remembered_with_a_secret() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_a_server_is_asked_to_watch_the_pool_and_remembered_with_a_secret() -> None:
+    async with wlb_pool() as (site, wlb):
         await initialize(site, wlb)
         address = site.services.reach(site.pool.store.get(site.pool.hosts[0])["address"])
         said = {"UserName": OURS[0], "Password": OURS[1], "XenServerUrl": f"{address}/"}
@@ -33,11 +33,9 @@ def test_a_server_is_asked_to_watch_the_pool_and_remembered_with_a_secret() -> N
         await initialize(site, wlb)
         assert list(site.pool.store.all("secret")) == [record(site)["wlb_password"]] != [password]
 
-    on_both(scene)
 
-
-def test_a_server_that_refuses_leaves_the_pool_as_it_was() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_a_server_that_refuses_leaves_the_pool_as_it_was() -> None:
+    async with wlb_pool() as (site, wlb):
         before = remembered(site)
         wrong = await refused(site.pool, "pool.initialize_wlb", wlb.place, "wlb", "wrong", *OURS)
         assert wrong == ["WLB_AUTHENTICATION_FAILED"]
@@ -52,20 +50,16 @@ def test_a_server_that_refuses_leaves_the_pool_as_it_was() -> None:
         ]  # fmt: skip
         assert (remembered(site), site.pool.store.all("secret")) == (before, {})
 
-    on_both(scene)
-
 
 PLACES = ["", "host", "host:", ":1", "host:0", "host:65536", "host:x", "a/b:1", "u@h:1", "::1:8012", "[::1:1", "h:1/p"]
 PLACES += ["h:" + "9" * 5000, "a..b:8012", f"{'a' * 64}.example:8012"]
 
 
 @pytest.mark.parametrize("place", PLACES, ids=range(len(PLACES)))
-def test_what_is_not_a_host_and_a_port_is_no_address_of_a_server(place: str) -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_what_is_not_a_host_and_a_port_is_no_address_of_a_server(place: str) -> None:
+    async with wlb_pool(hosts=1) as (site, _wlb):
         told = await refused(site.pool, "pool.initialize_wlb", place, *ACCOUNT, *OURS)
         assert told == ["WLB_URL_INVALID", place]
-
-    on_both(scene, hosts=1)
 
 
 async def breaking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,8 +67,9 @@ async def breaking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.transport.abort()
 
 
-def test_each_way_not_to_reach_a_server_has_its_error() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_each_way_not_to_reach_a_server_has_its_error() -> None:
+    async with wlb_pool(hosts=1) as (site, wlb):
+
         async def told(place: str) -> list[str]:
             return await refused(site.pool, "pool.initialize_wlb", place, *ACCOUNT, *OURS)
 
@@ -91,12 +86,10 @@ def test_each_way_not_to_reach_a_server_has_its_error() -> None:
         reach_servers(site, loopback=False)
         assert await told(wlb.place) == ["WLB_URL_INVALID", wlb.place]
 
-    on_both(scene, hosts=1)
-
 
 @pytest.mark.parametrize("how", ["wlb_verify_cert", "tls_verification_enabled"])
-def test_a_pool_that_verifies_asks_the_server_for_proof(how: str) -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_a_pool_that_verifies_asks_the_server_for_proof(how: str) -> None:
+    async with wlb_pool(hosts=1) as (site, wlb):
         pool = site.pool
         pool.change(pool.hosts[0], tls_verification_enabled=True)
         for field in ("wlb_verify_cert", "tls_verification_enabled"):
@@ -109,11 +102,9 @@ def test_a_pool_that_verifies_asks_the_server_for_proof(how: str) -> None:
         await initialize(site, wlb)
         assert wlb.calls == ["AddXenServer"]
 
-    on_both(scene, hosts=1)
 
-
-def test_a_server_is_forgotten_whether_it_can_be_told_or_not() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_a_server_is_forgotten_whether_it_can_be_told_or_not() -> None:
+    async with wlb_pool() as (site, wlb):
         for status in (None, 500):
             await enable(site, wlb)
             if status is not None:
@@ -123,11 +114,9 @@ def test_a_server_is_forgotten_whether_it_can_be_told_or_not() -> None:
             assert bool(wlb.pools) == bool(status)
             assert await refused(site.pool, "pool.deconfigure_wlb") == ["WLB_NOT_INITIALIZED"]
 
-    on_both(scene)
 
-
-def test_a_server_that_is_chosen_while_another_one_leaves_stays() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_a_server_that_is_chosen_while_another_one_leaves_stays() -> None:
+    async with wlb_pool() as (site, wlb):
         await initialize(site, wlb)
         async with wlb_server() as other:
             wlb.silent = True
@@ -140,11 +129,9 @@ def test_a_server_that_is_chosen_while_another_one_leaves_stays() -> None:
             assert (record(site)["wlb_url"], wlb.pools, len(other.pools)) == (other.place, {}, 1)
             assert list(site.pool.store.all("secret")) == [record(site)["wlb_password"]]
 
-    on_both(scene)
 
-
-def test_settings_of_the_server_are_changed_and_read() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_settings_of_the_server_are_changed_and_read() -> None:
+    async with wlb_pool() as (site, wlb):
         await initialize(site, wlb)  # need not be enabled
         assert await site.call("pool.retrieve_wlb_configuration") == {}
         await site.call("pool.send_wlb_configuration", {"OptimizationMode": "0", "<&>": ""})
@@ -153,11 +140,9 @@ def test_settings_of_the_server_are_changed_and_read() -> None:
         told = await refused(site.pool, "pool.send_wlb_configuration", {"key": "\x01"})
         assert told == ["WLB_MALFORMED_REQUEST"]
 
-    on_both(scene)
 
-
-def test_recommendations_for_the_pool_name_machines_hosts_and_reasons() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_recommendations_for_the_pool_name_machines_hosts_and_reasons() -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         assert await site.call("pool.retrieve_wlb_recommendations") == {}
         here, there, _ = site.pool.hosts
@@ -175,11 +160,9 @@ def test_recommendations_for_the_pool_name_machines_hosts_and_reasons() -> None:
             told = await refused(site.pool, "pool.retrieve_wlb_recommendations")
             assert told[:2] == ["WLB_MALFORMED_RESPONSE", "GetOptimizationRecommendations"]
 
-    on_both(scene)
 
-
-def test_recommendations_for_a_machine_are_ratings_or_what_keeps_it_from_a_host() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_recommendations_for_a_machine_are_ratings_or_what_keeps_it_from_a_host() -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         vm, (first, second, third) = site.pool.add_vm(), site.pool.hosts
         rate(site, wlb, "0.5", "0 Hypervisor is full", "4.5")
@@ -198,11 +181,9 @@ def test_recommendations_for_a_machine_are_ratings_or_what_keeps_it_from_a_host(
             assert told[:2] == ["WLB_MALFORMED_RESPONSE", "VMGetRecommendations"]
         assert (await refused(site.pool, "VM.retrieve_wlb_recommendations", NULL_REF))[0] == "HANDLE_INVALID"
 
-    on_both(scene)
 
-
-def test_recommendations_for_a_host_say_where_each_of_its_machines_goes() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_recommendations_for_a_host_say_where_each_of_its_machines_goes() -> None:
+    async with wlb_pool() as (site, wlb):
         await enable(site, wlb)
         here, there, _ = site.pool.hosts
         vms = [site.pool.add_vm(f"vm {number}", affinity=here) for number in range(2)]
@@ -223,8 +204,6 @@ def test_recommendations_for_a_host_say_where_each_of_its_machines_goes() -> Non
         told = await refused(site.pool, "host.retrieve_wlb_evacuate_recommendations", NULL_REF)
         assert told[0] == "HANDLE_INVALID"
 
-    on_both(scene)
-
 
 ANSWERS: list[Any] = [
     (401, ["WLB_AUTHENTICATION_FAILED"]),
@@ -242,30 +221,26 @@ ANSWERS: list[Any] = [
 
 
 @pytest.mark.parametrize(("answer", "told"), ANSWERS, ids=range(len(ANSWERS)))
-def test_answers_that_are_no_success_are_told_by_kind(answer: bytes | int, told: list[str]) -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_answers_that_are_no_success_are_told_by_kind(answer: bytes | int, told: list[str]) -> None:
+    async with wlb_pool(hosts=1) as (site, wlb):
         await initialize(site, wlb)
         wlb.instead["GetXenPoolConfiguration"] = answer
         assert (await refused(site.pool, "pool.retrieve_wlb_configuration"))[: len(told)] == told
 
-    on_both(scene, hosts=1)
 
-
-def test_values_where_none_belong_make_an_answer_malformed() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_values_where_none_belong_make_an_answer_malformed() -> None:
+    async with wlb_pool(hosts=1) as (site, wlb):
         await initialize(site, wlb)
         wlb.instead["SetXenPoolConfiguration"] = result("SetXenPoolConfiguration", "<Surprise/>")
         told = await refused(site.pool, "pool.send_wlb_configuration", {})
         assert told[:2] == ["WLB_MALFORMED_RESPONSE", "SetXenPoolConfiguration"]
 
-    on_both(scene, hosts=1)
-
 
 # Reports
 
 
-def test_reports_and_diagnostics_come_as_the_server_wrote_them() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_reports_and_diagnostics_come_as_the_server_wrote_them() -> None:
+    async with wlb_pool(hosts=1) as (site, wlb):
         await initialize(site, wlb)
         wlb.reports["pool_health"] = "<NewDataSet>\u00e4&amp;</NewDataSet>"
         reply = await site.root("GET", "/wlb_report?report=pool_health&Start=-4&LocaleCode=en")
@@ -276,11 +251,9 @@ def test_reports_and_diagnostics_come_as_the_server_wrote_them() -> None:
         assert (reply.status, reply.body) == (200, b"all is <well> & good")
         assert site.told(task) == ("success", ())
 
-    on_both(scene, hosts=1)
 
-
-def test_reports_that_do_not_come_are_told_by_their_errors() -> None:
-    async def scene(site: Site, wlb: WlbServer) -> None:
+async def test_reports_that_do_not_come_are_told_by_their_errors() -> None:
+    async with wlb_pool(hosts=1) as (site, wlb):
         assert (await site.root("GET", "/wlb_report")).status == 500
         task = site.task()
         assert (await site.root("GET", f"/wlb_report?report=x&task_id={task}")).status == 500
@@ -294,5 +267,3 @@ def test_reports_that_do_not_come_are_told_by_their_errors() -> None:
         task = site.task()
         assert (await site.root("GET", f"/wlb_diagnostics?task_id={task}")).status == 500
         assert site.told(task)[1][:2] == ("WLB_MALFORMED_RESPONSE", "GetDiagnostics")
-
-    on_both(scene, hosts=1)

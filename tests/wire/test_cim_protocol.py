@@ -215,29 +215,26 @@ def test_an_unknown_namespace_is_told_with_an_error_instance_too(world):
 # ---- limits
 
 
-def test_a_user_has_so_many_requests_waiting_and_no_more(world):
-    async def scene() -> None:
-        gate = asyncio.Event()
+async def test_a_user_has_so_many_requests_waiting_and_no_more(world):
+    gate = asyncio.Event()
 
-        async def slow(op: Operation) -> Reply:
-            await gate.wait()
-            return Reply([])
+    async def slow(op: Operation) -> Reply:
+        await gate.wait()
+        return Reply([])
 
-        handler = world.app.routes[0].handler
-        world.provider.source.seen = True
-        handler.__self__.operations["EnumerateInstances"] = slow
-        inside = ipv("ClassName", '<CLASSNAME NAME="T_Part"/>')
-        asked = post(intrinsic("EnumerateInstances", inside), "EnumerateInstances")
-        tasks = [asyncio.ensure_future(handler(asked)) for _ in range(MAX_WAITING)]
-        await asyncio.sleep(0)
-        refused = handler(post(NAMES, "EnumerateClassNames"))
-        code = etree.fromstring(b"".join(refused.body)).find(".//ERROR").get("CODE")
-        assert int(code) == pywbem.CIM_ERR_SERVER_LIMITS_EXCEEDED
-        tasks[0].cancel()
-        await asyncio.sleep(0)
-        assert b"<ERROR" not in b"".join(handler(post(NAMES, "EnumerateClassNames")).body)
-        gate.set()
-        assert {reply.status for reply in await asyncio.gather(*tasks[1:])} == {200}
-        assert handler.__self__._waiting == {}
-
-    asyncio.run(scene())
+    handler = world.app.routes[0].handler
+    world.provider.source.seen = True
+    handler.__self__.operations["EnumerateInstances"] = slow
+    inside = ipv("ClassName", '<CLASSNAME NAME="T_Part"/>')
+    asked = post(intrinsic("EnumerateInstances", inside), "EnumerateInstances")
+    tasks = [asyncio.ensure_future(handler(asked)) for _ in range(MAX_WAITING)]
+    await asyncio.sleep(0)
+    refused = handler(post(NAMES, "EnumerateClassNames"))
+    code = etree.fromstring(b"".join(refused.body)).find(".//ERROR").get("CODE")
+    assert int(code) == pywbem.CIM_ERR_SERVER_LIMITS_EXCEEDED
+    tasks[0].cancel()
+    await asyncio.sleep(0)
+    assert b"<ERROR" not in b"".join(handler(post(NAMES, "EnumerateClassNames")).body)
+    gate.set()
+    assert {reply.status for reply in await asyncio.gather(*tasks[1:])} == {200}
+    assert handler.__self__._waiting == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cim_services import GIB, Site, in_time
+from cim_services import GIB, Site
 from compat_pool import CIMV2, CimError, ModePool, Path, mode_site, path_of
 
 from cim_provider.compat import libvirt_pools
@@ -46,32 +46,26 @@ STORES: dict[int, tuple[dict[str, Any], str, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_a_disk_pool_is_made_where_its_settings_say(kind: int) -> None:
-    async def work() -> None:
-        async with mode_site("libvirt-cim") as at:
-            place, sr_type, config = STORES[kind]
-            settings = Instance(
-                libvirt_pools.DISK_POOL, {"ResourceType": 17, "PoolID": "DiskPool/new", "Type": kind, **place}
-            )
-            await asked(at, "CreateChildResourcePool", ElementName="new", Settings=(settings,))
-            sr = named(at, "SR", "new")
-            (pbd,) = (at.store.get(ref) for ref in at.store.related(sr.ref, "PBDs"))
-            assert (sr["type"], pbd["device_config"]) == (sr_type, config)
-
-    in_time(work())
+async def test_a_disk_pool_is_made_where_its_settings_say(kind: int) -> None:
+    async with mode_site("libvirt-cim") as at:
+        place, sr_type, config = STORES[kind]
+        settings = Instance(
+            libvirt_pools.DISK_POOL, {"ResourceType": 17, "PoolID": "DiskPool/new", "Type": kind, **place}
+        )
+        await asked(at, "CreateChildResourcePool", ElementName="new", Settings=(settings,))
+        sr = named(at, "SR", "new")
+        (pbd,) = (at.store.get(ref) for ref in at.store.related(sr.ref, "PBDs"))
+        assert (sr["type"], pbd["device_config"]) == (sr_type, config)
 
 
-def test_a_network_is_made_unless_it_shall_give_out_addresses_or_forward() -> None:
-    async def work() -> None:
-        async with mode_site("libvirt-cim") as at:
-            plain = Instance(libvirt_pools.NET_POOL, {"ResourceType": 10, "ForwardMode": 0})
-            await asked(at, "CreateChildResourcePool", ElementName="inner", Settings=(plain,))
-            assert at.store.related(named(at, "network", "inner").ref, "PIFs") == ()
-            for more in ({"ForwardMode": 1}, {"Netmask": "255.255.255.0"}, {"ForwardDevice": "eth0"}):
-                settings = Instance(libvirt_pools.NET_POOL, {"ResourceType": 10, **more})
-                assert await refused(at, "CreateChildResourcePool", ElementName="no", Settings=(settings,)) == 7
-
-    in_time(work())
+async def test_a_network_is_made_unless_it_shall_give_out_addresses_or_forward() -> None:
+    async with mode_site("libvirt-cim") as at:
+        plain = Instance(libvirt_pools.NET_POOL, {"ResourceType": 10, "ForwardMode": 0})
+        await asked(at, "CreateChildResourcePool", ElementName="inner", Settings=(plain,))
+        assert at.store.related(named(at, "network", "inner").ref, "PIFs") == ()
+        for more in ({"ForwardMode": 1}, {"Netmask": "255.255.255.0"}, {"ForwardDevice": "eth0"}):
+            settings = Instance(libvirt_pools.NET_POOL, {"ResourceType": 10, **more})
+            assert await refused(at, "CreateChildResourcePool", ElementName="no", Settings=(settings,)) == 7
 
 
 UNUSABLE: dict[str, tuple[dict[str, Any], int]] = {
@@ -83,49 +77,40 @@ UNUSABLE: dict[str, tuple[dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize("what", UNUSABLE)
-def test_a_disk_pool_that_cannot_be_is_an_error(what: str) -> None:
-    async def work() -> None:
-        async with mode_site("libvirt-cim") as at:
-            values, status = UNUSABLE[what]
-            before = set(at.store.all("SR"))
-            settings = Instance(libvirt_pools.DISK_POOL, values)
-            assert await refused(at, "CreateChildResourcePool", ElementName="no", Settings=(settings,)) == status
-            assert set(at.store.all("SR")) == before
-
-    in_time(work())
+async def test_a_disk_pool_that_cannot_be_is_an_error(what: str) -> None:
+    async with mode_site("libvirt-cim") as at:
+        values, status = UNUSABLE[what]
+        before = set(at.store.all("SR"))
+        settings = Instance(libvirt_pools.DISK_POOL, values)
+        assert await refused(at, "CreateChildResourcePool", ElementName="no", Settings=(settings,)) == status
+        assert set(at.store.all("SR")) == before
 
 
-def test_a_volume_is_made_in_a_pool_by_its_own_settings() -> None:
-    async def work() -> None:
-        async with mode_site("libvirt-cim") as at:
-            pool = path_of(at, at.sim.sr, "Xen_StoragePool")
-            values = {"ResourceType": 32768, "VolumeName": "data", "Path": "/x", "FormatType": 1, "Capacity": 2,
-                      "AllocationQuantity": 1, "AllocationUnits": "GigaBytes"}  # fmt: skip
-            await asked(at, "CreateResourceInPool", Settings=Instance(libvirt_pools.VOLUME, values), Pool=pool)
-            vdi = named(at, "VDI", "data")
-            assert (vdi["virtual_size"], vdi["SR"]) == (2 * GIB, at.sim.sr)
-            odd = Instance(libvirt_pools.VOLUME, {**values, "FormatType": 4})
-            assert await refused(at, "CreateResourceInPool", Settings=odd, Pool=pool) == 7
-
-    in_time(work())
+async def test_a_volume_is_made_in_a_pool_by_its_own_settings() -> None:
+    async with mode_site("libvirt-cim") as at:
+        pool = path_of(at, at.sim.sr, "Xen_StoragePool")
+        values = {"ResourceType": 32768, "VolumeName": "data", "Path": "/x", "FormatType": 1, "Capacity": 2,
+                  "AllocationQuantity": 1, "AllocationUnits": "GigaBytes"}  # fmt: skip
+        await asked(at, "CreateResourceInPool", Settings=Instance(libvirt_pools.VOLUME, values), Pool=pool)
+        vdi = named(at, "VDI", "data")
+        assert (vdi["virtual_size"], vdi["SR"]) == (2 * GIB, at.sim.sr)
+        odd = Instance(libvirt_pools.VOLUME, {**values, "FormatType": 4})
+        assert await refused(at, "CreateResourceInPool", Settings=odd, Pool=pool) == 7
 
 
-def test_the_clock_of_a_guest_is_told_and_set() -> None:
-    async def work() -> None:
-        async with mode_site("libvirt-cim") as at:
-            vm = at.sim.add_vm("web", platform={"acpi": "1"})
-            path = Path.of(VSSD, {"InstanceID": "Xen:web"}, CIMV2)
-            assert at.shown(path)["ClockOffset"] == 0
-            for offset, told in ((1, "true"), (0, "false")):
-                system = Instance(VSSD, {"InstanceID": "Xen:web", "ClockOffset": offset})
-                value, _ = await at.invoke(Path(MANAGEMENT, None, CIMV2), "ModifySystemSettings", SystemSettings=system)
-                assert (value, at.shown(path)["ClockOffset"]) == (0, offset)
-                assert at.store.get(vm)["platform"] == {"acpi": "1", "localtime": told}
-            odd = Instance(VSSD, {"InstanceID": "Xen:web", "ClockOffset": 2})
-            with pytest.raises(CimError):
-                await at.invoke(Path(MANAGEMENT, None, CIMV2), "ModifySystemSettings", SystemSettings=odd)
-
-    in_time(work())
+async def test_the_clock_of_a_guest_is_told_and_set() -> None:
+    async with mode_site("libvirt-cim") as at:
+        vm = at.sim.add_vm("web", platform={"acpi": "1"})
+        path = Path.of(VSSD, {"InstanceID": "Xen:web"}, CIMV2)
+        assert at.shown(path)["ClockOffset"] == 0
+        for offset, told in ((1, "true"), (0, "false")):
+            system = Instance(VSSD, {"InstanceID": "Xen:web", "ClockOffset": offset})
+            value, _ = await at.invoke(Path(MANAGEMENT, None, CIMV2), "ModifySystemSettings", SystemSettings=system)
+            assert (value, at.shown(path)["ClockOffset"]) == (0, offset)
+            assert at.store.get(vm)["platform"] == {"acpi": "1", "localtime": told}
+        odd = Instance(VSSD, {"InstanceID": "Xen:web", "ClockOffset": 2})
+        with pytest.raises(CimError):
+            await at.invoke(Path(MANAGEMENT, None, CIMV2), "ModifySystemSettings", SystemSettings=odd)
 
 
 def test_the_console_services_have_their_own_names() -> None:
@@ -134,26 +119,23 @@ def test_the_console_services_have_their_own_names() -> None:
         assert [one.path.classname for one in found.shown_in(name)] == [name] * len(found.store.all("host"))
 
 
-def test_a_migration_takes_every_transport_and_no_programs_that_check() -> None:
-    async def work() -> None:
-        async with mode_site("libvirt-cim", hosts=2) as at:
-            vm = await at.sim.running("web")
-            there = next(ref for ref in at.sim.hosts if ref != at.store.get(vm)["resident_on"])
-            system = Path.of("Xen_ComputerSystem", {"CreationClassName": "Xen_ComputerSystem", "Name": "web"}, CIMV2)
-            service = Path("Xen_VirtualSystemMigrationService", None, CIMV2)
-            params = {"ComputerSystem": system, "DestinationHost": at.store.get(there)["hostname"]}
+async def test_a_migration_takes_every_transport_and_no_programs_that_check() -> None:
+    async with mode_site("libvirt-cim", hosts=2) as at:
+        vm = await at.sim.running("web")
+        there = next(ref for ref in at.sim.hosts if ref != at.store.get(vm)["resident_on"])
+        system = Path.of("Xen_ComputerSystem", {"CreationClassName": "Xen_ComputerSystem", "Name": "web"}, CIMV2)
+        service = Path("Xen_VirtualSystemMigrationService", None, CIMV2)
+        params = {"ComputerSystem": system, "DestinationHost": at.store.get(there)["hostname"]}
 
-            def settings(**more: Any) -> dict[str, Any]:
-                asked = Instance("Xen_VirtualSystemMigrationSettingData", {"MigrationType": 2, **more})
-                return {**params, "MigrationSettingData": asked}
+        def settings(**more: Any) -> dict[str, Any]:
+            asked = Instance("Xen_VirtualSystemMigrationSettingData", {"MigrationType": 2, **more})
+            return {**params, "MigrationSettingData": asked}
 
-            for more, status in (({"TransportType": 9}, 4), ({"TransportType": 2, "CheckParameters": ("x",)}, 7)):
-                with pytest.raises(CimError) as caught:
-                    await at.invoke(service, "MigrateVirtualSystemToHost", **settings(**more))
-                assert caught.value.status == status
-            value, out = await at.invoke(service, "MigrateVirtualSystemToHost", **settings(TransportType=2))
-            assert value == 4096
-            assert (await at.ended(out))["status"] == "success"
-            assert at.store.get(vm)["resident_on"] == there
-
-    in_time(work())
+        for more, status in (({"TransportType": 9}, 4), ({"TransportType": 2, "CheckParameters": ("x",)}, 7)):
+            with pytest.raises(CimError) as caught:
+                await at.invoke(service, "MigrateVirtualSystemToHost", **settings(**more))
+            assert caught.value.status == status
+        value, out = await at.invoke(service, "MigrateVirtualSystemToHost", **settings(TransportType=2))
+        assert value == 4096
+        assert (await at.ended(out))["status"] == "success"
+        assert at.store.get(vm)["resident_on"] == there

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cim_services import MANAGEMENT, Site, in_time
+from cim_services import MANAGEMENT, Site
 from compat_pool import CIMV2, ModePool, Path, mode_site, path_of
 
 from cim_provider.compat import xs_properties
@@ -67,42 +67,36 @@ async def asked(at: Site, method: str, **params: Any) -> int:
     return int(value)
 
 
-def test_pairs_are_added_replaced_and_removed_by_jobs() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            vm = at.sim.add_vm("web", xenstore_data={"old": "1", "kept": "2"})
-            whole = path_of(at, vm, VSSD)
-            pairs = (settings("old", "3"), settings("new/er", "4", VM_ID=at.uuid(vm)), settings("empty", ""))
-            assert await asked(at, "AddResourceSettings", AffectedConfiguration=whole, ResourceSettings=pairs) == 4096
-            assert at.store.get(vm)["xenstore_data"] == {"old": "3", "kept": "2", "new/er": "4", "empty": ""}
-            gone = tuple(
-                Path.of(PAIR_SETTINGS, {"InstanceID": f"Xen:{at.uuid(vm)}/{key}"}, CIMV2) for key in ("old", "new/er")
-            )
-            assert await asked(at, "RemoveResourceSettings", ResourceSettings=gone) == 4096
-            assert at.store.get(vm)["xenstore_data"] == {"kept": "2", "empty": ""}
-
-    in_time(work())
+async def test_pairs_are_added_replaced_and_removed_by_jobs() -> None:
+    async with mode_site("xs-cim") as at:
+        vm = at.sim.add_vm("web", xenstore_data={"old": "1", "kept": "2"})
+        whole = path_of(at, vm, VSSD)
+        pairs = (settings("old", "3"), settings("new/er", "4", VM_ID=at.uuid(vm)), settings("empty", ""))
+        assert await asked(at, "AddResourceSettings", AffectedConfiguration=whole, ResourceSettings=pairs) == 4096
+        assert at.store.get(vm)["xenstore_data"] == {"old": "3", "kept": "2", "new/er": "4", "empty": ""}
+        gone = tuple(
+            Path.of(PAIR_SETTINGS, {"InstanceID": f"Xen:{at.uuid(vm)}/{key}"}, CIMV2) for key in ("old", "new/er")
+        )
+        assert await asked(at, "RemoveResourceSettings", ResourceSettings=gone) == 4096
+        assert at.store.get(vm)["xenstore_data"] == {"kept": "2", "empty": ""}
 
 
-def test_pairs_without_a_key_of_another_machine_or_beside_devices_are_refused() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            vm, other = at.sim.add_vm("web", xenstore_data={"a": "1"}), at.sim.add_vm("other")
-            whole, disk = path_of(at, vm, VSSD), Instance("CIM_ResourceAllocationSettingData", {"ResourceType": 17})
-            for pairs, value in (
-                ((settings("", "x"),), 4),
-                ((settings("k", "x", VM_ID=at.uuid(other)),), 4),
-                ((settings("k", "x"), disk), 1),
-            ):
-                method, params = "AddResourceSettings", {"AffectedConfiguration": whole, "ResourceSettings": pairs}
-                assert await asked(at, method, **params) == value
-            (vbd,) = at.store.related(vm, "VBDs")
-            pair = Path.of(PAIR_SETTINGS, {"InstanceID": f"Xen:{at.uuid(vm)}/a"}, CIMV2)
-            both = (pair, path_of(at, vbd, "Xen_DiskSettingData"))
-            assert await asked(at, "RemoveResourceSettings", ResourceSettings=both) == 1
-            assert at.store.get(vm)["xenstore_data"] == {"a": "1"}
-
-    in_time(work())
+async def test_pairs_without_a_key_of_another_machine_or_beside_devices_are_refused() -> None:
+    async with mode_site("xs-cim") as at:
+        vm, other = at.sim.add_vm("web", xenstore_data={"a": "1"}), at.sim.add_vm("other")
+        whole, disk = path_of(at, vm, VSSD), Instance("CIM_ResourceAllocationSettingData", {"ResourceType": 17})
+        for pairs, value in (
+            ((settings("", "x"),), 4),
+            ((settings("k", "x", VM_ID=at.uuid(other)),), 4),
+            ((settings("k", "x"), disk), 1),
+        ):
+            method, params = "AddResourceSettings", {"AffectedConfiguration": whole, "ResourceSettings": pairs}
+            assert await asked(at, method, **params) == value
+        (vbd,) = at.store.related(vm, "VBDs")
+        pair = Path.of(PAIR_SETTINGS, {"InstanceID": f"Xen:{at.uuid(vm)}/a"}, CIMV2)
+        both = (pair, path_of(at, vbd, "Xen_DiskSettingData"))
+        assert await asked(at, "RemoveResourceSettings", ResourceSettings=both) == 1
+        assert at.store.get(vm)["xenstore_data"] == {"a": "1"}
 
 
 # ---- consoles
@@ -197,29 +191,26 @@ def test_switches_tell_their_interface_and_whether_all_hosts_have_one(pool: Mode
     )  # fmt: skip
 
 
-def test_interfaces_tell_the_vlan_of_their_network_and_who_made_the_address() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            vm = at.sim.add_vm("web")
-            (nic,) = at.store.related(vm, "VIFs")
-            shown = at.shown(path_of(at, nic, "Xen_NetworkPortSettingData"))
-            assert (shown["VlanTag"], shown["AutoGeneratedMAC"]) == (None, at.store.get(nic)["MAC_autogenerated"])
-            (pif, *_) = at.store.related(at.sim.network, "PIFs")
-            at.sim.change(pif, ip_configuration_mode="Static", IP="192.0.2.5", netmask="255.255.255.0",
-                          gateway="192.0.2.1", DNS="192.0.2.2", VLAN=7, management=True,
-                          other_config={"management_purpose": "storage"})  # fmt: skip
-            assert at.shown(path_of(at, nic, "Xen_NetworkPortSettingData"))["VlanTag"] == 7
-            uplink = path_of(at, pif, "Xen_SwitchUplinkPortSettingData")
-            assert uplink.classname == "Xen_HostNetworkPortSettingData"
-            values = at.shown(uplink)
-            names = ("VlanTag", "VirtualSwitch", "IPAddress", "IPConfigurationMode", "IPSubnetMask", "IPGateway", "DNS",
-                     "Management", "ManagementPurpose")  # fmt: skip
-            assert [values[name] for name in names] == [
-                7, at.store.get(at.sim.network)["name_label"], "192.0.2.5", 2, "255.255.255.0", "192.0.2.1",
-                "192.0.2.2", True, "storage",
-            ]  # fmt: skip
-
-    in_time(work())
+async def test_interfaces_tell_the_vlan_of_their_network_and_who_made_the_address() -> None:
+    async with mode_site("xs-cim") as at:
+        vm = at.sim.add_vm("web")
+        (nic,) = at.store.related(vm, "VIFs")
+        shown = at.shown(path_of(at, nic, "Xen_NetworkPortSettingData"))
+        assert (shown["VlanTag"], shown["AutoGeneratedMAC"]) == (None, at.store.get(nic)["MAC_autogenerated"])
+        (pif, *_) = at.store.related(at.sim.network, "PIFs")
+        at.sim.change(pif, ip_configuration_mode="Static", IP="192.0.2.5", netmask="255.255.255.0",
+                      gateway="192.0.2.1", DNS="192.0.2.2", VLAN=7, management=True,
+                      other_config={"management_purpose": "storage"})  # fmt: skip
+        assert at.shown(path_of(at, nic, "Xen_NetworkPortSettingData"))["VlanTag"] == 7
+        uplink = path_of(at, pif, "Xen_SwitchUplinkPortSettingData")
+        assert uplink.classname == "Xen_HostNetworkPortSettingData"
+        values = at.shown(uplink)
+        names = ("VlanTag", "VirtualSwitch", "IPAddress", "IPConfigurationMode", "IPSubnetMask", "IPGateway", "DNS",
+                 "Management", "ManagementPurpose")  # fmt: skip
+        assert [values[name] for name in names] == [
+            7, at.store.get(at.sim.network)["name_label"], "192.0.2.5", 2, "255.255.255.0", "192.0.2.1",
+            "192.0.2.2", True, "storage",
+        ]  # fmt: skip
 
 
 def test_the_service_tells_the_release_of_its_host(pool: ModePool) -> None:
@@ -232,23 +223,20 @@ def test_the_service_tells_the_release_of_its_host(pool: ModePool) -> None:
         assert pool.values("Xen_VirtualSystemManagementService", "host-0")["Version"] == told
 
 
-def test_what_is_only_shown_may_stand_in_settings_of_a_copy_and_cannot_be_changed() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            vm = at.sim.add_vm("web", other_config={"a": "b"}, xenstore_data={"c": "d"})
-            (nic,) = at.store.related(vm, "VIFs")
-            whole = {**at.shown(path_of(at, vm, VSSD)), "ElementName": "copy"}
-            card = {**at.shown(path_of(at, nic, "Xen_NetworkPortSettingData")), "Address": None}
-            value, out = await at.ask(
-                MANAGEMENT, "DefineSystem", SystemSettings=Instance("Xen_ComputerSystemSettingData", whole),
-                ResourceSettings=(Instance("Xen_NetworkPortSettingData", card),),
-            )  # fmt: skip
-            assert value == 4096
-            assert (await at.ended(out))["status"] == "success"
-            changed = Instance(
-                "Xen_ComputerSystemSettingData", {"InstanceID": whole["InstanceID"], "Xenstore_Data": ("c=e",)}
-            )
-            assert (await at.ask(MANAGEMENT, "ModifySystemSettings", SystemSettings=changed))[0] == 4
-            assert at.store.get(vm)["xenstore_data"] == {"c": "d"}
-
-    in_time(work())
+async def test_what_is_only_shown_may_stand_in_settings_of_a_copy_and_cannot_be_changed() -> None:
+    async with mode_site("xs-cim") as at:
+        vm = at.sim.add_vm("web", other_config={"a": "b"}, xenstore_data={"c": "d"})
+        (nic,) = at.store.related(vm, "VIFs")
+        whole = {**at.shown(path_of(at, vm, VSSD)), "ElementName": "copy"}
+        card = {**at.shown(path_of(at, nic, "Xen_NetworkPortSettingData")), "Address": None}
+        value, out = await at.ask(
+            MANAGEMENT, "DefineSystem", SystemSettings=Instance("Xen_ComputerSystemSettingData", whole),
+            ResourceSettings=(Instance("Xen_NetworkPortSettingData", card),),
+        )  # fmt: skip
+        assert value == 4096
+        assert (await at.ended(out))["status"] == "success"
+        changed = Instance(
+            "Xen_ComputerSystemSettingData", {"InstanceID": whole["InstanceID"], "Xenstore_Data": ("c=e",)}
+        )
+        assert (await at.ask(MANAGEMENT, "ModifySystemSettings", SystemSettings=changed))[0] == 4
+        assert at.store.get(vm)["xenstore_data"] == {"c": "d"}

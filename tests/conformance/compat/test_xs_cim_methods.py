@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cim_services import MANAGEMENT, Site, in_time
+from cim_services import MANAGEMENT, Site
 from compat_pool import CIMV2, Path, mode_site
 
 from cim_provider.schema.objects import Instance
@@ -40,136 +40,115 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("before", "requested", "operation", "after"), CHANGES)
-def test_a_state_change_is_a_job_of_the_operation_it_means(
+async def test_a_state_change_is_a_job_of_the_operation_it_means(
     before: str, requested: int, operation: str, after: str
 ) -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            at.mode(NEVER)
-            vm = at.sim.add_vm("web") if before == "Halted" else await at.sim.running("web")
-            if before == "Paused":
-                await at.sim.call("VM.pause", vm)
-            value, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=requested)
-            assert value == 4096
-            task = await at.ended(out)
-            assert (task["name_label"].removeprefix("Async."), task["status"]) == (operation, "success")
-            assert at.store.get(vm)["power_state"] == after
-
-    in_time(work())
+    async with mode_site("xs-cim") as at:
+        at.mode(NEVER)
+        vm = at.sim.add_vm("web") if before == "Halted" else await at.sim.running("web")
+        if before == "Paused":
+            await at.sim.call("VM.pause", vm)
+        value, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=requested)
+        assert value == 4096
+        task = await at.ended(out)
+        assert (task["name_label"].removeprefix("Async."), task["status"]) == (operation, "success")
+        assert at.store.get(vm)["power_state"] == after
 
 
-def test_memory_is_taken_in_mib_and_a_reservation_is_the_least_there_can_be() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            vm = at.sim.add_vm("web")
-            path = Path.of(MEMORY, {"InstanceID": f"Xen:{at.uuid(vm)}/Memory"}, CIMV2)
-            changed = at.copy(path, VirtualQuantity=3072, Reservation=512, Limit=2048)
-            await done(at, at.service(MANAGEMENT), "ModifyResourceSettings", ResourceSettings=(changed,))
-            record = at.store.get(vm)
-            names = ("memory_static_max", "memory_dynamic_max", "memory_dynamic_min", "memory_static_min")
-            assert [record[name] >> 20 for name in names] == [3072, 2048, 512, 512]
-            assert at.shown(path)["VirtualQuantity"] == 3072
-
-    in_time(work())
+async def test_memory_is_taken_in_mib_and_a_reservation_is_the_least_there_can_be() -> None:
+    async with mode_site("xs-cim") as at:
+        vm = at.sim.add_vm("web")
+        path = Path.of(MEMORY, {"InstanceID": f"Xen:{at.uuid(vm)}/Memory"}, CIMV2)
+        changed = at.copy(path, VirtualQuantity=3072, Reservation=512, Limit=2048)
+        await done(at, at.service(MANAGEMENT), "ModifyResourceSettings", ResourceSettings=(changed,))
+        record = at.store.get(vm)
+        names = ("memory_static_max", "memory_dynamic_max", "memory_dynamic_min", "memory_static_min")
+        assert [record[name] >> 20 for name in names] == [3072, 2048, 512, 512]
+        assert at.shown(path)["VirtualQuantity"] == 3072
 
 
-def test_a_reservation_of_processors_is_how_many_there_are_at_startup() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            vm = at.sim.add_vm("web")
-            path = Path.of(PROCESSORS, {"InstanceID": f"Xen:{at.uuid(vm)}/Processor"}, CIMV2)
-            changed = at.copy(path, VirtualQuantity=4, Reservation=3)
-            await done(at, at.service(MANAGEMENT), "ModifyResourceSettings", ResourceSettings=(changed,))
-            record = at.store.get(vm)
-            assert (record["VCPUs_max"], record["VCPUs_at_startup"]) == (4, 3)
-
-    in_time(work())
+async def test_a_reservation_of_processors_is_how_many_there_are_at_startup() -> None:
+    async with mode_site("xs-cim") as at:
+        vm = at.sim.add_vm("web")
+        path = Path.of(PROCESSORS, {"InstanceID": f"Xen:{at.uuid(vm)}/Processor"}, CIMV2)
+        changed = at.copy(path, VirtualQuantity=4, Reservation=3)
+        await done(at, at.service(MANAGEMENT), "ModifyResourceSettings", ResourceSettings=(changed,))
+        record = at.store.get(vm)
+        assert (record["VCPUs_max"], record["VCPUs_at_startup"]) == (4, 3)
 
 
-def test_a_new_machine_may_have_settings_copied_from_another() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            vm = at.sim.add_vm("web", memory=3 << 30, VCPUs_max=3, affinity=at.sim.hosts[0])
-            keys = ((MEMORY, "Memory"), (PROCESSORS, "Processor"))
-            paths = [Path.of(cls, {"InstanceID": f"Xen:{at.uuid(vm)}/{word}"}, CIMV2) for cls, word in keys]
-            copies = tuple(at.copy(path) for path in paths)
-            system = at.copy(Path.of(VSSD, {"InstanceID": f"Xen:{at.uuid(vm)}"}, CIMV2), ElementName="copy")
-            await done(at, at.service(MANAGEMENT), "DefineSystem", SystemSettings=system, ResourceSettings=copies)
-            made = next(v for v in at.store.all("VM").values() if v["name_label"] == "copy")
-            assert (made["memory_static_max"], made["VCPUs_max"]) == (3 << 30, 3)
-
-    in_time(work())
+async def test_a_new_machine_may_have_settings_copied_from_another() -> None:
+    async with mode_site("xs-cim") as at:
+        vm = at.sim.add_vm("web", memory=3 << 30, VCPUs_max=3, affinity=at.sim.hosts[0])
+        keys = ((MEMORY, "Memory"), (PROCESSORS, "Processor"))
+        paths = [Path.of(cls, {"InstanceID": f"Xen:{at.uuid(vm)}/{word}"}, CIMV2) for cls, word in keys]
+        copies = tuple(at.copy(path) for path in paths)
+        system = at.copy(Path.of(VSSD, {"InstanceID": f"Xen:{at.uuid(vm)}"}, CIMV2), ElementName="copy")
+        await done(at, at.service(MANAGEMENT), "DefineSystem", SystemSettings=system, ResourceSettings=copies)
+        made = next(v for v in at.store.all("VM").values() if v["name_label"] == "copy")
+        assert (made["memory_static_max"], made["VCPUs_max"]) == (3 << 30, 3)
 
 
-def test_as_many_processors_as_there_are_can_be_added() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            vm = at.sim.add_vm("web")
-            before = at.store.get(vm)["VCPUs_max"]
-            path = Path.of(PROCESSORS, {"InstanceID": f"Xen:{at.uuid(vm)}/Processor"}, CIMV2)
-            more = Instance(PROCESSORS, {"InstanceID": path.key("InstanceID"), "VirtualQuantity": before})
-            config = Path.of(VSSD, {"InstanceID": f"Xen:{at.uuid(vm)}"}, CIMV2)
-            await done(
-                at, at.service(MANAGEMENT), "AddResourceSettings", AffectedConfiguration=config,
-                ResourceSettings=(more,),
-            )  # fmt: skip
-            assert at.store.get(vm)["VCPUs_max"] == 2 * before
-
-    in_time(work())
+async def test_as_many_processors_as_there_are_can_be_added() -> None:
+    async with mode_site("xs-cim") as at:
+        vm = at.sim.add_vm("web")
+        before = at.store.get(vm)["VCPUs_max"]
+        path = Path.of(PROCESSORS, {"InstanceID": f"Xen:{at.uuid(vm)}/Processor"}, CIMV2)
+        more = Instance(PROCESSORS, {"InstanceID": path.key("InstanceID"), "VirtualQuantity": before})
+        config = Path.of(VSSD, {"InstanceID": f"Xen:{at.uuid(vm)}"}, CIMV2)
+        await done(
+            at, at.service(MANAGEMENT), "AddResourceSettings", AffectedConfiguration=config,
+            ResourceSettings=(more,),
+        )  # fmt: skip
+        assert at.store.get(vm)["VCPUs_max"] == 2 * before
 
 
-def test_the_sample_of_its_documentation_defines_a_machine() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            system = Instance(
-                VSSD,
-                {"Caption": "This is an HVM VM", "ElementName": "made", "VirtualSystemType": "DMTF:xen:HVM",
-                 "AutomaticShutdownAction": 0, "AutomaticRecoveryAction": 2, "HVM_Boot_Policy": "BIOS order",
-                 "HVM_Boot_Params": ("order=dc",), "Platform": ("acpi=true", "apic=true", "pae=true")},
-            )  # fmt: skip
-            plain = "CIM_ResourceAllocationSettingData"
-            resources = (
-                Instance(plain, {"ResourceType": 3, "VirtualQuantity": 1, "AllocationUnits": "count", "Limit": 100}),
-                Instance(plain, {"ResourceType": 4, "VirtualQuantity": 512, "AllocationUnits": "byte*2^20"}),
-                Instance(
-                    DISK,
-                    {"ResourceType": 19, "ResourceSubType": "Disk", "VirtualQuantity": 2048, "Access": 3,
-                     "AllocationUnits": "byte*2^20", "Bootable": False, "PoolID": at.uuid(at.sim.sr)},
-                ),
-                Instance(DISK, {"ResourceSubType": "CD", "Access": 1}),
-                Instance(PORT, {"ResourceType": 33, "ElementName": "0", "PoolID": at.uuid(at.sim.network)}),
-            )  # fmt: skip
-            await done(at, at.service(MANAGEMENT), "DefineSystem", SystemSettings=system, ResourceSettings=resources)
-            (vm,) = [v.ref for v in at.store.all("VM").values() if v["name_label"] == "made"]
-            drives = [at.store.get(ref) for ref in at.store.related(vm, "VBDs")]
-            assert sorted(one["type"] for one in drives) == ["CD", "Disk"]
-            assert [at.store.get(one["VDI"])["virtual_size"] for one in drives if not one["empty"]] == [2 << 30]
-            assert len(at.store.related(vm, "VIFs")) == 1
-            assert at.store.get(vm)["actions_after_shutdown"] == "destroy"
-            wrong = Instance(DISK, {"ResourceType": 17, "ResourceSubType": "CD"})
-            value, _ = await at.invoke(
-                at.service(MANAGEMENT), "DefineSystem", SystemSettings=Instance(VSSD, {"ElementName": "other"}),
-                ResourceSettings=(wrong,),
-            )  # fmt: skip
-            assert value == 4
-
-    in_time(work())
+async def test_the_sample_of_its_documentation_defines_a_machine() -> None:
+    async with mode_site("xs-cim") as at:
+        system = Instance(
+            VSSD,
+            {"Caption": "This is an HVM VM", "ElementName": "made", "VirtualSystemType": "DMTF:xen:HVM",
+             "AutomaticShutdownAction": 0, "AutomaticRecoveryAction": 2, "HVM_Boot_Policy": "BIOS order",
+             "HVM_Boot_Params": ("order=dc",), "Platform": ("acpi=true", "apic=true", "pae=true")},
+        )  # fmt: skip
+        plain = "CIM_ResourceAllocationSettingData"
+        resources = (
+            Instance(plain, {"ResourceType": 3, "VirtualQuantity": 1, "AllocationUnits": "count", "Limit": 100}),
+            Instance(plain, {"ResourceType": 4, "VirtualQuantity": 512, "AllocationUnits": "byte*2^20"}),
+            Instance(
+                DISK,
+                {"ResourceType": 19, "ResourceSubType": "Disk", "VirtualQuantity": 2048, "Access": 3,
+                 "AllocationUnits": "byte*2^20", "Bootable": False, "PoolID": at.uuid(at.sim.sr)},
+            ),
+            Instance(DISK, {"ResourceSubType": "CD", "Access": 1}),
+            Instance(PORT, {"ResourceType": 33, "ElementName": "0", "PoolID": at.uuid(at.sim.network)}),
+        )  # fmt: skip
+        await done(at, at.service(MANAGEMENT), "DefineSystem", SystemSettings=system, ResourceSettings=resources)
+        (vm,) = [v.ref for v in at.store.all("VM").values() if v["name_label"] == "made"]
+        drives = [at.store.get(ref) for ref in at.store.related(vm, "VBDs")]
+        assert sorted(one["type"] for one in drives) == ["CD", "Disk"]
+        assert [at.store.get(one["VDI"])["virtual_size"] for one in drives if not one["empty"]] == [2 << 30]
+        assert len(at.store.related(vm, "VIFs")) == 1
+        assert at.store.get(vm)["actions_after_shutdown"] == "destroy"
+        wrong = Instance(DISK, {"ResourceType": 17, "ResourceSubType": "CD"})
+        value, _ = await at.invoke(
+            at.service(MANAGEMENT), "DefineSystem", SystemSettings=Instance(VSSD, {"ElementName": "other"}),
+            ResourceSettings=(wrong,),
+        )  # fmt: skip
+        assert value == 4
 
 
-def test_a_machine_is_defined_renamed_and_destroyed_by_jobs() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            at.mode(NEVER)
-            service = at.service(MANAGEMENT)
-            system = Instance(VSSD, {"ElementName": "made", "VirtualSystemType": "DMTF:Xen:PV"})
-            memory = Instance(MEMORY, {"ResourceType": 4, "VirtualQuantity": 256, "AllocationUnits": "MB"})
-            await done(at, service, "DefineSystem", SystemSettings=system, ResourceSettings=(memory,))
-            (vm,) = [v.ref for v in at.store.all("VM").values() if v["name_label"] == "made"]
-            assert (at.store.get(vm)["domain_type"], at.store.get(vm)["memory_static_max"]) == ("pv", 256 << 20)
-            path = Path.of(VSSD, {"InstanceID": f"Xen:{at.uuid(vm)}"}, CIMV2)
-            await done(at, service, "ModifySystemSettings", SystemSettings=at.copy(path, ElementName="other"))
-            assert at.store.get(vm)["name_label"] == "other"
-            await done(at, service, "DestroySystem", AffectedSystem=at.system(vm))
-            assert at.store.find(vm) is None
-
-    in_time(work())
+async def test_a_machine_is_defined_renamed_and_destroyed_by_jobs() -> None:
+    async with mode_site("xs-cim") as at:
+        at.mode(NEVER)
+        service = at.service(MANAGEMENT)
+        system = Instance(VSSD, {"ElementName": "made", "VirtualSystemType": "DMTF:Xen:PV"})
+        memory = Instance(MEMORY, {"ResourceType": 4, "VirtualQuantity": 256, "AllocationUnits": "MB"})
+        await done(at, service, "DefineSystem", SystemSettings=system, ResourceSettings=(memory,))
+        (vm,) = [v.ref for v in at.store.all("VM").values() if v["name_label"] == "made"]
+        assert (at.store.get(vm)["domain_type"], at.store.get(vm)["memory_static_max"]) == ("pv", 256 << 20)
+        path = Path.of(VSSD, {"InstanceID": f"Xen:{at.uuid(vm)}"}, CIMV2)
+        await done(at, service, "ModifySystemSettings", SystemSettings=at.copy(path, ElementName="other"))
+        assert at.store.get(vm)["name_label"] == "other"
+        await done(at, service, "DestroySystem", AffectedSystem=at.system(vm))
+        assert at.store.find(vm) is None

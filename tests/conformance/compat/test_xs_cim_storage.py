@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cim_pool import path_in
-from cim_services import GIB, FaultRule, Site, in_time
+from cim_services import GIB, FaultRule, Site
 from compat_pool import CimError, mode_site, path_of
 from lxml import etree
 
@@ -28,88 +28,76 @@ def named(at: Site, cls: str, name: str) -> Version:
 
 
 @pytest.mark.parametrize("where", ["Connection", "HostResource"])
-def test_a_storage_pool_is_created_and_detached_at_once(where: str) -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            values = {"ResourceSubType": "nfs", where: SHARE, "VirtualQuantity": 10, "AllocationUnits": "GB",
-                      "Description": "of the shop"}  # fmt: skip
-            value, out = await at.ask(
-                STORAGE, "CreateStoragePool", ElementName="new", Settings=Instance(RASD, values), ResourceType=19
-            )
-            assert (value, set(out)) == (0, {"Pool"})
-            sr = named(at, "SR", "new")
-            assert path_in(out["Pool"]).key("InstanceID") == f"Xen:StoragePool/{sr['uuid']}"
-            assert (sr["type"], sr["shared"], sr["name_description"]) == ("nfs", True, "of the shop")
-            (pbd,) = (at.store.get(ref) for ref in at.store.related(sr.ref, "PBDs"))
-            assert pbd["device_config"] == {"server": "192.0.2.9", "serverpath": "/vms"}
-            pool = path_of(at, sr.ref, "Xen_StoragePool")
-            assert await at.ask(STORAGE, "DetachStoragePool", Pool=pool) == (0, {})
-            assert at.store.find(sr.ref) is None
-
-    in_time(work())
+async def test_a_storage_pool_is_created_and_detached_at_once(where: str) -> None:
+    async with mode_site("xs-cim") as at:
+        values = {"ResourceSubType": "nfs", where: SHARE, "VirtualQuantity": 10, "AllocationUnits": "GB",
+                  "Description": "of the shop"}  # fmt: skip
+        value, out = await at.ask(
+            STORAGE, "CreateStoragePool", ElementName="new", Settings=Instance(RASD, values), ResourceType=19
+        )
+        assert (value, set(out)) == (0, {"Pool"})
+        sr = named(at, "SR", "new")
+        assert path_in(out["Pool"]).key("InstanceID") == f"Xen:StoragePool/{sr['uuid']}"
+        assert (sr["type"], sr["shared"], sr["name_description"]) == ("nfs", True, "of the shop")
+        (pbd,) = (at.store.get(ref) for ref in at.store.related(sr.ref, "PBDs"))
+        assert pbd["device_config"] == {"server": "192.0.2.9", "serverpath": "/vms"}
+        pool = path_of(at, sr.ref, "Xen_StoragePool")
+        assert await at.ask(STORAGE, "DetachStoragePool", Pool=pool) == (0, {})
+        assert at.store.find(sr.ref) is None
 
 
 @pytest.mark.parametrize(
     ("setting", "image", "named_by"),
     [("ResourceSetting", "DiskImage", "PoolID"), ("Settings", "Resource", "Pool")],
 )
-def test_a_disk_image_is_created_and_deleted_by_either_names(setting: str, image: str, named_by: str) -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            pool = path_of(at, at.sim.sr, "Xen_StoragePool")
-            asked: dict[str, Any] = {
-                "ResourceType": 17, "VirtualQuantity": 2, "AllocationUnits": "GB", "ElementName": "data",
-                **({"PoolID": at.uuid(at.sim.sr)} if named_by == "PoolID" else {}),
-            }  # fmt: skip
-            params: dict[str, Any] = {setting: Instance(RASD, asked), **({"Pool": pool} if named_by == "Pool" else {})}
-            value, out = await at.ask(STORAGE, "CreateDiskImage", **params)
-            vdi = named(at, "VDI", "data")
-            assert (vdi["virtual_size"], vdi["SR"]) == (2 * GIB, at.sim.sr)
-            path = path_of(at, vdi.ref, "Xen_StorageVolume")
-            assert path.classname == "Xen_DiskImage"
-            assert (value, {name: path_in(one).key("DeviceID") for name, one in out.items()}) == (
-                0,
-                dict.fromkeys(("Resource", "ResultingDiskImage"), vdi["uuid"]),
-            )
-            assert await at.ask(STORAGE, "DeleteDiskImage", **{image: path}) == (0, {})
-            assert at.store.find(vdi.ref) is None
-
-    in_time(work())
+async def test_a_disk_image_is_created_and_deleted_by_either_names(setting: str, image: str, named_by: str) -> None:
+    async with mode_site("xs-cim") as at:
+        pool = path_of(at, at.sim.sr, "Xen_StoragePool")
+        asked: dict[str, Any] = {
+            "ResourceType": 17, "VirtualQuantity": 2, "AllocationUnits": "GB", "ElementName": "data",
+            **({"PoolID": at.uuid(at.sim.sr)} if named_by == "PoolID" else {}),
+        }  # fmt: skip
+        params: dict[str, Any] = {setting: Instance(RASD, asked), **({"Pool": pool} if named_by == "Pool" else {})}
+        value, out = await at.ask(STORAGE, "CreateDiskImage", **params)
+        vdi = named(at, "VDI", "data")
+        assert (vdi["virtual_size"], vdi["SR"]) == (2 * GIB, at.sim.sr)
+        path = path_of(at, vdi.ref, "Xen_StorageVolume")
+        assert path.classname == "Xen_DiskImage"
+        assert (value, {name: path_in(one).key("DeviceID") for name, one in out.items()}) == (
+            0,
+            dict.fromkeys(("Resource", "ResultingDiskImage"), vdi["uuid"]),
+        )
+        assert await at.ask(STORAGE, "DeleteDiskImage", **{image: path}) == (0, {})
+        assert at.store.find(vdi.ref) is None
 
 
-def test_the_storage_service_refuses_what_is_no_storage_and_what_is_said_twice() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            network, disk = Instance(RASD, {"ResourceType": 10}), Instance(RASD, {"ResourceType": 17})
-            both = Instance(RASD, {"ResourceSubType": "nfs", "Connection": SHARE, "HostResource": SHARE})
-            for settings in (None, network, both):
-                assert (await at.ask(STORAGE, "CreateStoragePool", Settings=settings))[0] == 5
-            assert (await at.ask(STORAGE, "CreateStoragePool", Settings=disk, ResourceType=10))[0] == 5
-            pool = path_of(at, at.sim.network, "Xen_NetworkPool")
-            assert (await at.ask(STORAGE, "DetachStoragePool", Pool=pool))[0] == 5
-            assert (await at.ask(STORAGE, "CreateDiskImage", Settings=network, Pool=pool))[0] == 5
-            place = path_of(at, at.sim.sr, "Xen_StoragePool")
-            twice = {"Settings": disk, "ResourceSetting": disk, "Pool": place}
-            assert (await at.ask(STORAGE, "CreateDiskImage", **twice))[0] == 5
-            assert (await at.ask(STORAGE, "CreateDiskImage", ResourceSetting=disk))[0] == 5
-            assert at.store.find(at.sim.network) is not None
-
-    in_time(work())
+async def test_the_storage_service_refuses_what_is_no_storage_and_what_is_said_twice() -> None:
+    async with mode_site("xs-cim") as at:
+        network, disk = Instance(RASD, {"ResourceType": 10}), Instance(RASD, {"ResourceType": 17})
+        both = Instance(RASD, {"ResourceSubType": "nfs", "Connection": SHARE, "HostResource": SHARE})
+        for settings in (None, network, both):
+            assert (await at.ask(STORAGE, "CreateStoragePool", Settings=settings))[0] == 5
+        assert (await at.ask(STORAGE, "CreateStoragePool", Settings=disk, ResourceType=10))[0] == 5
+        pool = path_of(at, at.sim.network, "Xen_NetworkPool")
+        assert (await at.ask(STORAGE, "DetachStoragePool", Pool=pool))[0] == 5
+        assert (await at.ask(STORAGE, "CreateDiskImage", Settings=network, Pool=pool))[0] == 5
+        place = path_of(at, at.sim.sr, "Xen_StoragePool")
+        twice = {"Settings": disk, "ResourceSetting": disk, "Pool": place}
+        assert (await at.ask(STORAGE, "CreateDiskImage", **twice))[0] == 5
+        assert (await at.ask(STORAGE, "CreateDiskImage", ResourceSetting=disk))[0] == 5
+        assert at.store.find(at.sim.network) is not None
 
 
-def test_a_storage_pool_and_an_image_in_use_stay() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            (vbd,) = at.store.related(at.sim.add_vm("web"), "VBDs")
-            vdi = at.store.get(vbd)["VDI"]
-            pool = path_of(at, at.sim.sr, "Xen_StoragePool")
-            assert (await at.ask(STORAGE, "DetachStoragePool", Pool=pool))[0] == 6
-            image = path_of(at, vdi, "Xen_StorageVolume")
-            assert (await at.ask(STORAGE, "DeleteDiskImage", DiskImage=image))[0] == 6
-            assert at.store.find(at.sim.sr) is not None
-            assert at.store.find(vdi) is not None
-
-    in_time(work())
+async def test_a_storage_pool_and_an_image_in_use_stay() -> None:
+    async with mode_site("xs-cim") as at:
+        (vbd,) = at.store.related(at.sim.add_vm("web"), "VBDs")
+        vdi = at.store.get(vbd)["VDI"]
+        pool = path_of(at, at.sim.sr, "Xen_StoragePool")
+        assert (await at.ask(STORAGE, "DetachStoragePool", Pool=pool))[0] == 6
+        image = path_of(at, vdi, "Xen_StorageVolume")
+        assert (await at.ask(STORAGE, "DeleteDiskImage", DiskImage=image))[0] == 6
+        assert at.store.find(at.sim.sr) is not None
+        assert at.store.find(vdi) is not None
 
 
 async def with_target(at: Site) -> None:
@@ -127,35 +115,29 @@ async def discovered(at: Site, **params: Any) -> etree._Element:
     return etree.fromstring(out["TargetInfo"].findtext("VALUE").encode())
 
 
-def test_targets_and_units_of_an_iscsi_server_are_discovered() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            await with_target(at)
-            found = await discovered(at, TargetHost=ISCSI["target"], Port="3260")
-            assert found.tag == "iscsi-target-iqns"
-            assert [one.findtext("TargetIQN") for one in found.iterfind("TGT")] == [ISCSI["targetIQN"]]
-            found = await discovered(at, TargetHost=ISCSI["target"], TargetIQN=ISCSI["targetIQN"])
-            assert found.tag == "iscsi-target"
-            (unit,) = found.iterfind("LUN")
-            assert (unit.findtext("SCSIid"), unit.findtext("size")) == (ISCSI["SCSIid"], str(5 * GIB))
-            nothing = await discovered(at, TargetHost="192.0.2.99")
-            assert list(nothing) == []
-
-    in_time(work())
+async def test_targets_and_units_of_an_iscsi_server_are_discovered() -> None:
+    async with mode_site("xs-cim") as at:
+        await with_target(at)
+        found = await discovered(at, TargetHost=ISCSI["target"], Port="3260")
+        assert found.tag == "iscsi-target-iqns"
+        assert [one.findtext("TargetIQN") for one in found.iterfind("TGT")] == [ISCSI["targetIQN"]]
+        found = await discovered(at, TargetHost=ISCSI["target"], TargetIQN=ISCSI["targetIQN"])
+        assert found.tag == "iscsi-target"
+        (unit,) = found.iterfind("LUN")
+        assert (unit.findtext("SCSIid"), unit.findtext("size")) == (ISCSI["SCSIid"], str(5 * GIB))
+        nothing = await discovered(at, TargetHost="192.0.2.99")
+        assert list(nothing) == []
 
 
-def test_a_server_that_is_not_named_or_does_not_answer_is_an_error() -> None:
-    async def work() -> None:
-        async with mode_site("xs-cim") as at:
-            assert await at.ask(STORAGE, "DiscoveriSCSITargetInfo") == (5, {})
-            backends = at.sim.engine.backends
-            backends["lvmoiscsi"] = Faulty(backends["lvmoiscsi"], [FaultRule("probe")], at.pool.clock)
-            with pytest.raises(CimError) as caught:
-                await at.ask(STORAGE, "DiscoveriSCSITargetInfo", TargetHost="192.0.2.7")
-            assert (caught.value.status, "SR_BACKEND_FAILURE" in caught.value.text) == (1, True)
-            assert (await at.ask(STORAGE, "DiscoveriSCSITargetInfo", TargetHost="192.0.2.7"))[0] == 0
-
-    in_time(work())
+async def test_a_server_that_is_not_named_or_does_not_answer_is_an_error() -> None:
+    async with mode_site("xs-cim") as at:
+        assert await at.ask(STORAGE, "DiscoveriSCSITargetInfo") == (5, {})
+        backends = at.sim.engine.backends
+        backends["lvmoiscsi"] = Faulty(backends["lvmoiscsi"], [FaultRule("probe")], at.pool.clock)
+        with pytest.raises(CimError) as caught:
+            await at.ask(STORAGE, "DiscoveriSCSITargetInfo", TargetHost="192.0.2.7")
+        assert (caught.value.status, "SR_BACKEND_FAILURE" in caught.value.text) == (1, True)
+        assert (await at.ask(STORAGE, "DiscoveriSCSITargetInfo", TargetHost="192.0.2.7"))[0] == 0
 
 
 def test_targets_are_told_once_each_and_text_is_quoted() -> None:

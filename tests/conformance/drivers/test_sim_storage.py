@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -106,17 +106,16 @@ def test_a_driver_that_cheats_fails_the_suite(cheat: type[SimStorage]) -> None:
         asyncio.run(check_storage(lambda: bench(VirtualClock(), "nfs", Cheating)))
 
 
-def in_world(scene: Callable[[SimWorld, SimBackend], object], kind: str = "lvm") -> None:
-    async def run() -> None:
-        world = SimWorld(VirtualClock(), seed=1)
-        await scene(world, SimBackend(world, TYPES[kind]))  # type: ignore[misc]
-        await world.close()
+@asynccontextmanager
+async def storage_world(kind: str = "lvm") -> AsyncIterator[tuple[SimWorld, SimBackend]]:
+    """A simulated world, and its storage of one kind."""
+    world = SimWorld(VirtualClock(), seed=1)
+    yield world, SimBackend(world, TYPES[kind])
+    await world.close()
 
-    asyncio.run(run())
 
-
-def test_local_storage_is_found_by_its_own_host_alone() -> None:
-    async def scene(world: SimWorld, backend: SimBackend) -> None:
+async def test_local_storage_is_found_by_its_own_host_alone() -> None:
+    async with storage_world() as (world, backend):
         config = {"device": "/dev/sdb"}
         await drive(world.clock, backend.create("repository", "host a", config, 1 << 30))
         (found,) = await drive(world.clock, backend.probe("host a", config))
@@ -125,22 +124,18 @@ def test_local_storage_is_found_by_its_own_host_alone() -> None:
         with pytest.raises(DriverError, match="not there"):
             await drive(world.clock, backend.open("repository").attach("host b", config))
 
-    in_world(scene)
 
-
-def test_a_device_holds_one_repository_on_each_host() -> None:
-    async def scene(world: SimWorld, backend: SimBackend) -> None:
+async def test_a_device_holds_one_repository_on_each_host() -> None:
+    async with storage_world() as (world, backend):
         config = {"device": "/dev/sdb"}
         await drive(world.clock, backend.create("first", "host a", config, 0))
         with pytest.raises(DriverError, match="holds a repository"):
             await drive(world.clock, backend.create("second", "host a", config, 0))
         await drive(world.clock, backend.create("second", "host b", config, 0))
 
-    in_world(scene)
 
-
-def test_a_broken_path_is_told() -> None:
-    async def scene(world: SimWorld, backend: SimBackend) -> None:
+async def test_a_broken_path_is_told() -> None:
+    async with storage_world("nfs") as (world, _backend):
         storage = world.add_storage("repository", kind="nfs")
         storage.connect("host a", {})
         storage.preload("volume", 1 << 30)
@@ -149,5 +144,3 @@ def test_a_broken_path_is_told() -> None:
         with pytest.raises(DriverError) as failure:
             await drive(world.clock, storage.check_path("volume", "host a"))
         assert failure.value.kind == "offline"
-
-    in_world(scene, "nfs")

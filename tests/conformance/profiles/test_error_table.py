@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from cim_pool import SmallPool, graph, instance_values
-from cim_services import MANAGEMENT, POOLS, POWER, VSSD, Site, in_time, site
+from cim_services import MANAGEMENT, POOLS, POWER, VSSD, Site, site
 from lxml import etree
 
 from cim_provider.profiles.job_control import ConcreteJob
@@ -111,21 +111,18 @@ def methods(at: Site) -> tuple[Callable[[], Awaitable[tuple[int, dict[str, Any]]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error[0])
-def test_an_error_of_the_pool_is_the_return_value_or_status_of_the_table(error: tuple[str, ...]) -> None:
-    async def work() -> None:
-        async with site() as at:
-            calls = methods(at)
-            refusing(at, *error)
-            expected, _ = ERRORS[error]
-            if isinstance(expected, int):
-                for call in calls:
-                    with pytest.raises(CimError) as raised:
-                        await call()
-                    assert (raised.value.status, raised.value.text) == (expected, str(E.from_wire(list(error))))
-            else:
-                assert tuple([(await call())[0] for call in calls]) == expected
-
-    in_time(work())
+async def test_an_error_of_the_pool_is_the_return_value_or_status_of_the_table(error: tuple[str, ...]) -> None:
+    async with site() as at:
+        calls = methods(at)
+        refusing(at, *error)
+        expected, _ = ERRORS[error]
+        if isinstance(expected, int):
+            for call in calls:
+                with pytest.raises(CimError) as raised:
+                    await call()
+                assert (raised.value.status, raised.value.text) == (expected, str(E.from_wire(list(error))))
+        else:
+            assert tuple([(await call())[0] for call in calls]) == expected
 
 
 def told_by_job(at: Site, task: str) -> dict[str, Any]:
@@ -135,24 +132,21 @@ def told_by_job(at: Site, task: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error[0])
-def test_a_job_that_fails_tells_the_status_and_the_words_of_the_table(error: tuple[str, ...]) -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            *_, define, _ = methods(at)
-            refusing(at, *error)
-            value, out = await define()
-            assert value == 4096
-            task = await at.ended(out)
-            shown = told_by_job(at, task.ref)
-            assert (shown["JobState"], shown["ErrorCode"]) == (10, ERRORS[error][1])
-            assert shown["ErrorDescription"] == " ".join(error)
-            job = Path.of("Xen_ConcreteJob", {"InstanceID": shown["InstanceID"]}, CIMV2)
-            value, told = await at.invoke(job, "GetError")
-            lines = instance_values(etree.fromstring(told["Error"].findtext("VALUE").encode()))
-            assert (value, lines["CIMStatusCode"], lines["MessageID"]) == (0, str(ERRORS[error][1]), error[0])
-            assert lines["MessageArguments"] == list(error[1:]) if error[1:] else not lines.get("MessageArguments")
-
-    in_time(work())
+async def test_a_job_that_fails_tells_the_status_and_the_words_of_the_table(error: tuple[str, ...]) -> None:
+    async with site(mode="always") as at:
+        *_, define, _ = methods(at)
+        refusing(at, *error)
+        value, out = await define()
+        assert value == 4096
+        task = await at.ended(out)
+        shown = told_by_job(at, task.ref)
+        assert (shown["JobState"], shown["ErrorCode"]) == (10, ERRORS[error][1])
+        assert shown["ErrorDescription"] == " ".join(error)
+        job = Path.of("Xen_ConcreteJob", {"InstanceID": shown["InstanceID"]}, CIMV2)
+        value, told = await at.invoke(job, "GetError")
+        lines = instance_values(etree.fromstring(told["Error"].findtext("VALUE").encode()))
+        assert (value, lines["CIMStatusCode"], lines["MessageID"]) == (0, str(ERRORS[error][1]), error[0])
+        assert lines["MessageArguments"] == list(error[1:]) if error[1:] else not lines.get("MessageArguments")
 
 
 # Mistakes in a request
@@ -232,20 +226,16 @@ CALLS: dict[str, tuple[str, str, dict[str, Any], int | CimStatus]] = {
 
 
 @pytest.mark.parametrize("mistake", CALLS)
-def test_a_mistake_in_a_method_call_has_its_status_or_return_value(mistake: str) -> None:
+async def test_a_mistake_in_a_method_call_has_its_status_or_return_value(mistake: str) -> None:
     on, method, params, expected = CALLS[mistake]
-
-    async def work() -> None:
-        async with site() as at:
-            vm = at.sim.add_vm("web")
-            paths = {"system": at.system(vm), "nowhere": system_path(NOWHERE)}
-            path, before = paths.get(on) or at.service(on), at.sim.picture()
-            if isinstance(expected, CimStatus):
-                with pytest.raises(CimError) as raised:
-                    await at.invoke(path, method, **params)
-                assert raised.value.status == expected.status
-            else:
-                assert (await at.invoke(path, method, **params))[0] == expected
-            assert at.sim.picture() == before
-
-    in_time(work())
+    async with site() as at:
+        vm = at.sim.add_vm("web")
+        paths = {"system": at.system(vm), "nowhere": system_path(NOWHERE)}
+        path, before = paths.get(on) or at.service(on), at.sim.picture()
+        if isinstance(expected, CimStatus):
+            with pytest.raises(CimError) as raised:
+                await at.invoke(path, method, **params)
+            assert raised.value.status == expected.status
+        else:
+            assert (await at.invoke(path, method, **params))[0] == expected
+        assert at.sim.picture() == before

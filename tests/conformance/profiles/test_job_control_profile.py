@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -18,10 +17,6 @@ from cim_provider.schema.objects import (
     CimError,
     Path,
 )
-
-
-def in_time(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 30))
 
 
 async def machine(pool: WorkingPool, state: str) -> str:
@@ -111,21 +106,20 @@ async def get_job(pool: WorkingPool, job: etree._Element) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("requested", "before", "expected", "after"), CHANGES)
-def test_request_state_change_follows_the_table(requested: int | None, before: str, expected: int, after: str) -> None:
-    async def work() -> None:
-        async with working_pool() as pool:
-            vm = await machine(pool, before)
-            value, job = await request(pool, vm, requested)
-            assert value == expected
-            assert (job is not None) == (expected == 4096)
-            if job is not None:
-                assert path_in(job).classname == "Xen_ConcreteJob"
-                await pool.clock.advance(240)
-                found = await get_job(pool, job)
-                assert (found["JobState"], found["PercentComplete"], found["ErrorCode"]) == ("7", "100", "0"), found
-            assert pool.store.get(vm)["power_state"] == after
-
-    in_time(work())
+async def test_request_state_change_follows_the_table(
+    requested: int | None, before: str, expected: int, after: str
+) -> None:
+    async with working_pool() as pool:
+        vm = await machine(pool, before)
+        value, job = await request(pool, vm, requested)
+        assert value == expected
+        assert (job is not None) == (expected == 4096)
+        if job is not None:
+            assert path_in(job).classname == "Xen_ConcreteJob"
+            await pool.clock.advance(240)
+            found = await get_job(pool, job)
+            assert (found["JobState"], found["PercentComplete"], found["ErrorCode"]) == ("7", "100", "0"), found
+        assert pool.store.get(vm)["power_state"] == after
 
 
 @pytest.mark.parametrize(
@@ -137,134 +131,113 @@ def test_request_state_change_follows_the_table(requested: int | None, before: s
         ("20260101000000.000000+000", 4098),
     ],
 )
-def test_a_timeout_cannot_be_asked_for(timeout: str | None, expected: int) -> None:
-    async def work() -> None:
-        async with working_pool() as pool:
-            vm = await machine(pool, "Running")
-            value, _ = await request(pool, vm, 3, TimeoutPeriod=timeout)
-            assert value == expected
-            await pool.clock.advance(60)
-
-    in_time(work())
+async def test_a_timeout_cannot_be_asked_for(timeout: str | None, expected: int) -> None:
+    async with working_pool() as pool:
+        vm = await machine(pool, "Running")
+        value, _ = await request(pool, vm, 3, TimeoutPeriod=timeout)
+        assert value == expected
+        await pool.clock.advance(60)
 
 
-def test_a_job_can_be_followed_from_start_to_end_and_stays_visible() -> None:
-    async def work() -> None:
-        async with working_pool() as pool:
-            vm = await machine(pool, "Halted")
-            _, job = await request(pool, vm, 2)
-            assert job is not None
-            running = await get_job(pool, job)
-            assert (running["JobState"], running["Name"], running["Status"]) == ("4", "Async.VM.start", "OK")
-            await pool.clock.advance(0.1)
-            state = run(pool.provider, "GetInstance", InstanceName=pool.path(vm)).values
-            assert instance_values(elements(state)[0])["EnabledState"] == "10"
-            value, _ = await pool.call(path_in(job), "RequestStateChange", RequestedState=99)
-            assert value == 5
-            await pool.clock.advance(240)
-            ended = await get_job(pool, job)
-            assert (ended["JobState"], ended["Status"]) == ("7", "OK")
-            value, _ = await pool.call(path_in(job), "RequestStateChange", RequestedState=4)
-            assert value == 4097
-            value, out = await pool.call(path_in(job), "GetError")
-            assert (value, out) == (0, {})
-            affected = {"ObjectName": path_in(job), "AssocClass": "CIM_AffectedJobElement"}
-            machines = run(pool.provider, "AssociatorNames", **affected)
-            assert [path_in(e) for e in elements(machines.values)] == [pool.path(vm)]
-            back = run(pool.provider, "AssociatorNames", ObjectName=pool.path(vm), ResultClass="CIM_ConcreteJob")
-            assert [path_in(e) for e in elements(back.values)] == [path_in(job)]
-
-    in_time(work())
+async def test_a_job_can_be_followed_from_start_to_end_and_stays_visible() -> None:
+    async with working_pool() as pool:
+        vm = await machine(pool, "Halted")
+        _, job = await request(pool, vm, 2)
+        assert job is not None
+        running = await get_job(pool, job)
+        assert (running["JobState"], running["Name"], running["Status"]) == ("4", "Async.VM.start", "OK")
+        await pool.clock.advance(0.1)
+        state = run(pool.provider, "GetInstance", InstanceName=pool.path(vm)).values
+        assert instance_values(elements(state)[0])["EnabledState"] == "10"
+        value, _ = await pool.call(path_in(job), "RequestStateChange", RequestedState=99)
+        assert value == 5
+        await pool.clock.advance(240)
+        ended = await get_job(pool, job)
+        assert (ended["JobState"], ended["Status"]) == ("7", "OK")
+        value, _ = await pool.call(path_in(job), "RequestStateChange", RequestedState=4)
+        assert value == 4097
+        value, out = await pool.call(path_in(job), "GetError")
+        assert (value, out) == (0, {})
+        affected = {"ObjectName": path_in(job), "AssocClass": "CIM_AffectedJobElement"}
+        machines = run(pool.provider, "AssociatorNames", **affected)
+        assert [path_in(e) for e in elements(machines.values)] == [pool.path(vm)]
+        back = run(pool.provider, "AssociatorNames", ObjectName=pool.path(vm), ResultClass="CIM_ConcreteJob")
+        assert [path_in(e) for e in elements(back.values)] == [path_in(job)]
 
 
-def test_a_task_that_a_xen_api_client_started_is_a_job_too() -> None:
-    async def work() -> None:
-        async with working_pool() as pool:
-            vm = await machine(pool, "Running")
-            await pool.source.call(pool.principal, "Async.VM.suspend", vm)
-            await pool.clock.advance(0.5)
-            found = run(pool.provider, "AssociatorNames", ObjectName=pool.path(vm), ResultClass="CIM_ConcreteJob")
-            assert classes(elements(found.values)) == ["Xen_ConcreteJob"]
-            await pool.clock.advance(240)
-            jobs = elements(run(pool.provider, "EnumerateInstances", ClassName="CIM_Job").values)
-            assert {instance_values(e)["JobState"] for e in jobs} == {"7"}
-
-    in_time(work())
+async def test_a_task_that_a_xen_api_client_started_is_a_job_too() -> None:
+    async with working_pool() as pool:
+        vm = await machine(pool, "Running")
+        await pool.source.call(pool.principal, "Async.VM.suspend", vm)
+        await pool.clock.advance(0.5)
+        found = run(pool.provider, "AssociatorNames", ObjectName=pool.path(vm), ResultClass="CIM_ConcreteJob")
+        assert classes(elements(found.values)) == ["Xen_ConcreteJob"]
+        await pool.clock.advance(240)
+        jobs = elements(run(pool.provider, "EnumerateInstances", ClassName="CIM_Job").values)
+        assert {instance_values(e)["JobState"] for e in jobs} == {"7"}
 
 
-def test_a_request_while_another_is_at_work_is_told_so() -> None:
-    async def work() -> None:
-        async with working_pool() as pool:
-            vm = await machine(pool, "Halted")
-            assert (await request(pool, vm, 2))[0] == 4096
-            await pool.clock.advance(0.1)
-            assert (await request(pool, vm, 2))[0] == 4099
-            await pool.clock.advance(240)
-            assert (await request(pool, vm, 2))[0] == 0
-
-    in_time(work())
+async def test_a_request_while_another_is_at_work_is_told_so() -> None:
+    async with working_pool() as pool:
+        vm = await machine(pool, "Halted")
+        assert (await request(pool, vm, 2))[0] == 4096
+        await pool.clock.advance(0.1)
+        assert (await request(pool, vm, 2))[0] == 4099
+        await pool.clock.advance(240)
+        assert (await request(pool, vm, 2))[0] == 0
 
 
-def test_two_requests_at_the_same_moment_are_two_jobs_of_which_one_fails() -> None:
-    async def work() -> None:
-        async with working_pool() as pool:
-            vm = await machine(pool, "Halted")
-            (_, first), (_, second) = await asyncio.gather(request(pool, vm, 2), request(pool, vm, 2))
-            assert first is not None
-            assert second is not None
-            await pool.clock.advance(240)
-            states = [(await get_job(pool, job))["JobState"] for job in (first, second)]
-            assert sorted(states) == ["10", "7"]
-
-    in_time(work())
+async def test_two_requests_at_the_same_moment_are_two_jobs_of_which_one_fails() -> None:
+    async with working_pool() as pool:
+        vm = await machine(pool, "Halted")
+        (_, first), (_, second) = await asyncio.gather(request(pool, vm, 2), request(pool, vm, 2))
+        assert first is not None
+        assert second is not None
+        await pool.clock.advance(240)
+        states = [(await get_job(pool, job))["JobState"] for job in (first, second)]
+        assert sorted(states) == ["10", "7"]
 
 
-def test_a_job_that_fails_tells_its_error() -> None:
-    async def work() -> None:
-        async with working_pool(hosts=1) as pool:
-            vm = await machine(pool, "Halted")
-            huge = 1 << 50
-            txn = pool.store.begin()
-            names = ("memory_static_max", "memory_dynamic_max", "memory_dynamic_min")
-            txn.update(vm, **dict.fromkeys(names, huge))
-            pool.store.commit(txn)
-            value, job = await request(pool, vm, 2)
-            assert value == 4096
-            assert job is not None
-            await pool.clock.advance(10)
-            found = await get_job(pool, job)
-            assert found["JobState"] == "10"
-            assert (found["OperationalStatus"], found["Status"]) == (["17", "6"], "Error")
-            assert found["ErrorDescription"].split()[0] == "HOST_NOT_ENOUGH_FREE_MEMORY"
-            for method, parameter in (("GetError", "Error"), ("GetErrors", "Errors")):
-                value, out = await pool.call(path_in(job), method)
-                assert value == 0
-                assert out[parameter].get("EmbeddedObject") == "instance"
-                error = instance_values(etree.fromstring(next(iter(out[parameter].iter("VALUE"))).text))
-                assert error["MessageID"] == found["ErrorDescription"].split()[0]
-                assert error["Message"] == found["ErrorDescription"]
-                assert (error["ErrorType"], error["ProbableCause"]) == ("8", "33")  # out of memory
-
-    in_time(work())
+async def test_a_job_that_fails_tells_its_error() -> None:
+    async with working_pool(hosts=1) as pool:
+        vm = await machine(pool, "Halted")
+        huge = 1 << 50
+        txn = pool.store.begin()
+        names = ("memory_static_max", "memory_dynamic_max", "memory_dynamic_min")
+        txn.update(vm, **dict.fromkeys(names, huge))
+        pool.store.commit(txn)
+        value, job = await request(pool, vm, 2)
+        assert value == 4096
+        assert job is not None
+        await pool.clock.advance(10)
+        found = await get_job(pool, job)
+        assert found["JobState"] == "10"
+        assert (found["OperationalStatus"], found["Status"]) == (["17", "6"], "Error")
+        assert found["ErrorDescription"].split()[0] == "HOST_NOT_ENOUGH_FREE_MEMORY"
+        for method, parameter in (("GetError", "Error"), ("GetErrors", "Errors")):
+            value, out = await pool.call(path_in(job), method)
+            assert value == 0
+            assert out[parameter].get("EmbeddedObject") == "instance"
+            error = instance_values(etree.fromstring(next(iter(out[parameter].iter("VALUE"))).text))
+            assert error["MessageID"] == found["ErrorDescription"].split()[0]
+            assert error["Message"] == found["ErrorDescription"]
+            assert (error["ErrorType"], error["ProbableCause"]) == ("8", "33")  # out of memory
 
 
 @pytest.mark.parametrize("requested", [4, 5])
-def test_a_job_can_be_cancelled(requested: int) -> None:
-    async def work() -> None:
-        async with working_pool() as pool:
-            vm = await machine(pool, "Halted")
-            _, job = await request(pool, vm, 2)
-            assert job is not None
-            await pool.clock.advance(0.1)
-            value, _ = await pool.call(path_in(job), "RequestStateChange", RequestedState=requested)
-            assert value == 4096
-            assert (await get_job(pool, job))["Status"] == "Stopping"
-            await pool.clock.advance(240)
-            found = await get_job(pool, job)
-            assert (found["JobState"], found["Status"]) == ("8", "Stopped")
-            assert pool.store.get(vm)["power_state"] == "Halted"
-
-    in_time(work())
+async def test_a_job_can_be_cancelled(requested: int) -> None:
+    async with working_pool() as pool:
+        vm = await machine(pool, "Halted")
+        _, job = await request(pool, vm, 2)
+        assert job is not None
+        await pool.clock.advance(0.1)
+        value, _ = await pool.call(path_in(job), "RequestStateChange", RequestedState=requested)
+        assert value == 4096
+        assert (await get_job(pool, job))["Status"] == "Stopping"
+        await pool.clock.advance(240)
+        found = await get_job(pool, job)
+        assert (found["JobState"], found["Status"]) == ("8", "Stopped")
+        assert pool.store.get(vm)["power_state"] == "Halted"
 
 
 def test_methods_that_do_not_exist_or_have_no_behaviour_are_told_apart() -> None:

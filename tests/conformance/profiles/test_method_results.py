@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cim_pool import elements, instance_values, path_in, run
-from cim_services import CIMV2, MANAGEMENT, SNAPSHOTS, VSSD, FaultRule, Instance, Path, Site, in_time, site
+from cim_services import CIMV2, MANAGEMENT, SNAPSHOTS, VSSD, FaultRule, Instance, Path, Site, site
 from lxml import etree
 
 from cim_provider.ended_jobs import KEEP
@@ -40,150 +40,126 @@ def got(at: Site, path: Path) -> dict[str, Any]:
     return instance_values(found)
 
 
-def test_a_job_tells_the_method_call_that_started_it_and_what_came_of_it() -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            asked = Instance(VSSD, {"ElementName": "new", "Notes": ("ours",)})
-            told = {"ElementName": "new", "Notes": ["ours"]}
-            _, out = await at.ask(MANAGEMENT, "DefineSystem", SystemSettings=asked)
-            path = result_of(at, out)
-            ended = await at.ended(out)
-            result = got(at, path)
-            assert result["InstanceID"] == f"Xen:{ended['uuid']}/MethodResult"
-            before, after = (embedded(result[name]) for name in ("PreCallIndication", "PostCallIndication"))
-            assert (before[0], after[0]) == ("CIM_InstMethodCall", "CIM_InstMethodCall")
-            assert {one["MethodName"] for _, one in (before, after)} == {"DefineSystem"}
-            service = at.service(MANAGEMENT)
-            assert before[1]["SourceInstanceModelPath"].startswith(f"root/cimv2:{MANAGEMENT}.CreationClassName=")
-            assert embedded(before[1]["SourceInstance"]) == (MANAGEMENT, dict(service.keys or ()))
-            assert (before[1]["PreCall"], before[1]["ReturnValue"]) == ("true", None)
-            assert (after[1]["PreCall"], after[1]["ReturnValue"]) == ("false", "0")
-            name, given = embedded(before[1]["MethodParameters"])
-            assert (name, list(given)) == ("__MethodParameters", ["SystemSettings"])
-            assert embedded(given["SystemSettings"]) == (VSSD, told)
-            name, gave = embedded(after[1]["MethodParameters"])
-            uuid = at.uuid(results_of(ended)[0])
-            system = f'root/cimv2:Xen_ComputerSystem.CreationClassName="Xen_ComputerSystem",Name="{uuid}"'
-            assert (name, gave) == ("__MethodParameters", {"ResultingSystem": system})
-            job = got(at, path_in(out["Job"]))
-            name, given = embedded(job["JobInParameters"])
-            assert (name, embedded(given["SystemSettings"])) == ("__JobInParameters", (VSSD, told))
-            name, gave = embedded(job["JobOutParameters"])
-            assert (name, gave) == ("__JobOutParameters", {"ResultingSystem": system, "__ReturnValue": "0"})
-
-    in_time(work())
+async def test_a_job_tells_the_method_call_that_started_it_and_what_came_of_it() -> None:
+    async with site(mode="always") as at:
+        asked = Instance(VSSD, {"ElementName": "new", "Notes": ("ours",)})
+        told = {"ElementName": "new", "Notes": ["ours"]}
+        _, out = await at.ask(MANAGEMENT, "DefineSystem", SystemSettings=asked)
+        path = result_of(at, out)
+        ended = await at.ended(out)
+        result = got(at, path)
+        assert result["InstanceID"] == f"Xen:{ended['uuid']}/MethodResult"
+        before, after = (embedded(result[name]) for name in ("PreCallIndication", "PostCallIndication"))
+        assert (before[0], after[0]) == ("CIM_InstMethodCall", "CIM_InstMethodCall")
+        assert {one["MethodName"] for _, one in (before, after)} == {"DefineSystem"}
+        service = at.service(MANAGEMENT)
+        assert before[1]["SourceInstanceModelPath"].startswith(f"root/cimv2:{MANAGEMENT}.CreationClassName=")
+        assert embedded(before[1]["SourceInstance"]) == (MANAGEMENT, dict(service.keys or ()))
+        assert (before[1]["PreCall"], before[1]["ReturnValue"]) == ("true", None)
+        assert (after[1]["PreCall"], after[1]["ReturnValue"]) == ("false", "0")
+        name, given = embedded(before[1]["MethodParameters"])
+        assert (name, list(given)) == ("__MethodParameters", ["SystemSettings"])
+        assert embedded(given["SystemSettings"]) == (VSSD, told)
+        name, gave = embedded(after[1]["MethodParameters"])
+        uuid = at.uuid(results_of(ended)[0])
+        system = f'root/cimv2:Xen_ComputerSystem.CreationClassName="Xen_ComputerSystem",Name="{uuid}"'
+        assert (name, gave) == ("__MethodParameters", {"ResultingSystem": system})
+        job = got(at, path_in(out["Job"]))
+        name, given = embedded(job["JobInParameters"])
+        assert (name, embedded(given["SystemSettings"])) == ("__JobInParameters", (VSSD, told))
+        name, gave = embedded(job["JobOutParameters"])
+        assert (name, gave) == ("__JobOutParameters", {"ResultingSystem": system, "__ReturnValue": "0"})
 
 
-def test_what_comes_of_a_call_is_not_known_before_its_job_has_ended() -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            vm = at.sim.add_vm()
-            _, out = await at.pool.call(at.system(vm), "RequestStateChange", RequestedState=2)
-            path, job = result_of(at, out), path_in(out["Job"])
-            assert got(at, path)["PostCallIndication"] is None
-            assert got(at, job)["JobOutParameters"] is None
-            given = embedded(embedded(got(at, path)["PreCallIndication"])[1]["MethodParameters"])
-            assert given == ("__MethodParameters", {"RequestedState": "2"})
-            await at.ended(out)
-            after = embedded(got(at, path)["PostCallIndication"])[1]
-            assert (after["ReturnValue"], embedded(after["MethodParameters"])[1]) == ("0", {})
-            assert embedded(got(at, job)["JobOutParameters"])[1] == {"__ReturnValue": "0"}
-
-    in_time(work())
+async def test_what_comes_of_a_call_is_not_known_before_its_job_has_ended() -> None:
+    async with site(mode="always") as at:
+        vm = at.sim.add_vm()
+        _, out = await at.pool.call(at.system(vm), "RequestStateChange", RequestedState=2)
+        path, job = result_of(at, out), path_in(out["Job"])
+        assert got(at, path)["PostCallIndication"] is None
+        assert got(at, job)["JobOutParameters"] is None
+        given = embedded(embedded(got(at, path)["PreCallIndication"])[1]["MethodParameters"])
+        assert given == ("__MethodParameters", {"RequestedState": "2"})
+        await at.ended(out)
+        after = embedded(got(at, path)["PostCallIndication"])[1]
+        assert (after["ReturnValue"], embedded(after["MethodParameters"])[1]) == ("0", {})
+        assert embedded(got(at, job)["JobOutParameters"])[1] == {"__ReturnValue": "0"}
 
 
-def test_a_call_whose_job_failed_by_an_error_of_cim_has_no_return_value() -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            vm = at.sim.add_vm()
-            at.faulty(FaultRule("create"))
-            _, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
-            assert (await at.ended(out))["status"] == "failure"
-            assert embedded(got(at, result_of(at, out))["PostCallIndication"])[1]["ReturnValue"] is None
-
-    in_time(work())
+async def test_a_call_whose_job_failed_by_an_error_of_cim_has_no_return_value() -> None:
+    async with site(mode="always") as at:
+        vm = at.sim.add_vm()
+        at.faulty(FaultRule("create"))
+        _, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
+        assert (await at.ended(out))["status"] == "failure"
+        assert embedded(got(at, result_of(at, out))["PostCallIndication"])[1]["ReturnValue"] is None
 
 
-def test_a_call_whose_job_failed_has_the_return_value_of_its_class_of_methods() -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            vm, huge = at.sim.add_vm(), 1 << 50
-            at.sim.change(vm, memory_static_max=huge, memory_dynamic_max=huge, memory_dynamic_min=huge)
-            _, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
-            assert (await at.ended(out))["status"] == "failure"
-            after = embedded(got(at, result_of(at, out))["PostCallIndication"])[1]
-            at.mode("never")
-            waited, _ = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
-            assert (after["ReturnValue"], waited) == ("4", 4)
-            assert got(at, path_in(out["Job"]))["JobOutParameters"] is None
-
-    in_time(work())
+async def test_a_call_whose_job_failed_has_the_return_value_of_its_class_of_methods() -> None:
+    async with site(mode="always") as at:
+        vm, huge = at.sim.add_vm(), 1 << 50
+        at.sim.change(vm, memory_static_max=huge, memory_dynamic_max=huge, memory_dynamic_min=huge)
+        _, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
+        assert (await at.ended(out))["status"] == "failure"
+        after = embedded(got(at, result_of(at, out))["PostCallIndication"])[1]
+        at.mode("never")
+        waited, _ = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
+        assert (after["ReturnValue"], waited) == ("4", 4)
+        assert got(at, path_in(out["Job"]))["JobOutParameters"] is None
 
 
-def test_a_call_that_was_cancelled_has_failed() -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            vm = await at.sim.running("web")
-            _, out = await at.pool.call(
-                at.service(SNAPSHOTS), "CreateSnapshot", AffectedSystem=at.system(vm), SnapshotType=2
-            )
-            job = path_in(out["Job"])
-            await at.pool.call(job, "RequestStateChange", RequestedState=4)
-            assert (await at.ended(out))["status"] == "cancelled"
-            after = embedded(got(at, result_of(at, out))["PostCallIndication"])[1]
-            assert (after["ReturnValue"], embedded(after["MethodParameters"])[1]) == ("2", {})
-
-    in_time(work())
+async def test_a_call_that_was_cancelled_has_failed() -> None:
+    async with site(mode="always") as at:
+        vm = await at.sim.running("web")
+        _, out = await at.pool.call(
+            at.service(SNAPSHOTS), "CreateSnapshot", AffectedSystem=at.system(vm), SnapshotType=2
+        )
+        job = path_in(out["Job"])
+        await at.pool.call(job, "RequestStateChange", RequestedState=4)
+        assert (await at.ended(out))["status"] == "cancelled"
+        after = embedded(got(at, result_of(at, out))["PostCallIndication"])[1]
+        assert (after["ReturnValue"], embedded(after["MethodParameters"])[1]) == ("2", {})
 
 
-def test_jobs_of_xen_api_clients_have_no_method_call() -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            other = {"other_config": {"cim-method": "DefineSystem"}}
-            ref = at.sim.add("task", name_label="mine", status="success", **other)
-            version = at.store.get(ref)
-            assert at.pool.provider.extent(MethodResult).of(version) == ()
-            (job,) = at.pool.provider.extent(ConcreteJob).of(version)
-            assert (job.values["JobInParameters"], job.values["JobOutParameters"]) == (None, None)
-
-    in_time(work())
+async def test_jobs_of_xen_api_clients_have_no_method_call() -> None:
+    async with site(mode="always") as at:
+        other = {"other_config": {"cim-method": "DefineSystem"}}
+        ref = at.sim.add("task", name_label="mine", status="success", **other)
+        version = at.store.get(ref)
+        assert at.pool.provider.extent(MethodResult).of(version) == ()
+        (job,) = at.pool.provider.extent(ConcreteJob).of(version)
+        assert (job.values["JobInParameters"], job.values["JobOutParameters"]) == (None, None)
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_a_result_stays_as_long_as_its_job(gone: bool) -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            at.pool.provider.jobs.start()
-            await asyncio.sleep(0)
-            vm = at.sim.add_vm()
-            _, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
-            ended, path = await at.ended(out), result_of(at, out)
-            if gone:
-                await at.pool.source.call(at.pool.principal, "task.destroy", ended.ref)
-                await at.pool.clock.settle()
-            assert got(at, path)["ElementName"] == "RequestStateChange"
-            await at.pool.clock.advance(ended["finished"] + KEEP - at.pool.clock.now())
-            assert list(at.pool.provider.extent(MethodResult)) == []
-            assert (at.pool.provider.jobs.ended.calls.find(ended.ref) is None) == gone
-
-    in_time(work())
-
-
-def test_a_job_that_is_deleted_takes_its_result_with_it() -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            at.pool.provider.jobs.start()
-            await asyncio.sleep(0)
-            vm = at.sim.add_vm()
-            _, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
-            ended = await at.ended(out)
+async def test_a_result_stays_as_long_as_its_job(gone: bool) -> None:
+    async with site(mode="always") as at:
+        at.pool.provider.jobs.start()
+        await asyncio.sleep(0)
+        vm = at.sim.add_vm()
+        _, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
+        ended, path = await at.ended(out), result_of(at, out)
+        if gone:
             await at.pool.source.call(at.pool.principal, "task.destroy", ended.ref)
             await at.pool.clock.settle()
-            run(at.pool.provider, "DeleteInstance", principal=at.pool.principal, InstanceName=path_in(out["Job"]))
-            assert list(at.pool.provider.extent(MethodResult)) == []
-            assert at.pool.provider.jobs.ended.calls.find(ended.ref) is None
+        assert got(at, path)["ElementName"] == "RequestStateChange"
+        await at.pool.clock.advance(ended["finished"] + KEEP - at.pool.clock.now())
+        assert list(at.pool.provider.extent(MethodResult)) == []
+        assert (at.pool.provider.jobs.ended.calls.find(ended.ref) is None) == gone
 
-    in_time(work())
+
+async def test_a_job_that_is_deleted_takes_its_result_with_it() -> None:
+    async with site(mode="always") as at:
+        at.pool.provider.jobs.start()
+        await asyncio.sleep(0)
+        vm = at.sim.add_vm()
+        _, out = await at.invoke(at.system(vm), "RequestStateChange", RequestedState=2)
+        ended = await at.ended(out)
+        await at.pool.source.call(at.pool.principal, "task.destroy", ended.ref)
+        await at.pool.clock.settle()
+        run(at.pool.provider, "DeleteInstance", principal=at.pool.principal, InstanceName=path_in(out["Job"]))
+        assert list(at.pool.provider.extent(MethodResult)) == []
+        assert at.pool.provider.jobs.ended.calls.find(ended.ref) is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cim_pool import path_in
-from cim_services import MANAGEMENT, NICS, Instance, Path, Site, in_time, site
+from cim_services import MANAGEMENT, NICS, Instance, Path, Site, site
 
 from cim_provider.schema.objects import CIMV2
 from xenapi_core.store.api import Version
@@ -25,36 +25,30 @@ def switch(at: Site, network: str) -> Path:
 
 
 @pytest.mark.parametrize("cls", [SETTINGS, DSP1097_SETTINGS])
-def test_a_switch_is_defined_and_destroyed_without_a_trace(cls: str) -> None:
-    async def work() -> None:
-        async with site() as at:
-            before = at.sim.picture()["records"]
-            asked = {"ElementName": "sw", "Description": "for tests", "VirtualSystemType": SYSTEM_TYPE, "EVBMode": 2}
-            value, out = await define(at, cls, **asked)
-            assert value == 0
-            path = path_in(out["ResultingSystem"])
-            network = at.store.get(at.made(out, "ResultingSystem", "network"))
-            assert (network["name_label"], network["name_description"]) == ("sw", "for tests")
-            settings = at.settings(network.ref, cls=SETTINGS)
-            assert {name: at.shown(settings)[name] for name in asked} == asked
-            assert at.service(MANAGEMENT) in at.related(path, "Xen_ServiceAffectsElement")
-            assert await at.ask(MANAGEMENT, "DestroySystem", AffectedSystem=path) == (0, {})
-            assert at.sim.picture()["records"] == before
-
-    in_time(work())
+async def test_a_switch_is_defined_and_destroyed_without_a_trace(cls: str) -> None:
+    async with site() as at:
+        before = at.sim.picture()["records"]
+        asked = {"ElementName": "sw", "Description": "for tests", "VirtualSystemType": SYSTEM_TYPE, "EVBMode": 2}
+        value, out = await define(at, cls, **asked)
+        assert value == 0
+        path = path_in(out["ResultingSystem"])
+        network = at.store.get(at.made(out, "ResultingSystem", "network"))
+        assert (network["name_label"], network["name_description"]) == ("sw", "for tests")
+        settings = at.settings(network.ref, cls=SETTINGS)
+        assert {name: at.shown(settings)[name] for name in asked} == asked
+        assert at.service(MANAGEMENT) in at.related(path, "Xen_ServiceAffectsElement")
+        assert await at.ask(MANAGEMENT, "DestroySystem", AffectedSystem=path) == (0, {})
+        assert at.sim.picture()["records"] == before
 
 
-def test_settings_of_a_present_switch_define_another_one() -> None:
-    async def work() -> None:
-        async with site() as at:
-            plain = at.sim.add("network", name_label="plain", bridge="xapi9", MTU=1500)
-            copy = at.copy(at.settings(plain, cls=SETTINGS))
-            value, out = await at.ask(MANAGEMENT, "DefineSystem", SystemSettings=copy)
-            assert value == 0
-            made = at.store.get(at.made(out, "ResultingSystem", "network"))
-            assert (made["name_label"], made.ref != plain, made["bridge"] != "xapi9") == ("plain", True, True)
-
-    in_time(work())
+async def test_settings_of_a_present_switch_define_another_one() -> None:
+    async with site() as at:
+        plain = at.sim.add("network", name_label="plain", bridge="xapi9", MTU=1500)
+        copy = at.copy(at.settings(plain, cls=SETTINGS))
+        value, out = await at.ask(MANAGEMENT, "DefineSystem", SystemSettings=copy)
+        assert value == 0
+        made = at.store.get(at.made(out, "ResultingSystem", "network"))
+        assert (made["name_label"], made.ref != plain, made["bridge"] != "xapi9") == ("plain", True, True)
 
 
 @pytest.mark.parametrize(
@@ -67,59 +61,47 @@ def test_settings_of_a_present_switch_define_another_one() -> None:
         ({}, {"ResourceSettings": (Instance(NICS, {}),)}, 1),
     ],
 )
-def test_what_a_switch_cannot_be_is_refused(values: dict[str, Any], more: dict[str, Any], code: int) -> None:
-    async def work() -> None:
-        async with site() as at:
-            before = at.sim.picture()["records"]
-            settings = Instance(SETTINGS, {"ElementName": "sw", **values})
-            assert await at.ask(MANAGEMENT, "DefineSystem", SystemSettings=settings, **more) == (code, {})
-            assert at.sim.picture()["records"] == before
-
-    in_time(work())
+async def test_what_a_switch_cannot_be_is_refused(values: dict[str, Any], more: dict[str, Any], code: int) -> None:
+    async with site() as at:
+        before = at.sim.picture()["records"]
+        settings = Instance(SETTINGS, {"ElementName": "sw", **values})
+        assert await at.ask(MANAGEMENT, "DefineSystem", SystemSettings=settings, **more) == (code, {})
+        assert at.sim.picture()["records"] == before
 
 
-def test_a_switch_that_connects_a_machine_is_not_destroyed() -> None:
-    async def work() -> None:
-        async with site() as at:
-            at.sim.add_vm("one")
-            path = switch(at, at.sim.network)
-            assert await at.ask(MANAGEMENT, "DestroySystem", AffectedSystem=path) == (5, {})
-            assert isinstance(at.store.get(at.sim.network), Version)
-
-    in_time(work())
+async def test_a_switch_that_connects_a_machine_is_not_destroyed() -> None:
+    async with site() as at:
+        at.sim.add_vm("one")
+        path = switch(at, at.sim.network)
+        assert await at.ask(MANAGEMENT, "DestroySystem", AffectedSystem=path) == (5, {})
+        assert isinstance(at.store.get(at.sim.network), Version)
 
 
-def test_the_name_of_a_switch_changes_and_what_is_null_stays() -> None:
-    async def work() -> None:
-        async with site() as at:
-            before = at.store.get(at.sim.network)
-            identity = at.shown(at.settings(at.sim.network, cls=SETTINGS))["InstanceID"]
+async def test_the_name_of_a_switch_changes_and_what_is_null_stays() -> None:
+    async with site() as at:
+        before = at.store.get(at.sim.network)
+        identity = at.shown(at.settings(at.sim.network, cls=SETTINGS))["InstanceID"]
 
-            async def modify(**values: Any) -> int:
-                settings = Instance(SETTINGS, {"InstanceID": identity, **values})
-                return (await at.ask(MANAGEMENT, "ModifySystemSettings", SystemSettings=settings))[0]
+        async def modify(**values: Any) -> int:
+            settings = Instance(SETTINGS, {"InstanceID": identity, **values})
+            return (await at.ask(MANAGEMENT, "ModifySystemSettings", SystemSettings=settings))[0]
 
-            assert await modify(ElementName="renamed", Description=None) == 0
-            after = at.store.get(at.sim.network)
-            assert (after["name_label"], after["name_description"]) == ("renamed", before["name_description"])
-            assert await modify(ElementName="other", VLANConnection=("7",)) == 4
-            assert await modify(InstanceID="Xen:nothing", ElementName="other") == 4
-            assert at.store.get(at.sim.network)["name_label"] == "renamed"
-
-    in_time(work())
+        assert await modify(ElementName="renamed", Description=None) == 0
+        after = at.store.get(at.sim.network)
+        assert (after["name_label"], after["name_description"]) == ("renamed", before["name_description"])
+        assert await modify(ElementName="other", VLANConnection=("7",)) == 4
+        assert await modify(InstanceID="Xen:nothing", ElementName="other") == 4
+        assert at.store.get(at.sim.network)["name_label"] == "renamed"
 
 
-def test_while_methods_do_not_wait_the_job_tells_the_new_switch() -> None:
-    async def work() -> None:
-        async with site(mode="always") as at:
-            value, out = await define(at, ElementName="sw")
-            assert value == 4096
-            assert (await at.ended(out))["status"] == "success"
-            (link,) = (
-                each
-                for each in at.links(path_in(out["Job"]), "Xen_AffectedJobElement")
-                if path_in(each["AffectedElement"]).classname == SWITCH
-            )
-            assert link["ElementEffects"] == ["5"]
-
-    in_time(work())
+async def test_while_methods_do_not_wait_the_job_tells_the_new_switch() -> None:
+    async with site(mode="always") as at:
+        value, out = await define(at, ElementName="sw")
+        assert value == 4096
+        assert (await at.ended(out))["status"] == "success"
+        (link,) = (
+            each
+            for each in at.links(path_in(out["Job"]), "Xen_AffectedJobElement")
+            if path_in(each["AffectedElement"]).classname == SWITCH
+        )
+        assert link["ElementEffects"] == ["5"]
