@@ -1,4 +1,4 @@
-"""Jobs that have ended: they stay for as long as TimeBeforeRemoval says, whatever becomes of their tasks (DSP1103).
+"""Jobs that have ended: shown for the time of TimeBeforeRemoval, also after their tasks are gone (DSP1103).
 
 Theory of operation
 1. A pool removes ended tasks when it likes, and clients destroy those they started. So the last version of each ended
@@ -8,8 +8,8 @@ Theory of operation
    and it is known for as long as the task or what is kept of it. DeleteOnCompletion false: until it is deleted.
 3. EndedJobs is the pool that the view of jobs and all relations read: its tasks are those whose jobs are there. The
    revision of the class changes whenever a task is kept, hidden or let go, so no listing outlives what it shows.
-4. Who tells of jobs that go (indications) asks `catch_up` before it looks, and `let_go` for those whose time is over,
-   the first of which ends at `next_end`.
+4. The indications about jobs that go call `catch_up` before they compare, and `let_go` for jobs whose time is over, the
+   first of which ends at `next_end`.
 5. The call that started a job (job_calls.py) is there as long as the job: it goes with the task or what is kept of it.
 6. The steps of a job of several calls (jobs.Work) are no jobs of their own when they are done: they are not kept.
 """
@@ -52,7 +52,8 @@ def delete_on_completion(task: Version) -> bool:
 
 
 class EndedJobs:
-    """See the module's theory of operation. Serves mapping.subject.Pool."""
+    """The tasks of a pool as jobs, with those that have ended kept until their time is over. Serves
+    mapping.subject.Pool."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -208,7 +209,7 @@ class EndedJobs:
         return ref in self._hidden
 
     def _present(self) -> dict[str, Version]:
-        """What is kept still, oldest first, after all jobs whose time is over have gone.
+        """The kept tasks, oldest first, after removing the jobs whose time is over.
 
         Tasks that went just now are known before `follow` has its turn: a job is not gone in between.
         """

@@ -1,4 +1,4 @@
-"""Which method call started a job, what it was given, and what came of it (DSP1103).
+"""The method call behind a job: its name, its parameters and its result (DSP1103).
 
 Rule 1: a call is noted before its task says that it has one (STARTED_BY in other_config): what is shown of a task is
         made anew when the task changes, and only then.
@@ -29,7 +29,7 @@ _SECRET_TEXT = re.compile(rf"(?:{_SECRET_NAME.pattern})\W{{0,3}}[=:]|//[^/\s@]*:
 
 @dataclass(frozen=True)
 class Invocation:
-    """A method call: the method, the instance it is invoked on, what it was given, and the types of all parameters.
+    """A method call: the method, the instance it is invoked on, its input, and the types of all parameters.
 
     `spaces`: see wire/model_path.py.
     """
@@ -61,17 +61,17 @@ class JobCall:
 
 
 def call_of(invocation: Invocation, codes: Mapping[Kind, int]) -> JobCall:
-    """What is kept of a call."""
+    """The kept form of a call."""
     types, spaces = invocation.types, invocation.spaces
     given = parameters(invocation.given, types, spaces)
     return JobCall(invocation.method, invocation.target, given, codes, types, spaces, Instance("", {}))
 
 
 def parameters(values: Mapping[str, Any], types: Mapping[str, str], spaces: Mapping[str, str]) -> Instance:
-    """Parameters of a call as properties (rules 3 and 4); the class is named by whoever shows them."""
+    """Parameters of a call as properties (rules 3 and 4); the view that shows them names the class."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        kept = None if value is None else _kept(name, value, spaces)
+        kept = None if value is None else _without_secrets(name, value, spaces)
         if value is None or kept is not None:
             found[name] = kept
     while found and sum(map(_size, found.values())) > LARGEST:
@@ -80,7 +80,7 @@ def parameters(values: Mapping[str, Any], types: Mapping[str, str], spaces: Mapp
     return Instance("", found, None, texts)
 
 
-def _kept(name: str, value: Any, spaces: Mapping[str, str]) -> Any:
+def _without_secrets(name: str, value: Any, spaces: Mapping[str, str]) -> Any:
     """A value without what must not be kept; None if nothing is left of it."""
     if _SECRET_NAME.search(name):
         return None
@@ -89,9 +89,11 @@ def _kept(name: str, value: Any, spaces: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return None if _SECRET_TEXT.search(value) else value
     if isinstance(value, tuple | list):
-        return tuple(kept for kept in (_kept(name, one, spaces) for one in value) if kept is not None)
+        return tuple(kept for kept in (_without_secrets(name, one, spaces) for one in value) if kept is not None)
     if isinstance(value, Instance):
-        inner = {key: _kept(key, one, spaces) for key, one in value.values.items() if not isinstance(one, Path)}
+        inner = {
+            key: _without_secrets(key, one, spaces) for key, one in value.values.items() if not isinstance(one, Path)
+        }
         return Instance(value.classname, {key: one for key, one in inner.items() if one is not None}, None, value.types)
     return value
 

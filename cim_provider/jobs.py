@@ -1,4 +1,4 @@
-"""Jobs: the tasks that methods start, what a method answers meanwhile, and what an error is to a CIM client.
+"""Jobs: the tasks that methods start, the answers of those methods, and Xen-API errors as CIM errors.
 
 Theory of operation
 1. A job is a task of the pool (profiles/job_control.py shows it). A method that is one Xen-API message starts its
@@ -85,6 +85,8 @@ KINDS: Mapping[str, Kind] = {
     "HOST_HAS_RESIDENT_VMS": Kind.INVALID_STATE,
     "HOST_OFFLINE": Kind.INVALID_STATE,
     "HOST_IS_LIVE": Kind.INVALID_STATE,
+    "HA_IS_ENABLED": Kind.INVALID_STATE,
+    "HA_NOT_ENABLED": Kind.INVALID_STATE,
     "OTHER_OPERATION_IN_PROGRESS": Kind.BUSY,
     "VM_LACKS_FEATURE": Kind.NOT_SUPPORTED,
     "VM_MISSING_PV_DRIVERS": Kind.NOT_SUPPORTED,
@@ -155,7 +157,7 @@ def cim_status(error: ApiError) -> int:
 
 
 def kind_of(error: ApiError) -> Kind | None:
-    """What an error means for the return value of a method; None if it is told as a CIM status instead."""
+    """The kind of refusal that an error is for a method's return value; None if it becomes a CIM status instead."""
     status = cim_status(error)
     if status in (NOT_FOUND, ACCESS_DENIED):
         return None
@@ -257,7 +259,7 @@ class Work:
 
     @property
     def mark(self) -> dict[str, str]:
-        """What the other_config of a machine or disk says that this job makes (undo_log.py, rule 3)."""
+        """The other_config entry that marks a machine or disk as made by this job (undo_log.py, rule 3)."""
         return {MADE_BY: self.task}
 
     async def call(self, method: str, *args: Any) -> Any:
@@ -305,7 +307,7 @@ class Work:
         await self.source.call(self.principal, "task.set_result", self.task, told)
 
     def check(self) -> None:
-        """TASK_CANCELLED if the job was asked to stop."""
+        """TASK_CANCELLED if a cancel of the job was requested."""
         if is_cancelled(self.source.find(self.task)):
             raise E.TASK_CANCELLED(self.task)
 
@@ -321,7 +323,7 @@ Body = Callable[[Work], Awaitable[Mapping[str, Any]]]
 
 
 class Jobs:
-    """See the module's theory of operation. Made for one source."""
+    """Starts jobs for methods, and keeps their asyncio tasks until they end. Made for one source."""
 
     def __init__(self, source: Source, disk: Rows | None = None) -> None:
         """`disk`: where undos are kept; without one they end with the server. Blocks."""
@@ -337,7 +339,8 @@ class Jobs:
         return methods_wait(self._source) if self._told is None else self._told
 
     def answering(self, wait: bool | None) -> Jobs:
-        """The same jobs for a method that is told whether it waits, whatever the pool says; None: as the pool says."""
+        """Jobs for a method whose answer waits for its work (True), does not (False), or follows the pool's setting
+        (None)."""
         if wait is None:
             return self
         found = copy.copy(self)
@@ -457,7 +460,8 @@ def _uncancel() -> None:
 
 
 def methods_wait(pool: Any) -> bool:
-    """Rule 5, for the methods and for the capabilities that tell of it. `pool`: a Source, or a Pool of mapping."""
+    """Whether the pool makes methods answer only when their work is done (rule 5). `pool`: a Source, or a Pool of
+    mapping."""
     return any(record.values["other_config"].get(MODE) == WAIT for record in pool.all("pool").values())
 
 

@@ -1,5 +1,4 @@
-"""The composed CIM provider: the class graph, the extents of all views over one pool, and the way from a path to an
-instance.
+"""The CIM provider: the class graph, the extents of all views over one pool, and finding an instance by its path.
 
 Theory of operation
 1. The server's own namespaces share one class graph; which of the pool's instances a namespace has is said by the views
@@ -65,7 +64,8 @@ class MappingError(Exception):
 
 
 class CimProvider:
-    """See the module's theory of operation. Serves operations/api.Provider and mapping/association.Extents."""
+    """The class graph and the extents of all views over one pool. Serves operations/api.Provider and
+    mapping/association.Extents."""
 
     def __init__(
         self, source: Source, graph: ClassGraph | None = None, disk: Disk | None = None, mode: Mode = PLAIN
@@ -202,7 +202,7 @@ class CimProvider:
         return home == namespace or home in self.mode.also.get(namespace, ())
 
     def index(self, make: Callable[[Pool], T], classes: tuple[str, ...]) -> T:
-        """See mapping/association.Extents."""
+        """`make(pool)`, made again after a record of one of `classes` has changed (mapping/association.Extents)."""
         stamp = stamped(self.pool, classes)
         kept = self._indexes.get(make)
         if kept is None or kept[0] != stamp:
@@ -231,7 +231,7 @@ class CimProvider:
         return self.static.listings(namespace, self.graph(namespace), classname)
 
     def get(self, path: Path, namespace: str) -> Shown | None:
-        """The instance that `path` names, whoever provides it; its own namespace counts before `namespace`."""
+        """The instance that `path` names, shown or stored; its own namespace counts before `namespace`."""
         space = canonical_namespace(path.namespace) if path.namespace else namespace
         found = self.find(path, space) or self.find_link(path, space)
         if found is not None:
@@ -258,14 +258,14 @@ class CimProvider:
         return self._declared[view].find(path)
 
     def declared(self, shown: Rendition, item: Any = None) -> Rendition | None:
-        """See compat/mode.Shows."""
+        """The rendition by the profile's view of what the mode shows as `shown` (compat/mode.Shows)."""
         extent = self._declared[shown.view]
         wanted = shown.item if item is None else item
         candidates = tuple(extent) if shown.version is None else extent.of(shown.version)
         return next((one for one in candidates if one.item == wanted), None)
 
     def views_of(self, classname: str) -> tuple[type[View], ...]:
-        """See compat/mode.Shows."""
+        """The declared views whose instances are shown as instances of just this class (compat/mode.Shows)."""
         return self._views.get(classname, ())
 
     def find_link(self, path: Path, namespace: str) -> Link | None:

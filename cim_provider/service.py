@@ -1,4 +1,4 @@
-"""The WBEM service: HTTP requests to operations and back.
+"""The WBEM service: maps HTTP requests to operations, and their results to responses.
 
 Theory of operation
 1. A request passes the same gates in the same order: credentials, media types, CIM headers, form of the body, headers
@@ -6,9 +6,9 @@ Theory of operation
 2. What the gates up to "headers against body" refuse is an HTTP error with CIMError. What is wrong from there on is an
    ERROR element in a reply with HTTP status 200 (DSP0200 clause 7.3).
 3. A request whose credentials are known and whose operation does not wait is answered without awaiting anything.
-4. A long answer is on its way before its last instance is written, and no faster than the client reads it. If it
-   cannot be completed, or the client is gone, the connection is cut: after its beginning no status can be told.
-5. A user who has MAX_WAITING requests waiting gets SERVER_LIMITS_EXCEEDED for any other: who waits holds memory.
+4. A long answer is on its way before its last instance is written, and no faster than the client reads it. If it cannot
+   be completed, or the client is gone, the connection is cut: after its beginning no status can be sent.
+5. A user who has MAX_WAITING requests waiting gets SERVER_LIMITS_EXCEEDED for any other: waiting requests hold memory.
 6. An exception nobody planned for is CIM_ERR_FAILED with an id; the traceback is in the log under the same id. Neither
    tells parameters, which may hold passwords.
 """
@@ -135,7 +135,7 @@ class Service:
         return self._admitted(request, lambda request, principal: headers.capabilities(self.operations))
 
     def _admitted(self, request: Request, answer: Answer) -> Response | Awaitable[Response]:
-        """`answer` for whoever the request's credentials prove: user and password, or a client certificate."""
+        """`answer` for the user that the request's credentials prove: user and password, or a client certificate."""
         try:
             certificate = request.peer.certificate
             if certificate is not None and "authorization" not in request.headers:
@@ -205,7 +205,7 @@ class Service:
             return None
 
     async def _wait(self, user: str, asked: Asked, answer: Awaitable[Reply | MethodReply]) -> Response:
-        """Rule 5: count `user` as waiting until there is an answer."""
+        """Count `user` as waiting until there is an answer (rule 5)."""
         self._waiting[user] += 1
         try:
             return await self._finish(asked, answer)

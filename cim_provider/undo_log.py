@@ -1,10 +1,10 @@
-"""What takes the steps of a job back, written where it survives a server that is killed.
+"""The undo log of a job: the calls that take its steps back, stored where they survive a killed server.
 
 Theory of operation
 1. Each step that changed something adds one entry: a message of the Xen-API, or the name of a function that `undoes`
    made known, and its arguments. Entries are undone in reverse; one that fails is logged, and the others go on.
 2. With a state directory, entries are rows of the repository's file, durable before the next step begins. A job has its
-   first row before it does anything, and none when it has ended: its end is told after that is durable.
+   first row before it does anything, and none when it has ended: its end is reported after that is durable.
 3. Machines and disks that a job makes carry the job in their other_config (MADE_BY). So they are known although the
    server was killed between making one and writing its entry. A clone can only be marked by its entry.
 4. When a server starts, no job is running: rows that are there are of a server that was killed. What they name is
@@ -122,7 +122,7 @@ class UndoLog:
             await self._settle(self._disk)
 
     async def _drop(self, *keys: str) -> None:
-        """A disk that is over is told by its own log: the job goes on without it."""
+        """Remove a row; a disk that has failed logs that itself, and the job goes on without it."""
         if self._disk is None:
             return
         try:
@@ -140,7 +140,8 @@ class UndoLog:
 
 
 async def undo_what_was_left(source: Source, disk: Rows | None, rows: list[tuple[str, bytes]]) -> None:
-    """Rule 4. For the start of a server, before anybody can ask it for anything. `rows`: what was in the file then."""
+    """Undo the jobs that a killed server left (rule 4). Called at the start, before the server answers requests.
+    `rows`: what was in the file then."""
     principal = await source.as_itself() if rows else None
     if principal is None:
         return

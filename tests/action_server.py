@@ -12,11 +12,13 @@ from typing import Any
 from http_client import Client, Reply, connected, serving
 from sim_api import ask
 
+from xenapi_core.api.audit import AuditLog
 from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.registry import Services
 from xenapi_core.api.sessions import Sessions
+from xenapi_core.api.surroundings import Surroundings
 from xenapi_core.clock import RealClock
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.schema import ROLES
@@ -84,12 +86,12 @@ class Site:
 async def action_server(state: Path | None = None, **options: Any) -> AsyncIterator[Site]:
     """A Site; its clock runs a thousand times faster than the wall's."""
     async with sim_pool(RealClock(1000.0), **options) as pool:
-        sessions = Sessions(pool.store, pool.ids, pool.clock, StaticAuthenticator(ACCOUNTS), failure_delay=0)
-        dispatcher = Dispatcher(SCHEMA, pool.store, pool.engine, sessions, pool.clock, pool.ids)
+        sessions = Sessions(SCHEMA, pool.store, pool.ids, pool.clock, StaticAuthenticator(ACCOUNTS), failure_delay=0)
         recorder = Recorder()
-        dispatcher.history = History(recorder, pool.store, pool.clock, state)
         parts = parts_of(state, recorder)
-        dispatcher.blobs = parts.blobs
+        history = History(recorder, pool.store, pool.clock, state)
+        around = Surroundings(AuditLog(pool.clock), history=history, blobs=parts.blobs)
+        dispatcher = Dispatcher(SCHEMA, pool.store, pool.engine, sessions, pool.clock, pool.ids, around)
         extra = action_routes(dispatcher.services, BasicAuth(sessions), page, parts)
         local = partial(download, loopback=True), partial(send, loopback=True), partial(post, loopback=True)
         pool.engine.exchange = PoolExchange(dispatcher.services, *local)

@@ -44,7 +44,7 @@ class ApiPool(Records):
         self.codec = XmlRpc()
         self.engine = Engine(store, SCHEMA, self.clock, self.ids, lambda t, v: self.codec.value(t, v).decode())
         self.authenticator = StaticAuthenticator(accounts)
-        self.sessions = Sessions(store, self.ids, self.clock, self.authenticator, failure_delay=failure_delay)
+        self.sessions = Sessions(SCHEMA, store, self.ids, self.clock, self.authenticator, failure_delay=failure_delay)
         self.dispatcher = Dispatcher(SCHEMA, store, self.engine, self.sessions, self.clock, self.ids, **delays)
         self.host = self.add("host", hostname="one", enabled=True, metrics=self.add("host_metrics", live=True))
         self.pool = self.add("pool", name_label="test pool", master=self.host)

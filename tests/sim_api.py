@@ -23,7 +23,7 @@ _dispatchers: WeakKeyDictionary[SimPool, Dispatcher] = WeakKeyDictionary()
 
 def dispatcher(pool: SimPool) -> Dispatcher:
     if pool not in _dispatchers:
-        sessions = Sessions(pool.store, pool.ids, pool.clock, StaticAuthenticator({}))
+        sessions = Sessions(SCHEMA, pool.store, pool.ids, pool.clock, StaticAuthenticator({}))
         _dispatchers[pool] = Dispatcher(SCHEMA, pool.store, pool.engine, sessions, pool.clock, pool.ids)
     return _dispatchers[pool]
 

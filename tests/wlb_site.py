@@ -22,8 +22,8 @@ def reach_servers(site: Site, loopback: bool = True) -> None:
     """Let the pool ask servers of this machine, or only those elsewhere."""
     pool = site.pool
     balancer = Balancer(pool.engine.world, partial(post, loopback=loopback, trust=partial(of_balancers, pool.store)))
-    for each in (site.services.dispatcher, dispatcher(pool)):
-        each.balancer = balancer
+    for services in (site.services, dispatcher(pool).services):
+        services.surroundings.balancer = balancer
     pool.engine.advisor = balancer
 
 

@@ -1,4 +1,4 @@
-"""How the address of a host is written where a port may follow it."""
+"""Formats the address of a host so that a port can follow it."""
 
 from __future__ import annotations
 

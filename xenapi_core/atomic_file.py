@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole: after a crash there is the old content or the new one."""
+"""Replaces files as a whole: after a crash there is the old content or the new one."""
 
 from __future__ import annotations
 

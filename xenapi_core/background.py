@@ -1,9 +1,9 @@
-"""Work that goes on beside requests for as long as the program runs.
+"""Background tasks that run for as long as the program does.
 
-Rule 1: what ends by a defect is logged with an incident id and begun again after AGAIN_AFTER seconds: a server whose
-        failover or measurements have stopped must not look like one that has them.
-Rule 2: the exit stack it was given to ends it, and no defect of it keeps the server from ending: what fails when it is
-        cancelled, or because of that, does not begin again.
+Rule 1: a task that fails by a defect is logged with an incident id and restarted after AGAIN_AFTER seconds: a server
+        whose failover or measurements have stopped must not look like one that has them.
+Rule 2: the exit stack cancels and awaits a task, and no defect of the task keeps the server from ending: one that fails
+        during its cancellation is not restarted.
 """
 
 from __future__ import annotations

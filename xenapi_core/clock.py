@@ -1,5 +1,4 @@
-"""Time as a value that can be passed around: the real clock, a virtual one that tests advance by hand, and the loop's
-time, which long work takes in slices.
+"""Clocks as values (the real one, and a virtual one that tests advance), and time slices for long work on the loop.
 
 Rule 1: no other module calls time.time, loop.time or asyncio.sleep.
 Rule 2: durations are float seconds; instants are int seconds since the Unix epoch, UTC (the resolution of the Xen-API).
@@ -33,7 +32,7 @@ GROWN = 256 * 1024
 
 
 class Clock(Protocol):
-    """What the rest of the program may know about time."""
+    """The source of time for the whole program."""
 
     def now(self) -> int:
         """Wall-clock instant, seconds since the epoch, UTC."""

@@ -1,4 +1,4 @@
-"""What `xencim serve` was asked to do, as one checked value."""
+"""The configuration of `xencim serve` as one checked value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as data: how a code from the table becomes an exception, and the only way to raise one.
+"""Errors as data: turns a code of the table into an exception, and is the only way to raise one.
 
 Theory of operation
 1. `error_table.py` is the one table: code, parameter names, sentence, hint, CIM status.
@@ -21,8 +21,8 @@ from xenapi_core.error_table import ROWS
 class ErrorCode:
     """One row of the table. Calling it makes the exception to raise.
 
-    `params` are the names of the wire parameters; a last name "..." means any number more may follow.
-    `cim` is the CIM status code (DSP0200) that a CIM client is told.
+    `params` are the names of the wire parameters; a last name "..." means any number more may follow. `cim` is the CIM
+    status code (DSP0200) that a CIM client gets.
     """
 
     code: str

@@ -1,4 +1,4 @@
-"""Where identities come from: uuids and OpaqueRefs, random in production and reproducible under a seed.
+"""Generates uuids and OpaqueRefs: random in production, reproducible under a seed.
 
 Rule 1: an identity is never given out twice by one factory, seeded or not: a counter is part of every seeded name.
 Rule 2: session references are secrets: always random, whatever the seed.
@@ -55,6 +55,14 @@ class Ids:
         digest = bytearray(hashlib.md5(f"{mac_seed}/{device}".encode(), usedforsecurity=False).digest()[:6])
         digest[0] = (digest[0] & 0xFC) | 0x02
         return ":".join(f"{octet:02x}" for octet in digest)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether that is a uuid as they are written here: lower-case hexadecimal digits in five groups."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def dummy_task_ref(ids: Ids, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Logging: one line per record, no secrets, and the short ids that connect an INTERNAL_ERROR with its log entry.
+"""Logging: one line per record, without secrets, and short ids that connect an INTERNAL_ERROR with its log entry.
 
 Rule 1: nobody logs parameters, headers or bodies of requests. `mask` is a last line of defence for what slips through
         in exception texts, never the reason why a secret is not in the log.
@@ -65,9 +65,9 @@ def setup(level: int | str = "INFO", stream: IO[str] | None = None) -> logging.H
 
 
 def incident(log: logging.Logger, what: str, error: BaseException | None = None) -> str:
-    """Write a defect of ours to `log`: what failed, and the traceback of `error`, under a new short id.
+    """Write a defect of the server to `log`: what failed, and the traceback of `error`, under a new short id.
 
-    The id is returned: it is what a client may be told of it, beside the kind of failure.
+    Returns the id: a client gets it and the kind of failure, and nothing else.
     """
     number = secrets.token_hex(4)
     log.error("incident %s: %s", number, what, exc_info=error)

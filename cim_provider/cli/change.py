@@ -1,4 +1,5 @@
-"""`xencim cim invoke`: a method with arguments as words, typed by the class's declaration; and the job it starts."""
+"""`xencim cim invoke`: invokes a method with arguments given as words, typed by the class's declaration; and follows
+the job it starts."""
 
 from __future__ import annotations
 

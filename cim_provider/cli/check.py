@@ -1,5 +1,5 @@
-"""`xencim cim check`: proof that the profiles and the compatibility modes fit our MOF, and our MOF the DMTF's schema.
-Needs no server.
+"""`xencim cim check`: checks the profiles and the compatibility modes against our MOF, and our MOF against the DMTF's
+schema. Needs no server.
 
 It reads the program's own declarations, so what it imports of the project it imports when it runs: the other commands
 are clients and start without.

@@ -1,4 +1,4 @@
-"""How a command reaches a WBEM server, and what it says when that, or an operation, fails.
+"""Connects a command to a WBEM server, and reports failures of the connection or of an operation.
 
 Rule 1: options count before environment variables, those before what `xencim serve` listens on by default.
 Rule 2: whatever fails because of the user, the network or the server ends as one Failure: a sentence, a hint, an exit

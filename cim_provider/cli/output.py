@@ -1,4 +1,4 @@
-"""Instances, classes and values as people and programs read them: tables, JSON, MOF, CIM-XML, paths.
+"""Writes instances, classes and values: tables, JSON, MOF, CIM-XML, paths.
 
 Rule 1: what is for programs (json, mof, xml, paths) goes to standard output and nothing else does. An empty result is
         an empty list there, and a sentence on standard error for a person's table.
@@ -139,10 +139,10 @@ class ValueNames:
         prop = declared.properties.get(name) if declared else None
         names = value_names(prop) if prop is not None else {}
         if isinstance(value, list | tuple):
-            return ", ".join(self._one(item, names) for item in value)
-        return self._one(value, names)
+            return ", ".join(self._readable_value(item, names) for item in value)
+        return self._readable_value(value, names)
 
-    def _one(self, value: Any, names: dict[str, str]) -> str:
+    def _readable_value(self, value: Any, names: dict[str, str]) -> str:
         if value is None:
             return ""
         if isinstance(value, pywbem.CIMInstanceName):
@@ -173,7 +173,7 @@ def readable(value: Any) -> str:
 
 
 def assert_properties(columns: Sequence[str] | None, found: Sequence[pywbem.CIMInstance], names: ValueNames) -> None:
-    """Failure if a property that was asked for is one of none of the instances: servers pass over what is not there."""
+    """Failure if none of the instances has a requested property: servers ignore names that do not exist."""
     for name in columns or () if found else ():
         if any(name in one.properties for one in found):
             continue

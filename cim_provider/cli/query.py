@@ -1,4 +1,4 @@
-"""`xencim cim query`: instances or rows that a query selects."""
+"""`xencim cim query`: the instances or rows that a query selects."""
 
 from __future__ import annotations
 

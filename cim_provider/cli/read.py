@@ -252,7 +252,7 @@ def pulling(connection: pywbem.WBEMConnection) -> pywbem.WBEMConnection:
 
 
 def keep_only(one: pywbem.CIMInstance, names: list[str]) -> None:
-    """Drop the properties that were asked for in addition."""
+    """Drop the properties that were requested in addition to the user's."""
     low = {name.lower() for name in names}
     for name in [name for name in one.properties if name.lower() not in low]:
         del one.properties[name]

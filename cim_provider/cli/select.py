@@ -1,4 +1,4 @@
-"""Which instances a word on the command line means.
+"""Finds the instances that a word on the command line names.
 
 root/cimv2:Xen_ComputerSystem.CreationClassName="Xen_ComputerSystem",Name="..."     a path (DSP0207)
 Xen_ComputerSystem.Name=f69*                  some keys, with * ? [a-z], quotes not needed

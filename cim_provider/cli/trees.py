@@ -1,4 +1,4 @@
-"""`xencim cim tree`: an instance and what it is associated with, over and over."""
+"""`xencim cim tree`: an instance and what it is associated with, recursively."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from cim_provider.cli.select import one_path, short, text_of
 
 @dataclass
 class Node:
-    """An instance in the tree. `links` are (association class, my role, its role) -> instances at the other end;
-    `seen` means that the instance is told further up."""
+    """An instance in the tree. `links` are (association class, my role, its role) -> instances at the other end; `seen`
+    means that the instance is shown further up."""
 
     path: pywbem.CIMInstanceName
     name: str

@@ -1,4 +1,4 @@
-"""What capabilities say when a mode decides which methods answer with jobs, whatever the pool says."""
+"""Capabilities in modes that decide themselves which methods answer with jobs, whatever the pool's setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters of methods, from the words of a mode to those of the profiles.
+"""Translates parameters of methods from a mode's names to those of the profiles.
 
 Rule 1: a reference to what is shown becomes the reference to the same as the profiles declare it.
 Rule 2: settings that name shown ones lose what they say as it is shown now, because that asks for nothing; what is left
@@ -61,7 +61,8 @@ class Inputs:
         return value
 
     def path(self, request: Request, path: Path) -> Path:
-        """Rule 1. CimError from `missing`. To add resources to a machine that runs is to plug them in: to the State."""
+        """The path by which the profiles declare what `path` names in the mode (rule 1). CimError from `missing`. To
+        add resources to a machine that runs is to plug them in: to the State."""
         if path.keys is None:  # a class is called the same in all words
             return path
         shown = request.provider.find(path, request.namespace)

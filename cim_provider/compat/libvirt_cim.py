@@ -1,4 +1,4 @@
-"""The libvirt-cim mode: what its clients find, in its words.
+"""The libvirt-cim mode: classes, properties and associations as clients of libvirt-cim expect them.
 
 docs/moving-from-libvirt-cim.md says what is the same and what is not; tests/conformance/compat holds both against this.
 """
@@ -241,7 +241,7 @@ def _faces(names: Naming) -> Iterator[tuple[type[View], Face]]:
 
 
 def _switches(names: Naming) -> Iterator[tuple[type[View], Face]]:
-    """What settings of switches say of the pool and of hosts, in its words."""
+    """Faces of setting data of switches and their ports, with pools and hosts by libvirt-cim's names."""
     pool = via("network", names.network_pool())
     yield switch.PortSettingData, Face(lines={"PoolID": pool})
     yield switch.UplinkSettingData, Face(lines={"PoolID": pool, "HostResource": names.uplink_cards(SPACES)})
@@ -325,20 +325,20 @@ def _settings(names: Naming) -> Iterator[tuple[type[View], Face]]:
 def _pools(names: Naming) -> Iterator[tuple[type[View], Face]]:
     lines = {
         ProcessorPool: {
-            **_twice(names.of_host("ProcessorPool/")), "AllocationUnits": const("Processors"),
+            **_pool_identifiers(names.of_host("ProcessorPool/")), "AllocationUnits": const("Processors"),
             "Capacity": computed(processor_count),
         },
         MemoryPool: {
-            **_twice(names.of_host("MemoryPool/")), "AllocationUnits": const("byte*2^10"),
+            **_pool_identifiers(names.of_host("MemoryPool/")), "AllocationUnits": const("byte*2^10"),
             "Capacity": scaled(computed(memory_capacity), KIB), "Reserved": scaled(computed(memory_reserved), KIB),
         },
         StoragePool: {
-            **_twice(names.store_pool()), "AllocationUnits": const("MegaBytes"),
+            **_pool_identifiers(names.store_pool()), "AllocationUnits": const("MegaBytes"),
             "Capacity": scaled(computed(storage_capacity), MIB), "Reserved": scaled(computed(storage_reserved), MIB),
             "ConsumedResourceUnits": const("MegaBytes"),
             "CurrentlyConsumedResource": scaled(StoragePool.rules["CurrentlyConsumedResource"], MIB),
         },
-        NetworkPool: _twice(names.network_pool()),
+        NetworkPool: _pool_identifiers(names.network_pool()),
     }  # fmt: skip
     for view, own in lines.items():
         yield view, Face("Xen_DiskPool" if view is StoragePool else "", own)
@@ -358,7 +358,7 @@ def _pools(names: Naming) -> Iterator[tuple[type[View], Face]]:
     yield allocation.MemoryLimit, Face(lines={**units, "VirtualQuantity": quantity})
 
 
-def _twice(identifier: Rule) -> dict[str, Rule]:
+def _pool_identifiers(identifier: Rule) -> dict[str, Rule]:
     return {"InstanceID": identifier, "PoolID": identifier}
 
 

@@ -1,8 +1,8 @@
-"""What clients of libvirt-cim send and expect to be told: settings in its words, its refusals as CIM errors with texts.
+"""Input of libvirt-cim clients: translates their settings, and answers refusals as CIM errors with its texts.
 
-Rule 1: a method that cannot do what it was asked answers with a CIM error; 0 and 4096 are the only return values.
-Rule 2: screens, keyboards and pointing devices need not be asked for: settings of them for a new machine are taken, if
-        they ask for what every machine has, and nothing is made of them.
+Rule 1: a method that refuses or fails answers with a CIM error; 0 and 4096 are the only return values.
+Rule 2: every machine has a screen, a keyboard and a pointing device without settings: settings of them for a new
+        machine are accepted if they describe what every machine has, and then ignored.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _check_state(machine: Rendition, state: Any) -> None:
 
 
 def _migration(left: Values, now: Mapping[str, Any]) -> Values:
-    """Hosts of a pool have a way of their own to send machines, so the one asked for is not used. CimError
+    """Translate migration settings; a requested transport is ignored, because hosts of a pool use their own. CimError
     NOT_SUPPORTED for programs that shall check first."""
     values = {name: value for name, value in left.items() if name != "TransportType"}
     if left.get("TransportType", 0) not in TRANSPORTS:
@@ -250,10 +250,10 @@ def _as_reference(request: Request, given: Given) -> Any:
     if shown is None:
         return system
     parts = {name: shown.values.get(name) for name in ("HVM_Boot_Params", "Platform")}
-    return Instance(system.classname, {**parts, **_given(system)}, None, system.types)
+    return Instance(system.classname, {**parts, **_non_null_values(system)}, None, system.types)
 
 
-def _given(instance: Instance) -> Values:
+def _non_null_values(instance: Instance) -> Values:
     return {name: value for name, value in instance.values.items() if value is not None}
 
 
@@ -269,7 +269,8 @@ def _position(device: str) -> str:
 
 
 def _had_anyway(resource: Any) -> bool:
-    """Rule 2. CimError NOT_SUPPORTED for a screen that is none of VNC, or has a password or keys of its own."""
+    """Whether every machine has this resource without being asked for it (rule 2). CimError NOT_SUPPORTED for a screen
+    that is none of VNC, or has a password or keys of its own."""
     if not isinstance(resource, Instance):
         return False
     if resource.classname == INPUT:

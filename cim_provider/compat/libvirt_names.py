@@ -1,4 +1,4 @@
-"""What libvirt-cim calls things: machines, hosts, pools and devices by name instead of by uuid.
+"""Names as keys in the libvirt-cim mode: machines, hosts, pools and devices by name instead of by uuid.
 
     machine            web                      device   web/xvda  web/52:54:00:ab:cd:ef  web/mem  web/0
     setting data       Xen:web                  of a device: as the device; of processors web/proc

@@ -1,4 +1,4 @@
-"""Settings of new pools and volumes in libvirt-cim's own classes, as the pool configuration service takes them.
+"""Translates libvirt-cim's settings of new pools and volumes for the pool configuration service.
 
 Rule 1: these classes have no instances: clients send them. What the Xen-API has no word for is refused, not left out;
         but for the path of a volume and how much of it is allocated at once, which the storage repository decides.
@@ -27,7 +27,7 @@ NO_FORWARDING = 0
 RAW = (0, 1)  # unknown, and raw
 
 
-def _given(instance: Instance) -> dict[str, Any]:
+def _non_null_values(instance: Instance) -> dict[str, Any]:
     return {name: value for name, value in instance.values.items() if value is not None and name != "InstanceID"}
 
 
@@ -71,7 +71,8 @@ def _volume(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _nothing_left(values: dict[str, Any]) -> dict[str, Any]:
-    """What the DMTF's class has, too. CimError NOT_SUPPORTED for what only libvirt's has and no SR or network takes."""
+    """The properties that the DMTF's class has, too. CimError NOT_SUPPORTED for what only libvirt's has and no SR or
+    network takes."""
     values.pop("ResourceType", None)
     values.pop("CreationClassName", None)
     other = [name for name in values if name not in ("ElementName", "Description")]
@@ -92,5 +93,5 @@ def as_declared(instance: Instance) -> Instance | None:
     reader = READERS.get(instance.classname.lower())
     if reader is None:
         return None
-    values = reader(_given(instance))
+    values = reader(_non_null_values(instance))
     return Instance(RASD, values, None, {})

@@ -1,4 +1,4 @@
-"""Settings of a machine as a whole, as libvirt-cim shows and takes them.
+"""Settings of a whole machine in libvirt-cim's form, shown and translated back.
 
 Rule 1: what it has of its own stands for a property of the profiles, or for a part of one. Both are shown, and a change
         of the one is a change of the other.
@@ -78,8 +78,8 @@ LINES: Mapping[str, Rule] = {
 
 
 def translate(left: Values, now: Mapping[str, Any]) -> Values:
-    """See compat/inputs.Translate. CimError FAILED for a boot device there is not, and for what cannot happen when the
-    guest switches itself off."""
+    """The settings of a machine in the words of the profiles (compat/inputs.Translate). CimError FAILED for a boot
+    device there is not, and for what cannot happen when the guest switches itself off."""
     values = dict(left)
     name = values.pop("VirtualSystemIdentifier", None)
     if name:

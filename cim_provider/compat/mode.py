@@ -1,4 +1,4 @@
-"""Compatibility modes as values: what a server shows, takes and answers otherwise than the DMTF's profiles say.
+"""Compatibility modes as values: how a server's classes, parameters and answers differ from the DMTF's profiles.
 
 Theory of operation
 1. A Mode is data: faces of views, views of its own, relations of associations, and a few functions at the places where
@@ -36,7 +36,8 @@ class Shows(Protocol):
         """The shown instance of a path."""
 
     def declared(self, shown: Rendition, item: Any = None) -> Rendition | None:
-        """The same as the profile declares it; of another item than the shown one, if `item` is not NULL."""
+        """The rendition by the profile's view of what the mode shows as `shown`; for another item of the record if
+        `item` is not None."""
 
     def views_of(self, classname: str) -> tuple[type[View], ...]:
         """The declared views whose instances are shown as instances of just this class."""
@@ -44,7 +45,7 @@ class Shows(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """One method call before the method is asked: `target` is the shown instance."""
+    """One method call before its method runs: `target` is the shown instance."""
 
     provider: Shows
     namespace: str
@@ -82,7 +83,7 @@ def as_the_pool_says(classname: str, method: str) -> bool | None:
 
 @dataclass(frozen=True)
 class Mode:
-    """See the module's theory of operation.
+    """One compatibility mode: what differs from the DMTF's profiles.
 
     mof        files of `mof/xen` whose classes add to the schema.
     faces      by declared view.

@@ -1,4 +1,4 @@
-"""The modes there are, by the names that `--cim-compat` takes."""
+"""The available modes, by the names that `--cim-compat` takes."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Names that people gave, as keys: for clients of systems in which a name is all there is.
+"""Names given by people as keys, for clients of systems that identify machines by name alone.
 
-Rule 1: a name leads to one record or to none. A name that several records have is nobody's: each of them is called by
-        its uuid then, and so is a record whose name is empty or the uuid of another one. So a path never comes to mean
-        another machine, but it may stop to mean one.
-Rule 2: what is named so is rendered again when its name begins, or ceases, to be its own (Subject.asked).
+Rule 1: a name leads to one record or to none. A name that several records have leads to none: the key of each of them
+        is its uuid then, and so is that of a record whose name is empty or the uuid of another one. So a path never
+        comes to mean another machine, but it may stop leading to one.
+Rule 2: an instance with such a key is rendered again when its name becomes unique, or ceases to be (Subject.asked).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Names:
         return self._owners().get(name) == ref and self.pool.by_uuid(self.cls, name) is None
 
     def of(self, subject: Subject) -> str:
-        """What the subject's record is called."""
+        """The name of the subject's record as a key."""
         name = str(subject[self.field])
         return name if subject.asked(partial(self.owns, subject.ref, name)) else str(subject["uuid"])
 

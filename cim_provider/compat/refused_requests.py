@@ -1,11 +1,11 @@
-"""What was asked for last, also in vain: RequestedState of clients whose provider remembered every request.
+"""RequestedState for clients whose provider remembered every request: the last request, also a refused one.
 
 Rule 1: a request that was refused is kept with its machine, in VM.other_config, so that it outlives the server and is
-        seen by all servers of the pool. The next request that is met makes it forgotten, by whichever face it came
+        seen by all servers of the pool. The next request that is met removes it, through either API
         (engine/transition.py); copies of a machine do not take it over.
-Rule 2: who may not ask for a state leaves no trace. The server writes it in its own name, because who may start a
-        machine need not be allowed to change its settings; in another pool, where nobody acts but its users, in the
-        user's.
+Rule 2: a request that the user's role does not allow is not kept. The server writes in its own name, because a user who
+        may start a machine need not be allowed to change its settings; in another pool, where only its users act, it
+        writes in the user's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LARGEST = 0xFFFF
 
 
 def last_request(vm: Subject) -> int:
-    """The state that was asked for last, met or not; 0 until somebody asked for one."""
+    """The state that was requested last, met or not; 0 before the first request."""
     refused = str(vm["other_config"].get(REFUSED_STATE, ""))
     if goal(vm) is None and refused.isascii() and refused.isdecimal() and int(refused) <= LARGEST:
         return int(refused)
@@ -37,7 +37,7 @@ def last_request(vm: Subject) -> int:
 
 
 async def remember(request: Request, given: Given, refused: CimError | None) -> None:
-    """Keep the state that was asked for in vain (rule 1); of a request that was met, forget the one before it."""
+    """Keep the state of a refused request (rule 1); a request that was met removes the one before it."""
     state, source = given.get("requestedstate"), request.provider.source
     if request.method != METHOD or request.target.view is not ComputerSystem or not _may_ask(request):
         return

@@ -1,4 +1,4 @@
-"""One configuration for each machine, as providers had that knew no State beside the Defined one, and faces together.
+"""One configuration per machine, for modes of providers that do not separate Defined and State; and combining faces.
 
 Rule 1: the one configuration has the identifiers of the Defined one; it also says what the machine is now.
 Rule 2: processors and memory are of the host the machine is on, or of the coordinator.

@@ -1,4 +1,4 @@
-"""The xs-cim mode: what clients of XenServer's CIM provider find, in its words.
+"""The xs-cim mode: classes, properties and methods as clients of XenServer's CIM provider expect them.
 
 docs/moving-from-xs-cim.md says what is the same and what is not; tests/conformance/compat holds both against this.
 """
@@ -307,7 +307,7 @@ class XsInputs(Inputs):
 
     @staticmethod
     def _interface(left: Values, now: Mapping[str, Any]) -> Values:
-        """What is only shown is not asked of a new one."""
+        """Translate settings of an interface; for a new one, properties that are only shown are dropped."""
         return left if now else {name: value for name, value in left.items() if name not in SHOWN_OF_INTERFACE}
 
     @staticmethod
@@ -327,7 +327,7 @@ def waits(classname: str, method: str) -> bool | None:
 
 
 def relations() -> Mapping[type[Association], tuple[Relation, ...]]:
-    """Those of one configuration, of the services, and of the devices of the mode beside the profiles'."""
+    """The relations of one configuration, of the services, and of the devices of the mode beside the profiles'."""
     found = {**single_relations(), **service_relations()}
     for association, more in device_relations().items():
         found[association] = (*found.get(association, association.relations), *more)

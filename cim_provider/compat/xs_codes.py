@@ -1,4 +1,4 @@
-"""Return values of the methods that xs-cim has beside the DMTF's: all have the same few."""
+"""Return values of xs-cim's own methods, which all have the same few."""
 
 from __future__ import annotations
 

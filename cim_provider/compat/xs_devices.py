@@ -1,4 +1,4 @@
-"""Consoles and key-value pairs as devices of machines, as xs-cim has them, and their settings.
+"""Consoles and key-value pairs as devices of machines in the xs-cim mode, and their settings.
 
 Rule 1: the pairs of a machine are VM.xenstore_data, which its guest finds in xenstore; they are there whether it runs
         or not. xs-cim kept pairs of its own in a service beside the hosts and sent them over a network of the host.
@@ -32,6 +32,7 @@ from cim_provider.profiles.virtual_system import (
     VirtualSystemSettingData,
 )
 from cim_provider.schema.objects import CIMV2, Instance, Path
+from xenapi_core.errors import ApiError
 from xenapi_core.model.power import is_guest
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class KeyValueSettingData(Setting, cim=PAIR_SETTINGS, of="VM", where=is_guest, i
 
 
 def _pair(setting: Instance, vm: Subject) -> tuple[str, str]:
-    """What the settings of a pair ask for. RefusedError INVALID_PARAMETER."""
+    """The key and value that the settings of a pair request. RefusedError INVALID_PARAMETER."""
     given = {name.lower(): found for name, found in setting.values.items() if found is not None}
     name, told = given.get("key"), given.get("value", "")
     if not name or given.get("vm_id", vm["uuid"]) != vm["uuid"]:
@@ -134,11 +135,28 @@ def _pair(setting: Instance, vm: Subject) -> tuple[str, str]:
     return str(name), str(told)
 
 
+async def _put(work: Work, vm: str, name: str, told: str) -> bool:
+    """Give a key its value, in place of the one it has. False: somebody else gave it another one meanwhile."""
+    now = work.source.find(vm)
+    old = now.values["xenstore_data"].get(name) if now is not None else None
+    if old is not None:
+        await work.call("VM.remove_from_xenstore_data", vm, name)
+        await work.undo("VM.add_to_xenstore_data", vm, name, old)
+    try:
+        await work.call("VM.add_to_xenstore_data", vm, name, told)
+    except ApiError as error:
+        if error.code == "MAP_DUPLICATE_KEY":
+            return False
+        raise
+    await work.undo("VM.remove_from_xenstore_data", vm, name)
+    return True
+
+
 @jobs.answers(jobs.DEFINITIONS)
 async def add_resource_settings(
     call: Call, affected_configuration: Path | None, resource_settings: tuple[Instance, ...] | None
 ) -> Result:
-    """AddResourceSettings as the profile has it, and of key-value pairs, which are added by themselves."""
+    """AddResourceSettings of the profile, extended by key-value pairs, which are added separately."""
     settings = resource_settings or ()
     about = [each.classname == PAIR_SETTINGS for each in settings]
     if not any(about):
@@ -152,12 +170,8 @@ async def add_resource_settings(
     async def body(work: Work) -> Mapping[str, Any]:
         work.expected = 2 * len(pairs)
         for name, told in pairs.items():
-            old = vm["xenstore_data"].get(name)
-            if old is not None:
-                await work.call("VM.remove_from_xenstore_data", vm.ref, name)
-                await work.undo("VM.add_to_xenstore_data", vm.ref, name, old)
-            await work.call("VM.add_to_xenstore_data", vm.ref, name, told)
-            await work.undo("VM.remove_from_xenstore_data", vm.ref, name)
+            while not await _put(work, vm.ref, name, told):
+                pass
         paths = tuple(Path.of(PAIR_SETTINGS, {"InstanceID": pair_id(vm.at(name))}, CIMV2) for name in pairs)
         return {"ResultingResourceSettings": paths}
 
@@ -166,7 +180,7 @@ async def add_resource_settings(
 
 @jobs.answers(jobs.SYSTEMS)
 async def remove_resource_settings(call: Call, resource_settings: tuple[Path, ...] | None) -> Result:
-    """RemoveResourceSettings as the profile has it, and of key-value pairs, which are removed by themselves."""
+    """RemoveResourceSettings of the profile, extended by key-value pairs, which are removed separately."""
     about = [path.classname == PAIR_SETTINGS for path in resource_settings or ()]
     if not any(about):
         return await virtual_system_management.remove_resource_settings(call, resource_settings)

@@ -1,4 +1,4 @@
-"""Jobs as xs-cim has them: a class for each kind of work, told by the name of the task, and what the work is about.
+"""Jobs in the xs-cim mode: a class for each kind of work, chosen by the name of the task, and the objects affected.
 
 Rule 1: all jobs are Xen_Job; JOB_CLASSES says which of its subclasses a task is of.
 Rule 2: a job of DefineSystem or CopySystem tells the system as soon as there is one. So does the answer of DefineSystem
@@ -131,7 +131,7 @@ async def define_system(
     resource_settings: tuple[Instance, ...] | None,
     reference_configuration: Path | None,
 ) -> Result:
-    """DefineSystem as the profile has it, with ResultingSystem beside the job."""
+    """DefineSystem of the profile, with ResultingSystem beside the job."""
     return await with_system(
         call,
         await virtual_system_management.define_system(

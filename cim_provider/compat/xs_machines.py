@@ -1,5 +1,5 @@
-"""What xs-cim's management services do beyond the DMTF's: machines copied, made templates and looked for hosts for, and
-the pool of hosts changed.
+"""Methods of xs-cim's management services beyond the DMTF's: copy a machine, make it a template, find possible hosts,
+and change the pool of hosts.
 
 Rule 1: these methods have no job among their outputs, so they answer when they are done; but for CopySystem and
         AddResourceSetting, whose work takes long.
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cim_provider import jobs
+from cim_provider.compat import xs_devices
 from cim_provider.compat.xs_codes import CODES
 from cim_provider.jobs import Work
 from cim_provider.mapping.method import Call, Result, method
@@ -63,14 +64,14 @@ async def copy_system(
 
 @jobs.answers(jobs.DEFINITIONS)
 async def add_resource_setting(call: Call, affected_system: Path | None, resource_setting: Instance | None) -> Result:
-    """Xen_VirtualSystemManagementService.AddResourceSetting: as AddResourceSettings with one setting. A machine that
-    runs has it at once."""
+    """Xen_VirtualSystemManagementService.AddResourceSetting: the same as AddResourceSettings with one setting. A
+    machine that runs gets it at once."""
     vm = call.target(affected_system, "AffectedSystem", ComputerSystem.cim)
     if resource_setting is None:
         raise invalid("ResourceSetting is missing")
     state = f"/{STATE}" if vm["power_state"] == "Running" else ""
     configuration = Path.of(VirtualSystemSettingData.cim, {"InstanceID": f"Xen:{vm['uuid']}{state}"}, CIMV2)
-    added = await virtual_system_management.add_resource_settings(call, configuration, (resource_setting,))
+    added = await xs_devices.add_resource_settings(call, configuration, (resource_setting,))
     (made,) = added.out.get("ResultingResourceSettings") or (None,)
     out = {"Job": added.out.get("Job"), "ResultingResourceSetting": made}
     return Result(added.value, {name: value for name, value in out.items() if value is not None}, added.why)

@@ -1,8 +1,8 @@
-"""GetPerformanceMetricsForSystem of xs-cim: what was measured of a machine or host over some time, in rrdtool's XML.
+"""GetPerformanceMetricsForSystem of xs-cim: recorded measurements of a machine or host as rrdtool's XML.
 
 Rule 1: what is measured of the devices of a machine or host is measured of the machine or host.
-Rule 2: rows say what they say: when a row covers more time than was asked for, because nothing finer is kept of so long
-        ago, the step tells it.
+Rule 2: rows are returned as they are recorded: when a row covers more time than requested, because nothing finer is
+        kept of so long ago, the step says so.
 """
 
 from __future__ import annotations

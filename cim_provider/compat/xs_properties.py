@@ -1,4 +1,4 @@
-"""What xs-cim's classes say beyond the DMTF's properties, where a record of the pool tells it: lines of faces.
+"""Properties of xs-cim's classes beyond the DMTF's, as far as records of the pool have their values: lines of faces.
 
 Rule 1: maps of the Xen-API are arrays of key=value, references are paths as text.
 Rule 2: these are shown. What can be written through setting data is what the profiles write, and the words of

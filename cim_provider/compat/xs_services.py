@@ -1,9 +1,9 @@
-"""Services under the names that xs-cim gave them, with the methods of the profiles that do the same.
+"""Services under the names that xs-cim gave them, with the methods of the corresponding profiles.
 
-Rule 1: these are views of the mode only, shown beside those of the profiles; a method here checks that it is asked for
-        what its service is about, and hands over to the profile's.
+Rule 1: these are views of the mode only, shown beside those of the profiles; a method here checks that the request
+        concerns its service, and calls the profile's method.
 Rule 2: resource settings of a switch are those of its uplinks (switch_uplinks.py).
-Rule 3: a job belongs to the profile's service, whichever of the two was asked.
+Rule 3: a job belongs to the profile's service, whichever of the two was called.
 """
 
 from __future__ import annotations

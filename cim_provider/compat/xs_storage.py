@@ -1,10 +1,10 @@
-"""Xen_StoragePoolManagementService of xs-cim: SRs made and detached, disk images in them, and what iSCSI servers offer.
+"""Xen_StoragePoolManagementService of xs-cim: creates and detaches SRs, creates disk images, and lists iSCSI targets.
 
 Rule 1: methods take their parameters by the names of xs-cim, and by those of the DMTF's method that does the same; both
         at once for one thing is refused.
 Rule 2: methods answer when they are done, but for the two of xs_transfer.py.
-Rule 3: what a probe finds is told in the XML of XenServer's own storage drivers. A pool whose driver tells it by an
-        error, as those do, has its text passed on; from the records of another one the same elements are made.
+Rule 3: the result of a probe has the XML of XenServer's own storage drivers. If the pool's driver returns it as an
+        error, as those do, its text is passed on; otherwise the same elements are made from the records of the probe.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ TOLD_BY_ERROR = ("SR_BACKEND_FAILURE_96", "SR_BACKEND_FAILURE_107", "SR_BACKEND_
 XML = "<?xml"
 
 
-def _one(first: T | None, second: T | None, names: str) -> T | None:
-    """The one of two that is given. RefusedError INVALID_PARAMETER for both."""
+def _either(first: T | None, second: T | None, names: str) -> T | None:
+    """The one of two parameters that is not NULL. RefusedError INVALID_PARAMETER for both."""
     if first is not None and second is not None:
         raise invalid(f"{names} are the same: one of them is enough")
     return first if first is not None else second
@@ -58,7 +58,7 @@ async def create_storage_pool(
     kind = given.pop("ResourceType", resource_type or STORAGE_EXTENT)
     if kind not in (CD, *DISKS) or resource_type not in (None, CD, *DISKS):
         raise invalid("a pool of storage is of ResourceType 15 or 19")
-    place = _one(given.pop("Connection", None), given.pop("HostResource", None), "Connection and HostResource")
+    place = _either(given.pop("Connection", None), given.pop("HostResource", None), "Connection and HostResource")
     values = {**given, "ResourceType": STORAGE_EXTENT, "HostResource": place or ()}
     asked = Instance(settings.classname, values, None, settings.types)
     return await pool_configuration.create_child_resource_pool(call, element_name, (asked,), parent_pool)
@@ -76,7 +76,7 @@ async def create_disk_image(
     call: Call, resource_setting: Instance | None, settings: Instance | None, pool: Path | None
 ) -> Result:
     """CreateDiskImage: as CreateResourceInPool, in Pool or in the pool that PoolID names."""
-    asked = _one(resource_setting, settings, "ResourceSetting and Settings")
+    asked = _either(resource_setting, settings, "ResourceSetting and Settings")
     named = asked.values.get("PoolID") if asked is not None else None
     sr = call.source.by_uuid("SR", str(named)) if pool is None and named else None
     place = pool if sr is None else call.path_of(StoragePool.cim, sr.ref)
@@ -88,8 +88,8 @@ async def create_disk_image(
 
 @jobs.answers(jobs.POOLS)
 async def delete_disk_image(call: Call, disk_image: Path | None, resource: Path | None, pool: Path | None) -> Result:
-    """DeleteDiskImage: as DeleteResourceInPool; Pool need not be told."""
-    image = _one(disk_image, resource, "DiskImage and Resource")
+    """DeleteDiskImage: does the same as DeleteResourceInPool; Pool may be omitted."""
+    image = _either(disk_image, resource, "DiskImage and Resource")
     if pool is None:
         pool = call.path_of(StoragePool.cim, call.target(image, "DiskImage", StorageVolume.cim)["SR"])
     return await pool_configuration.delete_in_pool(call, image, pool)
@@ -98,7 +98,7 @@ async def delete_disk_image(call: Call, disk_image: Path | None, resource: Path 
 @jobs.answers(jobs.POOLS)
 async def discover_targets(call: Call, target_host: str | None, port: str | None, target_iqn: str | None) -> Result:
     """DiscoveriSCSITargetInfo: the targets of an iSCSI server, or the units of the target TargetIQN, seen from the host
-    whose service is asked. 5 without a TargetHost."""
+    whose service is called. 5 without a TargetHost."""
     if not target_host:
         raise invalid("TargetHost is missing")
     config = {"target": target_host}

@@ -1,4 +1,4 @@
-"""ConnectToDiskImage and DisconnectFromDiskImage of xs-cim: an HTTP address for the bytes of a disk, for a while.
+"""ConnectToDiskImage and DisconnectFromDiskImage of xs-cim: a temporary HTTP address for the bytes of a disk.
 
 Rule 1: xs-cim started a machine that served the disk, with credentials it made up. Here the server itself serves it
         (model/disk_connections.py), to accounts that may export or import disks: there is no password to give out.
@@ -17,10 +17,11 @@ from cim_provider.jobs import Work
 from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import Subject
+from cim_provider.methods.state_change import host_is_live
 from cim_provider.profiles.host_pool import StorageVolume
 from cim_provider.profiles.virtual_ethernet_switch import VirtualSwitch
 from cim_provider.schema.objects import Path
-from xenapi_core.model.disk_connections import NEVER, PATH, Connection, connections, live_connections
+from xenapi_core.model.disk_connections import NEVER, PATH, Connection, connections, ended_keys, live_connections
 
 CONNECT, DISCONNECT = "CIM.ConnectToDiskImage", "CIM.DisconnectFromDiskImage"
 HTTP, SECURE = "http", "https://"
@@ -34,19 +35,18 @@ def _unsupported(why: str) -> RefusedError:
 
 
 def _host_of(call: Call, vdi: Subject) -> Subject:
-    """The host whose address serves a disk: the one whose service is asked if it reaches the SR, else one that does.
+    """The host whose address serves a disk: the one whose service is called if it reaches the SR, else one that does.
     RefusedError FAILED if there is none."""
     sr = vdi.follow("SR")
-    hosts = [pbd["host"] for pbd in sr.each("PBDs") if pbd["currently_attached"]] if sr is not None else []
-    chosen = call.subject.ref if call.subject.ref in hosts else next(iter(sorted(hosts)), "")
-    host = vdi.record(chosen)
-    if host is None:
-        raise RefusedError(Kind.FAILED, "no host is connected to the storage of the image")
-    return host
+    attached = [pbd for pbd in sr.each("PBDs") if pbd["currently_attached"]] if sr is not None else []
+    hosts = {host.ref: host for pbd in attached if (host := pbd.follow("host")) is not None and host_is_live(host)}
+    if not hosts:
+        raise RefusedError(Kind.FAILED, "no host that is up is connected to the storage of the image")
+    return hosts[call.subject.ref if call.subject.ref in hosts else min(hosts)]
 
 
 def _check_network(call: Call, switch: Path | None, configuration: tuple[str, ...] | None, host: Subject) -> None:
-    """RefusedError NOT_SUPPORTED unless the disk is asked for where the host is managed anyway."""
+    """RefusedError NOT_SUPPORTED for a network other than the management network, and for settings of its address."""
     if configuration:
         raise _unsupported("the address is the host's: NetworkConfiguration cannot be chosen")
     if switch is None:
@@ -106,6 +106,8 @@ async def connect(
         for key, value in told.items():
             if value:
                 await work.call("task.add_to_other_config", work.task, key, value)
+        for key in ended_keys(vdi, work.source.now()):
+            await work.call("VDI.remove_from_other_config", vdi.ref, key)
         now = work.source.find(vdi.ref)
         if now is not None:  # somebody else may have connected meanwhile
             _check_free(call, Subject(work.source, now), connection.writes)

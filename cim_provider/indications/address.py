@@ -1,4 +1,4 @@
-"""The URL of a listener, taken apart and checked."""
+"""Parses and checks the URL of a listener."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One HTTP connection to a listener: export requests out, replies back, kept open in between.
+"""One HTTP connection to a listener: sends export requests, reads replies, and stays open in between.
 
 Rule 1: every wait for the listener has a deadline, and every reply a size limit. Whatever goes wrong is a
         DeliveryError, after which the connection is closed.
@@ -30,8 +30,8 @@ class DeliveryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Which https listeners are believed to be who they say: those with a certificate of an authority in the file `ca`
-    (None: of the system's), or with `verify` false anybody."""
+    """How certificates of https listeners are verified: by the authorities in the file `ca` (None: the system's), or
+    not at all with `verify` false."""
 
     ca: Path | None = None
     verify: bool = True

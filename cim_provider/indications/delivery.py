@@ -1,4 +1,4 @@
-"""Indications on their way to listeners: one queue, one connection and one task for each destination.
+"""Delivers indications to listeners: one queue, one connection and one task for each destination.
 
 Theory of operation
 1. A channel delivers in order, one request at a time. What the listener has not confirmed is sent again, after waits
@@ -70,7 +70,7 @@ class Channel:
 
 class Delivery:
     """All channels. `failed(destination, seconds)` is called when an indication was given up, with how long deliveries
-    have failed in a row; it may change what `keep` is told."""
+    have failed in a row; it may call `keep`."""
 
     def __init__(self, clock: Clock, settings: Settings, failed: Failed, trust: Trust = TRUST_SYSTEM) -> None:
         self.clock = clock
@@ -105,7 +105,7 @@ class Delivery:
     async def close(self) -> None:
         """Stop all channels; what is queued is lost."""
         self.keep({})
-        await _gone(tuple(self._ended))
+        await _await_ended(tuple(self._ended))
 
     async def _serve(self, channel: Channel) -> None:
         connection = ListenerConnection(channel.address, self.trust, self.names)
@@ -141,7 +141,7 @@ class Delivery:
                 return
 
 
-async def _gone(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def _await_ended(tasks: Iterable[asyncio.Task[None]]) -> None:
     for task in tasks:
         with contextlib.suppress(asyncio.CancelledError):
             await task

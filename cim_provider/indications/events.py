@@ -1,4 +1,4 @@
-"""What happened, as indications: lifecycle events of shown instances, and alerts; and how they look in an export.
+"""Events as indications: lifecycle events of shown instances, and alerts; and their export form.
 
 Theory of operation
 1. An Event is made once and read by every filter as an Instance (`instance`), whose embedded instances share the values
@@ -32,10 +32,10 @@ Writer = Callable[[Shown], bytes]
 
 @dataclass
 class Event:
-    """One indication before anybody has asked for it. `classname` is the class of its kind, `at` its CIM timestamp;
-    `sources` are the instances it is about: the present one first (the last one for a deletion), then the previous
-    one. An alert has none, and all it says in `extra`. `spaces`: how namespaces are written that do not go by their
-    canonical names. `host`: the address of the host that the sources are shown by, "" if it is not known."""
+    """One event, before it is encoded for a subscription. `classname` is the class of its kind, `at` its CIM timestamp;
+    `sources` are the instances it is about: the present one first (the last one for a deletion), then the previous one.
+    An alert has none, and has all its properties in `extra`. `spaces`: how namespaces are written that do not go by
+    their canonical names. `host`: the address of the host that the sources are shown by, "" if it is not known."""
 
     classname: str
     at: str
@@ -67,7 +67,7 @@ class Event:
 
     @property
     def subject(self) -> Hashable:
-        """What it is about: equal for repetitions of the same event."""
+        """A key for what the event is about: equal for repetitions of the same event."""
         if self.sources:
             return self.classname, self.sources[0].path
         return self.classname, self.extra.get("MessageID"), self.extra.get("AlertingManagedElement")
@@ -112,7 +112,7 @@ class Event:
 
 
 def written(before: Stored | None, after: Stored | None, at: str, spaces: Mapping[str, str], host: str) -> Event | None:
-    """What a client's change of an instance without provider is; None if it changed no value."""
+    """The event for a client's change of an instance without provider; None if it changed no value."""
     if after is None:
         return None if before is None else Event(DELETION, at, (before,), spaces=spaces, host=host)
     if before is None:

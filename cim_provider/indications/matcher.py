@@ -1,9 +1,9 @@
-"""Which shown instances appeared, changed or went: changes of records turned into lifecycle events.
+"""Turns changes of records into lifecycle events: which shown instances were created, modified or deleted.
 
 Theory of operation
 1. Of every record that a watched view is about, the last renditions are kept; an event is the difference between them
    and the present ones. So a change that does not show is no event, a record that begins or ceases to be shown is a
-   creation or a deletion, and a deleted instance can still be told in full.
+   creation or a deletion, and the indication of a deletion still has the whole instance.
 2. A rendition depends on the records its rules looked at (mapping/subject.py): `_watchers` leads from each of those to
    the renditions to be made again. Those that asked something of the pool as a whole (`_asked`: what a compatibility
    mode calls it) are also made again when the answer is another one.
@@ -77,10 +77,10 @@ class Matcher:
                 for part in conjuncts(one.query.where)
                 if isinstance(part, IsA) and part.operand.steps[-1].name.lower() == "sourceinstance"
             )
-            found |= self._about(graph, needed)
+            found |= self._views_of_all(graph, needed)
         return frozenset(found), alerts
 
-    def _about(self, graph: ClassGraph, needed: frozenset[str]) -> frozenset[type[View]]:
+    def _views_of_all(self, graph: ClassGraph, needed: frozenset[str]) -> frozenset[type[View]]:
         """The views with instances that are of all of some classes. Kept: many filters ask for the same classes."""
         if self._sought[0] is not graph or len(self._sought[1]) > MAX_SOUGHT:
             self._sought = (graph, {})
@@ -189,11 +189,11 @@ class Matcher:
             self._forget(key)
             return ()
         seen, made = self.provider.extent(key[0]).look(version)
-        self._depend(key, seen)
+        self._note_dependencies(key, seen)
         self._shown[key] = made
         return made
 
-    def _depend(self, key: Key, seen: Seen) -> None:
+    def _note_dependencies(self, key: Key, seen: Seen) -> None:
         if seen.answers:
             self._asked[key] = seen
         else:

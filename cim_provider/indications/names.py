@@ -1,9 +1,9 @@
-"""Where host names of listeners lead: looked up in threads of their own, so that a name that hangs holds up no other.
+"""Resolves host names of listeners in threads of their own, so that a lookup that hangs delays no other.
 
 Theory of operation
-1. A lookup cannot be cancelled: who waits leaves at a deadline of its own, and the thread stays until the system gives
-   up. So a name has one thread at most: whoever asks for it meanwhile waits for the same answer.
-2. There are MAX_LOOKUPS threads at most, of which MAX_SLOW for names that somebody has left waiting before: names that
+1. A lookup cannot be cancelled: its callers leave at their own deadlines, and the thread stays until the system gives
+   up. So a name has one thread at most: all its callers wait for the same answer.
+2. There are MAX_LOOKUPS threads at most, of which MAX_SLOW for names whose lookup a caller gave up before: names that
    hang, however many and however often they are tried, keep the other threads free. Beyond that a lookup fails at once.
 3. The tables belong to the loop's thread; a lookup's thread only hands over what it has found. Nothing is remembered
    of an answer: that is for the system to do.

@@ -1,4 +1,4 @@
-"""RepeatNotificationPolicy of subscriptions: how many of several indications about the same thing are sent.
+"""RepeatNotificationPolicy of subscriptions: limits how many indications about the same thing are sent.
 
 Theory of operation
 1. Two indications are about the same thing if they are of one class and have the same source (Event.subject). For each
@@ -55,7 +55,7 @@ class _Count:
 
 
 class Repeats:
-    """What was counted for all subscriptions."""
+    """The counters of all subscriptions."""
 
     def __init__(self, kept: int = MAX_KEPT) -> None:
         self._counts: OrderedDict[tuple[Path, Hashable], _Count] = OrderedDict()

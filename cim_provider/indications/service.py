@@ -9,8 +9,8 @@ Theory of operation
    so whatever it does next is noticed.
 4. A listener that fails costs its subscriptions what their OnFatalErrorPolicy says, once the failures last for their
    FailureTriggerTimeInterval, and what the service's SubscriptionRemovalAction says after its interval.
-5. What clients write where there is no provider is told by the repository and goes through the filters at once; their
-   conditions are read with the classes of the namespace it happened in, as they are at that moment.
+5. The repository reports what clients write where there is no provider, and those events go through the filters at
+   once; conditions are read with the classes of the event's namespace, as they are at that moment.
 6. All tasks belong to the service (or its Delivery): `stop` cancels and awaits them.
 """
 
@@ -49,7 +49,7 @@ REMOVE_ALL, DISABLE_ALL = 2, 3  # SubscriptionRemovalAction
 
 
 class Indications:
-    """See the module's theory of operation."""
+    """The indication service of one provider."""
 
     def __init__(self, provider: CimProvider, clock: Clock, trust: Trust = TRUST_SYSTEM) -> None:
         self.provider = provider
@@ -96,7 +96,7 @@ class Indications:
     # ---- subscriptions
 
     def _follow(self) -> None:
-        """Rule 3: watch what the enabled subscriptions want, and have a channel for each of their destinations."""
+        """Watch what the enabled subscriptions select, and open a channel for each of their destinations (rule 3)."""
         if not self._running:
             return
         self._enabled = self.subscriptions.enabled()
@@ -143,7 +143,7 @@ class Indications:
             await self._wanted.wait()
             try:
                 jobs = self.provider.jobs.ended
-                if await self.provider.source.wait(self._since, self._patience()) or jobs.is_due():
+                if await self.provider.source.wait(self._since, self._seconds_to_wait()) or jobs.is_due():
                     await self._take()
                 self.subscriptions.expire()
             except Exception:
@@ -151,7 +151,7 @@ class Indications:
                 self._since = self.provider.source.revision
                 await self.clock.sleep(FAULT_SECONDS)
 
-    def _patience(self) -> float:
+    def _seconds_to_wait(self) -> float:
         """How long to wait for changes, seconds."""
         ends = [end for end in (self.subscriptions.next_end(), self.provider.jobs.ended.next_end()) if end is not None]
         return max(1, min(IDLE_SECONDS, min(ends) - self.provider.source.now())) if ends else IDLE_SECONDS

@@ -1,7 +1,7 @@
-"""What clients may create, change and delete in order to get indications (DSP1054), and the rules for each.
+"""Filters, destinations and subscriptions as clients create, modify and delete them (DSP1054), with the rules for each.
 
 Theory of operation
-1. Who writes needs the role pool-operator, whatever the class; reading is for everybody.
+1. Writing needs the role pool-operator, whatever the class; everybody may read.
 2. A stored instance is valid: names, queries, URLs and references were checked when it came in. Filters, collections
    and destinations cannot go while a subscription uses them.
 3. Keys that a client leaves out are chosen here; those it gives are kept, as clients look for their names later.
@@ -167,7 +167,7 @@ class Subscriptions:
         return found
 
     def revived(self) -> bool:
-        """Whether a filter that could not be used when `enabled` was asked now can."""
+        """Whether a filter that was unusable at the last `enabled` is usable now."""
         return any(map(self._usable, self._off))
 
     def _usable(self, path: Path) -> bool:
@@ -432,7 +432,7 @@ class SubscriptionWriter:
         }
         path = self.all.add(Path.of(new.classname, ends, INTEROP), values)
         later = self.all.settled()
-        return path if later is None else Later(_after(later, path))
+        return path if later is None else Later(_path_after(later, path))
 
     def checked(self, values: Values, classname: str) -> Values:
         if values.get("AlertOnStateChange"):
@@ -459,7 +459,7 @@ class SubscriptionWriter:
         self.all.repository.remove([path])
 
 
-async def _after(later: Later[None], path: Path) -> Path:
+async def _path_after(later: Later[None], path: Path) -> Path:
     await later
     return path
 

@@ -339,7 +339,8 @@ class Association:
     def link(cls, extents: Extents, relation: Relation, left: Rendition, right: Rendition, namespace: str) -> Link:
         """The link between two instances that are related.
 
-        What was made of it is kept on the right end, without the ends: who is replaced must not live on in its links.
+        Its rendered forms are kept on the right end, without the ends: a replaced rendition must not live on in its
+        links.
         """
         key = (cls.cim, namespace, left.key)
         properties = cls.described(relation, left, right)

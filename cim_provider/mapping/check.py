@@ -1,4 +1,4 @@
-"""Proof, before the first request, that what the profiles declare is what the schema allows.
+"""Checks before the first request that the declarations of the profiles fit the schema.
 
 `check` returns sentences, one per mistake; the provider refuses to start if there is any, and a test shows them all.
 """
@@ -128,7 +128,7 @@ def _check_method(cls: CimClass, method: str, mapped: DeclaredMethod) -> Iterato
 
 
 def _annotation(parameter: Parameter) -> Any:
-    """The Python type (schema/objects.py) of what a function is given for a parameter."""
+    """The Python type (schema/objects.py) in which a function gets a parameter."""
     if parameter.embedded:
         item: Any = Instance
     else:

@@ -1,4 +1,4 @@
-"""The extent of a view: its instances over a pool, rendered once per version and found without a search.
+"""The extent of a view: its instances over a pool, rendered once per version and found by key.
 
 Theory of operation
 1. A Rendition is one instance with all its values. Those of one record are kept in the memo of the record's version,
@@ -150,15 +150,15 @@ class Extent:
         self.locator = next((key for key in cls.keys if key in view.rules and view.rules[key].leads_back), None)
 
     def of(self, version: Version) -> tuple[Rendition, ...]:
-        """What the view makes of one record: nothing, one instance or several, in the order of its items."""
+        """The renditions of one record by the view: none, one or several, in the order of its items."""
         return self._render_kept(version)[1]
 
     def look(self, version: Version) -> tuple[Seen, tuple[Rendition, ...]]:
-        """As `of`, with the other records that it depends on."""
+        """The renditions of one record, and the other records they depend on."""
         return self._render_kept(version)
 
-    def _kept(self, version: Version) -> tuple[Seen, tuple[Rendition, ...]] | None:
-        """What was made of a version, if that is still right; a volatile one is kept for its Seen alone."""
+    def _kept_renditions(self, version: Version) -> tuple[Seen, tuple[Rendition, ...]] | None:
+        """The kept renditions of a version, if they are still valid; a volatile one is kept for its Seen alone."""
         kept: tuple[Seen, tuple[Rendition, ...]] | None = version.memo.get(self.memo_name)
         if kept is None:
             return None
@@ -166,7 +166,7 @@ class Extent:
         return kept if not (seen.records or seen.answers) or seen.current(self.pool.find) else None
 
     def _render_kept(self, version: Version) -> tuple[Seen, tuple[Rendition, ...]]:
-        kept = self._kept(version)
+        kept = self._kept_renditions(version)
         if kept is not None and not kept[0].volatile:
             return kept
         if self.pool.find(version.ref) is not version:
@@ -176,7 +176,7 @@ class Extent:
         return made
 
     def listed(self) -> Steps[Listing]:
-        """As `listing`; a step for each record whose renditions are missing, and one for the list.
+        """The listing, made in steps: one for each record whose renditions are missing, and one for the list.
 
         Volatile renditions (subject.py, rule 3) are left to the listing: there is no use in making them ahead.
         """
@@ -184,7 +184,7 @@ class Extent:
             return self._listing
         if self.view.of is not None:
             for version in tuple(self.pool.all(self.view.of).values()):
-                if self._kept(version) is None:
+                if self._kept_renditions(version) is None:
                     self._render_kept(version)
                     yield
         made = self.listing()

@@ -1,4 +1,4 @@
-"""Faces: how a server shows a view or an association otherwise than its profile declares it.
+"""Faces: how a mode shows a view or an association differently from its profile's declaration.
 
 A face is data: another class name, other lines, another choice of records or of items. What it makes of a view is a
 variant: a view that is in no registry and knows the view it is `declared` as. Relations and methods speak of declared

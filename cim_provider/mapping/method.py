@@ -1,4 +1,4 @@
-"""Extrinsic methods of a view: a declaration that the MOF is checked against, and what the function is given.
+"""Extrinsic methods of a view: their declaration, checked against the MOF, and the call that their function gets.
 
     async def request_state_change(call: Call, requested_state: int | None, timeout_period: str | None) -> Result: ...
 
@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cim_provider.mapping.refusal import invalid
 from cim_provider.mapping.subject import Subject
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from cim_provider.mapping.view import View
 
 
+class PathOf(Protocol):
+    """Finds the path of a record as an instance of class `cim` (Call.path_of)."""
+
+    def __call__(self, cim: str, ref: str, item: Any = None) -> Path | None: ...
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of a method on one instance.
@@ -36,7 +42,8 @@ class Call:
     invoked  the call as the client made it, for the job it may start.
     subject  the instance's record (and item).
     jobs     who starts jobs for it.
-    path_of  the path of a record, given by reference, as the first instance of a class; None if that does not show it.
+    path_of  the path of a record, given by reference, as an instance of a class: of an item of it, if one is named and
+             shown, else the first. None if the class does not show it.
     find     the instance a path names; None if it names none.
     shown    the instances of a view, as clients see them.
     views    which views have instances of a class or its subclasses; None if there is no such class.
@@ -47,7 +54,7 @@ class Call:
     principal: Principal
     source: Source
     jobs: Jobs
-    path_of: Callable[[str, str], Path | None]
+    path_of: PathOf
     find: Callable[[Path], Rendition | None]
     shown: Callable[[type[View]], Awaitable[Sequence[Rendition]]]
     views: Callable[[str], tuple[type[View], ...] | None]

@@ -1,5 +1,5 @@
-"""What the declarations come to, as pages: docs/cim-mapping.md (where each property comes from) and docs/profiles.md
-(which requirements of the DMTF's profiles are met, and why others are not).
+"""Writes the declarations as pages: docs/cim-mapping.md (the source of each property) and docs/profiles.md (which
+requirements of the DMTF's profiles are met, and why others are not).
 
 Requirements are data (tests/conformance/profiles/requirements.json): by profile and class a level (M mandatory,
 C conditional, O optional), properties and methods by level. A class is shown by the views and associations of it, or
@@ -73,7 +73,7 @@ def _associated(association: type[Association]) -> set[str]:
 
 
 def methods_of(view: type[View]) -> tuple[str, ...]:
-    """The methods that instances of a view have, whoever answers them."""
+    """The methods that instances of a view have: those of its declaration, and those in METHODS_BY_CODE."""
     return (*view.methods, *METHODS_BY_CODE.get(view.cim, ()))
 
 

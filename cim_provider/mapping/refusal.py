@@ -1,4 +1,4 @@
-"""What a method may refuse, in words that are the same for all classes; each class has numbers of its own for them."""
+"""Kinds of refusal that are the same for the methods of all classes; each class has its own return codes for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """Why a method does not do what it was asked. jobs.Codes maps these to return values."""
+    """Why a method refuses a request. jobs.Codes maps these to return values."""
 
     NOT_SUPPORTED = "not supported"
     FAILED = "failed"

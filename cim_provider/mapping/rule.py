@@ -1,4 +1,4 @@
-"""Rules: where the value of a CIM property comes from, and of which kind it will be, known before any value exists.
+"""Rules: the source of the value of a CIM property, and its type, known before there is a value.
 
 A rule is read with a Subject and gives a value in the form of schema/objects.py. Its kind lets check.py prove at start
 that the value fits the property's type.
@@ -106,7 +106,7 @@ def field(name: str) -> Rule:
             raise UnknownKindError(f"{cls.name if cls else 'a view without record'} has no field {name}")
         return _kind_of_field(cls[name].type)
 
-    return Rule(lambda subject: subject[name], kind_of, _same if name == "uuid" else None, source=f"`{name}`")
+    return Rule(lambda subject: subject[name], kind_of, _text_or_none if name == "uuid" else None, source=f"`{name}`")
 
 
 def via(reference: str, rule: Rule) -> Rule:
@@ -210,7 +210,7 @@ def _literal(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _same(value: Any) -> str | None:
+def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 

@@ -1,12 +1,12 @@
-"""Views of samples: instances whose values are the newest samples of the pool's data sources, or what those of the
-newest minute come to.
+"""Views of samples: instances whose values are the newest samples of the pool's data sources, or an aggregation over
+the newest minute.
 
     class MetricValue(SampleView, cim="Xen_MetricValue", meaning=meaning_of):
         InstanceID = computed(instance_id)
 
 Theory of operation
 1. Samples are no change of the pool: they have no revision, no event and no memo on a record's version. What is made of
-   them is kept for one round (bridge.source.Samples), by the uuid of what was measured, and made when somebody asks.
+   them is kept for one round (bridge.source.Samples), by the uuid of what was measured, and made on request.
 2. An instance is of the time of its sample: the name of what was measured is the name it had then, or later.
 3. Paths and links depend on what is measured, not on the value: they go from a rendition to its successor in the next
    round, so a new round costs the values alone. The earlier rendition is let go then.
@@ -139,7 +139,7 @@ class SampleExtent(Extent):
         return self.measured(version.values["uuid"]) if version.cls in MEASURED else ()
 
     def listed(self) -> Steps[Listing]:
-        """All of the newest round; a step for each object whose samples had not been asked for."""
+        """All of the newest round; a step for each object whose samples had not been rendered."""
         for _ in range(ATTEMPTS):
             samples = self._current()
             for uuid in samples.values:

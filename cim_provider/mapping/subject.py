@@ -1,4 +1,4 @@
-"""What the rules of a view are given: one record of the pool, read through a notebook of everything they looked at.
+"""The input of a view's rules: one record of the pool, which notes every other record that they read.
 
 Theory of operation
 1. A rule sees the pool only through a Subject. Whatever other record it reads is noted in `seen`, together with the
@@ -49,8 +49,8 @@ class Pool(Protocol):
 
 
 class Seen:
-    """The notebook of one rendering: reference -> version looked at, what else was asked of the pool (the question, and
-    the answer it got), and whether the rendering can be kept at all."""
+    """The notebook of one rendering: reference -> version looked at, other queries to the pool (with the answers they
+    got), and whether the rendering can be kept at all."""
 
     __slots__ = ("answers", "records", "volatile")
 
@@ -67,7 +67,7 @@ class Seen:
         return self.answered()
 
     def answered(self) -> bool:
-        """Whether everything asked of the pool has the answer it got."""
+        """Whether every query to the pool still has the answer it got."""
         return not self.answers or all(ask() == answer for ask, answer in self.answers)
 
 
@@ -144,5 +144,5 @@ class Subject:
         return self.pool.now()
 
     def at(self, item: Any) -> Subject:
-        """The same record, seen as one of the several things a view makes of it."""
+        """This record as the given item, of the several that a view makes of it."""
         return Subject(self.pool, self._version, item, self.seen)

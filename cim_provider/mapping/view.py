@@ -23,7 +23,7 @@ from cim_provider.schema.objects import CIMV2
 VIEWS: dict[str, type[View]] = {}
 
 
-def _one(subject: Subject) -> Iterable[Any]:
+def _single_item(subject: Subject) -> Iterable[Any]:
     return (None,)
 
 
@@ -62,7 +62,7 @@ class View:
         cim: str = "",
         of: str | None = None,
         where: Callable[[Subject], bool] = _always,
-        items: Callable[[Subject], Iterable[Any]] = _one,
+        items: Callable[[Subject], Iterable[Any]] = _single_item,
         namespace: str = CIMV2,
         registered: bool = True,
         **more: Any,
@@ -84,7 +84,7 @@ class View:
                     cls.methods[name] = value
         if not cim:
             return
-        if of is None and items is _one:
+        if of is None and items is _single_item:
             raise TypeError(f"{cim}: a view without records must say what its items are")
         if cim in VIEWS:
             raise TypeError(f"{cim} has two views")

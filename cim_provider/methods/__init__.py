@@ -1,1 +1,2 @@
-"""What methods do: parameters read into values, and values made into calls of the Xen-API. Views are not known here."""
+"""Implementations of methods: read parameters into values, and turn values into Xen-API calls. Views are not known
+here."""

@@ -1,4 +1,4 @@
-"""The Xen-API calls that give a machine a screen, a TPM, a USB device or a virtual GPU, and take it away (DSP1059).
+"""The Xen-API calls that add a screen, a TPM, a USB device or a virtual GPU to a machine, and remove it (DSP1059).
 
 Rule 1: as in define_system.py: each call leaves the call that takes it back. The state of a TPM cannot come back, so
         its removal comes last.
@@ -64,7 +64,7 @@ async def remove(work: Work, device: Version, destroy: bool) -> None:
         return
     call = work.call if device.cls == SCREEN else work.run
     await call(f"{device.cls}.destroy", device.ref)
-    again = _again(device)
+    again = _recreation_arguments(device)
     if again is not None:
         await work.undo(f"{device.cls}.create", *again)
 
@@ -75,7 +75,7 @@ def check_removal(device: Version, destroy: bool) -> None:
         raise RefusedError(Kind.NOT_SUPPORTED, "that is never unplugged; remove it from the definition")
 
 
-def _again(device: Version) -> tuple[Any, ...] | None:
+def _recreation_arguments(device: Version) -> tuple[Any, ...] | None:
     """The arguments of the call that makes a removed device again; None if nothing does."""
     values = device.values
     if device.cls == SCREEN:

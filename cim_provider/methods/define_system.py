@@ -1,4 +1,4 @@
-"""The Xen-API calls that define, change and destroy a machine as its setting data asks (XenServer's own order).
+"""The Xen-API calls that define, change and destroy a machine according to its setting data (in XenServer's order).
 
 Rule 1: each call that changes something leaves the call that takes it back (jobs.py, rule 3); what cannot be taken back
         comes last: growing a disk.
@@ -124,7 +124,8 @@ async def clone_machine(work: Work, reference: Version, name: str) -> str:
 
 
 async def copy_machine(work: Work, reference: Version, name: str, sr: str) -> str:
-    """As clone_machine, with full copies of the disks: in an SR, or where they are if that is the null reference."""
+    """A new machine like a machine, template or snapshot, with full copies of the disks: in `sr`, or where the disks
+    are if `sr` is the null reference. Returns the reference of the machine."""
     return await _made_like(work, "VM.copy", reference.ref, name, sr)
 
 
@@ -206,7 +207,7 @@ MEMORY_FIELDS = ("memory_static_min", "memory_static_max", "memory_dynamic_min",
 
 
 def memory_fields(vm: Mapping[str, Any], asked: Memory, new: bool) -> dict[str, int]:
-    """The four limits. What is not asked for stays, as far as the others let it; a fixed amount stays fixed."""
+    """The four limits. A limit without a request stays, as far as the others let it; a fixed amount stays fixed."""
     before = {name: vm[name] for name in MEMORY_FIELDS}
     top = asked.static_max if asked.static_max is not None else before["memory_static_max"]
     if asked.static_max is not None and top < LEAST_MEMORY:
@@ -255,7 +256,7 @@ def check_processors(vm: Version, asked: Processors, live: bool) -> None:
 
 
 def check_memory(vm: Version, asked: Memory, live: bool) -> None:
-    """As check_processors."""
+    """RefusedError for a change of memory that cannot be; `live` as for set_memory."""
     memory_fields(vm.values, live_memory(vm, asked) if live else asked, new=False)
 
 
@@ -409,7 +410,7 @@ def check_more(source: Source, vm: Version, asked: Resource, live: bool) -> None
 
 
 def more_processors(source: Source, vm: Version, asked: Processors, live: bool) -> Processors:
-    """What there will be when these are added."""
+    """The processors of the machine after `asked` has been added to them."""
     metrics = source.find(vm.values["metrics"])
     more = asked.most or 0
     if live and metrics is not None:
@@ -419,7 +420,7 @@ def more_processors(source: Source, vm: Version, asked: Processors, live: bool) 
 
 
 def more_memory(source: Source, vm: Version, asked: Memory, live: bool) -> Memory:
-    """As more_processors."""
+    """The memory of the machine after `asked` has been added to it."""
     metrics = source.find(vm.values["metrics"])
     now = metrics.values["memory_actual"] if live and metrics is not None else vm.values["memory_static_max"]
 
@@ -452,7 +453,7 @@ async def change_disk(work: Work, vm: Version, vbd: Version, asked: Disk) -> Non
 
 
 async def grow_disk(work: Work, vbd: Version, size: int) -> None:
-    """VDI_IN_USE while a running machine has it, unless it is that large already."""
+    """Grow a disk. VDI_IN_USE while a running machine has it, unless it is that large already."""
     image = work.source.find(vbd.values["VDI"])
     if image is None or image.values["virtual_size"] != size:
         await work.run("VDI.resize", vbd.values["VDI"], size)

@@ -1,4 +1,4 @@
-"""Settings of a disk or drive, read into a value (given.py has the rules)."""
+"""Reads settings of a disk or drive into a value (given.py has the rules)."""
 
 from __future__ import annotations
 

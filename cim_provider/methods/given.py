@@ -1,7 +1,7 @@
-"""The properties of setting data that a client sent, taken one by one.
+"""Reads the properties of setting data from a client, one by one.
 
-Rule 1: NULL, and what is as the present settings have it, asks for nothing; so a client may send back what it read.
-Rule 2: what asks for a change that cannot be made is refused, never left out: a property nobody can set, a unit that is
+Rule 1: NULL, and a value equal to the present one, requests nothing; so a client may send back what it read.
+Rule 2: a request for a change that cannot be made is refused, never ignored: a property nobody can set, a unit that is
         not known, a pool that is not there.
 Rule 3: nothing here changes anything; what is read is a value, and define_system.py makes calls of it. The same holds
         for system_input, resource_input, disk_input and nic_input.
@@ -38,7 +38,7 @@ class Given:
         return self._left.pop(name, None)
 
     def whole(self, name: str) -> Any:
-        """A property as it was given or, if it was not, as it is now."""
+        """A property as the client sent it or, if it did not, as it is now."""
         return self._all.get(name, self.now.get(name))
 
     def given(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Settings of a network interface, read into a value (given.py has the rules)."""
+"""Reads settings of a network interface into a value (given.py has the rules)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DSP1041: hosts connected to storage pools, and cards to network pools, through the pool configuration service.
+"""DSP1041: adds hosts to storage pools and NICs to network pools, for the pool configuration service.
 
 Rule 1: HostResources are devices of hosts. A storage pool takes the hosts they belong to (a PBD each); without any, the
         host of the service. All devices of a host mean one connection.
@@ -101,7 +101,8 @@ def disconnect_hosts(call: Call, sr: Subject, devices: tuple[Path, ...] | None) 
 
 
 def connect_ports(call: Call, network: Subject, devices: tuple[Path, ...] | None) -> jobs.Body:
-    """Rule 2. RefusedError NOT_SUPPORTED for one card and a network without a VLAN."""
+    """The job that adds cards of a host to a network, as a bond or as the carrier of a VLAN (rule 2). RefusedError
+    NOT_SUPPORTED for one card and a network without a VLAN."""
     ports = _ports(call, devices)
     tags = {pif["VLAN"] for pif in network.each("PIFs") if pif["VLAN"] >= 0}
     if len(ports) == 1 and tags:

@@ -1,4 +1,4 @@
-"""Settings of one resource of a machine, read into a value (given.py has the rules)."""
+"""Reads settings of one resource of a machine into a value (given.py has the rules)."""
 
 from __future__ import annotations
 

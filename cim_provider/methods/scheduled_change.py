@@ -1,4 +1,4 @@
-"""Changes of a power state at a time that a client names (DSP1027, parameter Time): jobs that wait for it.
+"""Changes of a power state at a time that the client names (DSP1027, parameter Time): jobs that wait for it.
 
 Theory of operation
 1. A job does nothing until its time has come, and then what the request would have done without a Time. So it is
@@ -6,7 +6,7 @@ Theory of operation
 2. Values that are never supported and messages that the caller may not call are refused before there is a job. What
    the state then forbids fails the job.
 3. A job that waits can be killed like any other. It ends with the server, and leaves nothing.
-4. A time to switch on, or off and on again, is told by PowerOnTime: it is kept with the machine or host (other_config)
+4. A time to switch on, or off and on again, is shown as PowerOnTime: it is kept with the machine or host (other_config)
    as long as the job waits; of several jobs, that of the last one. The server writes it in its own name, because who
    may start a machine need not be allowed to change its settings; in another pool, where nobody acts but its users, in
    the user's, if that one may.
@@ -41,6 +41,7 @@ log = logging.getLogger("xencim.wbem.jobs")
 LABEL = "CIM.RequestPowerStateChange"  # of the tasks
 MOST = 100
 KEEP = 3600  # seconds
+LOOK = 1.0  # seconds of the loop's time: the pool's clock may run faster, or be set
 # The PowerStates (DSP1027) that end in a machine that is on, and that PowerOnTime is for: on, and off and on again.
 SWITCH_ON = (2, 5, 9, 15)
 MICROSECONDS = 1_000_000
@@ -72,14 +73,14 @@ def due_of(time: str | None, now: int) -> int | None:
 
 
 def power_on_time(record: Version | None) -> tuple[int, CimDateTime] | None:
-    """The PowerState that a machine or host will be asked for, and when (rule 4); None if nothing waits."""
+    """The PowerState that a waiting job will request of a machine or host, and when (rule 4); None if nothing waits."""
     state, _, at = ("" if record is None else str(record.values["other_config"].get(POWER_ON_TIME, ""))).partition(" ")
     shown = timestamp(int(at)) if at.isascii() and at.isdecimal() and len(at) < 16 else None
     return (int(state), shown) if shown is not None and state in map(str, SWITCH_ON) else None
 
 
 async def later(call: Call, element: Subject, due: int, state: int, change: Change) -> Result:
-    """Start the job that does `change` when `due` has come. `state`: the PowerState that is asked for.
+    """Start the job that does `change` when `due` has come. `state`: the requested PowerState.
 
     4096 and the job; 4099 if too many wait already (rule 5).
     """
@@ -92,8 +93,8 @@ async def later(call: Call, element: Subject, due: int, state: int, change: Chan
         if shown:
             await work.log.begin()
             await work.undo(FORGET, cls, ref, kept)
-            await _keep(work.source, work.principal, cls, ref, kept)
-        await _until(work, due)
+            await _write_power_on_time(work.source, work.principal, cls, ref, kept)
+        await _wait_until(work, due)
         if shown:
             await _forget(work.source, work.principal, cls, ref, kept)
         await change(work)
@@ -103,8 +104,8 @@ async def later(call: Call, element: Subject, due: int, state: int, change: Chan
     return await call.jobs.answering(False).several(call, jobs.STATE_CHANGE, LABEL, body, about)
 
 
-async def _until(work: Work, due: int) -> None:
-    """TASK_CANCELLED if the job was asked to stop before."""
+async def _wait_until(work: Work, due: int) -> None:
+    """TASK_CANCELLED if a cancel of the job was requested before."""
     source = work.source
     begun = told = source.now()
     while True:
@@ -116,12 +117,12 @@ async def _until(work: Work, due: int) -> None:
             told = now
             share = min(0.99, (now - begun) / (due - begun))
             await source.call(work.principal, "task.set_progress", work.task, share)
-        await source.wait(seen, min(due - now, KEEP))
+        await source.wait(seen, min(due - now, LOOK))
 
 
-async def _keep(source: Source, principal: Principal, cls: str, ref: str, value: str | None) -> None:
-    """Put the time to switch on where it is shown, or (None) take it away. Whoever may not, or finds the machine gone,
-    has it not shown: the change does not depend on it."""
+async def _write_power_on_time(source: Source, principal: Principal, cls: str, ref: str, value: str | None) -> None:
+    """Write the time to switch on into the record that shows it, or (None) remove it. A missing permission and a
+    machine that is gone are no errors: the change does not depend on the record."""
     itself = await source.as_itself()
     who = itself or principal
     try:
@@ -140,4 +141,4 @@ async def _forget(source: Source, principal: Principal, cls: str, ref: str, kept
     """Take away the time that a job has kept, unless it is another job's by now."""
     version = source.find(ref)
     if version is not None and version.values["other_config"].get(POWER_ON_TIME) == kept:
-        await _keep(source, principal, cls, ref, None)
+        await _write_power_on_time(source, principal, cls, ref, None)

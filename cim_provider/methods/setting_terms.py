@@ -1,4 +1,4 @@
-"""The words of setting data: its InstanceIDs, its resource types, and what identifies rather than asks."""
+"""Terms of setting data: its InstanceIDs, its resource types, and which properties identify instead of requesting."""
 
 from __future__ import annotations
 

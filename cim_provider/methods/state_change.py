@@ -1,4 +1,4 @@
-"""RequestStateChange of machines (DSP1057 clause 8) and hosts (DSP1042): which Xen-API messages lead to a state.
+"""RequestStateChange of machines (DSP1057 clause 8) and hosts (DSP1042): the Xen-API messages that lead to a state.
 
 The power management service (power_management.py) asks for the same transitions in words of its own.
 """
@@ -54,7 +54,8 @@ def goal(vm: Subject) -> int | None:
 
 
 def host_goal(host: Subject) -> int | None:
-    """The same of a host; what goes down or comes up says more than the evacuation before it."""
+    """The RequestedState of the operation in progress on a host; a shutdown or boot takes precedence over an
+    evacuation."""
     goals = [HOST_ASKS_FOR[name] for name in host["current_operations"].values() if name in HOST_ASKS_FOR]
     return next((state for state in goals if state != DISABLED), goals[0] if goals else None)
 
@@ -65,7 +66,7 @@ def host_is_live(host: Subject) -> bool:
 
 
 def available_for_host(host: Subject) -> tuple[int, ...]:
-    """The states that a host can be asked for now and is not in already, in the order of HOST_STATES."""
+    """The states that can be requested of a host now and that it is not in already, in the order of HOST_STATES."""
     allowed, busy = host["allowed_operations"], host_goal(host) not in (None, DISABLED)
     if not host_is_live(host):
         return (ENABLED,) if "power_on" in allowed else ()
@@ -82,8 +83,8 @@ def available_for_host(host: Subject) -> tuple[int, ...]:
 
 
 def asked(requested_state: int | None, known: tuple[int, ...], never: tuple[int, ...]) -> int:
-    """The state asked for. RefusedError NOT_SUPPORTED for values that are never supported, INVALID_PARAMETER for
-    values that are none and for NULL."""
+    """The requested state. RefusedError NOT_SUPPORTED for values that are never supported, INVALID_PARAMETER for values
+    that are none and for NULL."""
     if requested_state in never:
         raise RefusedError(Kind.NOT_SUPPORTED, f"state {requested_state} is not supported")
     if requested_state is None or requested_state not in known:

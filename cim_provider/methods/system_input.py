@@ -1,4 +1,4 @@
-"""Settings of a machine as a whole, read into fields of the VM (given.py has the rules)."""
+"""Reads settings of a whole machine into fields of the VM (given.py has the rules)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Units and intervals of setting data, as numbers; lines of key=value."""
+"""Converts units and intervals of setting data to numbers; reads lines of key=value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operation is given and what it gives back; the service does the rest (HTTP, headers, envelopes, access)."""
+"""Input and result of an operation; the service does the rest (HTTP, headers, envelopes, access)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Operation:
 
 @dataclass(slots=True)
 class Reply:
-    """What goes into IMETHODRESPONSE: encoded children of IRETURNVALUE (None: no IRETURNVALUE element), and encoded
+    """The content of IMETHODRESPONSE: encoded children of IRETURNVALUE (None: no IRETURNVALUE element), and encoded
     PARAMVALUE elements for output parameters (EndOfSequence, EnumerationContext).
 
     `growing` gives the children of IRETURNVALUE that come after `values`, while they are made: a long answer can begin
@@ -48,7 +48,7 @@ class Reply:
     growing: AsyncGenerator[bytes, None] | None = None
 
     async def whole(self) -> Reply:
-        """The same with everything in `values`."""
+        """This reply with all of `growing` moved into `values`."""
         if self.growing is None:
             return self
         return Reply([*(self.values or ()), *[part async for part in self.growing]], self.out)
@@ -92,7 +92,7 @@ class MethodCall:
 
 @dataclass(slots=True)
 class MethodReply:
-    """What goes into METHODRESPONSE: RETURNVALUE (`return_value` None: no RETURNVALUE element), and encoded PARAMVALUE
+    """The content of METHODRESPONSE: RETURNVALUE (`return_value` None: no RETURNVALUE element), and encoded PARAMVALUE
     elements (Encoder.param_value) for the output parameters."""
 
     return_value: Any = None

@@ -26,7 +26,7 @@ def filter_class(op: Operation, name: str) -> str | None:
     return None if not given else provider_of(op).class_of(op.namespace, given, INVALID_PARAMETER).name
 
 
-def _plays(op: Operation, parameter: str, role: str) -> bool:
+def _role_matches(op: Operation, parameter: str, role: str) -> bool:
     """Whether a Role or ResultRole parameter allows `role`."""
     wanted = op.params.get(parameter)
     return not wanted or wanted.lower() == role.lower()
@@ -46,29 +46,29 @@ def links(op: Operation, source: Shown, of: str | None) -> Iterator[tuple[Shown,
     if isinstance(source, Rendition):  # the pool has no associations with associations
         for association in provider.associations(op.namespace, of):
             for mine, others in ((association.left, association.right), (association.right, association.left)):
-                if _plays(op, "Role", mine):
+                if _role_matches(op, "Role", mine):
                     for link in association.links_of(provider, source, mine):
                         other = link.right if mine == association.left else link.left
-                        yield link, partial(_itself, other), others
+                        yield link, partial(_shown_instance, other), others
     graph = provider.graph(op.namespace)
     for stored in provider.static.referring(source.path, op.namespace):
         if of is not None and not graph.is_a(stored.path.classname, of):
             continue
         ends = tuple(stored.references())
-        if len(ends) == 1 and _plays(op, "Role", ends[0][0]):  # its other end is NULL
-            yield stored, _nothing, ""
+        if len(ends) == 1 and _role_matches(op, "Role", ends[0][0]):  # its other end is NULL
+            yield stored, _no_instance, ""
         for mine, target in ends:
-            if target == source.path and _plays(op, "Role", mine):
+            if target == source.path and _role_matches(op, "Role", mine):
                 for others, path in ends:
                     if others != mine:
                         yield stored, partial(provider.get, path, path.namespace), others
 
 
-def _nothing() -> Shown | None:
+def _no_instance() -> Shown | None:
     return None
 
 
-def _itself(shown: Rendition) -> Shown | None:
+def _shown_instance(shown: Rendition) -> Shown | None:
     return shown
 
 
@@ -89,7 +89,7 @@ def associated(op: Operation) -> Walked:
         found: dict[Path, Shown] = {}
         walked = yield from provider_of(op).tally.steps(links(op, source_of(op), through))
         for _, end, role in walked:
-            other = end() if _plays(op, "ResultRole", role) else None
+            other = end() if _role_matches(op, "ResultRole", role) else None
             if other is not None and (result is None or _of_class(op, other, result)):
                 found.setdefault(other.path, other)
         return list(found.values())
@@ -146,13 +146,13 @@ def _is_class(op: Operation) -> bool:
 
 @operation("Associators")
 def associators(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.14."""
+    """Instances associated with an instance, or classes with a class (DSP0200 5.4.2.14)."""
     return _classes_reply(op, associated_classes(op)) if _is_class(op) else _reply(op, associated(op))
 
 
 @operation("AssociatorNames")
 def associator_names(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.15."""
+    """Paths of instances associated with an instance, or of classes with a class (DSP0200 5.4.2.15)."""
     if _is_class(op):
         return _class_names(op, associated_classes(op))
     return _names(op, associated(op))
@@ -160,13 +160,13 @@ def associator_names(op: Operation) -> Reply | Later[Reply]:
 
 @operation("References")
 def references(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.16."""
+    """Association instances that refer to an instance, or association classes of a class (DSP0200 5.4.2.16)."""
     return _classes_reply(op, referring_classes(op)) if _is_class(op) else _reply(op, referring(op))
 
 
 @operation("ReferenceNames")
 def reference_names(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.17."""
+    """Paths of association instances that refer to an instance, or of association classes (DSP0200 5.4.2.17)."""
     if _is_class(op):
         return _class_names(op, referring_classes(op))
     return _names(op, referring(op))
@@ -187,7 +187,7 @@ def _class_links(op: Operation, of: str | None) -> Iterator[tuple[CimClass, str,
             continue
         ends = [p for p in association.properties.values() if p.type == "reference"]
         for mine in ends:
-            if graph.is_a(source, mine.reference_class) and _plays(op, "Role", mine.name):
+            if graph.is_a(source, mine.reference_class) and _role_matches(op, "Role", mine.name):
                 for other in ends:
                     if other is not mine:
                         yield association, other.reference_class, other.name
@@ -203,7 +203,7 @@ def associated_classes(op: Operation) -> list[CimClass]:
     result = filter_class(op, "ResultClass")
     found: dict[str, CimClass] = {}
     for _, name, role in _class_links(op, filter_class(op, "AssocClass")):
-        if _plays(op, "ResultRole", role) and (result is None or _is_a(graph, name, result)):
+        if _role_matches(op, "ResultRole", role) and (result is None or _is_a(graph, name, result)):
             cls = graph.find(name)
             if cls is not None:  # a class that a client's association names may be gone
                 found.setdefault(cls.name, cls)

@@ -1,4 +1,4 @@
-"""Which values the qualifiers of a property let a stored instance have (DSP0004 5.6.3).
+"""Checks values of a stored instance against the qualifiers of their property (DSP0004 5.6.3).
 
 MaxLen, MinLen, MaxValue, MinValue and ValueMap bound values. Write does not: DSP0004 says that it tells a client what
 the model means, not whether a change is possible. What a qualifier says that cannot be read bounds nothing.

@@ -1,9 +1,9 @@
-"""Extrinsic methods: from a decoded call to the function a profile declared, and its result back to XML."""
+"""Extrinsic methods: maps a decoded call to the function a profile declared, and encodes its result."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from cim_provider import jobs
 from cim_provider.compat.mode import Given, Request
@@ -72,7 +72,8 @@ async def invoke(call: MethodCall) -> MethodReply:
 async def _answer(
     provider: CimProvider, call: MethodCall, declared: Method, behaviour: DeclaredMethod, request: Request, given: Given
 ) -> Result:
-    """What the behaviour says to parameters in the words of the mode. CimError, also for what the mode tells as one."""
+    """The result of the method for parameters in the terms of the mode. CimError, also for refusals that the mode
+    answers with one."""
     own = await provider.mode.inputs(request, given)
     arguments = {python: own.get(name) for name, python in behaviour.inputs.items()}
     try:
@@ -96,10 +97,11 @@ def _of_coordinator(provider: CimProvider, cls: CimClass) -> Rendition | None:
 
 
 def _context(provider: CimProvider, call: MethodCall, target: Rendition, declared: Method) -> Call:
-    def path_of(cim: str, ref: str) -> Path | None:
+    def path_of(cim: str, ref: str, item: Any = None) -> Path | None:
         version = provider.source.find(ref)
         shown = provider.extent(VIEWS[cim]).of(version) if version is not None else ()
-        return shown[0].path if shown else None
+        found = next((one for one in shown if one.item == item), shown[0] if shown else None)
+        return found.path if found is not None else None
 
     async def shown(view: type[View]) -> Sequence[Rendition]:
         listing = provider.slices.run(provider.extent(view).listed())

@@ -4,10 +4,10 @@ Rule 1: LocalOnly is deprecated (DSP0200 5.4.2.2); NULL counts as false, so that
         A client that says true gets it as the first versions defined it.
 Rule 2: IncludeQualifiers is deprecated for instances and may be ignored: instances carry no qualifiers.
 Rule 3: what the pool shows cannot be created, changed or deleted through intrinsic operations; the methods of the
-        profiles do that. Whoever tries is told whether the thing exists before being told so. Instances that belong
-        to clients (subscriptions to indications, namespaces, jobs) are handed to their InstanceWriter; those of classes
-        that clients wrote, to the one for static instances.
-Rule 4: who has written something is told when it is on disk, if there is a disk.
+        profiles do that. A client that tries learns first whether the instance exists (NOT_FOUND), then that it cannot
+        be written (NOT_SUPPORTED). Instances that belong to clients (subscriptions to indications, namespaces, jobs)
+        are handed to their InstanceWriter; those of classes that clients wrote, to the one for static instances.
+Rule 4: a client that wrote something gets the reply when it is on disk, if there is a disk.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def grown(provider: CimProvider, pieces: Generator[bytes, None, None]) -> Reply:
 
 @operation("GetInstance")
 def get_instance(op: Operation) -> Reply:
-    """DSP0200 5.4.2.2."""
+    """One instance by its path (DSP0200 5.4.2.2)."""
     found = get(op, instance_path(op, "InstanceName"))
     provider = provider_of(op)
     names = listed_names(op.params)
@@ -185,7 +185,8 @@ def get_instance(op: Operation) -> Reply:
 
 @operation("EnumerateInstances")
 def enumerate_instances(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.11. The answer with default options is a join of what is kept on the extents."""
+    """The instances of a class and its subclasses (DSP0200 5.4.2.11). The answer with default options is a join of what
+    is kept on the extents."""
     provider = provider_of(op)
     named = provider.class_of(op.namespace, required(op, "ClassName", str))
     graph = provider.graph(op.namespace)
@@ -206,7 +207,7 @@ def enumerate_instances(op: Operation) -> Reply | Later[Reply]:
 
 @operation("EnumerateInstanceNames")
 def enumerate_instance_names(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.12."""
+    """Paths of the instances of a class and its subclasses (DSP0200 5.4.2.12)."""
     provider = provider_of(op)
     named = provider.class_of(op.namespace, required(op, "ClassName", str))
     encoder = encoder_of(provider.graph(op.namespace))
@@ -223,7 +224,7 @@ def _joined(op: Operation, classname: str, form: str, write: Write) -> Reply | L
 
 @operation("GetProperty")
 def get_property(op: Operation) -> Reply:
-    """DSP0200 5.4.2.18."""
+    """The value of one property of an instance (DSP0200 5.4.2.18)."""
     found = get(op, instance_path(op, "InstanceName"))
     provider = provider_of(op)
     cls = provider.class_of(op.namespace, found.path.classname)
@@ -239,7 +240,7 @@ def get_property(op: Operation) -> Reply:
 
 @operation("SetProperty")
 def set_property(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.19: ModifyInstance with one property; see Rule 3."""
+    """Modify one property of an instance, as ModifyInstance does (DSP0200 5.4.2.19; rule 3)."""
     path = instance_path(op, "InstanceName")
     found = get(op, path)
     cls = provider_of(op).class_of(op.namespace, found.path.classname)
@@ -255,7 +256,7 @@ def set_property(op: Operation) -> Reply | Later[Reply]:
 
 
 def writer_of(op: Operation, classname: str) -> InstanceWriter | None:
-    """Who creates, changes and deletes instances of a class in the operation's namespace."""
+    """The InstanceWriter that creates, changes and deletes instances of a class in the operation's namespace."""
     provider = provider_of(op)
     if provider.spaces.get(op.namespace).written(classname):
         return StaticWriter(provider)
@@ -267,7 +268,7 @@ def writer_of(op: Operation, classname: str) -> InstanceWriter | None:
 
 @operation("CreateInstance")
 def create_instance(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.6; see Rule 3."""
+    """Create an instance; its path (DSP0200 5.4.2.6; rule 3)."""
     new: Instance = required(op, "NewInstance", Instance)
     provider = provider_of(op)
     cls = provider.class_of(op.namespace, new.classname)
@@ -280,7 +281,7 @@ def create_instance(op: Operation) -> Reply | Later[Reply]:
 
 @operation("ModifyInstance")
 def modify_instance(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.8; see Rule 3."""
+    """Modify properties of an instance (DSP0200 5.4.2.8; rule 3)."""
     changed: Instance = required(op, "ModifiedInstance", Instance)
     if changed.path is None:
         raise CimError(INVALID_PARAMETER, "ModifiedInstance has no path")
@@ -305,7 +306,7 @@ def modify_instance(op: Operation) -> Reply | Later[Reply]:
 
 @operation("DeleteInstance")
 def delete_instance(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.4; see Rule 3."""
+    """Delete an instance (DSP0200 5.4.2.4; rule 3)."""
     found = get(op, instance_path(op, "InstanceName"))
     writer = writer_of(op, found.path.classname)
     if writer is None:

@@ -1,9 +1,9 @@
-"""Writing jobs (DSP1103): how long one stays after it has ended, and DeleteInstance of one that has.
+"""Writes to jobs (DSP1103): how long a job stays after its end, and DeleteInstance of an ended job.
 
 Rule 1: TimeBeforeRemoval and DeleteOnCompletion are kept in the job's task (ended_jobs.py), in the name of the user who
         asks: whose task it is, or who may change any, may change them, behind a bridge too.
-Rule 2: other properties follow the task. Who gives them as they are changes nothing; another value is refused. How far
-        the job is has changed since anybody read it: that is refused only if it is named in a PropertyList.
+Rule 2: other properties follow the task. Their present values are accepted and change nothing; other values are
+        refused. Progress has changed since the client read it: it is refused only if a PropertyList names it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ANY_JOB = roles_above(POOL_OPERATOR)
 
 
 def told(name: str, value: Any) -> str | None:
-    """What other_config says of a property; None for its default. CimError INVALID_PARAMETER.
+    """The text in other_config for a property; None for its default. CimError INVALID_PARAMETER.
 
     A part of a second counts as a whole one: a job does not go before its time.
     """
@@ -78,7 +78,7 @@ class JobWriter:
 
     def modify(self, op: Operation, path: Path, changed: Instance) -> Later[None]:
         """CimError ACCESS_DENIED, INVALID_PARAMETER, NOT_SUPPORTED; FAILED for a job whose task is gone."""
-        job, version = self._found(path, op)
+        job, version = self._job_and_task(path, op)
         wanted: dict[str, str | None] = {}
         is_whole = op.name == "ModifyInstance" and op.params.get("PropertyList") is None
         for name, value in changed.values.items():
@@ -88,11 +88,11 @@ class JobWriter:
                 raise CimError(NOT_SUPPORTED, f"{name} of a job cannot be changed")
         if self.provider.jobs.ended.is_kept(version.ref):
             raise CimError(FAILED, "the task of this job is gone: it can only be deleted")
-        return Later(self._tell(op, version, wanted))
+        return Later(self._write_other_config(op, version, wanted))
 
     def delete(self, op: Operation, path: Path) -> Later[None] | None:
         """CimError ACCESS_DENIED; FAILED for a job that has not ended."""
-        _, version = self._found(path, op)
+        _, version = self._job_and_task(path, op)
         if version.values["status"] not in ENDED:
             raise CimError(FAILED, "the job has not ended; KillJob ends it")
         ended = self.provider.jobs.ended
@@ -109,13 +109,13 @@ class JobWriter:
         if who.roles.isdisjoint(ANY_JOB) and (not who.session or owner != who.session):
             raise CimError(ACCESS_DENIED, f"who deletes the job of another user needs the role {POOL_OPERATOR}")
 
-    def _found(self, path: Path, op: Operation) -> tuple[Rendition, Version]:
+    def _job_and_task(self, path: Path, op: Operation) -> tuple[Rendition, Version]:
         job = self.provider.find(path, op.namespace)
         if job is None or job.version is None:  # the caller has found it just now
             raise LookupError(path)
         return job, job.version
 
-    async def _tell(self, op: Operation, task: Version, wanted: dict[str, str | None]) -> None:
+    async def _write_other_config(self, op: Operation, task: Version, wanted: dict[str, str | None]) -> None:
         """Key by key, so that what others write meanwhile stays."""
         before = task.values["other_config"]
         for key, value in wanted.items():

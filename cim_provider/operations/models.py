@@ -1,4 +1,4 @@
-"""MOF files to namespaces at the start: whatever pywbem's compiler finds goes into the repository.
+"""Compiles MOF files into namespaces at the start: what pywbem's compiler finds goes into the repository.
 
 Theory of operation
 1. The namespace of a file (or of a #pragma namespace in it) is made if need be. What is there already is replaced, so a
@@ -175,7 +175,7 @@ class _Loader(BaseRepositoryConnection):  # type: ignore[misc]  # pywbem has no 
             cls = space.graph.find(name)
             if cls is None:
                 raise CimError(NOT_FOUND, f"there is no class {name} in {space.name}")
-        return CIMClass(cls.name, properties=[_told(p) for p in cls.properties.values()])
+        return CIMClass(cls.name, properties=[_pywbem_property(p) for p in cls.properties.values()])
 
     def CreateInstance(self, new: CIMInstance, namespace: str | None = None) -> CIMInstanceName:  # noqa: N802
         space = self.space(namespace)
@@ -355,7 +355,7 @@ def _parameter(p: Any) -> Parameter:
     return Parameter(p.name, p.type, bool(p.is_array), quals, p.reference_class or "", array_size=p.array_size)
 
 
-def _told(prop: Property) -> CIMProperty:
+def _pywbem_property(prop: Property) -> CIMProperty:
     """A property of a class, as far as the compiler needs it to read an instance."""
     quals = [
         CIMQualifier(q.name, list(q.value) if isinstance(q.value, tuple) else q.value, type=q.type)

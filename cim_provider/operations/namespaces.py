@@ -1,7 +1,7 @@
-"""Namespaces made and ended by clients: as instances of CIM_Namespace or CIM_WBEMServerNamespace, and by
+"""Namespaces created and deleted by clients: as instances of CIM_Namespace or CIM_WBEMServerNamespace, and by
 CIM_WBEMServer.CreateWBEMServerNamespace (DSP1092).
 
-Rule 1: who does so has the role pool-admin.
+Rule 1: creating and deleting namespaces needs the role pool-admin.
 Rule 2: of the keys a client gives, Name alone counts: the others are this server's (pywbem sends what it read).
 """
 

@@ -3,14 +3,14 @@
 Theory of operation
 1. Opening takes the instances of that moment and keeps them: what is pulled later is the pool as it was then, whatever
    happens in between (each instance is a rendering of an immutable version; nothing is copied). So the objects of an
-   answer can be written in slices; they are taken from the context before that, so no other Pull gets them too.
-   A filter or a query is held against them at opening, too.
+   answer can be written in slices; they are taken from the context before that, so no other Pull gets them too. A
+   filter or a query is applied at opening, too.
 2. A context is an unguessable name, belongs to one user and one namespace, and yields one kind of result. For anybody
    and anything else it does not exist.
 3. A context that nobody used for its timeout is gone. It is removed when the next context is opened or used; there is
    no timer. Time is the pool's clock.
-4. Limits: contexts per user, objects per answer, seconds of timeout. A client that wants more is told the status code
-   DSP0200 has for it, never silently given less, except for objects per answer, where less is allowed.
+4. Limits: contexts per user, objects per answer, seconds of timeout. A client that wants more gets the status code
+   DSP0200 has for it, never silently less, except for objects per answer, where less is allowed.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def _filter_of_walk(op: Operation) -> Filter:
 
 @operation("OpenEnumerateInstances")
 def open_enumerate_instances(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.24.3."""
+    """Open an enumeration of the instances of a class (DSP0200 5.4.2.24.3)."""
     timeout = _check_options(op)
     provider = provider_of(op)
     named = provider.class_of(op.namespace, required(op, "ClassName", str))
@@ -219,7 +219,7 @@ def open_enumerate_instances(op: Operation) -> Reply | Later[Reply]:
 
 @operation("OpenEnumerateInstancePaths")
 def open_enumerate_instance_paths(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.24.4."""
+    """Open an enumeration of the paths of the instances of a class (DSP0200 5.4.2.24.4)."""
     timeout = _check_options(op)
     named = provider_of(op).class_of(op.namespace, required(op, "ClassName", str))
     return _open(op, PATHS, Filter(op, named).enumerated(), _path_writer(op), timeout)
@@ -227,7 +227,7 @@ def open_enumerate_instance_paths(op: Operation) -> Reply | Later[Reply]:
 
 @operation("OpenAssociatorInstances")
 def open_associator_instances(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.24.7."""
+    """Open an enumeration of the instances associated with an instance (DSP0200 5.4.2.24.7)."""
     timeout = _check_options(op)
     chosen = _filter_of_walk(op)
     return _open(
@@ -237,7 +237,7 @@ def open_associator_instances(op: Operation) -> Reply | Later[Reply]:
 
 @operation("OpenAssociatorInstancePaths")
 def open_associator_instance_paths(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.24.8."""
+    """Open an enumeration of the paths of associated instances (DSP0200 5.4.2.24.8)."""
     timeout = _check_options(op)
     chosen = _filter_of_walk(op)
     return _open(op, PATHS, chosen.left(associated(_instance_source(op, "InstanceName"))), _path_writer(op), timeout)
@@ -245,7 +245,7 @@ def open_associator_instance_paths(op: Operation) -> Reply | Later[Reply]:
 
 @operation("OpenReferenceInstances")
 def open_reference_instances(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.24.5."""
+    """Open an enumeration of the associations that refer to an instance (DSP0200 5.4.2.24.5)."""
     timeout = _check_options(op)
     chosen = _filter_of_walk(op)
     return _open(
@@ -255,7 +255,7 @@ def open_reference_instances(op: Operation) -> Reply | Later[Reply]:
 
 @operation("OpenReferenceInstancePaths")
 def open_reference_instance_paths(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.24.6."""
+    """Open an enumeration of the paths of associations that refer to an instance (DSP0200 5.4.2.24.6)."""
     timeout = _check_options(op)
     chosen = _filter_of_walk(op)
     return _open(op, PATHS, chosen.left(referring(_instance_source(op, "InstanceName"))), _path_writer(op), timeout)
@@ -263,7 +263,8 @@ def open_reference_instance_paths(op: Operation) -> Reply | Later[Reply]:
 
 @operation("OpenQueryInstances")
 def open_query_instances(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.24.9. Instances come without paths, as PullInstances returns them."""
+    """Open an enumeration of the instances that a query selects (DSP0200 5.4.2.24.9). Instances come without paths, as
+    PullInstances returns them."""
     timeout = _check_options(op)
     asked, out = opened_query(op)
     return _open(op, QUERIED, asked.run(), asked.writer(), timeout, out)
@@ -288,25 +289,25 @@ def _pull(op: Operation, kind: str) -> Reply | Later[Reply]:
 
 @operation("PullInstancesWithPath")
 def pull_instances_with_path(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.24.10."""
+    """The next instances of an open enumeration, with their paths (DSP0200 5.4.2.24.10)."""
     return _pull(op, INSTANCES)
 
 
 @operation("PullInstancePaths")
 def pull_instance_paths(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.24.11."""
+    """The next instance paths of an open enumeration (DSP0200 5.4.2.24.11)."""
     return _pull(op, PATHS)
 
 
 @operation("PullInstances")
 def pull_instances(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.24.12."""
+    """The next instances of an open enumeration, without paths (DSP0200 5.4.2.24.12)."""
     return _pull(op, QUERIED)
 
 
 @operation("CloseEnumeration")
 def close_enumeration(op: Operation) -> Reply:
-    """DSP0200 5.4.2.24.13."""
+    """Close an enumeration before its end (DSP0200 5.4.2.24.13)."""
     provider = provider_of(op)
     name: str = required(op, "EnumerationContext", str)
     provider.contexts.find(name, op, provider.source.now())
@@ -316,7 +317,8 @@ def close_enumeration(op: Operation) -> Reply:
 
 @operation("EnumerationCount")
 def enumeration_count(op: Operation) -> Reply:
-    """DSP0200 5.4.2.24.14: how many objects the enumeration has in all. Exact: its content was fixed when it began."""
+    """The number of objects in the whole enumeration (DSP0200 5.4.2.24.14). Exact: its content was fixed when it
+    began."""
     provider = provider_of(op)
     context = provider.contexts.find(required(op, "EnumerationContext", str), op, provider.source.now())
     return Reply([encoder_of(provider.graph(op.namespace)).value_writer("uint64", False)(len(context.shown)).encode()])

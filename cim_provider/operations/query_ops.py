@@ -71,7 +71,8 @@ class Asked:
 
 @operation("ExecQuery")
 def exec_query(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.13. Rows of a query's own class have no path; instances come with theirs."""
+    """Instances or rows that a query selects (DSP0200 5.4.2.13). Rows of a query's own class have no path; instances
+    come with theirs."""
     asked = Asked(op, required(op, "QueryLanguage", str), required(op, "Query", str))
     encoder, write = encoder_of(asked.graph), asked.writer()
 

@@ -1,4 +1,4 @@
-"""Operations on the schema: classes and qualifier types are read by everybody and written by pool-admin.
+"""Class and qualifier operations: everybody may read the schema, pool-admin may write it.
 
 The rules of writing are in schema/resolve.py and repository/namespaces.py.
 """
@@ -82,48 +82,49 @@ def _space(op: Operation) -> Namespace:
     return provider_of(op).spaces.get(op.namespace)
 
 
-def _done(op: Operation) -> Reply | Later[Reply]:
+def _durable_reply(op: Operation) -> Reply | Later[Reply]:
     return provider_of(op).durable(Reply())
 
 
 @operation("CreateClass")
 def create_class(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.5. CimError ALREADY_EXISTS, INVALID_SUPERCLASS, INVALID_PARAMETER."""
+    """Create a class (DSP0200 5.4.2.5). CimError ALREADY_EXISTS, INVALID_SUPERCLASS, INVALID_PARAMETER."""
     space = _space(op)
     provider_of(op).spaces.create_class(space, required(op, "NewClass", CimClass))
-    return _done(op)
+    return _durable_reply(op)
 
 
 @operation("ModifyClass")
 def modify_class(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.7. CimError INVALID_CLASS, INVALID_SUPERCLASS, INVALID_PARAMETER, CLASS_HAS_CHILDREN,
-    CLASS_HAS_INSTANCES; NOT_SUPPORTED for a class of the server."""
+    """Replace the declaration of a class (DSP0200 5.4.2.7). CimError INVALID_CLASS, INVALID_SUPERCLASS,
+    INVALID_PARAMETER, CLASS_HAS_CHILDREN, CLASS_HAS_INSTANCES; NOT_SUPPORTED for a class of the server."""
     space = _space(op)
     provider_of(op).spaces.modify_class(space, required(op, "ModifiedClass", CimClass))
-    return _done(op)
+    return _durable_reply(op)
 
 
 @operation("DeleteClass")
 def delete_class(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.3. CimError NOT_FOUND, CLASS_HAS_CHILDREN, CLASS_HAS_INSTANCES; NOT_SUPPORTED for a class of the
-    server."""
+    """Delete a class (DSP0200 5.4.2.3). CimError NOT_FOUND, CLASS_HAS_CHILDREN, CLASS_HAS_INSTANCES; NOT_SUPPORTED for
+    a class of the server."""
     space = _space(op)
     provider_of(op).spaces.delete_class(space, required(op, "ClassName", str))
-    return _done(op)
+    return _durable_reply(op)
 
 
 @operation("SetQualifier")
 def set_qualifier(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.21: creates or replaces a qualifier type. CimError INVALID_PARAMETER; FAILED while classes use it
+    """Create or replace a qualifier type (DSP0200 5.4.2.21). CimError INVALID_PARAMETER; FAILED while classes use it
     with another type."""
     space = _space(op)
     provider_of(op).spaces.set_qualifier(space, required(op, "QualifierDeclaration", QualifierDeclaration))
-    return _done(op)
+    return _durable_reply(op)
 
 
 @operation("DeleteQualifier")
 def delete_qualifier(op: Operation) -> Reply | Later[Reply]:
-    """DSP0200 5.4.2.22. CimError NOT_FOUND; FAILED while classes use it; NOT_SUPPORTED for one of the server."""
+    """Delete a qualifier type (DSP0200 5.4.2.22). CimError NOT_FOUND; FAILED while classes use it; NOT_SUPPORTED for
+    one of the server."""
     space = _space(op)
     provider_of(op).spaces.delete_qualifier(space, required(op, "QualifierName", str))
-    return _done(op)
+    return _durable_reply(op)

@@ -1,4 +1,4 @@
-"""Creating, changing and deleting instances of classes that clients wrote: what is checked before the repository is.
+"""Creates, modifies and deletes instances of classes that clients wrote: the checks before the repository.
 
 Rule 1: a stored instance is valid: keys and Required properties have values, every value is of its property's type,
         references and embedded instances are of the class that is declared (DSP0200 5.4.2.6 and 5.4.2.8), and values
@@ -85,7 +85,8 @@ class StaticWriter:
         return self.store(op.namespace, new)
 
     def store(self, namespace: str, new: Instance, replace: bool = False) -> Path:
-        """As `create`, for whoever may do so; `replace` is for an instance that is there already."""
+        """Create an instance without a check of the user's role. CimError as of `create`; `replace` is for an instance
+        that is there already."""
         space = self.provider.spaces.get(namespace)
         cls = space.graph.classes[new.classname.lower()]
         if cls.abstract:
@@ -121,7 +122,8 @@ class StaticWriter:
         self.provider.static.remove(path)
 
     def _valid(self, namespace: str, cls: CimClass, given: dict[str, Any]) -> dict[str, Any]:
-        """Rule 1; references come back in the one form under which things are found. NULLs are left out."""
+        """The property values of a valid instance (rule 1), with references in the form in which paths are stored.
+        NULLs are left out."""
         found = {name: value for name, value in self._normal(namespace, given).items() if value is not None}
         graph = self.provider.graph(namespace)
         for prop in cls.properties.values():

@@ -1,4 +1,4 @@
-"""DSP1053 Base Metrics: what the samples of the newest minute come to, as average, minimum and maximum.
+"""DSP1053 Base Metrics: average, minimum and maximum of the samples of the newest minute.
 
 Each metric of metrics.py has three aggregations; their values are named after the data source: cpu0/average. Windows
 are those of the pool's own history (bridge.source.Window), so a value stands still for a minute. While no minute is
@@ -94,7 +94,7 @@ class AggregationMetricDefinition(Defined, cim="Xen_AggregationMetricDefinition"
 
 
 class AggregationMetricValue(SampleView, cim="Xen_AggregationMetricValue", meaning=aggregation_of, window=True):
-    """What the samples of a data source come to in the newest minute, which ended at its TimeStamp."""
+    """An aggregation of the samples of a data source over the newest minute, which ended at its TimeStamp."""
 
     InstanceID = xen_id(OWN_UUID, "Metric", computed(source_name))
     ElementName = computed(sampled_title)

@@ -1,4 +1,4 @@
-"""DSP1043 Allocation Capabilities: what can be asked of each pool, and the default and limits of one request.
+"""DSP1043 Allocation Capabilities: what can be requested from each pool, and the default and limits of one request.
 
 Rule 1: every pool has capabilities, and they are defined by four settings: Default, Minimum, Maximum and Increment.
 Rule 2: the defaults are what a machine gets that is defined without saying more. They can be asked for as they are:
@@ -162,7 +162,7 @@ def remove_states(subject: Subject) -> tuple[int, ...]:
 
 
 class PrimordialAllocationCapabilities(Capabilities, cim="Xen_PrimordialAllocationCapabilities", items=kinds):
-    """What there is of a kind in the pool of hosts."""
+    """The capabilities of a kind of resource in the pool of hosts."""
 
     InstanceID = computed(primordial_capabilities_id)
     ElementName = computed(kind_name)

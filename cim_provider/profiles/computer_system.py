@@ -66,8 +66,8 @@ def operating_status(vm: Subject) -> int:
 
 
 def requested_state(vm: Subject) -> int:
-    """What is being done, or was asked for last, by whichever face of the pool; 5 No Change since the machine left that
-    state by itself, 12 Not Applicable if nobody asked for anything yet."""
+    """The state of the operation in progress, or the last one requested, through either API; 5 No Change since the
+    machine left that state by itself, 12 Not Applicable if nobody asked for anything yet."""
     return goal(vm) or int(vm["requested_state"])
 
 
@@ -126,7 +126,7 @@ class ComputerSystem(View, cim="Xen_ComputerSystem", of="VM", where=is_guest):
 
 
 class ComputerSystemCapabilities(View, cim="Xen_ComputerSystemCapabilities", of="VM", where=is_guest):
-    """What a client may ask of a virtual machine at one time or another."""
+    """The state changes that a client may request of a virtual machine at one time or another."""
 
     InstanceID = xen_id(field("uuid"), "StateCapabilities")
     ElementName = field("name_label")
@@ -156,8 +156,8 @@ def host_identifying_info(host: Subject) -> tuple[str, ...]:
 
 
 def host_requested_state(host: Subject) -> int:
-    """What is being done, or was asked for last, by whichever face of the pool; 5 No Change since the host left that
-    state by itself, 12 Not Applicable if nobody asked for anything yet."""
+    """The state of the operation in progress, or the last one requested, through either API; 5 No Change since the host
+    left that state by itself, 12 Not Applicable if nobody asked for anything yet."""
     return state_change.host_goal(host) or int(host["requested_state"])
 
 
@@ -191,7 +191,7 @@ class HostComputerSystem(View, cim="Xen_HostComputerSystem", of="host"):
 
 
 class HostCapabilities(View, cim="Xen_HostComputerSystemCapabilities", of="host"):
-    """What a client may ask of a host at one time or another."""
+    """The state changes that a client may request of a host at one time or another."""
 
     InstanceID = xen_id(field("uuid"), "StateCapabilities")
     ElementName = field("name_label")

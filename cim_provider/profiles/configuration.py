@@ -1,4 +1,4 @@
-"""DSP1057 configurations: what a machine is defined to be, and what it is now (State).
+"""DSP1057 configurations: the Defined and the State configuration of a machine.
 
 Rule 1: the Defined configuration is the record. It exists for machines, templates and snapshots; its items are None.
 Rule 2: a machine, and nothing else, also has the State configuration; its items are STATE. It is the record too, where

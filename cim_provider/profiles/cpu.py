@@ -33,7 +33,7 @@ class Topology(NamedTuple):
 ALONE = Topology(1, 1)
 
 
-def _told(host: Subject, key: str) -> int | None:
+def _positive_number(host: Subject, key: str) -> int | None:
     text = host["cpu_info"].get(key, "")
     return int(text) if text.isdecimal() and 0 < len(text) < 6 and int(text) > 0 else None
 
@@ -41,10 +41,10 @@ def _told(host: Subject, key: str) -> int | None:
 def topology(host: Subject) -> Topology:
     """As host.cpu_info tells it; every thread is a core and a processor of its own if that does not fit the threads
     there are. A host that tells no threads of a core has one in each; one that tells no sockets, one for each core."""
-    count, of_core = _told(host, "cpu_count"), _told(host, "threads_per_core") or 1
+    count, of_core = _positive_number(host, "cpu_count"), _positive_number(host, "threads_per_core") or 1
     if count is None or count != len(host["host_CPUs"]) or count % of_core:
         return ALONE
-    of_processor, rest = divmod(count, _told(host, "socket_count") or count // of_core)
+    of_processor, rest = divmod(count, _positive_number(host, "socket_count") or count // of_core)
     return ALONE if rest or of_processor == 0 or of_processor % of_core else Topology(of_processor, of_core)
 
 

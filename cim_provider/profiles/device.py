@@ -1,4 +1,4 @@
-"""What every virtual device has (CIM_LogicalDevice), whichever profile it is of."""
+"""Properties of every virtual device (CIM_LogicalDevice), in whichever profile."""
 
 from __future__ import annotations
 

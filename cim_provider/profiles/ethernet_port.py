@@ -1,4 +1,4 @@
-"""DSP1014 Ethernet Port: the network interfaces of a host, physical ones and those built upon them."""
+"""DSP1014 Ethernet Port: the network interfaces of a host, physical ones and those built on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool of hosts as a system (DSP1052), and what belongs to it rather than to one host: the volumes of its SRs."""
+"""The pool of hosts as a system (DSP1052), and what belongs to the pool and not to one host: the volumes of its SRs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all services of a host have (CIM_Service), and how they belong to the host and to what they manage.
+"""Properties of all services of a host (CIM_Service), and their associations with the host and with what they manage.
 
 Each host of the pool has each service. They all work on the whole pool, through the same dispatcher; a machine is
 affected by the services of the host it runs on, or of the coordinator while it runs nowhere.

@@ -219,7 +219,7 @@ class ListenerDestination(Destination, cim=DESTINATIONS[0], namespace=INTEROP):
 
 
 class IndicationHandler(Destination, cim=DESTINATIONS[1], namespace=INTEROP):
-    """The same, as clients of older schemas say it."""
+    """A listener destination in the class that older schemas have for it."""
 
     Owner = kept("Owner", "string")
 
@@ -349,7 +349,7 @@ class IndicationSubscription(
 class FilterCollectionSubscription(
     Subscribed, Association, cim=SUBSCRIPTIONS[1], left="Filter", right="Handler", namespaces=(INTEROP,)
 ):
-    """The same for all filters of a collection."""
+    """A client wants what any filter of a collection lets through to be sent to a destination."""
 
     relations = tuple(
         StoredRelation(OfferedCollection, destination, SUBSCRIPTIONS[1])

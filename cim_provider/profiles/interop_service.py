@@ -1,4 +1,4 @@
-"""What the services in the Interop namespace share: their lines, and the coordinator that hosts them all."""
+"""Shared properties of the services in the Interop namespace, and the coordinator that hosts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DSP1103 Job Control: every task of the pool is a job, whoever started it, and follows the task."""
+"""DSP1103 Job Control: every task of the pool, whoever started it, as a job with the state of the task."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def error_description(task: Subject) -> str | None:
 
 
 def _state(task: Subject) -> tuple[int, tuple[int, ...], str, str]:
-    """A pending task that was asked to stop is shutting down, though its status does not say so."""
+    """JobState of a task; a pending task with a requested cancel is Shutting Down, though its status does not say
+    so."""
     status = task["status"]
     return JOB_STATES["cancelling" if status == "pending" and jobs.is_cancelled(task.version) else status]
 
@@ -108,7 +109,7 @@ def job_in_parameters(task: Subject) -> Instance | None:
 
 
 def job_out_parameters(task: Subject) -> Instance | None:
-    """What a client gets who waits for the job; NULL unless it has succeeded."""
+    """The output parameters of the method, for clients that wait for its job; NULL unless it has succeeded."""
     call = call_of(task)
     if call is None or task["status"] != "success":
         return None
@@ -160,7 +161,7 @@ async def kill_job(call: Call, delete_on_kill: bool | None) -> Result:
 
 
 async def get_error(call: Call) -> Result:
-    """CIM_ConcreteJob.GetError: NULL for a job that did not fail; CIM_ERR_FAILED is told while it still runs."""
+    """CIM_ConcreteJob.GetError: NULL for a job that did not fail; CIM_ERR_FAILED while it still runs."""
     info = call.subject["error_info"]
     if not _finished(call.subject):
         raise CimError(1, "the job has not ended")
@@ -168,7 +169,8 @@ async def get_error(call: Call) -> Result:
 
 
 async def get_errors(call: Call) -> Result:
-    """As GetError, with an array."""
+    """CIM_ConcreteJob.GetErrors: an array with the error of a failed job, empty for other jobs; CIM_ERR_FAILED while it
+    runs."""
     info = call.subject["error_info"]
     if not _finished(call.subject):
         raise CimError(1, "the job has not ended")

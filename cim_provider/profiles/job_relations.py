@@ -1,4 +1,4 @@
-"""DSP1103 Job Control: what a job works on, and which service it belongs to, whoever started it.
+"""DSP1103 Job Control: the elements that a job affects, and the service that owns it, whoever started it.
 
 Rule 1: what a task is about is said by current_operations of a machine, by applies_to in the task's other_config, and
         by its result, if that names what it has made: a machine, a snapshot, resources of a machine, pools, volumes. So
@@ -61,7 +61,7 @@ def machines_busy_with(pool: Pool) -> dict[str, list[str]]:
     return _by_key((task, ref) for ref, vm in pool.all("VM").items() for task in vm.values["current_operations"])
 
 
-def _shown(extents: Extents, view: type[View], refs: Iterable[str]) -> Iterator[Rendition]:
+def _renditions(extents: Extents, view: type[View], refs: Iterable[str]) -> Iterator[Rendition]:
     for ref in dict.fromkeys(refs):
         version = extents.pool.find(ref)
         if version is not None and version.cls == view.of:
@@ -74,7 +74,7 @@ def jobs_of_machine(extents: Extents, machine: Rendition) -> Iterator[Rendition]
         return iter(())
     told = extents.index(tasks_about, ("task",)).get(machine.version.values["uuid"], ())
     made = extents.index(tasks_that_made, ("task",)).get(machine.version.ref, ())
-    return _shown(extents, ConcreteJob, (*machine.version.values["current_operations"], *told, *made))
+    return _renditions(extents, ConcreteJob, (*machine.version.values["current_operations"], *told, *made))
 
 
 def machines_of_job(extents: Extents, job: Rendition) -> Iterator[Rendition]:
@@ -83,14 +83,14 @@ def machines_of_job(extents: Extents, job: Rendition) -> Iterator[Rendition]:
         return iter(())
     told = extents.pool.by_uuid("VM", job.version.values["other_config"].get(AFFECTED, ""))
     busy = extents.index(machines_busy_with, ("VM",)).get(job.version.ref, ())
-    return _shown(extents, ComputerSystem, (told.ref if told is not None else "", *busy, *results_of(job.version)))
+    return _renditions(extents, ComputerSystem, (told.ref if told is not None else "", *busy, *results_of(job.version)))
 
 
 def jobs_that_made(extents: Extents, made: Rendition) -> Iterator[Rendition]:
     """The jobs that made what a record shows."""
     if made.version is None:
         return iter(())
-    return _shown(extents, ConcreteJob, extents.index(tasks_that_made, ("task",)).get(made.version.ref, ()))
+    return _renditions(extents, ConcreteJob, extents.index(tasks_that_made, ("task",)).get(made.version.ref, ()))
 
 
 def jobs_of_settings(extents: Extents, settings: Rendition) -> Iterator[Rendition]:
@@ -108,7 +108,7 @@ def settings_of_job(extents: Extents, job: Rendition) -> Iterator[Rendition]:
         for version in made
         if version is not None and version.cls == "VM" and version.values["is_a_snapshot"]
     ]
-    return _shown(extents, VirtualSystemSettingData, snapshots)
+    return _renditions(extents, VirtualSystemSettingData, snapshots)
 
 
 def made_by_jobs(view: type[View]) -> Pairs:
@@ -118,13 +118,13 @@ def made_by_jobs(view: type[View]) -> Pairs:
         yield from jobs_that_made(extents, shown)
         if shown.version is not None:
             told = extents.index(tasks_about, ("task",)).get(shown.version.values["uuid"], ())
-            yield from _shown(extents, ConcreteJob, told)
+            yield from _renditions(extents, ConcreteJob, told)
 
     def made_by(extents: Extents, job: Rendition) -> Iterator[Rendition]:
         if job.version is None:
             return iter(())
         told = extents.pool.by_uuid(view.of or "", job.version.values["other_config"].get(AFFECTED, ""))
-        return _shown(extents, view, (*results_of(job.version), told.ref if told is not None else ""))
+        return _renditions(extents, view, (*results_of(job.version), told.ref if told is not None else ""))
 
     return Pairs(view, ConcreteJob, jobs_about, made_by)
 

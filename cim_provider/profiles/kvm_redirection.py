@@ -1,4 +1,4 @@
-"""DSP1076 KVM Redirection and DSP1024 Text Console: the consoles of a machine, and the addresses to reach them at.
+"""DSP1076 KVM Redirection and DSP1024 Text Console: the consoles of a machine, and their addresses.
 
 A console is an access point of its machine. What listens for clients is this server, on the host of the machine: one
 redirection service for each host.

@@ -23,7 +23,7 @@ def number_of_blocks(vm: Subject) -> int:
 
 
 def consumable_blocks(vm: Subject) -> int:
-    """What the machine really has now; 0 while it is suspended."""
+    """The memory that the machine has now, in blocks; 0 while it is suspended."""
     metrics = vm.follow("metrics")
     return 0 if metrics is None else int(metrics["memory_actual"]) // BLOCK_SIZE
 

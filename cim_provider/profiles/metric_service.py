@@ -1,4 +1,4 @@
-"""DSP1053 Base Metrics: the service that tells which metrics there are of what, and which values are the highest.
+"""DSP1053 Base Metrics: the metric service, which lists the metrics of an element and finds the highest values.
 
 Rule 1: samples are taken of everything, always, and no message of the Xen-API stops that: record_data_source only
         checks a name. So all metrics are enabled, and what would change that is Not Supported.
@@ -147,7 +147,7 @@ async def control_sample_times(
 
 
 class MetricService(HostService, cim="Xen_MetricService", of="host"):
-    """What tells of the metrics of the pool, at each host."""
+    """The metric service of the pool, at each host."""
 
     ElementName = const("Metrics")
 
@@ -170,7 +170,7 @@ def no_numbers(host: Subject) -> tuple[int, ...]:
 
 
 class MetricServiceCapabilities(View, cim="Xen_MetricServiceCapabilities", of="host"):
-    """What the service can do: tell, and change nothing (rule 1)."""
+    """The capabilities of the metric service: it can show metrics, and change nothing (rule 1)."""
 
     InstanceID = xen_id(field("uuid"), "MetricServiceCapabilities")
     ElementName = const("Metrics")
@@ -184,7 +184,7 @@ class MetricServiceCapabilities(View, cim="Xen_MetricServiceCapabilities", of="h
 
 
 def _manages(definitions: type[View]) -> Pairs:
-    """Each service (left) tells of all metrics (right)."""
+    """Each service (left) manages all metrics (right)."""
 
     def told(extents: Extents, service: Rendition) -> Iterator[Rendition]:
         return iter(extents.extent(definitions))

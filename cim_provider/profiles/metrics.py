@@ -1,4 +1,4 @@
-"""DSP1053 Base Metrics: what is measured of machines, hosts and their devices, and the newest samples.
+"""DSP1053 Base Metrics: metrics of machines, hosts and their devices, with the newest samples.
 
 A data source of the Xen-API (api/handlers/data_sources.py) is a metric value here; its name tells the metric and the
 part of the machine or host (`cpu1`: processor utilization of processor 1). A value about a part is associated with the
@@ -227,11 +227,11 @@ def source_name(subject: Subject) -> str:
     return _sample(subject).source
 
 
-def _same(value: Any) -> str | None:
+def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-OWN_UUID = Rule(measured_uuid, computed(measured_uuid).kind_of, _same, source="`uuid`")
+OWN_UUID = Rule(measured_uuid, computed(measured_uuid).kind_of, _text_or_none, source="`uuid`")
 
 
 class MetricValue(SampleView, cim="Xen_MetricValue", meaning=meaning_of):
@@ -303,8 +303,8 @@ def measured_of(
 
 
 class MetricDefForME(Association, cim="Xen_MetricDefForME", left="Dependent", right="Antecedent"):
-    """What is measured of a machine, a host or a device. 2: the samples are taken. Definitions stay for ever, so the
-    other ends keep what is made of the links."""
+    """The metrics of a machine, a host or a device. 2: the samples are taken. Definitions stay for ever, so the other
+    ends keep what is made of the links."""
 
     relations = tuple(defined_for(view, MetricDefinition) for view, _, _ in ELEMENTS)
     properties = {"MetricCollectionEnabled": 2}

@@ -1,4 +1,4 @@
-"""DSP1081 Virtual System Migration within the pool: live, by way of the disk (Resume), or with a restart.
+"""DSP1081 Virtual System Migration within the pool: live, by suspend and resume, or with a restart.
 
 Settings change on the way as migration_settings.py says. A host of another pool is none of ours: nothing in these
 methods can say in whose name a machine should be received there.
@@ -48,7 +48,7 @@ _ONLY_SHOWN = frozenset({"InstanceID", "ElementName", "Caption", "Description", 
 
 
 def migration_type(settings: Instance | None) -> int:
-    """The MigrationType asked for; live without one. RefusedError."""
+    """The requested MigrationType; live without one. RefusedError."""
     given = {} if settings is None else {k: v for k, v in settings.values.items() if v is not None}
     kind = given.pop("MigrationType", LIVE)
     for name, value in given.items():
@@ -79,7 +79,8 @@ def _host_named(call: Call, name: str | None) -> Subject:
 
 @dataclass(frozen=True)
 class Move:
-    """What a client asks for. `to` is the end of the method's name: what says the destination, Host or System."""
+    """The migration that a client requests. `to` is the end of the method's name: Host or System, the kind of its
+    destination parameter."""
 
     vm: Subject
     host: Subject
@@ -200,7 +201,7 @@ def to_host(do: Callable[[Call, Move], Awaitable[Result]]) -> Function:
 
 
 def to_system(do: Callable[[Call, Move], Awaitable[Result]]) -> Function:
-    """The same, with the destination host given by reference."""
+    """The method of CIM_VirtualSystemMigrationService that does this, with the destination host given by reference."""
 
     async def function(
         call: Call,
@@ -235,7 +236,7 @@ MIGRATE, CHECK = (2, 3), (4, 5)
 
 
 class VirtualSystemMigrationCapabilities(View, cim="Xen_VirtualSystemMigrationCapabilities", of="host"):
-    """What the migration service of a host supports."""
+    """The capabilities of the migration service of a host."""
 
     InstanceID = xen_id(field("uuid"), "VirtualSystemMigrationCapabilities")
     ElementName = const("Virtual system migration")

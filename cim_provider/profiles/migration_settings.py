@@ -1,4 +1,4 @@
-"""DSP1081: what shall be another when a machine arrives: its settings, the storage of its disks, its networks.
+"""DSP1081: changes that a migration makes on arrival: settings of the machine, the storage of its disks, its networks.
 
 Rule 1: settings change before the machine leaves, or while it is off between two hosts (Restart); so a failure finds
         the machine as it was.
@@ -90,7 +90,7 @@ def _read_resource(call: Call, vm: Subject, instance: Instance, found: Arrival) 
 
 
 async def apply(work: Work, vm: Version, arrival: Arrival) -> None:
-    """Make the changes that were asked for with a migration, what cannot be undone last (rule 1)."""
+    """Make the changes that were requested with a migration, what cannot be undone last (rule 1)."""
     await plan.change_system(work, vm, arrival.system)
     for machine, device, asked in arrival.changes:
         await make_change(work, machine, device, asked)

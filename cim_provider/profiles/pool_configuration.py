@@ -1,4 +1,4 @@
-"""DSP1041 resource pool configuration: SRs and networks made and removed as pools, and volumes in SRs.
+"""DSP1041 resource pool configuration: creates and deletes SRs and networks as pools, and volumes in SRs.
 
 Rule 1: pools of processors and memory are what hosts have: what would change that is not supported (1). Storage and
         networks take hosts and cards (pool_resources.py).
@@ -302,7 +302,7 @@ class ResourcePoolConfigurationService(HostService, cim="Xen_ResourcePoolConfigu
 
 
 class ResourcePoolConfigurationCapabilities(View, cim="Xen_ResourcePoolConfigurationCapabilities", of="host"):
-    """What the resource pool configuration service of a host supports."""
+    """The capabilities of the resource pool configuration service of a host."""
 
     InstanceID = xen_id(field("uuid"), "ResourcePoolConfigurationCapabilities")
     ElementName = const("Resource pool configuration")

@@ -1,4 +1,4 @@
-"""DSP1027 Power State Management: the state changes of machines and hosts in the words of power management."""
+"""DSP1027 Power State Management: the state changes of machines and hosts as power states."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class PowerManagementService(HostService, cim="Xen_PowerManagementService", of="
 
 
 class PowerManagementCapabilities(View, cim="Xen_PowerManagementCapabilities", of="host"):
-    """What the power management service of a host supports: 3 power state settable, 4 power cycling, 6 hard power
+    """The capabilities of the power management service of a host: 3 power state settable, 4 power cycling, 6 hard power
     cycling, 7 hardware reset, 8 graceful shutdown."""
 
     InstanceID = xen_id(field("uuid"), "PowerManagementCapabilities")
@@ -151,8 +151,8 @@ def _moving_to(state: int, asked_by: Mapping[int, tuple[int, ...]] = _ASKED_BY) 
 
 
 def power_of_host(host: Rendition) -> Mapping[str, Any]:
-    """The same of a host as it is shown: On while it answers, else off. A host that is on can be enabled again, but not
-    switched on; 3 Disabled is no power state of a host."""
+    """PowerState, and what may be requested now, of a host as it is shown: On while it answers, else off. A host that
+    is on can be enabled again, but not switched on; 3 Disabled is no power state of a host."""
     up, requested = host.values["OperationalStatus"] == (2,), host.values["RequestedState"]
     available = [state for state in host.values["AvailableRequestedStates"] if state != 2 or not up]
     return {

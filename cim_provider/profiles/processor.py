@@ -1,4 +1,4 @@
-"""DSP1044 Processor Resource Virtualization: virtual processors and how many a machine has."""
+"""DSP1044 Processor Resource Virtualization: the virtual processors of a machine, and their number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DSP1033 Profile Registration: which profiles this server implements, and where each begins."""
+"""DSP1033 Profile Registration: the profiles that this server implements, and the central instances of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DSP1041 Resource Allocation: which pool a resource, or the setting data that asks for it, is taken from.
+"""DSP1041 Resource Allocation: the pool that a resource, or its setting data, is allocated from.
 
 Rule 1: what a machine has now (State) comes from the host it is on; what it is defined to have comes from the host it
         prefers. Without one, both come from the primordial pool: any host may give it.

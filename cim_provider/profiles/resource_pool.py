@@ -1,4 +1,4 @@
-"""DSP1041 Resource Allocation: the pools that machines get their resources from.
+"""DSP1041 Resource Allocation: the resource pools of machines.
 
 Rule 1: a pool of processors or memory is what one host has; a pool of storage is an SR; a pool of interfaces is a
         network. Each is a child of the primordial pool of its kind, which belongs to the coordinator.
@@ -23,7 +23,7 @@ DISPLAY, TPM, USB, GPU = "DisplayPool", "TPMPool", "USBPool", "GPUPool"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of resource: its ResourceType, the words for type 1 (Other), and the unit it is given out in."""
+    """A kind of resource: its ResourceType, the words for type 1 (Other), and the unit it is allocated in."""
 
     name: str
     resource_type: int
@@ -99,7 +99,7 @@ def memory_capacity(host: Subject) -> int | None:
 
 
 def memory_reserved(host: Subject) -> int | None:
-    """What is given out: all that is not free."""
+    """The allocated memory: all that is not free."""
     metrics = host.follow("metrics")
     return None if metrics is None else max(0, metrics["memory_total"] - metrics["memory_free"])
 

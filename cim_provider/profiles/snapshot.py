@@ -1,4 +1,4 @@
-"""DSP1042 snapshots: taking them of a machine, going back to them, and destroying them.
+"""DSP1042 snapshots: creates snapshots of a machine, applies and destroys them.
 
 Rule 1: the Full type is VM.checkpoint (disks, settings and memory), the Disk type is VM.snapshot. A checkpoint of a
         paused machine would have no memory in it, so there is no Full snapshot of one.
@@ -180,7 +180,7 @@ class VirtualSystemSnapshotService(HostService, cim="Xen_VirtualSystemSnapshotSe
 
 
 class VirtualSystemSnapshotServiceCapabilities(View, cim="Xen_VirtualSystemSnapshotServiceCapabilities", of="host"):
-    """What the snapshot service of a host supports."""
+    """The capabilities of the snapshot service of a host."""
 
     InstanceID = xen_id(field("uuid"), "VirtualSystemSnapshotServiceCapabilities")
     ElementName = const("Virtual system snapshots")

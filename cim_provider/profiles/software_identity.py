@@ -1,4 +1,4 @@
-"""Software as CIM_SoftwareIdentity: what hosts and machines tell of the versions they run, and this server's own."""
+"""Software as CIM_SoftwareIdentity: the versions that hosts and machines report, and this server's own."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() and len(text) < 6 and int(text) < 1 << 16 else None
 
 
-def _part(subject: Subject, place: int) -> int | None:
+def _version_part(subject: Subject, place: int) -> int | None:
     match = _NUMBERS.match(_software(subject).version)
     return None if match is None else _number(match[place])
 
@@ -68,15 +68,15 @@ def version_string(subject: Subject) -> str:
 
 
 def major_version(subject: Subject) -> int | None:
-    return _part(subject, 1)
+    return _version_part(subject, 1)
 
 
 def minor_version(subject: Subject) -> int | None:
-    return _part(subject, 2)
+    return _version_part(subject, 2)
 
 
 def revision_number(subject: Subject) -> int | None:
-    return _part(subject, 3)
+    return _version_part(subject, 3)
 
 
 def build_number(subject: Subject) -> int | None:
@@ -191,7 +191,7 @@ class InstalledSoftwareIdentity(
 
 
 class ElementSoftwareIdentity(Association, cim="Xen_ElementSoftwareIdentity", left="Antecedent", right="Dependent"):
-    """The same, with the state of the software: it is installed, and current while its system runs."""
+    """The software of a host or machine with its state: installed, and current while the system runs."""
 
     relations = (
         SameRecord(HostSoftwareIdentity, HostComputerSystem),

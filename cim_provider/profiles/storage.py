@@ -1,4 +1,4 @@
-"""DSP1047 Storage Resource Virtualization: disks and drives of a machine, and what they are made from."""
+"""DSP1047 Storage Resource Virtualization: disks and drives of a machine, and the storage behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DSP1097: switches made, changed and destroyed by the virtual system management service, as it does with machines.
+"""DSP1097: the virtual system management service creates, changes and destroys switches as it does machines.
 
 Rule 1: a switch is a network; its ports come with the interfaces of machines, so the resource settings of a new switch
         are those of its uplinks (switch_uplinks.py). No switch is a copy of another.

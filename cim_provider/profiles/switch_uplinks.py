@@ -122,16 +122,16 @@ async def make(work: Work, network: str, uplink: Uplink) -> str:
         return await _carry(work, uplink.cards[0], uplink.tag, network)
     bond = await work.run("Bond.create", network, uplink.cards, "", BOND_MODE, {})
     await work.undo("Bond.destroy", bond)
-    return await _up(work, bond, "master")
+    return await _plugged_pif(work, bond, "master")
 
 
 async def _carry(work: Work, card: str, tag: int, network: str) -> str:
     vlan = await work.run("VLAN.create", card, tag, network)
     await work.undo("VLAN.destroy", vlan)
-    return await _up(work, vlan, "untagged_PIF")
+    return await _plugged_pif(work, vlan, "untagged_PIF")
 
 
-async def _up(work: Work, ref: str, field: str) -> str:
+async def _plugged_pif(work: Work, ref: str, field: str) -> str:
     """The PIF of a new VLAN or bond, brought up: a pool may leave that to its clients."""
     made = work.source.find(ref)
     pif = work.source.find(made.values[field]) if made is not None else None

@@ -1,4 +1,4 @@
-"""DSP1026 System Memory: the memory of a host, and the parts it is made of, as far as the Xen-API tells: as a whole."""
+"""DSP1026 System Memory: the memory of a host, and its modules, which the Xen-API knows as a whole only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def number_of_blocks(host: Subject) -> int:
 
 
 def consumable_blocks(host: Subject) -> int:
-    """What is free for machines."""
+    """The memory that is free for machines, in blocks."""
     metrics = host.follow("metrics")
     return 0 if metrics is None else max(0, metrics["memory_free"]) // BLOCK_SIZE
 

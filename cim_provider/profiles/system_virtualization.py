@@ -1,4 +1,4 @@
-"""DSP1042 System Virtualization: which host a machine depends on, what managing machines there supports."""
+"""DSP1042 System Virtualization: the host that a machine depends on, and the capabilities of management there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""DSP1057 Virtual System: the configuration of a machine, and how machine, devices and settings belong together."""
+"""DSP1057 Virtual System: the configuration of a machine, and the associations between machine, devices and
+settings."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""DSP1042 virtual system management: defining, changing and destroying machines through their setting data.
+"""DSP1042 virtual system management: defines, changes and destroys machines by their setting data.
 
-Rule 1: what is asked is read, and refused if it cannot be, before there is a job; the calls are in define_system.py.
+Rule 1: a request is read, and refused if it cannot be met, before there is a job; the calls are in define_system.py.
 Rule 2: the InstanceID of settings says which configuration is meant: the Defined one is the record, the State one what
         the running machine has now. What the Xen-API has only one value for changes in both.
 Rule 3: a new machine gets its uuid from the pool; a VirtualSystemIdentifier that a client proposes is not used.
@@ -48,7 +48,7 @@ WORDS = {"Processor": "Xen_ProcessorSettingData", "Memory": "Xen_MemorySettingDa
 
 
 def settings_at(call: Call, instance_id: Any, *classes: str) -> Mapping[str, Any] | None:
-    """What is shown of the setting data of that InstanceID; None if there is none."""
+    """The rendition of the setting data with that InstanceID; None if there is none."""
     for name in classes:
         found = call.find(Path.of(name, {"InstanceID": instance_id}, CIMV2))
         if found is not None:
@@ -347,17 +347,13 @@ def _is_live(found: SettingId, vm: Version) -> bool:
 
 
 def _path_of(call: Call, ref: str, resource: object, state: bool) -> Path | None:
-    """The settings of a resource in the State or the Defined configuration; None if they are not there (any more)."""
+    """The settings of a resource in the State configuration, if that is requested and shown apart, else in the Defined
+    one; None if they are not there (any more)."""
     version = call.source.find(ref)
     if version is None:
         return None
     built_in = WORDS["Processor" if isinstance(resource, Processors) else "Memory"]
-    defined = call.path_of(SHOWN_AS.get(version.cls, built_in), ref)
-    if defined is None or not state:
-        return defined
-    machine, _, part = str(defined.key("InstanceID")).partition("/")
-    found = call.find(Path.of(defined.classname, {"InstanceID": f"{machine}/{STATE}/{part}"}, CIMV2))
-    return found.path if found is not None else None
+    return call.path_of(SHOWN_AS.get(version.cls, built_in), ref, STATE if state else None)
 
 
 @jobs.answers(jobs.SYSTEMS)
@@ -394,7 +390,8 @@ Change = tuple["Version", "Version | None", Asked]
 
 
 def read_change(call: Call, instance: Instance) -> Change:
-    """The VM, the device (None for processors and memory) and what is asked. RefusedError, CimError NOT_FOUND."""
+    """The VM, the device (None for processors and memory) and the requested change. RefusedError, CimError
+    NOT_FOUND."""
     text = instance.values.get("InstanceID")
     found = SettingId.of(str(text or ""))
     if found is None or not found.part:

@@ -1,5 +1,5 @@
-"""DSP1092 WBEM Server: the server itself, its namespaces and what its protocol can do; and the same as the deprecated
-communication mechanism that clients of older schemas read.
+"""DSP1092 WBEM Server: the server, its namespaces and its protocol service; and the deprecated communication mechanism,
+for clients of older schemas.
 
 What is declared here about operations is compared with the operations there are by tests/conformance/profiles.
 """
@@ -160,7 +160,7 @@ class ProtocolCapabilities(View, cim="Xen_CIMXMLCapabilities", items=this_server
 
 
 class CommunicationMechanism(View, cim="Xen_CIMXMLCommunicationMechanism", items=this_server, namespace=INTEROP):
-    """The same in the older form."""
+    """The protocol service as CIM_CIMXMLCommunicationMechanism, which clients of older schemas read."""
 
     SystemCreationClassName = const(HostComputerSystem.cim)
     SystemName = computed(coordinator)

@@ -1,4 +1,4 @@
-"""What a query says, whichever language it was written in: a SELECT with conditions over property paths."""
+"""The syntax tree of queries of all languages: a SELECT with conditions over property paths."""
 
 from __future__ import annotations
 

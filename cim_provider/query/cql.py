@@ -1,4 +1,4 @@
-"""DMTF:CQL (DSP0202): LIKE has patterns of "." and "*" as in regular expressions."""
+"""DMTF:CQL (DSP0202): patterns of LIKE with "." and "*" as in regular expressions."""
 
 from __future__ import annotations
 

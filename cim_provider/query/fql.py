@@ -1,4 +1,4 @@
-"""DMTF:FQL (DSP0212): a condition alone, which filters what an enumeration returns; LIKE has regular expressions.
+"""DMTF:FQL (DSP0212): a condition alone, which filters an enumeration; patterns of LIKE are regular expressions.
 
 Of the expressions, those without alternatives and groups are taken: . [a-f] [^a-f] \\ and * + ? after one of them.
 """

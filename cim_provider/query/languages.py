@@ -1,4 +1,4 @@
-"""The query languages of this server by the names clients give them."""
+"""The query languages of this server, by the names that clients use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CIM datetimes (DSP0004) as ranges of microseconds, so that they compare by what they mean and not by their digits.
+"""CIM datetimes (DSP0004) as ranges of microseconds, so that they compare as instants and not as text.
 
 An instant counts in UTC from the year 0, an interval from nothing. Asterisks stand for what is not known: the range is
 from the first to the last moment it could be.

@@ -1,4 +1,4 @@
-"""The grammar that WQL, DMTF:CQL and DMTF:FQL share, as far as this server takes them: text to cim_provider.query.ast.
+"""Parser for WQL, DMTF:CQL and DMTF:FQL, as far as this server takes them: text to cim_provider.query.ast.
 
 Theory of operation
 1. What a language does in its own way is in a Dialect; everything else is one grammar.

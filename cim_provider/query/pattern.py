@@ -1,4 +1,4 @@
-"""Patterns of LIKE: pieces put together, and texts held against them in time that no pattern can blow up.
+"""Patterns of LIKE: their construction, and matching in time that no pattern can blow up.
 
 Theory of operation
 1. A matcher walks once over the text with the set of all pieces it may have reached, kept as the bits of one number

@@ -1,4 +1,4 @@
-"""A parsed query as a function that tells whether an instance satisfies it.
+"""Compiles a parsed query to a predicate on instances.
 
 Theory of operation
 1. Conditions have three values: True, False and None for "cannot be told", which is what every comparison with NULL
@@ -8,8 +8,8 @@ Theory of operation
    is NULL.
 3. A scope ("Class::") is a filter: the property of an object of another class is NULL.
 4. Values of different kinds (text, number, boolean) are not comparable. A literal of the wrong kind, and an array
-   without ANY, EVERY or index, are told as mistakes where the property is one of the selected class; further inside
-   they compare as NULL does.
+   without ANY, EVERY or index, are errors where the property is one of the selected class; further inside they compare
+   as NULL does.
 5. Datetimes compare by what they mean (moment.py), where the schema says that a property is one.
 """
 
@@ -59,7 +59,7 @@ def predicate(query: Query, graph: ClassGraph) -> Callable[[Instance], bool]:
     for column in query.columns or ():
         if column.steps[-1].name != "*":
             names.path(column)
-    return _told(names, query.where)
+    return _compiled(names, query.where)
 
 
 def filter_predicate(condition: Condition, graph: ClassGraph, source: CimClass | None) -> Callable[[Instance], bool]:
@@ -67,10 +67,10 @@ def filter_predicate(condition: Condition, graph: ClassGraph, source: CimClass |
 
     A property may be one of a subclass: it is NULL for all others. CimError as for `predicate`.
     """
-    return _told(Names(graph, source, subclasses=True), condition)
+    return _compiled(Names(graph, source, subclasses=True), condition)
 
 
-def _told(names: Names, where: Condition | None) -> Callable[[Instance], bool]:
+def _compiled(names: Names, where: Condition | None) -> Callable[[Instance], bool]:
     if where is None:
         return lambda instance: True
     test = _Maker(names).condition(where)
@@ -86,8 +86,8 @@ def selected_class(query: Query, graph: ClassGraph) -> CimClass:
 
 
 class Names:
-    """What the names in a query mean: over instances of `source`, or of any class if that is None. With `subclasses`,
-    a first name may be a property of a subclass."""
+    """Resolves the names in a query: over instances of `source`, or of any class if that is None. With `subclasses`, a
+    first name may be a property of a subclass."""
 
     def __init__(self, graph: ClassGraph, source: CimClass | None, alias: str = "", subclasses: bool = False) -> None:
         self.graph = graph
@@ -114,12 +114,12 @@ class Names:
                 cls = self.graph.find(step.scope)
             prop = cls.properties.get(step.name.lower()) if cls else None
             if prop is None and n == 0 and not step.scope:
-                prop = self._agreed(step.name.lower())
+                prop = self._common_property(step.name.lower())
             holder = prop.qualifiers.get("embeddedinstance") if prop else None
             cls = self.graph.find(str(holder.value)) if holder else None
         return prop
 
-    def _agreed(self, low: str) -> Property | None:
+    def _common_property(self, low: str) -> Property | None:
         """A property of subclasses, if all that have it say the same of its type."""
         found = [cls.properties[low] for cls in self._below if low in cls.properties]
         return found[0] if len({(p.type, p.array, p.embedded) for p in found}) == 1 else None
@@ -194,7 +194,7 @@ class _Maker:
             return lambda instance: None if (found := inner(instance)) is None else not found
         if isinstance(node, Quantified):
             return self._quantified(node)
-        read, test = self._left(node), self._value_test(node)
+        read, test = self._left_operand(node), self._value_test(node)
         return lambda instance: test(read(instance), instance)
 
     def _quantified(self, node: Quantified) -> Test:
@@ -219,7 +219,7 @@ class _Maker:
 
         return quantified
 
-    def _left(self, node: Compare | Like | IsA | IsNull) -> Read:
+    def _left_operand(self, node: Compare | Like | IsA | IsNull) -> Read:
         """Reads the left operand; an array where a value is needed is a mistake (rule 4)."""
         left = _left_of(node)
         declared = self._own(left)
@@ -231,7 +231,7 @@ class _Maker:
         return self._operand(left, self._compares_moments(node))
 
     def _value_test(self, node: Compare | Like | IsA | IsNull, element: bool = False) -> ValueTest:
-        """What a condition says of the value of its left operand, or of an element of it."""
+        """The test that a condition makes of the value of its left operand, or of an element of it."""
         if isinstance(node, IsA):
             return self._is_a(node)
         if isinstance(node, IsNull):
@@ -283,7 +283,8 @@ class _Maker:
         return any(p.type == "datetime" for p in found)
 
     def _check_kinds(self, node: Operand, literal: Operand) -> None:
-        """Rule 4 for a property of the selected class and a literal."""
+        """Refuse a literal of another kind than the property of the selected class that it is compared with (rule
+        4)."""
         steps = self.names.steps(node) if isinstance(node, PropertyPath) else ()
         declared = self.names.declared(steps) if len(steps) == 1 else None
         if declared is None or not isinstance(literal, Literal) or literal.value is None:
@@ -314,7 +315,8 @@ def _as_moment(value: Any) -> Moment | None:
 
 
 def compare(sign: str, left: Any, right: Any) -> bool | None:
-    """Rules 1, 4 and 5. Arrays and paths are equal or not, and have no order; neither have booleans."""
+    """The result of a comparison of two values, None if it cannot be told (rules 1, 4 and 5). Arrays and paths are
+    equal or not, and have no order; neither have booleans."""
     if left is None or right is None or _kind(left) != _kind(right):
         return None
     if isinstance(left, Moment):

@@ -1,9 +1,9 @@
-"""What a query returns of each instance it selects: whole instances, some of their properties, or rows of their own.
+"""The result of a query for each instance it selects: the whole instance, some of its properties, or a row of its own.
 
 Rule 1: a select list that names properties of the selected class, or *, returns instances of their own classes with
         these properties. Everything else (elements of arrays, properties of embedded objects or of other classes, names
         given with AS) makes rows: instances of a class of the query's own, ROW_CLASS, whose properties are the columns.
-Rule 2: the columns of rows have different names, so that each is told.
+Rule 2: the columns of rows have different names, so that each one appears.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""WQL: the query language of older clients (and of pywbem's default); LIKE has SQL's patterns."""
+"""WQL: the query language of older clients (and of pywbem's default); patterns of LIKE are SQL's."""
 
 from __future__ import annotations
 

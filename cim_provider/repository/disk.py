@@ -1,11 +1,11 @@
-"""Where what clients wrote survives: one SQLite file in the state directory, many changes with one fsync.
+"""Stores the repository durably: one SQLite file in the state directory, many changes with one fsync.
 
 Theory of operation
 1. The loop's thread queues (`put`, `drop`), the disk's thread writes. They share only what `_lock` guards.
 2. Group commit: while one batch is being written, everything that changes gathers into the next. A batch is one
    transaction with synchronous=FULL and holds the newest value of each row, so the file always holds the state after
    some change, never a part of one.
-3. Who changed something awaits `settled` before it is told to its client: what was acknowledged is on disk.
+3. An operation that changed something awaits `settled` before its reply: what was acknowledged is on disk.
 4. When writing fails, the disk is over: `check`, and whoever waits, gets CimError FAILED. The file keeps what was
    acknowledged.
 5. Rows are (kind, key, value); the value is JSON of repository/json_values.py. The state directory's lock is the

@@ -1,10 +1,10 @@
-"""Instances that exist because a client created them, as opposed to those that show the pool.
+"""Instances that clients created, as opposed to those that show the pool.
 
 Theory of operation
 1. An instance is known by its path (canonical namespace, no host). Its values are never changed in place: a
    modification replaces them, so whoever holds the old ones has a consistent picture.
 2. Every change of a class gives it a new revision, which is what makes listings of stored instances worth keeping.
-3. Who wants to know of changes registers a function; it is called after the change, synchronously, and must not raise.
+3. Observers of changes register a function; it is called after the change, synchronously, and must not raise.
 4. With a disk, a change is queued there before it is made here: what cannot be kept does not happen.
 """
 

@@ -1,4 +1,4 @@
-"""CIM values (schema/objects.py) as JSON, so that a state file can hold them: every value comes back as it was.
+"""CIM values (schema/objects.py) as JSON for the state file: every value is restored exactly.
 
 What JSON has no form for is an object with one marked name: paths, embedded instances and classes, and reals without a
 number.

@@ -8,9 +8,9 @@ Theory of operation
    from there (schema/resolve.py), so that inheritance is applied in one place.
 3. Every write is checked completely before anything is changed. With a disk, it is queued there first.
 4. On disk are names of namespaces, qualifier types and declared classes. What cannot be restored (a class whose
-   superclass this version no longer has) is told in the log and left on disk.
-5. Who wants to know of classes that were created or modified registers a function; it is called after the change,
-   synchronously, and must not raise.
+   superclass this version no longer has) is logged and left on disk.
+5. Observers of created or modified classes register a function; it is called after the change, synchronously, and must
+   not raise.
 """
 
 from __future__ import annotations

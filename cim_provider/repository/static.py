@@ -9,8 +9,8 @@ Theory of operation
    made when the instance is next asked for, in steps when many are. A modified class is another object than before;
    that is how one knows. The listing of a class is kept until an instance of it, or the class, changes.
 4. With a disk, a change is queued there before it is made here.
-5. Who wants to know of changes registers a function; it is called after the change, synchronously, and must not raise.
-   What is restored, or made anew because its class changed, is no change of an instance.
+5. Observers of changes register a function; it is called after the change, synchronously, and must not raise. What is
+   restored, or made anew because its class changed, is no change of an instance.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ Observer = Callable[[Stored | None, Stored | None], None]  # the instance before
 
 
 class StaticInstances:
-    """See the module's theory of operation."""
+    """The instances of one server whose classes have no provider, indexed by class and by reference."""
 
     def __init__(self) -> None:
         self._classes: dict[tuple[str, str], dict[Path, Stored]] = {}  # by namespace and class
@@ -139,10 +139,10 @@ class StaticInstances:
         if self._disk is not None:
             self._disk.put(KIND, path_key(path), dumps(dict(values)))
         made = self._place(Stored(path, dict(values), space))
-        self._tell(before, made)
+        self._notify(before, made)
         return made
 
-    def _tell(self, before: Stored | None, after: Stored | None) -> None:
+    def _notify(self, before: Stored | None, after: Stored | None) -> None:
         for observer in self._observers:
             observer(before, after)
 
@@ -170,7 +170,7 @@ class StaticInstances:
         self._unrefer(gone)
         self._listings.pop(key, None)
         self._count -= 1
-        self._tell(gone, None)
+        self._notify(gone, None)
 
     def _unrefer(self, old: Stored) -> None:
         for _, target in old.references():
@@ -182,7 +182,7 @@ class StaticInstances:
     def attach(self, disk: Disk, space_of: Callable[[str], Space | None]) -> None:
         """Restore what `disk` holds, and keep all changes there; `space_of` finds namespaces.
 
-        What has lost its class is told in the log and left on disk.
+        Instances without their class are logged and left on disk.
         """
         lost = 0
         for key, row in disk.rows(KIND):

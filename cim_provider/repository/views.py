@@ -1,4 +1,4 @@
-"""Stored instances where clients look for instances: as extents of views, and as associations.
+"""Stored instances as extents of views, and as associations.
 
     class IndicationFilter(StoredView, cim="CIM_IndicationFilter", namespace=INTEROP):
         Name = kept("Name", "string")
@@ -152,12 +152,12 @@ class StoredRelation:
     cim: str
 
     def forward(self, extents: Extents, left: Rendition) -> Iterator[Rendition]:
-        return self._others(extents, left, self.right)
+        return self._other_ends(extents, left, self.right)
 
     def backward(self, extents: Extents, right: Rendition) -> Iterator[Rendition]:
-        return self._others(extents, right, self.left)
+        return self._other_ends(extents, right, self.left)
 
-    def _others(self, extents: Extents, end: Rendition, view: type[View]) -> Iterator[Rendition]:
+    def _other_ends(self, extents: Extents, end: Rendition, view: type[View]) -> Iterator[Rendition]:
         holder = cast("Holder", extents)
         for path in holder.repository.all(self.cim):
             ends = [value for _, value in path.keys or ()]

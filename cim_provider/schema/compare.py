@@ -1,4 +1,4 @@
-"""Our declarations of DMTF classes against the DMTF's own: what differs, as a sentence each.
+"""Compares our declarations of DMTF classes with the DMTF's own: one sentence for each difference.
 
 Names, types, keys, superclasses, qualifiers (ValueMap and Values among them), methods and parameters must be the same.
 Prose and pointers into other documents may differ (LEFT_OUT), as may classes that are marked Experimental: the final
@@ -89,15 +89,15 @@ def differences(ours: ClassGraph, theirs: ClassGraph) -> list[str]:
 Difference = tuple[str, str]  # where below the class (".Property", or nothing), and what
 
 
-def _told(where: str, what: str, mine: Any, wanted: Any) -> Iterator[Difference]:
+def _if_different(where: str, what: str, mine: Any, wanted: Any) -> Iterator[Difference]:
     if mine != wanted:
         yield where, f"{what} {mine!r}, the DMTF has {wanted!r}"
 
 
 def _class(mine: CimClass, wanted: CimClass) -> Iterator[Difference]:
-    yield from _told("", "name", mine.name, wanted.name)
-    yield from _told("", "superclass", mine.superclass, wanted.superclass)
-    yield from _told("", "keys", mine.keys, wanted.keys)
+    yield from _if_different("", "name", mine.name, wanted.name)
+    yield from _if_different("", "superclass", mine.superclass, wanted.superclass)
+    yield from _if_different("", "keys", mine.keys, wanted.keys)
     yield from _qualifiers("", mine.qualifiers, wanted.qualifiers)
     yield from _members("property", mine.properties, wanted.properties)
     yield from _members("method", mine.methods, wanted.methods)
@@ -115,7 +115,7 @@ def _members(kind: str, mine: Mapping[str, Any], wanted: Mapping[str, Any]) -> I
     for name in mine.keys() - wanted.keys():
         yield "", f"{kind} {mine[name].name}, the DMTF has none"
     if mine.keys() == wanted.keys():
-        yield from _told("", f"order of {kind} names", list(mine), list(wanted))
+        yield from _if_different("", f"order of {kind} names", list(mine), list(wanted))
 
 
 def _qualifiers(where: str, mine: Mapping[str, Qualifier], wanted: Mapping[str, Qualifier]) -> Iterator[Difference]:
@@ -124,7 +124,7 @@ def _qualifiers(where: str, mine: Mapping[str, Qualifier], wanted: Mapping[str, 
             None if one is None else (one.type, one.value, one.propagated) for one in (mine.get(name), wanted.get(name))
         ]
         label = (wanted.get(name) or mine[name]).name
-        yield from _told(where, f"qualifier {label}", *values)
+        yield from _if_different(where, f"qualifier {label}", *values)
 
 
 def _shape(one: Property | Parameter) -> tuple[Any, ...]:
@@ -133,23 +133,23 @@ def _shape(one: Property | Parameter) -> tuple[Any, ...]:
 
 def _property(mine: Property, wanted: Property) -> Iterator[Difference]:
     where = f".{wanted.name}"
-    yield from _told(where, "shape", _shape(mine), _shape(wanted))
-    yield from _told(where, "default", mine.default, wanted.default)
-    yield from _told(where, "origin", (mine.origin, mine.propagated), (wanted.origin, wanted.propagated))
+    yield from _if_different(where, "shape", _shape(mine), _shape(wanted))
+    yield from _if_different(where, "default", mine.default, wanted.default)
+    yield from _if_different(where, "origin", (mine.origin, mine.propagated), (wanted.origin, wanted.propagated))
     yield from _qualifiers(where, mine.qualifiers, wanted.qualifiers)
 
 
 def _method(mine: Method, wanted: Method) -> Iterator[Difference]:
     where = f".{wanted.name}()"
-    yield from _told(where, "name", mine.name, wanted.name)
-    yield from _told(where, "return type", mine.return_type, wanted.return_type)
-    yield from _told(where, "origin", (mine.origin, mine.propagated), (wanted.origin, wanted.propagated))
-    yield from _told(where, "parameters", list(mine.parameters), list(wanted.parameters))
+    yield from _if_different(where, "name", mine.name, wanted.name)
+    yield from _if_different(where, "return type", mine.return_type, wanted.return_type)
+    yield from _if_different(where, "origin", (mine.origin, mine.propagated), (wanted.origin, wanted.propagated))
+    yield from _if_different(where, "parameters", list(mine.parameters), list(wanted.parameters))
     yield from _qualifiers(where, mine.qualifiers, wanted.qualifiers)
     for name in mine.parameters.keys() & wanted.parameters.keys():
         one, other = mine.parameters[name], wanted.parameters[name]
         inner = f"{where} {other.name}"
-        yield from _told(
+        yield from _if_different(
             inner, "shape", (*_shape(one), one.input, one.output), (*_shape(other), other.input, other.output)
         )
         yield from _qualifiers(inner, one.qualifiers, other.qualifiers)

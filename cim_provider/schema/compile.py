@@ -1,4 +1,4 @@
-"""From MOF files to the class graph, compiled once and kept in a cache.
+"""Compiles MOF files to the class graph once, and keeps the result in a cache.
 
 Theory of operation
 1. The cache is one JSON file per state of the MOF texts: its name holds their hash and FORMAT, so a changed text or a

@@ -1,4 +1,4 @@
-"""The compiled class graph: what MOF says, as plain values that need no MOF compiler to read.
+"""The compiled class graph: plain values that need no MOF compiler to read.
 
 Rule 1: a ClassGraph is immutable after load; namespaces of one server may share it.
 Rule 2: a class lists all its properties and methods, inherited ones included, in the order superclass first, each with

@@ -1,4 +1,4 @@
-"""MOF text to plain declarations: what pywbem's compiler finds in the files, as lists that JSON can hold.
+"""Compiles MOF text to plain declarations: what pywbem's compiler finds, as lists that JSON can hold.
 
 Theory of operation
 1. Texts come with their includes followed (mof_text.py); the compiler itself opens no file.

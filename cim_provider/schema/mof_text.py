@@ -1,4 +1,4 @@
-"""Which MOF texts make up a schema: files and what they include, read without compiling them.
+"""Collects the MOF texts of a schema: files and what they include, without compiling them.
 
 Includes are followed here, not by the MOF compiler, so that one hash covers every text and every error names its file.
 """

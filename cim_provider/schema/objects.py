@@ -1,4 +1,4 @@
-"""CIM values as the provider handles them: paths, instances, and how each CIM type looks in Python.
+"""CIM values in the provider: paths, instances, and the Python form of each CIM type.
 
 string, char16: str. Integers: int. real32/64: float. boolean: bool. datetime: the 25-character string of DSP0004.
 reference: Path. Embedded instance: Instance; embedded class: CimClass (graph.py). Arrays: tuple. NULL: None.

@@ -1,4 +1,4 @@
-"""One class as somebody wrote it, checked against a graph and given what it inherits (DSP0004 clauses 5.1 and 5.6).
+"""Resolves one class declaration against a graph: checks it, and adds what it inherits (DSP0004 clauses 5.1 and 5.6).
 
 Theory of operation
 1. A declared class is a CimClass that holds its own elements only. `resolved` makes the class with all elements, as
@@ -48,7 +48,7 @@ def resolved(declared: CimClass, graph: ClassGraph, complete: bool = True) -> Ci
     if "indication" in declared.qualifiers:
         kind = "INDICATION"
     qualifiers = _qualifiers(
-        declared.name, declared.qualifiers, _passed(above.qualifiers) if above else {}, graph, ("CLASS", kind)
+        declared.name, declared.qualifiers, _propagated(above.qualifiers) if above else {}, graph, ("CLASS", kind)
     )
     association = "association" in qualifiers and bool(qualifiers["association"].value)
     if association and above is not None and not above.association:
@@ -103,20 +103,20 @@ def _superclass(declared: CimClass, graph: ClassGraph) -> CimClass | None:
     return found
 
 
-def _passed(found: Qualifiers) -> dict[str, Qualifier]:
+def _propagated(found: Qualifiers) -> dict[str, Qualifier]:
     """What subclasses see of qualifiers: those with flavor ToSubclass, marked as propagated."""
     return {low: q if q.propagated else replace(q, propagated=True) for low, q in found.items() if q.tosubclass}
 
 
 def _inherited(prop: Property) -> Property:
-    return prop if prop.propagated else replace(prop, qualifiers=_passed(prop.qualifiers), propagated=True)
+    return prop if prop.propagated else replace(prop, qualifiers=_propagated(prop.qualifiers), propagated=True)
 
 
 def _inherited_method(method: Method) -> Method:
     if method.propagated:
         return method
-    parameters = {low: replace(p, qualifiers=_passed(p.qualifiers)) for low, p in method.parameters.items()}
-    return replace(method, parameters=parameters, qualifiers=_passed(method.qualifiers), propagated=True)
+    parameters = {low: replace(p, qualifiers=_propagated(p.qualifiers)) for low, p in method.parameters.items()}
+    return replace(method, parameters=parameters, qualifiers=_propagated(method.qualifiers), propagated=True)
 
 
 def _qualifiers(

@@ -1,4 +1,4 @@
-"""Declared classes and qualifier types as lists that JSON can hold, and back: what a state file keeps of a schema."""
+"""Declared classes and qualifier types as lists that JSON can hold, and back: the form in a state file."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _PARAMETERS = ("PARAMETER", "PARAMETER.ARRAY", "PARAMETER.REFERENCE", "PARAMETER
 
 
 class Texts(Protocol):
-    """What is needed of decode.Reader: the graph of the namespace, and the text of a VALUE."""
+    """The part of decode.Reader that is needed here: the graph of the namespace, and the text of a VALUE."""
 
     @property
     def graph(self) -> ClassGraph: ...

@@ -1,4 +1,4 @@
-"""CIM-XML requests: bytes to a message, and a message to typed parameters.
+"""CIM-XML decoder: bytes of a request to a message, and a message to typed parameters.
 
 Theory of operation
 1. Two stages. `read` looks at the form of the message only and refuses with an HTTP error (RefusedError); what it

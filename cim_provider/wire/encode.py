@@ -1,4 +1,4 @@
-"""CIM values, instances and paths as CIM-XML (DSP0201), with one compiled writer per class.
+"""CIM-XML encoder (DSP0201) of values, instances and paths, with one compiled writer per class.
 
 Theory of operation
 1. All markup that depends on the class alone is made once, when a class is first written. Writing an instance is then
@@ -27,12 +27,12 @@ Row = tuple[str, str, str, str, str, Callable[[Any], str]]
 
 @lru_cache(maxsize=16)
 def encoder_of(graph: ClassGraph) -> Encoder:
-    """The encoder of a graph, made once (graphs are told apart by identity)."""
+    """The encoder of a graph, made once (graphs are distinguished by identity)."""
     return Encoder(graph)
 
 
 class Encoder:
-    """Writes for one class graph. `host` is told for paths that name none of their own."""
+    """Writes for one class graph. `host` is written for paths without a host of their own."""
 
     def __init__(self, graph: ClassGraph, host: str = "localhost") -> None:
         self.graph = graph
@@ -266,7 +266,7 @@ def datetime(seconds: int, microseconds: int = 0) -> str:
 
 
 def interval(seconds: int, microseconds: int = 0) -> str:
-    """A duration as a CIM interval (DSP0004); more than 99,999,999 days cannot be told and is an error of ours."""
+    """A duration as a CIM interval (DSP0004); more than 99,999,999 days cannot be expressed and is our bug."""
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3_600)
     return f"{days:08d}{hours:02d}{rest // 60:02d}{rest % 60:02d}.{microseconds:06d}:000"

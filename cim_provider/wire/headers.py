@@ -1,4 +1,4 @@
-"""The HTTP side of CIM operations (DSP0200 clause 7): which headers a request must have, and what refusals look like.
+"""HTTP headers of CIM operations (DSP0200 clause 7): the checks of a request, and the form of refusals.
 
 A request that is refused here never reaches an operation: the reply is an HTTP status with a CIMError header and no
 CIM-XML. Errors of operations are something else: HTTP 200 with an ERROR element. Clients show people the sentence in
@@ -112,7 +112,7 @@ def cim_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_operation(found: Mapping[str, str]) -> None:
-    """What the headers alone decide. RefusedError unsupported-operation, multiple-requests-unsupported or
+    """Check a request by its headers alone. RefusedError unsupported-operation, multiple-requests-unsupported or
     unsupported-protocol-version."""
     if "cimbatch" in found:
         raise RefusedError("multiple-requests-unsupported", "one request in a message, please")
@@ -143,13 +143,13 @@ def check_match(found: Mapping[str, str], method: str, namespace: str, classname
 
 
 def language(request: Request) -> tuple[tuple[str, str], ...]:
-    """What says the language of a reply to a client that asked for one (Accept-Language): all our texts are English."""
+    """The header with the language of a reply, for a client that sent Accept-Language: all our texts are English."""
     return (_LANGUAGE,) if "accept-language" in request.headers else ()
 
 
 def reads_error_instances(found: Mapping[str, str]) -> bool:
     """Whether an ERROR may hold a CIM_Error. A client that declares an early version of the protocol does not expect
-    one: wbemcli, which says 1.0, takes such a reply for broken. Who declares nothing gets it."""
+    one: wbemcli, which says 1.0, takes such a reply for broken. A client that declares no version gets it."""
     version = re.fullmatch(r"1\.(\d+)", found.get("cimprotocolversion", "1.4").strip())
     return version is not None and int(version[1]) >= 3
 

@@ -16,7 +16,7 @@ class Spec:
     default: Any = None
 
 
-def _in(name: str, kind: str) -> Spec:
+def _required(name: str, kind: str) -> Spec:
     return Spec(name, kind, required=True)
 
 
@@ -34,8 +34,8 @@ _QUALIFIERS = _flag("IncludeQualifiers", False)
 _CLASS_QUALIFIERS = _flag("IncludeQualifiers", True)
 _ORIGIN = _flag("IncludeClassOrigin", False)
 _LIST = Spec("PropertyList", "names")
-_CLASS = _in("ClassName", "class")
-_INSTANCE = _in("InstanceName", "instance name")
+_CLASS = _required("ClassName", "class")
+_INSTANCE = _required("InstanceName", "instance name")
 _ASSOCIATION = (
     Spec("AssocClass", "class"),
     Spec("ResultClass", "class"),
@@ -50,8 +50,8 @@ _OPEN = (
     _flag("ContinueOnError", False),
     Spec("MaxObjectCount", "uint32", default=0),
 )
-_CONTEXT = _in("EnumerationContext", "string")
-_PULL = (_CONTEXT, _in("MaxObjectCount", "uint32"))
+_CONTEXT = _required("EnumerationContext", "string")
+_PULL = (_CONTEXT, _required("MaxObjectCount", "uint32"))
 
 # fmt: off
 _TABLE: dict[str, tuple[Spec, ...]] = {
@@ -59,24 +59,24 @@ _TABLE: dict[str, tuple[Spec, ...]] = {
     "GetInstance": (_INSTANCE, _LOCAL_INSTANCE, _QUALIFIERS, _ORIGIN, _LIST),
     "DeleteClass": (_CLASS,),
     "DeleteInstance": (_INSTANCE,),
-    "CreateClass": (_in("NewClass", "declaration"),),
-    "CreateInstance": (_in("NewInstance", "instance"),),
-    "ModifyClass": (_in("ModifiedClass", "declaration"),),
-    "ModifyInstance": (_in("ModifiedInstance", "named instance"), _CLASS_QUALIFIERS, _LIST),
+    "CreateClass": (_required("NewClass", "declaration"),),
+    "CreateInstance": (_required("NewInstance", "instance"),),
+    "ModifyClass": (_required("ModifiedClass", "declaration"),),
+    "ModifyInstance": (_required("ModifiedInstance", "named instance"), _CLASS_QUALIFIERS, _LIST),
     "EnumerateClasses": (Spec("ClassName", "class"), _DEEP_CLASSES, _LOCAL, _CLASS_QUALIFIERS, _ORIGIN),
     "EnumerateClassNames": (Spec("ClassName", "class"), _DEEP_CLASSES),
     "EnumerateInstances": (_CLASS, _LOCAL_INSTANCE, _DEEP, _QUALIFIERS, _ORIGIN, _LIST),
     "EnumerateInstanceNames": (_CLASS,),
-    "ExecQuery": (_in("QueryLanguage", "string"), _in("Query", "string")),
-    "Associators": (_in("ObjectName", "object name"), *_ASSOCIATION, _QUALIFIERS, _ORIGIN, _LIST),
-    "AssociatorNames": (_in("ObjectName", "object name"), *_ASSOCIATION),
-    "References": (_in("ObjectName", "object name"), *_REFERENCE, _QUALIFIERS, _ORIGIN, _LIST),
-    "ReferenceNames": (_in("ObjectName", "object name"), *_REFERENCE),
-    "GetProperty": (_INSTANCE, _in("PropertyName", "name")),
-    "SetProperty": (_INSTANCE, _in("PropertyName", "name"), Spec("NewValue", "property value")),
-    "GetQualifier": (_in("QualifierName", "name"),),
-    "SetQualifier": (_in("QualifierDeclaration", "declaration"),),
-    "DeleteQualifier": (_in("QualifierName", "name"),),
+    "ExecQuery": (_required("QueryLanguage", "string"), _required("Query", "string")),
+    "Associators": (_required("ObjectName", "object name"), *_ASSOCIATION, _QUALIFIERS, _ORIGIN, _LIST),
+    "AssociatorNames": (_required("ObjectName", "object name"), *_ASSOCIATION),
+    "References": (_required("ObjectName", "object name"), *_REFERENCE, _QUALIFIERS, _ORIGIN, _LIST),
+    "ReferenceNames": (_required("ObjectName", "object name"), *_REFERENCE),
+    "GetProperty": (_INSTANCE, _required("PropertyName", "name")),
+    "SetProperty": (_INSTANCE, _required("PropertyName", "name"), Spec("NewValue", "property value")),
+    "GetQualifier": (_required("QualifierName", "name"),),
+    "SetQualifier": (_required("QualifierDeclaration", "declaration"),),
+    "DeleteQualifier": (_required("QualifierName", "name"),),
     "EnumerateQualifiers": (),
     "OpenEnumerateInstances": (_CLASS, _DEEP, _ORIGIN, _LIST, *_OPEN),
     "OpenEnumerateInstancePaths": (_CLASS, *_OPEN),
@@ -85,8 +85,8 @@ _TABLE: dict[str, tuple[Spec, ...]] = {
     "OpenReferenceInstances": (_INSTANCE, *_REFERENCE, _ORIGIN, _LIST, *_OPEN),
     "OpenReferenceInstancePaths": (_INSTANCE, *_REFERENCE, *_OPEN),
     "OpenQueryInstances": (
-        _in("FilterQueryLanguage", "string"), _in("FilterQuery", "string"), _flag("ReturnQueryResultClass", False),
-        Spec("OperationTimeout", "uint32"), _flag("ContinueOnError", False),
+        _required("FilterQueryLanguage", "string"), _required("FilterQuery", "string"),
+        _flag("ReturnQueryResultClass", False), Spec("OperationTimeout", "uint32"), _flag("ContinueOnError", False),
         Spec("MaxObjectCount", "uint32", default=0),
     ),
     "PullInstancesWithPath": _PULL,

@@ -1,4 +1,4 @@
-"""How one CIM value looks as text inside CIM-XML (DSP0201), and the envelopes around it all.
+"""CIM values as text inside CIM-XML (DSP0201), and the envelopes of messages.
 
 Every function here returns `str`; the encoder joins many of them and turns the whole into UTF-8 once.
 """
@@ -105,7 +105,7 @@ def intrinsic_response(message_id: str, name: str, values: list[bytes] | None, o
 
 
 def intrinsic_frame(message_id: str, name: str, out: list[bytes]) -> tuple[bytes, bytes]:
-    """What comes before and after the children of IRETURNVALUE in a successful reply to an intrinsic operation."""
+    """The bytes before and after the children of IRETURNVALUE in a successful reply to an intrinsic operation."""
     head, opened, closed, *tail = _response(
         message_id, "IMETHODRESPONSE", name, [b"<IRETURNVALUE>", b"</IRETURNVALUE>", *out]
     )

@@ -1,4 +1,4 @@
-"""Text of CIM values to values, by type: the rules of DSP0201 (and of DSP0004 for MOF text and datetimes)."""
+"""Parses CIM values from text, by type: the rules of DSP0201 (and of DSP0004 for MOF text and datetimes)."""
 
 from __future__ import annotations
 

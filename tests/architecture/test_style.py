@@ -47,6 +47,13 @@ WALL_CLOCKS = {
     "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today", "date.today",
 }  # fmt: skip
 
+# A docstring that begins so sends its reader elsewhere before it says what is promised.
+REFERENCE = re.compile(
+    r"(See|Rules?(?= \d)|Theory(?= \d)|The same(?=[,.]| (as|for|in|of|with|without|but)\b)|As for|The other way)\b"
+    r"|(As|Like) [`\w.]+\Z"
+    r"|DSP\d{4} [\d.]+([.:;]|\Z)"
+)
+
 Finding = tuple[int, str]
 
 
@@ -68,6 +75,15 @@ def silent_module(module: Module) -> Iterator[Finding]:
         yield 1, "the module has no docstring"
     elif not re.search(r"[.:]\Z", text.split("\n\n")[0].strip()):
         yield 1, "the docstring begins with a sentence"
+
+
+def mere_reference(module: Module) -> Iterator[Finding]:
+    """The contract of a function or class comes first; where more is said may follow it, "(rule 4)"."""
+    for node in module.nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            text = ast.get_docstring(node)
+            if text is not None and REFERENCE.match(text):
+                yield node.lineno, f"{node.name} is documented by a reference: {text[:40]!r}"
 
 
 def star_import(module: Module) -> Iterator[Finding]:
@@ -213,7 +229,7 @@ EVERYWHERE: tuple[Rule, ...] = (
     long_file, silent_module, star_import, vague_name, pretence, unfinished, machine_path, terse_test, hopeful_wait,
     hidden_test,
 )  # fmt: skip
-IN_PRODUCT: tuple[Rule, ...] = (unowned_task, wall_clock, unknown_error)
+IN_PRODUCT: tuple[Rule, ...] = (mere_reference, unowned_task, wall_clock, unknown_error)
 
 
 def findings(rule: Rule, *tops: str) -> list[str]:
@@ -248,6 +264,12 @@ def test_class_files_in_mof_are_short_too() -> None:
         (long_file, "xenapi_core/planted.py", '"""One."""\n' * (LINES + 1)),
         (silent_module, "xenapi_core/planted.py", "x = 1"),
         (silent_module, "xenapi_core/planted.py", '"""Some words"""'),
+        (mere_reference, "xenapi_core/planted.py", 'def f():\n    """Rule 4."""'),
+        (mere_reference, "xenapi_core/planted.py", 'def f():\n    """Rules 1 and 3. HANDLE_INVALID."""'),
+        (mere_reference, "xenapi_core/planted.py", 'class C:\n    """See the module\'s theory of operation."""'),
+        (mere_reference, "xenapi_core/planted.py", 'async def f():\n    """The same for all hosts."""'),
+        (mere_reference, "xenapi_core/planted.py", 'def f():\n    """As check_processors."""'),
+        (mere_reference, "cim_provider/planted.py", 'def f():\n    """DSP0200 5.4.2.2."""'),
         (star_import, "xenapi_core/planted.py", "from os import *"),
         (vague_name, "xenapi_core/api/http_utils.py", ""),
         (vague_name, "xenapi_core/helpers/planted.py", ""),
@@ -277,6 +299,9 @@ def test_a_broken_rule_is_found(rule: Rule, path: str, text: str) -> None:
     ("rule", "path", "text"),
     [
         (silent_module, "xenapi_core/planted/__init__.py", ""),
+        (mere_reference, "xenapi_core/planted.py", 'def f():\n    """Attach the static disks of a host (rule 9)."""'),
+        (mere_reference, "cim_provider/planted.py", 'def f():\n    """One instance by its path (DSP0200 5.4.2.2)."""'),
+        (mere_reference, "cim_provider/planted.py", '"""DSP1022 CPU: the physical processors of a host."""'),
         (vague_name, "xenapi_core/managed_element.py", ""),
         (wall_clock, CLOCK, "now = time.time()"),
         (

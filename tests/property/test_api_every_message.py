@@ -68,7 +68,7 @@ class Demo:
         self.engine = Engine(self.store, SCHEMA, self.clock, self.ids, lambda t, v: self.codec.value(t, v).decode())
         self.world = SimWorld(self.clock, seed=1)
         adopt_pool(self.store, self.engine, self.world)
-        sessions = Sessions(self.store, self.ids, self.clock, StaticAuthenticator(ACCOUNTS))
+        sessions = Sessions(SCHEMA, self.store, self.ids, self.clock, StaticAuthenticator(ACCOUNTS))
         self.dispatcher = Dispatcher(SCHEMA, self.store, self.engine, sessions, self.clock, self.ids)
         self.session = ""
 

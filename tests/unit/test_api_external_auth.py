@@ -315,7 +315,7 @@ async def test_the_directory_is_there_again_after_a_restart_and_follows_the_coor
     await store.close()
     store = await open_store(tmp_path / "state", SCHEMA)
     external = External(store, pool.clock, pool.authenticator, offers([("users", "lab", file)]))
-    sessions = Sessions(store, pool.ids, pool.clock, pool.authenticator, failure_delay=0, external=external)
+    sessions = Sessions(SCHEMA, store, pool.ids, pool.clock, pool.authenticator, failure_delay=0, external=external)
     caller = sessions.check(await sessions.login("ann", WORDS["ann"]))
     assert (caller.user, caller.roles) == ("ann@lab", {"read-only"})
     txn = store.begin()

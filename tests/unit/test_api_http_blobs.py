@@ -19,7 +19,7 @@ def kept(directory: Path) -> list[Path]:
 
 async def called(site: Site, wire_name: str, *args: Any) -> None:
     """A call of the server whose blobs are fetched."""
-    site.services.dispatcher.invoke(ROOT, wire_name, args)
+    site.services.invoke(ROOT, wire_name, args)
 
 
 @pytest.mark.parametrize("durable", [False, True])

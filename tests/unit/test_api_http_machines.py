@@ -17,6 +17,7 @@ import zstandard
 from action_server import Site, action_server
 
 from xenapi_core.ids import NULL_REF
+from xenapi_core.model.lifecycle import POWER_ON_TIME
 from xenapi_core.testing.faults import FaultRule, Faulty
 from xenapi_core.testing.pool import GIB
 
@@ -91,13 +92,13 @@ OWN = {
 @pytest.mark.parametrize("compression", ["false", "true", "zstd"])
 async def test_a_vm_arrives_in_another_pool_as_it_left(compression: str) -> None:
     async with two_sites() as (first, second):
-        vm = await machine(first)
+        vm = await machine(first, other_config={"mac_seed": "m", "k": "v", POWER_ON_TIME: "2 1"})
         archive = await exported(first, vm, use_compression=compression)
         made = await imported(second, archive)
         old, new = first.pool.store.get(vm).values, second.pool.store.get(made).values
         assert {name: new[name] for name in old if name not in OWN} == {n: v for n, v in old.items() if n not in OWN}
         assert new["uuid"] != old["uuid"]
-        assert new["other_config"]["k"] == "v"
+        assert (set(new["other_config"]), new["other_config"]["k"]) == ({"mac_seed", "k"}, "v")
         assert await contents(second, made) == await contents(first, vm) == [
             DATA.ljust(8 * MIB, b"\0"), b"second disk".ljust(8 * MIB, b"\0"),
         ]  # fmt: skip

@@ -72,7 +72,7 @@ def test_the_archive_fits_the_question(interval: int, age: int, index: int) -> N
 
 async def told_here(site: Site, wire_name: str, *args: Any) -> Any:
     """A message to the dispatcher that knows of the site's samples."""
-    value = site.services.dispatcher.invoke(TEST_CALLER, wire_name, args)
+    value = site.services.invoke(TEST_CALLER, wire_name, args)
     return await drive(site.pool.clock, value) if inspect.isawaitable(value) else value
 
 

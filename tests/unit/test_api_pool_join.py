@@ -42,7 +42,7 @@ class Neighbour:
 
 async def refusal(pool: SimPool, membership: Membership, *, force: bool = False, **change: str) -> list[str]:
     """What pool.join answers."""
-    sessions = Sessions(pool.store, pool.ids, pool.clock, StaticAuthenticator({}), membership=membership)
+    sessions = Sessions(SCHEMA, pool.store, pool.ids, pool.clock, StaticAuthenticator({}), membership=membership)
     dispatcher = Dispatcher(SCHEMA, pool.store, pool.engine, sessions, pool.clock, pool.ids)
     args = [*{"address": "there", "user": "root", "password": "secret", **change}.values()]
     joining = dispatcher.invoke(TEST_CALLER, "pool.join_force" if force else "pool.join", args)

@@ -121,6 +121,13 @@ async def test_a_server_that_joined_another_pool_answers_as_a_member_at_every_do
         assert await at(pool, whole, "host.is_in_emergency_mode", local) is True, "nobody can reach the coordinator"
         await at(pool, whole, "pool.emergency_reset_master", local, "192.0.2.10")
         assert await refused(pool, whole, "VM.get_all", session) == ["HOST_IS_SLAVE", "192.0.2.10"]
+        for none in ("", "no address/ /", "192.0.2.11:99999"):
+            refusal = await refused(pool, whole, "pool.emergency_reset_master", local, none)
+            assert refusal == ["INVALID_VALUE", "master_address", none]
+        await at(pool, whole, "host.propose_new_master", local, "no address/ /", True)
+        refusal = await refused(pool, whole, "host.commit_new_master", local, "no address/ /")
+        assert refusal == ["INVALID_VALUE", "master_address", "no address/ /"]
+        assert await refused(pool, whole, "VM.get_all", session) == ["HOST_IS_SLAVE", "192.0.2.10"]
         await at(pool, whole, "pool.emergency_transition_to_master", local)
         assert await at(pool, whole, "VM.get_all", session) == []
         assert not pool.sessions.membership.knows(SECRET), "a host alone has a secret of its own"

@@ -19,7 +19,7 @@ OPERATOR = Caller("OpaqueRef:of-a-session", "ann", frozenset({"vm-operator"}))
 
 def told(pool: SimPool, since: int = 0) -> list[str]:
     """The lines without their time."""
-    return [line.split(" ", 1)[1] for line in dispatcher(pool).audit.since(since)]
+    return [line.split(" ", 1)[1] for line in dispatcher(pool).services.surroundings.audit.since(since)]
 
 
 async def test_calls_that_change_something_are_told_with_their_objects() -> None:
@@ -121,7 +121,7 @@ def test_a_user_with_many_lines_pushes_out_nobody_elses() -> None:
 
 async def test_log_over_http_is_told_from_an_instant_on() -> None:
     async with action_server() as site:
-        audit = site.services.dispatcher.audit
+        audit = site.services.surroundings.audit
         audit.append("one")
         reply = await site.root("GET", "/audit_log")
         assert reply.status == 200
@@ -133,7 +133,7 @@ async def test_log_over_http_is_told_from_an_instant_on() -> None:
 
 async def test_requests_that_need_a_role_are_told_too() -> None:
     async with action_server() as site:
-        audit = site.services.dispatcher.audit
+        audit = site.services.surroundings.audit
         assert (await site.root("GET", "/pool/xmldbdump")).status == 200
         reader = await site.login("read-only")
         assert (await site.ask("GET", "/pool/xmldbdump", Cookie=f"session_id={reader}")).status == 403

@@ -157,7 +157,7 @@ def identity(pool: SimPool, directory: Path, given: tuple[Path, Path] | None = N
     """Give the pool's server a certificate."""
     made = TlsIdentity(directory, given, ["127.0.0.1"], pool.clock)
     services = dispatcher(pool).services
-    services.dispatcher.certificate = made
+    services.surroundings.certificate = made
     record_certificates(services)
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from xenapi_core.testing.pool import sim_pool
 
 async def told(site: Site, wire_name: str, *args: Any) -> Any:
     """A message to the dispatcher that knows of the site's samples."""
-    value = site.services.dispatcher.invoke(TEST_CALLER, wire_name, args)
+    value = site.services.invoke(TEST_CALLER, wire_name, args)
     return await drive(site.pool.clock, value) if inspect.isawaitable(value) else value
 
 
@@ -78,6 +79,7 @@ async def test_a_choice_is_recorded_from_when_somebody_asks_for_it_until_it_is_f
             assert (await sources_of(site, cls, ref))[name]["enabled"] is True
             await rounds(site, 2)
             rows = [values[0] for _, values in site.recorder.rows(0, [series], 0, "AVERAGE")]
+            rows = [value for value in rows if not isnan(value)]  # the clock runs on between two rounds
             assert rows == [(await sources_of(site, cls, ref))[name]["value"]] * 2
             others = [one for one in site.recorder.series(kind, series.uuid) if one != series]
             await told(site, f"{cls}.forget_data_source_archives", ref, name)

@@ -8,11 +8,13 @@ import pytest
 from cim_pool import path_in
 from cim_services import MIGRATION, POWER, Path, Site, site
 
+from cim_provider.jobs import followed
 from cim_provider.mapping.rule import interval, timestamp
 from cim_provider.methods import scheduled_change
 from cim_provider.schema.objects import ACCESS_DENIED, CimError
 from xenapi_core.errors import ApiError
 from xenapi_core.model.lifecycle import POWER_ON_TIME
+from xenapi_core.testing.virtual_time import drive
 
 BUSY, STARTED, X = 4099, 4096, 4097
 OFF, ON, CYCLE, RESET, GRACEFUL_OFF = 8, 2, 5, 10, 12
@@ -102,6 +104,18 @@ async def test_a_change_that_the_state_forbids_when_its_time_has_come_fails() ->
         assert power(at, at.system(vm))[1] is None
 
 
+async def test_a_clock_that_runs_ahead_of_the_loop_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduled_change, "LOOK", 0.001)
+    async with site() as at:
+        vm = at.sim.add_vm()
+        await ask(at, at.system(vm), ON, 600)
+        await at.pool.clock.settle()
+        (task,) = at.store.all("task")
+        await at.pool.clock.advance(600)  # and nothing happens in the pool
+        assert (await drive(at.pool.clock, followed(at.pool.source, task)))["status"] == "success"
+        assert at.store.get(vm)["power_state"] == "Running"
+
+
 async def test_what_ends_with_the_server_is_told_as_terminated() -> None:
     async with site() as at:
         vm = at.sim.add_vm()
@@ -133,6 +147,22 @@ async def test_a_copy_of_a_machine_does_not_wait_for_its_time() -> None:
         assert power(at, at.system(copy))[1] is None
         await pass_time(at, 600)
         assert at.store.get(copy)["power_state"] == "Halted"
+
+
+async def test_a_machine_that_is_reverted_keeps_the_times_it_waits_for_and_no_others() -> None:
+    async with site() as at:
+        vm = at.sim.add_vm()
+        job = await ask(at, at.system(vm), ON, 600)
+        await at.pool.clock.settle()
+        snapshot = await at.sim.call("VM.snapshot", vm, "before")
+        assert POWER_ON_TIME not in at.store.get(snapshot)["other_config"]
+        due = power(at, at.system(vm))[1]
+        await at.sim.call("VM.revert", snapshot)
+        assert (power(at, at.system(vm))[1], due is None) == (due, False)
+        await at.invoke(job, "RequestStateChange", RequestedState=4)
+        await at.pool.clock.settle()
+        await at.sim.call("VM.revert", snapshot)
+        assert power(at, at.system(vm))[1] is None
 
 
 async def test_a_host_is_switched_off_and_on_at_their_times() -> None:

@@ -7,6 +7,7 @@ from ha_pool import BOOTED, GIB, NOTICED, TIMEOUT, followed, guarded, kill, mess
 from sim_api import ask, refused
 
 from xenapi_core.engine.ha_failover import RETRY
+from xenapi_core.model.hosts import is_live
 from xenapi_core.testing.faults import FaultRule, Faulty
 from xenapi_core.testing.pool import TEST_CALLER, SimPool
 
@@ -224,6 +225,37 @@ async def test_host_that_was_shut_down_by_request_is_no_failure() -> None:
         await after_timeout(pool)
         assert messages(pool) == []
         assert pool.store.get(host)["ha_network_peers"] == ()
+
+
+async def test_host_that_boots_by_request_is_no_failure_however_long_that_takes() -> None:
+    async with guarded() as pool:
+        host = pool.hosts[2]
+        await ask(pool, "host.disable", host)
+        await ask(pool, "host.shutdown", host)
+        await after_timeout(pool)
+        pool.change(host, power_on_mode="wake-on-lan")
+        await ask(pool, "host.power_on", host)
+        await after_timeout(pool)
+        assert (messages(pool), is_live(pool.store, pool.store.get(host))) == ([], False)
+        await pool.pass_time(60)
+        assert len(pool.store.get(host)["ha_network_peers"]) == len(pool.hosts)
+        kill(pool, host)
+        await after_timeout(pool)
+        assert messages(pool) == ["HA_HOST_FAILED"], "it counts again once it has been up"
+
+
+async def test_host_that_failed_with_its_vms_is_given_up_though_it_is_told_to_come_up() -> None:
+    async with guarded() as pool:
+        host = pool.hosts[2]
+        vm = await protected(pool, affinity=host)
+        pool.change(host, power_on_mode="wake-on-lan")
+        kill(pool, host)
+        await ask(pool, "host.power_on", host)
+        await after_timeout(pool)
+        assert messages(pool) == ["HA_HOST_FAILED"]
+        await pool.pass_time(BOOTED)
+        assert state(pool, vm)[0] == "Running"
+        assert state(pool, vm)[1] != host
 
 
 async def test_numbers_of_the_pool_follow_its_hosts() -> None:

@@ -34,7 +34,8 @@ def fetched(path, authorization=None, session=False):
     """The reply to GET `path`; `session` puts a live session's reference in place of {session}."""
 
     async def body():
-        sessions = Sessions(MemoryStore(SCHEMA), Ids(), VirtualClock(), StaticAuthenticator(ACCOUNTS), failure_delay=0)
+        store, accounts = MemoryStore(SCHEMA), StaticAuthenticator(ACCOUNTS)
+        sessions = Sessions(SCHEMA, store, Ids(), VirtualClock(), accounts, failure_delay=0)
         ref = await sessions.login("root", "right")
         protect = authenticated(sessions, BasicAuth(sessions), "xencim")
         app = xenapi_app(Silence(), extra=(about_route(SCHEMA, protect),))

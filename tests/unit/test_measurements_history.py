@@ -44,7 +44,7 @@ async def measuring(directory: Path | None) -> AsyncIterator[tuple[SimPool, Hist
     async with sim_pool() as pool:
         await pool.running()
         history = History(Recorder(), pool.store, pool.clock, directory)
-        dispatcher(pool).history = history
+        dispatcher(pool).services.surroundings.history = history
         for _ in range(120):
             await sample(history.recorder, pool.engine)
             await pool.pass_time(5)

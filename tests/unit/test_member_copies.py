@@ -30,8 +30,8 @@ MEMBER = replace(TEST_CALLER, local_root=True)  # these messages are for hosts o
 async def keeping(state: Path) -> AsyncIterator[SimPool]:
     """A pool of two hosts whose server keeps its state in that directory."""
     async with sim_pool(hosts=2) as pool:
-        dispatcher(pool).member_disks = HostFolders(state)
-        dispatcher(pool).blobs = InMemory()
+        dispatcher(pool).services.surroundings.member_disks = HostFolders(state)
+        dispatcher(pool).services.surroundings.blobs = InMemory()
         yield pool
 
 
@@ -53,6 +53,10 @@ def folder(state: Path, pool: SimPool, host: str) -> Path:
 
 def vms_in(copy: Path) -> set[str]:
     return {vm["name_label"] for vm in decode_file(SCHEMA, copy.read_bytes()).store.all("VM").values()}
+
+
+def everything_in(directory: Path) -> list[Path]:
+    return sorted(directory.rglob("*"))
 
 
 async def test_member_copies_the_database_when_its_copy_is_older(tmp_path: Path) -> None:
@@ -100,7 +104,7 @@ async def test_member_has_copies_of_the_blobs_there_are(tmp_path: Path) -> None:
         blobs = [await told(pool, "blob.create", "text/plain", False) for _ in range(2)]
         uuids = [pool.store.get(blob)["uuid"] for blob in blobs]
         for uuid in uuids:
-            dispatcher(pool).blobs.put(uuid, uuid.encode())  # type: ignore[union-attr]
+            dispatcher(pool).services.surroundings.blobs.put(uuid, uuid.encode())  # type: ignore[union-attr]
         await told(pool, "host.sync_data", second)
         place = folder(tmp_path, pool, second) / "blobs"
         assert {path.name: path.read_text() for path in place.iterdir()} == {uuid: uuid for uuid in uuids}
@@ -128,7 +132,7 @@ async def test_copies_need_a_disk_and_a_host_that_is_up(tmp_path: Path) -> None:
         assert await error(pool, *backup) == ["NOT_IMPLEMENTED", "host.request_backup"]
         assert await error(pool, "host.sync_data", second) == ["NOT_IMPLEMENTED", "host.sync_data"]
         await told(pool, "pool.sync_database")
-        dispatcher(pool).member_disks = HostFolders(tmp_path)
+        dispatcher(pool).services.surroundings.member_disks = HostFolders(tmp_path)
         pool.change(pool.store.get(second)["metrics"], live=False)
         for message in (backup, ("host.sync_data", second), ("host.request_config_file_sync", second, "")):
             assert await error(pool, *message) == ["HOST_OFFLINE", second]
@@ -169,3 +173,18 @@ async def test_users_file_is_read_again_where_it_differs_from_what_was_read(tmp_
 async def test_server_without_a_users_file_has_nothing_to_read_again() -> None:
     async with sim_pool() as pool:
         await told(pool, "host.request_config_file_sync", pool.hosts[0], "00")
+
+
+async def test_what_is_no_uuid_names_no_folder(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    folders = HostFolders(state)
+    for name in ("..", "../../elsewhere", "", "/"):
+        for refused in (
+            folders.put_database(name, b"secrets"),
+            folders.generation(name),
+            folders.put_blob(name, "x", b""),
+        ):
+            with pytest.raises(PermissionError):
+                await refused
+    assert everything_in(tmp_path) == [state]

@@ -12,6 +12,7 @@ from sim_api import ask, dispatcher, refused
 from xenapi_core.engine import firewall
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.classes.host_messages import MESSAGES
+from xenapi_core.server.agents import plain_refused
 from xenapi_core.testing.faults import FaultRule, Faulty
 from xenapi_core.testing.pool import GIB, TEST_CALLER, SimPool, sim_pool
 
@@ -55,12 +56,22 @@ async def test_record_of_a_host_that_joins_is_not_live_and_takes_no_vms() -> Non
         assert pool.store.find(record["metrics"]) is None
 
 
+async def test_host_that_was_never_heard_from_closes_no_endpoint() -> None:
+    async with sim_pool() as pool:
+        refused_at_the_pool = plain_refused(pool.store, None)
+        host = await told(pool, "host.create", *newcomer(https_only=True))
+        assert not refused_at_the_pool()
+        pool.change(pool.store.get(host)["metrics"], live=True)
+        assert refused_at_the_pool()
+
+
 async def test_host_that_the_pool_has_cannot_be_made_again() -> None:
     async with sim_pool(hosts=2) as pool:
         uuid = pool.store.get(pool.hosts[1])["uuid"]
         taken = ["DB_UNIQUENESS_CONSTRAINT_VIOLATION", "host", "uuid", uuid]
         assert await error(pool, "host.create", *newcomer(uuid=uuid)) == taken
-        assert await error(pool, "host.create", *newcomer(uuid="")) == ["INVALID_VALUE", "uuid", ""]
+        for none in ("", "..", "../../elsewhere", "a uuid", uuid.upper(), f"{{{uuid}}}"):
+            assert await error(pool, "host.create", *newcomer(uuid=none)) == ["INVALID_VALUE", "uuid", none]
         pool.change(pool.hosts[0], license_params={"restrict_pool_size": "true"})
         await told(pool, "host.create", *newcomer(name_description="the third"))
         refusal = await error(pool, "host.create", *newcomer(uuid="99999999-2222-3333-4444-555555555555"))

@@ -41,7 +41,8 @@ class Site:
         self.uuid: str = pair.member.store.get(pair.member.host)["uuid"]
         self.keys = {}
         for name, each in (("here", pair.coordinator), ("there", pair.member)):
-            self.keys[name] = each.dispatcher.identities = HostIdentities(directory / name, each.clock)
+            self.keys[name] = HostIdentities(directory / name, each.clock)
+            each.dispatcher.services.surroundings.identities = self.keys[name]
 
     async def join(self) -> None:
         coordinator, member = self.pair.coordinator, self.pair.member

@@ -36,7 +36,7 @@ ask, refused = partial(sim_api.ask, caller=ROOT), partial(sim_api.refused, calle
 def keyed(pool: SimPool, directory: Path) -> HostIdentities:
     """Give the hosts of a pool their keys, as a start of the server does."""
     services = dispatcher(pool).services
-    services.dispatcher.identities = made = HostIdentities(directory, pool.clock)
+    services.surroundings.identities = made = HostIdentities(directory, pool.clock)
     record_members(services)
     return made
 
@@ -163,7 +163,7 @@ async def test_a_certificate_is_refreshed_when_all_can_be_told_and_nothing_else_
 
 async def test_a_certificate_that_is_being_made_anew_is_not_made_anew_again(tmp_path: Path) -> None:
     async with keyed_pool(tmp_path, hosts=1) as pool:
-        identities, host = dispatcher(pool).identities, pool.hosts[0]
+        identities, host = dispatcher(pool).services.surroundings.identities, pool.hosts[0]
         assert identities is not None
         with identities.prepared(uuid(pool, host)):
             told = await refused(pool, "host.refresh_server_certificate", host)

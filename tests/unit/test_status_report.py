@@ -41,7 +41,7 @@ async def test_report_holds_the_default_entries_and_no_password() -> None:
         vm = site.pool.add_vm("shop", other_config={"Password": "hidden-word", "owner": "ann"})
         await site.call("secret.create", {"value": "hidden-word", "other_config": {}})
         await site.call("host.set_timezone", site.pool.hosts[0], "Europe/Berlin")
-        site.services.dispatcher.audit.append("a line")
+        site.services.surroundings.audit.append("a line")
         session = await site.login()
         reply = await site.ask("GET", STATUS, Cookie=f"session_id={session}")
         assert (reply.status, reply.headers["content-type"]) == (200, "application/x-tar")

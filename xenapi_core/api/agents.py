@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Agents(Protocol):
-    """The agent of a host is what answers at its endpoint. A server without a listener has none (Dispatcher.agents)."""
+    """The agent of a host is what answers at its endpoint. A server without a listener has none (surroundings.py)."""
 
     def encrypted(self) -> bool:
         """Whether the Xen-API can be reached with TLS."""

@@ -1,12 +1,12 @@
-"""The audit log: who called what that only some roles may call, on which objects, and how it went.
+"""The audit log: user, call, objects and result of each call that not every role may make.
 
 Rule 1: a line is `time trackid='..' 'user' ALLOWED|DENIED result API|HTTP name (parameter 'name' uuid reference)...`.
         The result is OK, STARTED (a task, whose record tells how it ends) or ERROR:CODE. What a client chose is quoted,
         on one line and at most LONGEST characters long, so that nobody can forge a line.
-Rule 2: of the parameters only the objects they name are told. No other value is, and no session: its track id is a
-        digest of the reference, by which lines of one session can be found, and nobody gets the reference from it.
-Rule 3: the log is in memory, KEPT lines long. For a line too many, the user with most lines loses the oldest: who makes
-        thousands of calls that are refused cannot push out what others did, or what they did before by another name.
+Rule 2: of the parameters, a line names objects only. It holds no other value and no session: the track id is a digest
+        of the session's reference, so that the lines of one session can be found and the reference stays secret.
+Rule 3: the log is in memory, KEPT lines long. When it is full, the user with the most lines loses the oldest one: a
+        user who makes thousands of refused calls cannot push out the lines of others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def quoted(text: str) -> str:
 
 
 class AuditLog:
-    """See the rules of the module."""
+    """The newest KEPT lines of the audit log, in memory (rule 3)."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -1,11 +1,11 @@
-"""The workload balancing server of the pool: what it is asked, and what its answers mean in records.
+"""The client of the pool's workload balancing server: its requests, and its answers as records.
 
 Theory of operation
 1. Which server, and the account there, is in the pool's record; the password is a secret that the record names. Each
    call reads them anew.
-2. Nothing is kept between calls, and no call is made twice: what fails is told, and the caller decides.
-3. What the server says is about uuids. One that names nothing here makes the whole answer malformed: the server looks
-   at another pool, or at what this one was.
+2. Nothing is kept between calls, and no call is made twice: a failure is raised, and the caller decides.
+3. The server names objects by uuid. A uuid that is not here makes the whole answer malformed: the server looks at
+   another pool, or at what this one was.
 4. A password is in a request and in the secret, and nowhere else.
 """
 
@@ -38,7 +38,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?")
 
 
 class Post(Protocol):
-    """Who carries requests (server/balancing.py)."""
+    """The function that sends requests (server/balancing.py)."""
 
     async def __call__(
         self, place: str, path: str, headers: Mapping[str, str], body: bytes, seconds: float, most: int
@@ -71,7 +71,8 @@ def check_place(url: str) -> None:
 
 
 class Balancer:
-    """See the theory of operation; an engine.advice.Advisor. All calls raise what Post and wlb_soap.result_of do."""
+    """The client of the workload balancing server, and the engine.advice.Advisor of the pool. All calls raise what Post
+    and wlb_soap.result_of do."""
 
     def __init__(self, world: World, post: Post) -> None:
         self._world = world
@@ -210,7 +211,7 @@ class Balancer:
         return await self._long_text(request, "XmlDataSet")
 
     async def diagnostics(self) -> bytes:
-        """What the server says of itself."""
+        """The server's diagnostics as text."""
         return await self._long_text(Request("GetDiagnostics"), "DiagnosticData")
 
     async def _long_text(self, request: Request, name: str) -> bytes:
@@ -237,14 +238,15 @@ class Balancer:
     async def _send(
         self, request: Request, account: Account, patience: tuple[str, float], most: int
     ) -> tuple[int, bytes]:
-        """See Post."""
+        """HTTP status and body of the reply to `request`, sent with the credentials of `account`. Raises what Post
+        does."""
         check_place(account.url)  # a database from elsewhere may hold anything
         credentials = b64encode(f"{account.username}:{account.password}".encode()).decode("ascii")
         headers = {**request.headers, "Authorization": f"Basic {credentials}"}
         return await self._post(account.url, soap.PATH, headers, request.body(), self._seconds(*patience), most)
 
     def _seconds(self, key: str, default: float) -> float:
-        """What the pool says of patience, if that is a sensible number."""
+        """The timeout in the pool's other_config, if it is a sensible number, else the default."""
         try:
             seconds = float(self._pool()["other_config"].get(key, default))
         except ValueError:

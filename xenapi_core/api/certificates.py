@@ -36,7 +36,7 @@ class ShownCertificate(Protocol):
 
 def record_certificates(services: Services) -> None:
     """Make the Certificate records of hosts those of the certificate that is shown; without one there are none."""
-    store, shown = services.store, services.dispatcher.certificate
+    store, shown = services.store, services.surroundings.certificate
     txn = store.begin()
     missing = dict.fromkeys(store.all("host")) if shown is not None else {}
     for record in list(store.all("Certificate").values()):

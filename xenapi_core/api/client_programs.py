@@ -1,8 +1,8 @@
-"""Which client programs have called: the names and versions of HTTP's User-Agent, for host.get_tracked_user_agents.
+"""Records the client programs that have called, by HTTP User-Agent, for host.get_tracked_user_agents.
 
-Rule 1: of a header the first product counts (RFC 9110, 10.1.5), and nothing of what follows it; names and versions that
-        are longer than LONGEST, or hold anything but the characters of a token, are not kept. So what is told is short,
-        and a password in a header's comment stays out of it.
+Rule 1: only the first product of a header is recorded (RFC 9110, 10.1.5); names and versions that are longer than
+        LONGEST, or hold anything but the characters of a token, are not kept. So the list is short, and holds no
+        password from a header's comment.
 Rule 2: at most MOST programs are kept of each host; the one that was seen first goes first.
 """
 

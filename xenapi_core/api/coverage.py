@@ -1,7 +1,7 @@
-"""What of the Xen-API has behaviour here, told by the running code itself.
+"""Reports which Xen-API messages are implemented, according to the running code.
 
-Rule 1: what is told is worked out from the schema and the registries; this module imports everything that registers
-        behaviour, so it tells the same whoever asks.
+Rule 1: the report is computed from the schema and the registries; this module imports everything that registers
+        behaviour, so the report does not depend on who imports it.
 Rule 2: a message that once had behaviour keeps it: tests/docs/coverage.json holds their names, and only grows.
 """
 

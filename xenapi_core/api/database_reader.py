@@ -1,4 +1,4 @@
-"""Sessions on a copy of a database: what they may ask, and the answers.
+"""Sessions on an opened copy of a database: which messages it answers, and how.
 
 Theory of operation
 1. The copy is a store of its own, and a session on it has the role read-only. Records, fields and filters are answered
@@ -66,7 +66,7 @@ class DatabaseReader:
         return codec.success(call, self._records.render(codec, result, value))
 
     def _resolve(self, method: Method, args: list[Any]) -> list[Any]:
-        """References as this copy knows them; those to sessions are none of its own. HANDLE_INVALID."""
+        """Resolve references in this copy, except those to sessions, which it does not hold. HANDLE_INVALID."""
         theirs = {n: args[n] for n, param in enumerate(method.params) if param.type == Ref("session")}
         args = [NULL_REF if n in theirs else arg for n, arg in enumerate(args)]
         self._signature(method).resolve(args)

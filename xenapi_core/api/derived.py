@@ -1,4 +1,4 @@
-"""What the Xen-API implies for every class, interpreted from the schema: getters, setters, queries.
+"""Messages that every class has by its declaration: getters, setters and queries, interpreted from the schema.
 
 Theory of operation
 1. `behaviour` turns a method into a function of its arguments, once, at start; nothing here is written per class.

@@ -1,6 +1,6 @@
-"""What the server can tell of its own inside, as text: what it works on, its storage, and how long calls took.
+"""Text reports about the server itself: operations in progress, storage, and how long calls took.
 
-Rule 1: names, states and numbers are told; no parameter of a call, and no session.
+Rule 1: a report holds names, states and numbers, but no parameter of a call and no session.
 """
 
 from __future__ import annotations

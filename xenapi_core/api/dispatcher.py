@@ -26,24 +26,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import xenapi_core.api.handlers  # noqa: F401 - registers the handlers
-from xenapi_core.api.agents import Agents
 from xenapi_core.api.audit import AuditLog, quoted
-from xenapi_core.api.balancer import Balancer
-from xenapi_core.api.blobs import BlobData
-from xenapi_core.api.certificates import ShownCertificate
-from xenapi_core.api.client_programs import ClientPrograms
 from xenapi_core.api.database_reader import OF_SESSIONS, DatabaseReader
 from xenapi_core.api.derived import PLAIN_WRITES, READS, Interpreter
 from xenapi_core.api.diagnosis import Timing
 from xenapi_core.api.events import Events
-from xenapi_core.api.history import History
-from xenapi_core.api.member_certificates import Identities
-from xenapi_core.api.member_disks import MemberDisks
 from xenapi_core.api.records import Records
 from xenapi_core.api.registry import HANDLERS, CallContext, Services
-from xenapi_core.api.roles import allowed_roles, key_allows, key_role_sets, may, permissions, refusal
+from xenapi_core.api.roles import allowed_roles, key_allows, key_role_sets, may, refusal
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.api.signature import Signature
+from xenapi_core.api.surroundings import Surroundings
 from xenapi_core.clock import Clock, Later
 from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.plan import PLANS
@@ -135,7 +128,7 @@ class Bound:
 
 
 class Dispatcher:
-    """Answers calls."""
+    """Answers calls. Without `surroundings` there is nothing but the records."""
 
     def __init__(
         self,
@@ -145,6 +138,7 @@ class Dispatcher:
         sessions: Sessions,
         clock: Clock,
         ids: Ids,
+        surroundings: Surroundings | None = None,
         *,
         from_delay: float | None = None,
         next_delay: float | None = None,
@@ -153,23 +147,15 @@ class Dispatcher:
         self.store = store
         self.engine = engine
         self.sessions = sessions
-        self.certificate: ShownCertificate | None = None  # what TLS listeners show; told when they listen
-        self.identities: Identities | None = None  # what hosts show to each other; told before they listen
-        self.history: History | None = None  # what was measured; told when samples are taken
-        self.blobs: BlobData | None = None  # the data of blobs; told when it can be fetched
-        self.member_disks: MemberDisks | None = None  # copies that members have; told if the server keeps any state
-        self.agents: Agents | None = None  # the endpoints of hosts; told when they listen
-        self.balancer: Balancer | None = None  # asks the workload balancing server; told if this process reaches one
-        self.programs = ClientPrograms()
-        self.audit = AuditLog(clock)
-        self.nbd_port: int | None = None  # where disks can be read with NBD; told when it listens
+        around = surroundings if surroundings is not None else Surroundings(AuditLog(clock))
+        self._audit = around.audit
         self.records = Records(schema, store)
         delays = {"from_delay": from_delay, "next_delay": next_delay}
         given = {name: seconds for name, seconds in delays.items() if seconds is not None}
         self.events = Events(schema, store, clock, self.records, sessions, **given)
-        self.services = Services(schema, store, clock, ids, self.records, sessions, self.events, engine, self)
-        sessions.permissions = self._permissions
-        self._permission_sets: dict[frozenset[str], tuple[str, ...]] = {}
+        self.services = Services(
+            schema, store, clock, ids, self.records, sessions, self.events, engine, around, self.invoke, self.timings
+        )
         self._journalled = getattr(store, "journal", None) is not None
         self._interpreter = Interpreter(store, self.records)
         self._bound: dict[str, Bound] = {}  # by wire name, from the first call on
@@ -189,11 +175,6 @@ class Dispatcher:
         if bound is not None:
             self._names[name] = bound
         return bound
-
-    def _permissions(self, roles: frozenset[str]) -> tuple[str, ...]:
-        if roles not in self._permission_sets:
-            self._permission_sets[roles] = permissions(self.schema, roles)
-        return self._permission_sets[roles]
 
     def timings(self) -> Iterable[tuple[str, int, Timing]]:
         """Messages that were called on the wire, how often, and how long answers took."""
@@ -321,17 +302,12 @@ class Dispatcher:
                 raise NoAsyncError(bound.name)
             return self._launch(call, codec, bound, peer)
         if name == "system.listMethods":
-            return codec.bare(call, codec.value(NAMES, self.listed()))
+            return codec.bare(call, codec.value(NAMES, self.schema.listed()))
         if name.startswith("system.isAlive") and params and isinstance(params[0], str):
             return codec.success(call, codec.value(STRING, params[0]))
         if params:
             self.sessions.check(params[0])
         raise E.MESSAGE_METHOD_UNKNOWN(name)
-
-    def listed(self) -> tuple[str, ...]:
-        """Every documented message, as CLASS.msg."""
-        methods = self.schema.methods.items()
-        return tuple(name for name, m in methods if not m.message.hidden and m.message.state != "removed")
 
     def _launch(self, call: Call, codec: Codec, bound: Bound, peer: Peer) -> bytes | Awaitable[bytes]:
         if not call.params:
@@ -401,7 +377,7 @@ class Dispatcher:
                 raise self._denied(bound, caller, args, ADMINS)
 
     def _denied(self, bound: Bound, caller: Caller, args: list[Any], allowed: frozenset[str]) -> ApiError:
-        self.audit.add(caller, "API", bound.name, "DENIED", self._named(bound, args))
+        self._audit.add(caller, "API", bound.name, "DENIED", self._named(bound, args))
         return refusal(bound.name, allowed)
 
     def _named(self, bound: Bound, args: Sequence[Any]) -> list[str]:
@@ -422,20 +398,20 @@ class Dispatcher:
         try:
             value = self._behave(bound, caller, args, peer)
         except Exception as error:
-            self.audit.add(caller, "API", bound.name, _outcome(error), objects)
+            self._audit.add(caller, "API", bound.name, _outcome(error), objects)
             raise
         if inspect.isawaitable(value):
             return self._audited(bound, caller, objects, Later(value))
-        self.audit.add(caller, "API", bound.name, "OK", objects)
+        self._audit.add(caller, "API", bound.name, "OK", objects)
         return value
 
     async def _audited(self, bound: Bound, caller: Caller, objects: list[str], value: Awaitable[Any]) -> Any:
         try:
             result = await value
         except BaseException as error:
-            self.audit.add(caller, "API", bound.name, _outcome(error), objects)
+            self._audit.add(caller, "API", bound.name, _outcome(error), objects)
             raise
-        self.audit.add(caller, "API", bound.name, "OK", objects)
+        self._audit.add(caller, "API", bound.name, "OK", objects)
         return result
 
     def _behave(self, bound: Bound, caller: Caller, args: list[Any], peer: Peer | None) -> Any:
@@ -464,7 +440,7 @@ class Dispatcher:
             task = self.engine.launch(bound.name, args, caller)
             if bound.audited:  # nothing has been done yet
                 objects = [*self._named(bound, args), f"task {self.store.get(task)['uuid']} {task}"]
-                self.audit.add(caller, "API", f"Async.{bound.name}", "STARTED", objects)
+                self._audit.add(caller, "API", f"Async.{bound.name}", "STARTED", objects)
             return task
         return self.engine.launch(bound.name, args, caller, lambda: self._act(bound, caller, args, peer))
 

@@ -1,15 +1,15 @@
-"""Events: what changed since a token, told to a client that waits for it.
+"""Events: the changes since a token, returned to a client that waits for them.
 
 Theory of operation
-1. Nothing is queued. A token is a revision; what happened after it is asked of the store, which coalesces: one event
-   per object, with its present version. So a snapshot and the batch's token are of one revision by construction.
+1. Nothing is queued. A token is a revision; the changes after it come from the store, which coalesces: one event per
+   object, with its present version. So a snapshot and the batch's token are of one revision by construction.
 2. event.next is the same with a cursor per session in place of the token: a client that does not come costs nothing. If
-   it comes too late for the store's tombstones it is told EVENTS_LOST, and goes on from the present. It waits without
+   it comes too late for the store's tombstones it gets EVENTS_LOST, and continues from the present. It waits without
    limit, so that it can tell a quiet pool from a dead connection, the pool is touched now and then while it waits.
 3. A batch is collected and encoded without an await in between (records.py, rule 2). If many records must be rendered
    first, that is done in slices, and then the batch is collected anew: snapshots, counts and token are of one revision
    whatever happened meanwhile.
-4. Who waits, waits for commits. Logout is a commit, so it wakes those who wait in its name: SESSION_INVALID.
+4. Waiting calls wait for commits. Logout is a commit, so it wakes the calls that wait in its session: SESSION_INVALID.
 5. Classes without events (session) cannot be subscribed to: no reference of a session is ever in an event.
 """
 
@@ -65,7 +65,7 @@ def parse_token(text: str) -> Token:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a client wants to hear of: whole classes, and single objects as (class, reference)."""
+    """The objects a client wants events of: whole classes, and single objects as (class, reference)."""
 
     classes: frozenset[str]
     objects: frozenset[tuple[str, str]]
@@ -250,17 +250,17 @@ class Events:
     def _collect(self, subscription: Subscription, since: Token) -> list[Change]:
         """Relevant changes in the order clients expect: messages, then adds, mods and dels, each by revision."""
         tables = subscription.tables
-        found = self._wanted(subscription, since.objects, tables - {"message"})
+        found = self._matching_changes(subscription, since.objects, tables - {"message"})
         messages: list[Change] = []
         if "message" in tables:
             # A message never changes: "mod" would only mean that something touched its record.
-            about = self._wanted(subscription, since.messages, frozenset({"message"}))
+            about = self._matching_changes(subscription, since.messages, frozenset({"message"}))
             messages = [change for change in about if change.operation != "mod"]
         for operation in OPERATIONS:
             messages += [change for change in found if change.operation == operation]
         return messages
 
-    def _wanted(self, subscription: Subscription, since: int, tables: frozenset[str]) -> list[Change]:
+    def _matching_changes(self, subscription: Subscription, since: int, tables: frozenset[str]) -> list[Change]:
         changes = self.store.changes(since, tables)
         return [change for change in changes if subscription.wants(change)] if subscription.objects else changes
 
@@ -341,7 +341,7 @@ class Events:
             registration = self._registered.get(caller.session)
             if registration is None:
                 raise E.SESSION_NOT_REGISTERED(caller.session)
-            news = self._news(caller, registration, registration.heard)
+            news = self._events_since(caller, registration, registration.heard)
             if news.changes:
                 return news
             loop = asyncio.get_running_loop()
@@ -360,15 +360,15 @@ class Events:
         with contextlib.suppress(StoreError):
             self.store.commit(txn)
 
-    def _news(self, caller: Caller, registration: Registration, since: int) -> EventList:
+    def _events_since(self, caller: Caller, registration: Registration, since: int) -> EventList:
         """What happened after `since`, which counts as heard from now on. EVENTS_LOST, SESSION_INVALID."""
 
         def again() -> EventList:
             self._check(caller)
-            return self._news(caller, registration, since)
+            return self._events_since(caller, registration, since)
 
         registration.heard = revision = self.store.revision
-        changes = self._wanted(registration.subscription, since, registration.subscription.tables)
+        changes = self._matching_changes(registration.subscription, since, registration.subscription.tables)
         return EventList(changes, f"{self.clock.now()}.0", revision, again)
 
     def inject(self, cls: str, ref: str) -> str:

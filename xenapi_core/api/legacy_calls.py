@@ -1,4 +1,4 @@
-"""How calls of API 1.0 clients (xm, libxen, scripts of their time) become calls of the messages there are now.
+"""Translates calls of API 1.0 clients (xm, libxen, scripts of their time) into calls of current messages.
 
 Rule 1: only what no later client sends is changed here: a field that is missing, an empty text where a number belongs,
         a device by its guest's name. What both APIs know is left as it is.

@@ -1,4 +1,4 @@
-"""The lifecycle of a VM as a page: the diagram and the tables, drawn from the table in model/lifecycle.py."""
+"""Writes the lifecycle of a VM as a page: a diagram and tables from model/lifecycle.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a coordinator asks the server of a member: calls in a session made with the pool secret, each of its own.
+"""Calls from a coordinator to the server of a member, each in a session of its own that the pool secret opens.
 
 Rule 1: members are servers whose host joined (host.joined_from). A host has another reference at its own server, so
         calls name it by uuid.
@@ -20,9 +20,9 @@ async def log_in_at(membership: Membership, address: str) -> tuple[Remote, str]:
 
 
 async def ask_member(membership: Membership, member: Version, message: str, *args: Any) -> Any:
-    """What the server of that host answers to a message whose first parameter is the host.
+    """The result of a message, whose first parameter is the host, from the server of that host.
 
-    CANNOT_CONTACT_HOST [host] if it does not answer; what it answers otherwise.
+    CANNOT_CONTACT_HOST [host] if it does not answer; the errors that it returns.
     """
     try:
         remote, session = await log_in_at(membership, member["joined_from"])

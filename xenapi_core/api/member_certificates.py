@@ -1,4 +1,4 @@
-"""The certificates by which hosts of a pool know each other: their records, and the keys behind them.
+"""The certificates with which hosts of a pool authenticate to each other: their records, and their keys.
 
 Rule 1: hosts that this process runs have their keys here (`Identities`). Of a host whose server joined, the record is
         made from the certificate that its server gave when it joined (engine/pool_trust.py, rules 2 and 3).
@@ -52,7 +52,7 @@ class Identities(Protocol):
 
 def record_members(services: Services) -> None:
     """Make the records those of the keys (rule 2). Without keys there are no records."""
-    store, identities = services.store, services.dispatcher.identities
+    store, identities = services.store, services.surroundings.identities
     if identities is None:
         return
     hosts = store.all("host")

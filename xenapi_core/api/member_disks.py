@@ -1,4 +1,4 @@
-"""What handlers ask of the disks of members: copies of the pool's data, which the server keeps for each of them
+"""The interface to the disks of members: copies of the pool's data, one folder for each host
 (server/member_disks.py)."""
 
 from __future__ import annotations

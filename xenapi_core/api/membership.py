@@ -1,13 +1,14 @@
-"""What this server is in a pool: its coordinator or a member, the secret the members share, and what a member answers.
+"""The role of this server in a pool: coordinator or member, the pool secret, and which calls a member answers.
 
 Theory of operation
 1. A server is the coordinator of the pool in its store, until it joins the pool of another server: then `coordinator`
-   is that server's address, and the store keeps the host alone. Who changes that saves it (`save`) before answering.
-2. With one endpoint per host, the endpoint of every host but the coordinator's answers as a member does. Which host
-   that is says pool.master, so the roles change with the record and with nothing else.
-3. A member answers HOST_IS_SLAVE to what only the coordinator can know. It answers itself what its own host is asked
-   when the coordinator is lost (EMERGENCY), what the coordinator tells it (ROUNDS), and calls of other members: those
-   in sessions made with the pool secret.
+   is that server's address, and the store keeps the host alone. Code that changes that saves it (`save`) before
+   answering.
+2. With one endpoint per host, the endpoint of every host but the coordinator's answers as a member does. pool.master
+   says which host is the coordinator, so the roles change with the record and with nothing else.
+3. A member answers HOST_IS_SLAVE to messages that only the coordinator can answer. It answers itself the messages for
+   its own host when the coordinator is lost (EMERGENCY), the coordinator's steps (ROUNDS), and calls of other members:
+   those in sessions made with the pool secret.
 4. The secret is compared in constant time, and is never in a record, a log or an error.
 """
 
@@ -89,8 +90,9 @@ def new_secret() -> str:
 
 @dataclass
 class Membership:
-    """See the theory of operation. `connect` opens the way to another server by its address (host or host:port),
-    `connect_to` to one that shows a certificate (PEM), `connect_member` to a member of the same pool.
+    """The role of this server in its pool, and its ways to other servers. `connect` opens the way to another server by
+    its address (host or host:port), `connect_to` to one that shows a certificate (PEM), `connect_member` to a member of
+    the same pool.
 
     `secret` "" lets nobody in. While it is replaced, `coming` is the one that will be used, or `going` the one that
     was; both are accepted (handlers/pool_secret.py). `address` is where other servers reach this one; "" if they do
@@ -124,7 +126,8 @@ class Membership:
         return connect(address)
 
     def follow(self, coordinator: str, secret: str = "") -> None:
-        """Be a member from now on (`coordinator` not ""), or the coordinator. The secret changes if one is given."""
+        """Become a member of the server at `coordinator`, or the coordinator if that is "". The secret changes if one
+        is given."""
         left = ("", "") if secret else (self.coming, self.going)
         self._become(coordinator, secret or self.secret, *left)
 
@@ -138,7 +141,7 @@ class Membership:
 
 
 class Handles(Protocol):
-    """Who answers calls (api.dispatcher.Dispatcher)."""
+    """The interface that answers calls (api.dispatcher.Dispatcher)."""
 
     def handle(self, call: Call, codec: Codec, peer: Any) -> bytes | Awaitable[bytes]: ...
 
@@ -168,7 +171,8 @@ class Door:
         return None
 
     def handle(self, call: Call, codec: Codec, peer: Any) -> bytes | Awaitable[bytes]:
-        """See api.dispatcher.Dispatcher.handle. HOST_IS_SLAVE [address of the coordinator]."""
+        """The reply to a call, as api.dispatcher.Dispatcher.handle makes it; a member refuses what only the coordinator
+        can answer with HOST_IS_SLAVE [address of the coordinator]."""
         elsewhere = self.coordinator()
         if elsewhere is not None and not self._answers(call):
             return codec.failure(call, E.HOST_IS_SLAVE(elsewhere).description)

@@ -1,4 +1,4 @@
-"""Certificates, keys and revocation lists that clients send as PEM: what they hold, or the error that says why not.
+"""Reads certificates, keys and revocation lists that clients send as PEM; raises the Xen-API error for bad ones.
 
 Rule 1: nothing of a private key is in an error.
 Rule 2: this module reads text and returns values; whoever calls it says what time it is (seconds since 1970).

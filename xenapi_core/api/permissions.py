@@ -1,4 +1,4 @@
-"""Permissions as role records: each message may be called by itself, and a role consists of such permissions.
+"""Permissions as role records: one for each message, and a role consists of permissions.
 
 Rule 1: the records follow from the schema and are not stored: role.get_all lists the roles alone, and a permission
         is found by its reference, its uuid or its name.

@@ -1,4 +1,4 @@
-"""The records of a host that changes pools, as bytes: written by the server that joins, read by the coordinator.
+"""Serialises the records of a host that changes pools: written by the server that joins, read by the coordinator.
 
 Rule 1: uuids stay as they are, so a VM that moves with its host is the same VM. References are new: a host may come
         again after it left, and no reference is used twice.
@@ -88,11 +88,11 @@ def read(
     for cls, values in found.values():
         for field in schema[cls].fields:
             if field.stored:
-                values[field.name] = _placed(field.type, values[field.name], places)
-    return {ref: record for ref, record in found.items() if _whole(*record)}
+                values[field.name] = _with_pool_refs(field.type, values[field.name], places)
+    return {ref: record for ref, record in found.items() if _is_complete(*record)}
 
 
-def _placed(type_: Type, value: Any, places: Mapping[str, str]) -> Any:
+def _with_pool_refs(type_: Type, value: Any, places: Mapping[str, str]) -> Any:
     """`value` with references to what is in the pool (rule 3)."""
     match type_:
         case t.RefType():
@@ -104,7 +104,7 @@ def _placed(type_: Type, value: Any, places: Mapping[str, str]) -> Any:
     return value
 
 
-def _whole(cls: str, values: Mapping[str, Any]) -> bool:
+def _is_complete(cls: str, values: Mapping[str, Any]) -> bool:
     """Whether what the record cannot be without came along."""
     needed = {"VBD": ("VM",), "VIF": ("VM", "network"), "VDI": ("SR",), "PBD": ("SR", "host"), "PIF": ("host",),
               "VTPM": ("VM", "contents"), "crashdump": ("VM", "VDI")}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The filter language of get_all_where and get_all_records_where: text to a predicate on records.
+"""The filter language of get_all_where and get_all_records_where: compiles text to a predicate on records.
 
     expr   := term (("and" | "or") term)*          left to right, equal precedence (API reference, filters)
     term   := "not" term | "true" | "false" | "(" expr ")" | value "=" value

@@ -1,4 +1,4 @@
-"""Records as clients see them: every field of a version, and their encoded form, made once.
+"""Records as clients see them: the value of every field of a version, and its encoded form, rendered once.
 
 Theory of operation
 1. A record's fragment is memoised on its version, per codec. That is right for inverse and computed fields too: when a
@@ -43,7 +43,7 @@ class Records:
         return self.read(version, self.schema.classes[version.cls].by_name[field])
 
     def read(self, version: Version, field: Field) -> Any:
-        """As `value`, for a field at hand."""
+        """The value of a field of a version, by its declaration: stored, inverse or computed."""
         if field.inverse is not None:
             return self.store.related(version.ref, field.name)
         if field.computed is not None:

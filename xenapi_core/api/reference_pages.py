@@ -1,4 +1,4 @@
-"""The reference of the Xen-API as this server has it: one Markdown page for each class, and a list of them.
+"""Writes the reference of the Xen-API as this server has it: one Markdown page for each class, and a list of them.
 
 Rule 1: every word is from the data model and the registries; pages are made by scripts/docs and compared by a test.
 """

@@ -8,9 +8,9 @@ Rule 3: a handler that only writes is synchronous: read, check, one commit. The 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
@@ -20,16 +20,26 @@ from xenapi_core.model.schema import Schema
 from xenapi_core.store.api import Store, Txn, Version
 
 if TYPE_CHECKING:
-    from xenapi_core.api.dispatcher import Dispatcher
+    from xenapi_core.api.diagnosis import Timing
     from xenapi_core.api.events import Events
     from xenapi_core.api.records import Records
     from xenapi_core.api.sessions import Sessions
+    from xenapi_core.api.surroundings import Surroundings
     from xenapi_core.engine.engine import Engine
+
+
+class Invoke(Protocol):
+    """Makes another call (api.dispatcher.Dispatcher.invoke)."""
+
+    def __call__(self, caller: Caller, wire_name: str, args: Sequence[Any]) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of the server that handlers work with; one object for the life of the dispatcher."""
+    """The parts of the server that handlers work with; one object for the life of the dispatcher.
+
+    `invoke` makes another call; `timings` tells messages that were called, how often, and how long answers took.
+    """
 
     schema: Schema
     store: Store
@@ -39,21 +49,23 @@ class Services:
     sessions: Sessions
     events: Events
     engine: Engine
-    dispatcher: Dispatcher
+    surroundings: Surroundings
+    invoke: Invoke
+    timings: Callable[[], Iterable[tuple[str, int, Timing]]]
 
     @property
     def reach(self) -> Callable[[str], str]:
-        """See engine.plan.World."""
+        """Gives the URL of a host from its address (engine.plan.World)."""
         return self.engine.world.reach
 
     @property
     def making(self) -> Callable[[str], tuple[str, ...]]:
-        """See engine.plan.World."""
+        """Gives the tasks that are making a volume on an SR (engine.plan.World)."""
         return self.engine.world.making
 
     @property
     def advice(self) -> None:
-        """See engine.plan.World: a call is no operation."""
+        """None: a call is no operation, so no advice is requested (engine.plan.World)."""
         return None
 
 

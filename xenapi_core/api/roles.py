@@ -1,4 +1,4 @@
-"""Who may call what: a message names its least role, and a session carries the roles of its user.
+"""Role-based access control: each message has a least role, and a session carries the roles of its user.
 
 Rule 1: the superuser (the Unix socket, and accounts that an authenticator calls so) passes every check; nobody else
         may call LOCAL_ROOT_ONLY messages.

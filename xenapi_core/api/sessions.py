@@ -1,4 +1,4 @@
-"""Sessions: who is logged in, from login to logout, expiry or eviction.
+"""Sessions: from login to logout, expiry or eviction.
 
 Theory of operation
 1. A session is a record of class `session` plus a `Caller` in memory; both begin and end together. Session records are
@@ -9,13 +9,13 @@ Theory of operation
    originator's: a program that never logs out ends its own. Ending deletes the record, and that commit wakes whoever
    waits in its name (see events.py).
 4. `check` is on the path of every request: one dictionary look-up. The record's last_active is written every 600 s.
-5. A pair is checked against the server's own accounts first, then by the external directory, if one is switched on
+5. A pair is checked against the server's own accounts first, then by the external directory, if one is enabled
    (auth/external.py). A user of the directory has the roles of the subjects that name it or its groups, and no others.
    Of the server's own users, one that a subject names by login name has that subject's roles instead of those the
-   authenticator gives; the superuser is above subjects. Who has no role at all is refused.
+   authenticator gives; the superuser is above subjects. A user without any role is refused.
 6. Wrong credentials cost `failure_delay` seconds of the clock before the answer. So does a refusal because too many
    logins of the client's machine wait for their check, or because the check did not begin in time (auth/turns.py).
-7. Who is in an external directory is asked again every 600 s: a session ends if its user is gone, or if the user's
+7. Users of an external directory are looked up again every 600 s: a session ends if its user is gone, or if the user's
    groups give other roles. A directory that does not answer ends nothing.
 8. A client certificate proves a user of the users file, or has the role client-cert if it carries the name that the
    pool's record says; while that record says that certificates log in.
@@ -23,6 +23,7 @@ Theory of operation
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,11 +35,12 @@ from xenapi_core.api.auth.directories import DirectoryError
 from xenapi_core.api.auth.external import External
 from xenapi_core.api.auth.turns import NoTurnError, Turns, pool_limit
 from xenapi_core.api.membership import Membership
+from xenapi_core.api.roles import permissions
 from xenapi_core.clock import Clock
 from xenapi_core.engine.caller import Caller
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, Ids
-from xenapi_core.model.schema import CLIENT_CERT, POOL_ADMIN
+from xenapi_core.model.schema import CLIENT_CERT, POOL_ADMIN, Schema
 from xenapi_core.store.api import Store, Txn, Version
 
 INACTIVITY = 24 * 3600
@@ -70,6 +72,7 @@ class Sessions:
 
     def __init__(
         self,
+        schema: Schema,
         store: Store,
         ids: Ids,
         clock: Clock,
@@ -89,8 +92,8 @@ class Sessions:
         self.failure_delay = failure_delay
         self.membership = membership if membership is not None else Membership()
         self.password_changes = 0  # caches of verified passwords compare it
-        self.permissions: Callable[[frozenset[str]], tuple[str, ...]] = lambda roles: ()
         self.ended: list[Callable[[str], None]] = []
+        self._permissions = functools.cache(functools.partial(permissions, schema))
         self._live: dict[str, Live] = {}
         self._turns = Turns(pool_limit(store, "local_auth_max_threads", 8))
 
@@ -113,7 +116,7 @@ class Sessions:
         return self._open_local(identity, address)
 
     async def certificate_login(self, certificate: bytes, *, originator: str = "", address: str = "") -> str:
-        """A session of whoever has this client certificate. SESSION_AUTHENTICATION_FAILED after the delay."""
+        """A session of the owner of this client certificate. SESSION_AUTHENTICATION_FAILED after the delay."""
         identity = await self.identify_certificate(certificate)
         return self.open(identity, originator=originator, address=address)
 
@@ -129,7 +132,8 @@ class Sessions:
         return self.open(identity, originator=POOL_ORIGINATOR, address=address, of_pool=True)
 
     async def pool_local_login(self, secret: str, *, address: str = "") -> str:
-        """The same without a record, for emergency mode. SESSION_AUTHENTICATION_FAILED after the delay."""
+        """A local session of another member, without a record, for emergency mode. SESSION_AUTHENTICATION_FAILED after
+        the delay."""
         return self._open_local(await self._member(secret), address)
 
     async def _member(self, secret: str) -> Identity:
@@ -141,11 +145,11 @@ class Sessions:
     async def identify(
         self, user: str, password: str, trusted: bool = False, external: bool = True, *, address: str = ""
     ) -> Identity:
-        """Who that is, with the roles of its subjects if it has any. `external`: the directory is asked, too.
-        `address` (HOST:PORT): where the client is; machines are given turns fairly.
+        """The identity of a user, with the roles of its subjects if it has any. `external`: the directory is tried,
+        too. `address` (HOST:PORT): where the client is; machines are given turns fairly.
 
-        SESSION_AUTHENTICATION_FAILED, and SESSION_AUTHORIZATION_FAILED for no roles, or if the directory cannot be
-        asked; all after `failure_delay`.
+        SESSION_AUTHENTICATION_FAILED, and SESSION_AUTHORIZATION_FAILED for no roles, or if the directory does not
+        answer; all after `failure_delay`.
         """
         if trusted:
             return Identity(user or "root", frozenset({POOL_ADMIN}), superuser=True)
@@ -167,7 +171,8 @@ class Sessions:
         return await self._admit(identity)
 
     async def identify_certificate(self, certificate: bytes) -> Identity:
-        """As `identify`, for whom the TLS layer has proven to own this client certificate (Rule 8)."""
+        """The identity and roles of the owner of a client certificate that the TLS layer has verified (rule 8). Raises
+        what `identify` does."""
         shown, identity = read(certificate), None
         if shown is not None:
             identity = await self.authenticator.certified(shown.subject)
@@ -228,7 +233,7 @@ class Sessions:
             "uuid": uuid, "this_host": self._this_host(), "last_active": now, "validation_time": now,
             "is_local_superuser": identity.superuser, "auth_user_name": identity.user, "originator": originator,
             "pool": of_pool, "client_certificate": identity.certificate,
-            "rbac_permissions": () if identity.superuser else self.permissions(identity.roles),
+            "rbac_permissions": () if identity.superuser else self._permissions(identity.roles),
         })  # fmt: skip
         subjects = self._subjects_of(identity)
         if subjects:
@@ -264,7 +269,7 @@ class Sessions:
             self._forget(txn, gone[0])
 
     def check(self, ref: Any) -> Caller:
-        """Who calls in the name of session `ref`. SESSION_INVALID [ref]."""
+        """The caller of session `ref`. SESSION_INVALID [ref]."""
         live = self._live.get(ref) if type(ref) is str else None
         if live is None:
             raise E.SESSION_INVALID(ref if type(ref) is str else "")
@@ -285,7 +290,7 @@ class Sessions:
         return ref in self._live
 
     def identity(self, caller: Caller) -> Identity:
-        """Who that caller is, for one more session of the same user."""
+        """The identity of a caller, for one more session of the same user."""
         live = self._live.get(caller.session)
         return live.identity if live else Identity(caller.user, caller.roles, superuser=caller.local_root)
 

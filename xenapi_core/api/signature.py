@@ -1,4 +1,4 @@
-"""What the parameters of a message must look like, and how a client's values become arguments.
+"""Checks the parameters of a message, and converts a client's values to arguments.
 
 Rule 1: everything about a message is looked up once, at start; a call walks over flat tuples.
 Rule 2: the order of complaints is that of the API reference: count, then types, then (after the role check) references.

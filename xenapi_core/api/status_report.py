@@ -1,8 +1,8 @@
-"""What a status report of a host can contain: the entries of GET /system-status, as clients are told of them.
+"""The entries of a host's status report (GET /system-status), as clients can list them.
 
-Rule 1: the attributes are those by which clients choose: the content type, whether it is taken unless somebody says
-        otherwise, and whether it tells of persons (pii). Sizes in bytes and times in seconds are -1: nobody knows them
-        before. server/actions/status_report.py gathers an entry of the same key.
+Rule 1: the attributes let clients choose: the content type, whether the entry is included by default, and whether it
+        holds personal data (pii). Sizes in bytes and times in seconds are -1: they are not known before.
+        server/actions/status_report.py gathers an entry of the same key.
 """
 
 from __future__ import annotations

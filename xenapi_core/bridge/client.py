@@ -1,10 +1,10 @@
-"""The Xen-API of another server over HTTP, as a client of it: one request per connection, each with a deadline.
+"""Xen-API client of another server over HTTP: one request per connection, each with a deadline.
 
-Rule 1: whatever keeps an answer from coming is an OSError; a Failure that came is an ApiError, its code as it was sent.
-        So is a server that cannot prove who it is: SSL_VERIFY_ERROR.
-Rule 2: `trust` decides who is believed, and then plain text is not. Without it certificates are not verified: servers
-        have self-signed ones, and hosts that join a pool do not know each other yet. TLS keeps listeners out; who
-        answers is decided by the address that a person gave.
+Rule 1: OSError if no answer comes; ApiError for a Failure, with its code as it was sent, and SSL_VERIFY_ERROR for a
+        server whose certificate is not trusted.
+Rule 2: `trust` says how the server's certificate is verified; plain HTTP is refused then. Without it certificates are
+        not verified: servers have self-signed ones, and hosts that join a pool do not know each other yet. TLS then
+        keeps eavesdroppers out, and only the address that a person gave identifies the server.
 Rule 3: nothing that is sent or received is logged: it may be a password.
 """
 
@@ -31,8 +31,8 @@ Proof = tuple[ssl.SSLContext | None, str | None]
 
 
 class RemoteXenApi:
-    """See api.membership.Remote. `address` as a person gives it; `port` is meant where it names none; `trust`: see rule
-    2, or a function that says for each request what proves who the server is."""
+    """A client of another server's Xen-API (an api.membership.Remote). `address` as a person gives it; `port` is meant
+    where it names none; `trust`: see rule 2, or a function that says for each request what proves who the server is."""
 
     def __init__(
         self, address: str, port: int, trust: ssl.SSLContext | Callable[[], Proof] | None = None

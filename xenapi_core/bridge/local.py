@@ -1,4 +1,4 @@
-"""The pool of this process, as a Source: reads the store, calls the dispatcher."""
+"""The pool of this process as a Source: reads the store, calls the dispatcher."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _principal(caller: Caller) -> Principal:
 
 
 class LocalSource:
-    """See bridge.source.Source."""
+    """The bridge.source.Source over the store and the dispatcher of this process."""
 
     def __init__(
         self,

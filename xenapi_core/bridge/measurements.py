@@ -1,9 +1,9 @@
 """The newest samples of another pool's data sources, from the /rrd_updates of its hosts.
 
-Rule 1: each host tells of itself and of its guests; one that does not answer is asked again after REST seconds.
+Rule 1: each host reports itself and its guests; a host that does not answer is queried again after REST seconds.
 Rule 2: what is no number, and what an answer of another form does not say, is no sample.
-Rule 3: when a minute is over, its samples are asked for once more, by a page that reaches back to its beginning. A host
-        that has not yet told the last of them when another one has, has no part in that minute's window.
+Rule 3: when a minute is over, its samples are requested once more, with a page that reaches back to its beginning. A
+        host that lacks the last of them when another host has it is left out of that minute's window.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Measurements:
         self._window = NO_WINDOW
 
     async def round(self, session: str, addresses: Mapping[str, bool], now: int, instant: float) -> Samples:
-        """Ask every host: `addresses` says of each whether it is the coordinator, which is asked where the pool is.
+        """Read the samples of every host. `addresses` says of each whether it is the coordinator, which is reached at
+        the pool's address.
 
         `now` is the pool's time, `instant` that of the monotonic clock.
         """
@@ -78,7 +79,8 @@ def newest_samples(page: bytes) -> tuple[int, dict[str, dict[str, float]]]:
 
 
 def summed_up(page: bytes, end: int) -> dict[str, dict[str, Summary]]:
-    """What the rows of the minute before `end` come to, by uuid and name of the data source. ValueError (rule 2)."""
+    """The summaries of the rows of the minute before `end`, by uuid and name of the data source. ValueError (rule
+    2)."""
     legend, rows = _table(page)
     chosen = [values for at, values in rows if end - MINUTE < at <= end]
     found: dict[str, dict[str, Summary]] = {}

@@ -1,10 +1,10 @@
-"""A client of another pool: Xen-API calls over JSON-RPC, on connections that are kept, to whoever is the coordinator.
+"""Xen-API client of another pool: JSON-RPC on kept connections, which follow the coordinator.
 
 Theory of operation
 1. Arguments and results are internal values (model/types.py); the schema says how each travels. What a newer or older
    server sends that our types do not accept becomes the type's empty value (`tolerant`): a mirror must not stop there.
-2. HOST_IS_SLAVE names the coordinator: the pool is asked there from then on, until nobody answers there. Then the
-   address that a person gave is asked again.
+2. HOST_IS_SLAVE names the coordinator: requests go there from then on, until nobody answers there. Then they go to the
+   address that a person gave again.
 3. Each request has a deadline. What goes wrong below the API is Unreachable: one sentence, never a session or password.
 """
 
@@ -35,7 +35,7 @@ LONG_ANSWER: Final = 100_000  # bytes of JSON that are not decoded in the loop
 
 
 class Unreachable(Exception):  # noqa: N818 - what the pool is, in one word
-    """The pool cannot be asked now: one sentence."""
+    """The pool does not answer now; the text is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class PoolClient:
 
     @property
     def url(self) -> str:
-        """Where the pool is asked now."""
+        """The URL that requests go to now."""
         return f"{self._scheme}://{self._host}{self._port}"
 
     async def close(self) -> None:
@@ -90,7 +90,8 @@ class PoolClient:
         return None if type_ is None else tolerant(type_, answer, self.schema)
 
     async def raw(self, session: str, method: str, params: Sequence[Any], patience: float = 0.0) -> Any:
-        """As `call`, for what is sent and answered as JSON has it; the call itself may wait `patience` seconds."""
+        """The result of `method` as JSON has it, for parameters that are sent as JSON has them; the call may wait
+        `patience` seconds. Raises what `call` does."""
         return await self._ask(_request(method, orjson.dumps([session, *params])), patience)
 
     async def _ask(self, body: bytes, patience: float) -> Any:
@@ -111,7 +112,7 @@ class PoolClient:
         raise Unreachable(f"the hosts of the pool send each other's clients in circles, last to {self.url}")
 
     async def page(self, address: str, path: str, query: Mapping[str, str]) -> bytes:
-        """What a GET of `path` answers at the host with that address ("": where the pool is asked). Unreachable."""
+        """The reply to a GET of `path` at the host with that address ("": the address of the pool). Unreachable."""
         host = bracketed(address) or self._host
         return await self._exchange("GET", f"{self._scheme}://{host}{self._port}{path}?{urlencode(query)}")
 

@@ -1,4 +1,4 @@
-"""A pool elsewhere, as a Source: reads a replica of it, calls its Xen-API as the user who asks.
+"""Another pool as a Source: reads a replica of it, and calls its Xen-API in the sessions of its users.
 
 Theory of operation
 1. A service account feeds the replica by event.from, a long poll at a time. When the events are lost, the counts
@@ -7,11 +7,11 @@ Theory of operation
 2. Users are the pool's own: a WBEM login is a login there, remembered for LIFETIME seconds as a keyed hash. Calls are
    made in the user's own session, so the pool checks what the user may do.
 3. A caller reads what it wrote: after a call that writes, event.inject gives a token, and the call returns when the
-   replica has come to it, or BARRIER_SECONDS later. So does a call that is told something is gone.
+   replica has come to it, or BARRIER_SECONDS later. So does a call that fails because something is gone.
 4. While the pool cannot be reached the replica stays readable, every host in it is without contact, calls answer
    HOST_OFFLINE, and new logins fail. Connecting is tried again with a growing pause. Users whose sessions did not
    outlast that log in anew with their next request.
-5. Samples of the data sources are asked of every host that can be reached (measurements.py), and are no change of the
+5. Samples of the data sources are read from every host that can be reached (measurements.py); they do not change the
    replica.
 6. Neither passwords nor sessions reach a log.
 """
@@ -66,7 +66,8 @@ class _Proof:
 
 
 class RemoteSource:
-    """See bridge.source.Source. `start` returns when the replica is complete; `close` ends all sessions."""
+    """The bridge.source.Source over a replica of another pool. `start` returns when the replica is complete; `close`
+    ends all sessions."""
 
     def __init__(self, client: PoolClient, schema: Schema, clock: Clock, user: str, password: str) -> None:
         self._client = client
@@ -144,7 +145,7 @@ class RemoteSource:
         return None
 
     async def authenticate(self, user: str, password: str, originator: str, address: str = "") -> Principal | None:
-        """None also while the pool cannot be asked."""
+        """The principal of a user; None also while the pool does not answer."""
         digest = self._digest(user, password)
         try:
             session = await self._client.call(None, "session.login_with_password", user, password, "", ORIGINATOR)

@@ -1,4 +1,4 @@
-"""A mirror of another pool's records, fed by what its event.from answers.
+"""A mirror of another pool's records, updated from the replies of its event.from.
 
 Theory of operation
 1. The mirror is a store of its own with revisions of its own; a batch of events is one commit, so readers see the pool

@@ -1,4 +1,4 @@
-"""The one door through which the CIM provider sees a pool: a revisioned view, and a way to call.
+"""The interface through which the CIM provider sees a pool: a view with revisions, and calls.
 
 A LocalSource reads this process's store and calls its dispatcher; a RemoteSource is a replica fed by
 event.from of any other Xen-API pool. The provider cannot tell them apart.
@@ -16,7 +16,8 @@ from xenapi_core.store.api import Change, Version
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: the user's name, roles, and where the request came from ("wbem", "xenapi", "unix")."""
+    """The caller of an operation: the user's name, roles, and where the request came from ("wbem", "xenapi",
+    "unix")."""
 
     user: str
     roles: frozenset[str]
@@ -25,7 +26,7 @@ class Principal:
 
 
 class Summary(NamedTuple):
-    """What the samples of a data source come to over some time."""
+    """A summary of the samples of a data source over some time."""
 
     average: float
     minimum: float
@@ -62,7 +63,7 @@ NO_SAMPLES = Samples(0, {})
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was measured of a VM or host over some time. `step`: seconds from row to row; `legend`: a title for each
+    """Recorded measurements of a VM or host over some time. `step`: seconds from row to row; `legend`: a title for each
     column, as rrd_updates has it (AVERAGE:vm:<uuid>:<name>); `rows`: instant (seconds since the epoch) and values, the
     newest first, with NaN where there is none."""
 
@@ -105,8 +106,8 @@ class Source(Protocol):
         """The newest round (NO_SAMPLES before the first one); None if nobody measures this pool for us."""
 
     async def recorded(self, principal: Principal, cls: str, uuid: str, start: int, interval: int) -> Recorded | None:
-        """What was measured of a "VM" or "host" after the instant `start`, in rows that stand for `interval` seconds at
-        least; None if nobody measures this pool for us. HOST_OFFLINE if who measures it cannot be asked."""
+        """Recorded measurements of a "VM" or "host" after the instant `start`, in rows of `interval` seconds at least;
+        None if this pool records nothing. HOST_OFFLINE if the host that records them does not answer."""
 
     def disk_server(self, address: str) -> str | None:
         """The URL under which the host of that address serves connected disks (model/disk_connections.py); None where
@@ -119,11 +120,12 @@ class Source(Protocol):
         """The answer of an earlier successful `authenticate` with the very same pair, without awaiting; else None."""
 
     async def certified(self, certificate: bytes, originator: str) -> Principal | None:
-        """Who a client certificate (DER) belongs to that the TLS layer has verified; None for nobody."""
+        """The principal of the owner of a client certificate (DER) that the TLS layer has verified; None if it is
+        nobody's."""
 
     async def as_itself(self) -> Principal | None:
-        """Who the server is when it acts for nobody else: may do everything; session.logout ends it. None where the
-        pool is another one, in which nobody acts but its users."""
+        """The principal of the server itself, which may do everything; session.logout ends it. None for another pool,
+        where only its users act."""
 
     async def call(self, principal: Principal, method: str, *args: Any) -> Any:
         """A Xen-API call with internal values ("Async.VM.start" gives a task reference). Raises ApiError."""

@@ -1,4 +1,4 @@
-"""Passwords that a person types."""
+"""Reads passwords from the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`xencim bridge`: a WBEM server for a pool that runs elsewhere."""
+"""`xencim bridge`: a WBEM server for a pool that is managed elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`xencim serve`: start a server and tell a person, and a script, how to reach it."""
+"""`xencim serve`: starts a server, and prints for a person and writes for a script how to reach it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from rich.text import Text
 from xenapi_core import logs
 from xenapi_core.cli.start_page import StartPage, printable, start_page
 from xenapi_core.config import ConfigError, Inventory, Ports, ServeConfig
-from xenapi_core.server.runtime import Server, StartError, Summary
+from xenapi_core.server.runtime import Server, StartError
+from xenapi_core.server.start_summary import Summary
 from xenapi_core.store.failure import StoreError
 
 path_option = click.Path(path_type=Path)

@@ -1,4 +1,4 @@
-"""Where `serve` and `bridge` say at their start what they serve.
+"""Prints what `serve` and `bridge` serve, when they start.
 
 Rule 1: the page is no reason to end when nobody reads it (`| head -1`); it is one when it cannot be written (a full
         disk), for then a script that reads it would wait for ever.

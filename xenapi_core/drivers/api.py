@@ -1,16 +1,17 @@
-"""What a hypervisor must be able to do, and the only things it is told: plain values.
+"""The interface of hypervisor drivers, which see plain values only.
 
 Theory of operation
 1. A driver never sees the store, the schema or a reference; machines, disks and NICs are named by uuid.
-2. One `Hypervisor` is one host. A call returns when the hypervisor has done it, not when it was asked to.
+2. One `Hypervisor` is one host. A call returns when the hypervisor has done the work, not when it has accepted the
+   request.
 3. Things the hypervisor does by itself (a guest powers off, crashes, reboots) arrive as `DomainEvent`s; the changes a
    call asked for arrive too, and the engine knows its own.
 4. Every failure is a `DriverError` with a kind; the engine turns kinds into Xen-API errors.
 5. A call may be cancelled while it waits; then, as when it fails, everything is as before the call (a machine whose
    rebuilding fails or is cancelled in `reboot` or `reset` is gone).
    A call to a host that is down fails with kind "offline".
-6. A guest that crashes ends nothing: its machine stays, Paused and with all its memory, until it is told what comes
-   next. What comes next may have been changed since it was built, so no driver decides it.
+6. A guest that crashes ends nothing: its machine stays, Paused and with all its memory, until the engine decides what
+   comes next. The setting may have changed since the machine was built, so no driver decides it.
 7. `testing.check_hypervisor` is the conformance suite: passing it is what makes a class a driver.
 """
 
@@ -42,7 +43,7 @@ class Gone(StrEnum):
 
 
 class DriverError(Exception):
-    """A driver could not do what it was asked.
+    """A call of a driver failed.
 
     kind: "not_found", "exists", "bad_state", "no_memory", "no_space", "in_use", "unsupported", "timeout", "offline",
     "failed".
@@ -74,7 +75,7 @@ class DiskSpec:
 class NicSpec:
     """A NIC of a machine: `network` is the network's uuid; `position` is VIF.device.
 
-    `addresses`: what the guest is asked to use, in CIDR notation; none: it chooses for itself.
+    `addresses`: the addresses the guest should use, in CIDR notation; none: it chooses for itself.
     """
 
     uuid: str
@@ -153,7 +154,7 @@ class InterfaceState:
 
 @dataclass(frozen=True, slots=True)
 class DomainEvent:
-    """Something changed. `state` is None when the domain is gone; `gone` says why, None when it was asked for.
+    """Something changed. `state` is None when the domain is gone; `gone` says why, None when a call ended it.
 
     A machine whose guest crashed has both: it stays as it is (rule 6).
     """
@@ -189,8 +190,8 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Requests a second that one disk answers, the seconds one of them takes on average, and how many it has been asked
-    and has not answered yet, on average too."""
+    """Requests a second that one disk answers, their mean latency in seconds, and the mean number of requests in
+    flight."""
 
     reads: float = 0.0
     writes: float = 0.0
@@ -324,7 +325,7 @@ class Hypervisor(Protocol):
 
     async def shutdown(self, uuid: str) -> None:
         """Ask the guest to power off and wait until it has. timeout if it does not within GUEST_PATIENCE; unsupported
-        if the guest has no means to be asked."""
+        if the guest cannot receive such a request."""
 
     async def reboot(self, uuid: str, spec: DomainSpec) -> DomainState:
         """Ask the guest to reboot and wait until the new domain exists, built from `spec`. As shutdown."""
@@ -380,7 +381,7 @@ class Hypervisor(Protocol):
 
     async def sleep(self, uuid: str) -> None:
         """Have the guest sleep in ACPI state S3, its memory kept: it computes nothing, and the machine stays Running.
-        bad_state unless Running and awake; unsupported if the guest has no means to be asked."""
+        bad_state unless Running and awake; unsupported if the guest cannot receive such a request."""
 
     async def wake(self, uuid: str) -> None:
         """Wake a guest from S3. bad_state unless it sleeps."""
@@ -421,7 +422,7 @@ class Hypervisor(Protocol):
     # is one that uses it, None stands for all of them; not_found for one that does not. Settings end with the domain.
 
     async def tmem_list(self, machine: str | None, long: bool) -> str:
-        """What there is of it, as the hypervisor's tools print it; `long`: with all figures."""
+        """A listing of transcendent memory, as the hypervisor's tools print it; `long`: with all figures."""
 
     async def tmem_freeze(self, machine: str | None, frozen: bool) -> None:
         """Take no pages any more, or take them again."""
@@ -473,7 +474,7 @@ class Hypervisor(Protocol):
         """Press keys of the hypervisor's console; what it answers is among its messages."""
 
     async def crash_dumps(self) -> tuple[CrashDump, ...]:
-        """What the host saved of its own crashes, the oldest first."""
+        """The dumps of the host's own crashes, the oldest first."""
 
     async def read_crash_dump(self, name: str, offset: int, length: int) -> bytes:
         """`length` bytes of a dump from `offset` on, fewer only at its end. not_found."""
@@ -485,7 +486,8 @@ class Hypervisor(Protocol):
         """Switch the host off. in_use while machines exist. Followed by HostEvent(up=False)."""
 
     async def restart(self) -> None:
-        """As power_off, but it comes back by itself: HostEvent(up=True) follows in time."""
+        """Restart the host. in_use while machines exist. Followed by HostEvent(up=False), and by HostEvent(up=True)
+        when it is up again."""
 
     async def fence(self) -> None:
         """Reset the host at once, with all that runs on it; it comes back by itself, as after `restart`."""

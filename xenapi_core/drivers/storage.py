@@ -1,9 +1,9 @@
-"""What an SR driver must be able to do: one back end for each type of storage, one object for each repository.
+"""The interface of SR drivers: one back end for each type of storage, one object for each repository.
 
 Theory of operation
 1. Hosts, repositories and volumes are named by uuid; a driver never sees the store or a reference.
 2. A `StorageBackend` makes, finds and erases repositories of one type; `open` gives the `Storage` of one of them, which
-   may be asked for volumes once a host is attached.
+   serves volumes once a host is attached.
 3. What a type does not offer (StorageType.features) is never asked of its driver; the call raises "unsupported" all the
    same, so that a driver says the same thing in both places.
 4. Every failure is a `DriverError` with a kind; a call that fails or is cancelled leaves everything as it was.

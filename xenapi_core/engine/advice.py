@@ -1,10 +1,10 @@
-"""What the workload balancing server of the pool is asked before an operation is planned, and what becomes of it.
+"""Advice of the pool's workload balancing server: asked for before an operation is planned, and used by its plan.
 
 Theory of operation
-1. A plan function stays pure: where advice is wanted and none is at hand, it checks that the operation may happen and
-   returns a Plan that does nothing but ask (`Plan.asks`). The engine asks, and has the plan made anew in a world that
-   holds the answer (`World.advice`). So a plan is asked for at most once.
-2. A server that fails stops nothing: a message tells that it could not be asked, and our own placement decides.
+1. A plan function stays pure: where it needs advice and has none, it checks that the operation may happen and returns a
+   Plan that only asks (`Plan.asks`). The engine requests the advice, and calls the plan function again in a world that
+   holds the answer (`World.advice`). So the server is asked at most once for an operation.
+2. A server that fails stops nothing: a message record reports the failure, and our own placement decides.
 3. What is advised is checked like every other wish: nothing runs where it cannot.
 """
 
@@ -30,7 +30,7 @@ _FAILED: Final = "WLB_CONSULTATION_FAILED"
 
 @dataclass(frozen=True)
 class Rating:
-    """What the server thinks of a host for a VM. `stars` and `recommendation` are numbers as the server spelled them.
+    """The server's rating of a host for a VM. `stars` and `recommendation` are numbers as the server spelled them.
 
     `reason`: why the VM cannot run there; "" if it can.
     """
@@ -67,7 +67,7 @@ class Advice:
 
 
 class Advisor(Protocol):
-    """Who asks the server (api/balancer.py). Raises ApiError."""
+    """The client of the workload balancing server (api/balancer.py). Raises ApiError."""
 
     async def ratings(self, vm: str) -> tuple[Rating, ...]:
         """Of every host that is up."""
@@ -99,11 +99,11 @@ async def consult(advisor: Advisor | None, world: World, question: Question) -> 
         return Advice(moves=await advisor.moves(question.host))
     except ApiError as error:
         log.warning("workload balancing could not be asked: %s", error.code)
-        _tell(world, question)
+        _post_failure(world, question)
     return Advice()
 
 
-def _tell(world: World, question: Question) -> None:
+def _post_failure(world: World, question: Question) -> None:
     """The message by which administrators learn of rule 2; none if its object is gone."""
     cls, ref = ("VM", question.vm) if isinstance(question, Placement) else ("Host", question.host)
     about = world.store.find(ref)

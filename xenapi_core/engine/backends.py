@@ -1,4 +1,4 @@
-"""SM records: what clients see of the storage back ends this server has."""
+"""SM records: the storage back ends of this server, as clients see them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asked for something."""
+"""The caller of an operation: the session behind a call, as a value."""
 
 from __future__ import annotations
 

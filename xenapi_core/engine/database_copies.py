@@ -1,10 +1,10 @@
-"""Keeping the copies of the pool's database up to date, while replication to some SR or the redo log is on.
+"""Keeps the copies of the pool's database up to date while database replication or the redo log is enabled.
 
 Theory of operation
 1. After a change of any record there is a wait of GATHER seconds, so that changes that come together cost one write.
-2. What a disk holds is asked of the disk: its newest head has the digest of what was written. So a write that changes
-   nothing but the disk's own state is not followed by another one, and a restart knows what is missing.
-3. A copy that could not be written says so: metadata_latest is false until a write succeeds. Others are still written.
+2. The head of the newest dump on a disk says what the disk holds: it has the digest of what was written. So a write
+   that changes nothing but the disk's own state is not followed by another one, and a restart knows what is missing.
+3. After a failed write of a copy, metadata_latest is false until a write succeeds. Others are still written.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _write(vdi: str, content: Content, world: World) -> Plan:
 
 
 async def _holds(engine: Engine, vdi: Version, content: Content) -> bool:
-    """Whether the newest dump on the disk is `content`; False also if that cannot be told."""
+    """Whether the newest dump on the disk is `content`; False also if the disk cannot be read."""
     storage = engine.storages.get(vdi["SR"])
     if storage is None:
         return False

@@ -1,4 +1,4 @@
-"""The variables of a VM's EFI firmware, as VM.NVRAM keeps them, and the secure boot keys that a pool gives to them.
+"""EFI variables of a VM's firmware in the form of VM.NVRAM, and the secure boot keys that a pool puts there.
 
 Rule 1: NVRAM["EFI-variables"] is the base64 of varstored's file: "VARS", version 2, the number of variables, the length
         of the rest; then for each variable its name (UTF-16), its data, GUID, attributes, time stamp and digest.
@@ -81,7 +81,7 @@ def decode(text: str) -> tuple[Variable, ...]:
 
 
 def encode(variables: Iterable[Variable]) -> str:
-    """The other way of `decode`."""
+    """The text of VM.NVRAM for these variables: the inverse of `decode`."""
     pieces = []
     for variable in variables:
         name = variable.name.encode("utf-16-le")
@@ -130,7 +130,7 @@ def is_uefi(vm: Any) -> bool:
 
 
 def variables_of(vm: Any) -> tuple[Variable, ...]:
-    """What the VM's firmware keeps; () if it never ran, or if what it keeps cannot be read."""
+    """The variables of the VM's firmware; () if it never ran, or if they cannot be read."""
     try:
         return decode(vm["NVRAM"].get(NVRAM_KEY, ""))
     except ValueError:
@@ -158,8 +158,8 @@ def write_to_disk(store: Store, txn: Txn, host: str) -> None:
 
 
 def boot_firmware(store: Store, txn: Txn, ref: str) -> None:
-    """A VM has booted: firmware that never ran takes the keys on the disk of its host; one that was told to (or always
-    is) takes new ones."""
+    """A VM has booted: firmware that never ran takes the keys on the disk of its host; firmware whose update was
+    requested, or is automatic, takes new ones."""
     vm = txn.get(ref, "VM")
     if not is_uefi(vm):
         return

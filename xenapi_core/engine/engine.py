@@ -67,7 +67,8 @@ class EngineWorld:
 
 
 class Engine:
-    """See the module's theory of operation. Made inside a running event loop; end it with `close`."""
+    """Runs the operations of one pool: their claims, steps, undo and tasks. Made inside a running event loop; end it
+    with `close`."""
 
     def __init__(
         self,
@@ -179,7 +180,7 @@ class Engine:
             return await steps
 
         task = self._own(take(), self._background)
-        task.add_done_callback(self._seen)
+        task.add_done_callback(self._retrieve_exception)
         return await asyncio.shield(task)
 
     def launch(self, wire_name: str, args: Sequence[Any], caller: Caller, body: Body | None = None) -> str:
@@ -264,11 +265,11 @@ class Engine:
     def _start(self, work: Work, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         self._runs[work.task] = work
         work.owner = task = self._own(coroutine, self._owned)
-        task.add_done_callback(self._seen)
+        task.add_done_callback(self._retrieve_exception)
         return task
 
     @staticmethod
-    def _seen(task: asyncio.Task[Any]) -> None:
+    def _retrieve_exception(task: asyncio.Task[Any]) -> None:
         """A caller that went away must not turn its operation's failure into a warning of the event loop."""
         if not task.cancelled():
             task.exception()
@@ -281,7 +282,7 @@ class Engine:
             for number, step in enumerate(plan.steps):
                 work.check_cancelled()
                 work.begin_step(plan, number)
-                await self._do(work, step)
+                await self._run_step(work, step)
                 work.progress(1.0)
                 done.append(step)
             value = plan.result(work)
@@ -342,7 +343,7 @@ class Engine:
                 advice = await self._wait(work, consult(self.advisor, world, plan.asks))
                 world = replace(self._world, advice=advice)
                 continue
-            overruled = self._overruled(plan)
+            overruled = self._runs_to_cancel(plan)
             if not overruled:
                 break
             for other in overruled:
@@ -359,7 +360,7 @@ class Engine:
         work.claims = plan.claims
         return plan
 
-    def _overruled(self, plan: Plan) -> list[Work]:
+    def _runs_to_cancel(self, plan: Plan) -> list[Work]:
         """Runs whose claims on the same objects this plan cancels."""
         found: dict[str, Work] = {}
         for claim in plan.claims:
@@ -400,7 +401,7 @@ class Engine:
         finally:
             work.interruptible = False
 
-    async def _do(self, work: Work, step: Step) -> None:
+    async def _run_step(self, work: Work, step: Step) -> None:
         if step.deadline is None:
             await step.do(work)
             return
@@ -438,7 +439,7 @@ class Engine:
         self.world.store.commit(txn)
 
     def _failed(self, work: Work, failure: BaseException) -> ApiError:
-        """Release the claims and end the task; returns what the caller is told."""
+        """Release the claims and end the task; returns the error for the caller."""
         error = as_api_error(failure)
         if isinstance(failure, asyncio.CancelledError):
             _uncancel()

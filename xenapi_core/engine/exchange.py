@@ -1,4 +1,4 @@
-"""The way to other servers, as plans see it: parcels with VMs for other pools, archives of the web, and uploads."""
+"""The interface through which plans reach other servers: VMs sent to other pools, archives fetched, and uploads."""
 
 from __future__ import annotations
 
@@ -49,14 +49,15 @@ class Parcel:
 
 
 class Exchange(Protocol):
-    """Who carries parcels and fetches archives (server/exchange.py)."""
+    """The interface for sending parcels and fetching archives (server/exchange.py)."""
 
     async def check(self, parcel: Parcel) -> None:
-        """Raise why it would not be taken, as far as that can be told before it is sent. CANNOT_CONTACT_HOST."""
+        """Raise why the other pool would refuse the parcel, as far as that is known before it is sent.
+        CANNOT_CONTACT_HOST."""
 
     async def send(self, run: Run, parcel: Parcel) -> str:
-        """The VM's reference there. Raises what went wrong; then nothing of it is there. run.check_cancelled is heard
-        until the last byte has been sent."""
+        """The VM's reference there. Raises what went wrong; then nothing of it is there. run.check_cancelled can stop
+        it until the last byte has been sent."""
 
     def archive(self, url: str) -> AbstractAsyncContextManager[tuple[Mapping[str, Exported], Fill]]:
         """An export under a URL of http or https: its records, and what writes its disks while it comes. IMPORT_ERROR

@@ -1,4 +1,4 @@
-"""VMs as an export has them, and what an import has made of them so far."""
+"""The objects of an export, and what an import has created from them so far."""
 
 from __future__ import annotations
 

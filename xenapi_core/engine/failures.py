@@ -1,7 +1,7 @@
-"""What a driver's failure means to a caller: tables from DriverError kinds to Xen-API errors.
+"""Translates failures of drivers to Xen-API errors: one table for each sort of call.
 
-Rule 1: one table for each sort of call, because the same kind means different things: a guest that is asked to power
-        off, a disk that is attached, a host without any VM. Each table knows every kind.
+Rule 1: one table for each sort of call, because the same kind means different things: a call about a guest, about a
+        disk that is attached, or about a host without any VM. Each table knows every kind.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Which services the firewall of a host lets through: what follows from the records of the host and its pool.
+"""The open services of a host's firewall, computed from the records of the host and its pool.
 
 Rule 1: the names are those of xapi's firewall: dlm (clustering), nbd, ssh, vxlan, xapi-insecure (plain HTTP), xenha
         (heartbeats of high availability). What every host needs is always open and not named.
-Rule 2: `follow` tells hosts what changed, GATHER seconds after a change. host.update_firewalld_service_status does it
-        at once: a firewall that was started anew has forgotten what it was told.
+Rule 2: `follow` sends changes to the hosts, GATHER seconds after a change. host.update_firewalld_service_status sends
+        the whole state at once, because a firewall that was restarted has lost it.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ def plan_open(world: World, host: str) -> Plan:
 
 
 async def update(engine: Engine, host: str) -> None:
-    """Tell a host now. HOST_OFFLINE, OPERATION_NOT_ALLOWED."""
+    """Send a host its open services now. HOST_OFFLINE, OPERATION_NOT_ALLOWED."""
     await engine.see_through(engine.work("firewall"), partial(plan_open, host=host))
 
 
 async def follow(engine: Engine) -> None:
-    """Tell hosts what changed, until cancelled (rule 2)."""
+    """Send hosts their open services whenever they change, until cancelled (rule 2)."""
     store, clock = engine.world.store, engine.world.clock
     told: dict[str, str] = {}
     seen, looked = 0, -1
@@ -94,9 +94,9 @@ async def follow(engine: Engine) -> None:
 
 
 async def renew(engine: Engine, told: dict[str, str]) -> None:
-    """Tell each host that is up what it has not been told. `told`: host -> what it was; kept up to date here.
+    """Send each host that is up its open services if they changed. `told`: host -> what was sent last; updated here.
 
-    A host that is down forgets: it is told when it is up again. One that cannot be told is told after the next change.
+    A host that was down gets them when it is up again; one where sending fails, after the next change.
     """
     store = engine.world.store
     for ref, host in tuple(store.all("host").items()):

@@ -1,17 +1,17 @@
-"""High availability at work: hosts that fall silent, VMs that are restarted elsewhere, and the plan that follows.
+"""High availability at work: detects lost hosts, restarts their VMs on other hosts, and updates the failover plan.
 
 Theory of operation
 1. The store's changes drive everything: after one, and GATHER seconds so that changes that come together are looked at
    once, `look` compares the records with what is known here. It never awaits.
-2. A host that is not heard from has the time of ha_configuration to come back; then it is lost: it is fenced, its VMs
-   are Halted as soon as no operation has them, and another host becomes the coordinator if it was that. A host that was
-   told to go down is not lost. A host that is up again is nobody's business. What runs on a host that does not fence
-   itself (ha_member.py, rule 2) may go on running, so the VMs of such a host are left alone.
+2. A host whose heartbeats stop has the time of ha_configuration to come back; then it is lost: it is fenced, its VMs
+   are Halted as soon as no operation has them, and another host becomes the coordinator if the lost one was it. A host
+   that was shut down is not lost. A host that is up again needs nothing. What runs on a host that does not fence itself
+   (ha_member.py, rule 2) may go on running, so the VMs of such a host are left alone.
 3. A protected VM that is Halted, for whatever reason, is started: lowest `order` first, those of one order together,
    the next order when each of them has been started and had its start_delay. Then VMs of priority "best-effort" that
    were lost with a host are tried once. Where the protected ones go is decided for all together, so that all fit, and
    anew for each order.
-4. A restart that fails is told by a message, and tried again after RETRY seconds.
+4. A restart that fails causes a message record, and is tried again after RETRY seconds.
 5. After a restart of the server the time of hosts that are down begins anew.
 6. The coordinator decides, or the member that becomes it. While that host takes no decisions, no host is lost and no VM
    is restarted; what is overdue is done as soon as it may.
@@ -37,7 +37,7 @@ from xenapi_core.engine.transition import enter_halted
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.hosts import is_live
-from xenapi_core.model.infrastructure_lifecycle import REBOOT, SHUT_DOWN
+from xenapi_core.model.infrastructure_lifecycle import ENABLED, REBOOT, SHUT_DOWN
 from xenapi_core.model.power import HALTED, is_guest
 from xenapi_core.model.schema import POOL_ADMIN
 from xenapi_core.store.api import Txn, Version
@@ -76,18 +76,18 @@ def _renumber(world: World, txn: Txn, pool: Version) -> None:
     txn.update(pool.ref, ha_plan_exists_for=found.plan_exists_for, ha_overcommitted=found.overcommitted)
     if found.plan_exists_for < pool["ha_plan_exists_for"]:
         text = f"The failover plan covers {found.plan_exists_for} failures, not {pool['ha_plan_exists_for']}."
-        _tell(world, txn, "HA_POOL_DROP_IN_PLAN_EXISTS_FOR", "Pool", pool["uuid"], text)
+        _post(world, txn, "HA_POOL_DROP_IN_PLAN_EXISTS_FOR", "Pool", pool["uuid"], text)
     if found.overcommitted and not pool["ha_overcommitted"]:
         text = f"Protected VMs would stay down after {pool['ha_host_failures_to_tolerate']} host failures."
-        _tell(world, txn, "HA_POOL_OVERCOMMITTED", "Pool", pool["uuid"], text)
+        _post(world, txn, "HA_POOL_OVERCOMMITTED", "Pool", pool["uuid"], text)
 
 
-def _tell(world: World, txn: Txn, name: str, cls: str, uuid: str, text: str) -> None:
+def _post(world: World, txn: Txn, name: str, cls: str, uuid: str, text: str) -> None:
     post(world, txn, name, PRIORITIES[name], cls, uuid, text)
 
 
 class Failover:
-    """See the module's theory of operation. Its tasks belong to `group`."""
+    """Detects lost hosts and restarts their protected VMs. Its tasks belong to `group`."""
 
     def __init__(self, engine: Engine, group: asyncio.TaskGroup) -> None:
         self.engine = engine
@@ -124,10 +124,10 @@ class Failover:
             return
         for ref, host in self.world.store.all("host").items():
             if is_live(self.world.store, host):
-                self._welcome(host)
+                self._note_up(host)
                 if (waiting := self._silent.pop(ref, None)) is not None:
                     waiting.cancel()
-            elif ref not in self._silent and ref not in self._lost and host["requested_state"] not in ON_REQUEST:
+            elif ref not in self._silent and ref not in self._lost and not self._is_down_on_request(host):
                 patience = 0.0 if ref in self._overdue else float(pool["ha_configuration"].get(TIMEOUT, SECONDS))
                 self._silent[ref] = self._group.create_task(self._give_up(ref, patience), name="silent host")
         self._halt(self._lost - self._silent.keys())
@@ -135,15 +135,22 @@ class Failover:
         if self._best_effort or any(is_waiting(vm) for vm in self.world.store.all("VM").values()):
             self._needed.set()
 
-    def _welcome(self, host: Version) -> None:
-        """A host is up. One that was reset is told of, when it has booted."""
+    def _is_down_on_request(self, host: Version) -> bool:
+        """Whether it was told to go down; or has been told to come up since, so that nothing runs there."""
+        if host["requested_state"] != ENABLED:
+            return host["requested_state"] in ON_REQUEST
+        residents = map(self.world.store.get, self.world.store.related(host.ref, "resident_VMs"))
+        return all(vm["is_control_domain"] for vm in residents)
+
+    def _note_up(self, host: Version) -> None:
+        """Note that a host is up; a message record reports the boot of one that was fenced."""
         self._lost.discard(host.ref)
         self._overdue.discard(host.ref)
         if host.ref in self._fenced:
             self._fenced.discard(host.ref)
             txn = self.world.store.begin()
             text = f"Host '{host['name_label']}' has reset itself, because nobody heard from it."
-            _tell(self.world, txn, "HA_HOST_WAS_FENCED", "Host", host["uuid"], text)
+            _post(self.world, txn, "HA_HOST_WAS_FENCED", "Host", host["uuid"], text)
             self.world.store.commit(txn)
 
     def _forget(self) -> None:
@@ -157,7 +164,7 @@ class Failover:
         await self.world.clock.sleep(seconds)
         self._overdue.add(ref)
         try:
-            if self._lose(ref):
+            if self._declare_lost(ref):
                 await self._fence(ref)
                 self._halt((ref,))
         except Exception:
@@ -165,9 +172,9 @@ class Failover:
         finally:
             self._silent.pop(ref, None)
 
-    def _lose(self, ref: str) -> bool:
-        """Give a silent host up, and have it followed if it was the coordinator. False if nobody may do that (rule 6),
-        or if it is not so any more."""
+    def _declare_lost(self, ref: str) -> bool:
+        """Declare a silent host lost, and choose a new coordinator if it was the coordinator. False if no host may
+        decide that (rule 6), or if the host is not silent any more."""
         store = self.world.store
         pool, host = enabled_pool(store), store.find(ref)
         if pool is None or host is None or is_live(store, host):
@@ -179,11 +186,11 @@ class Failover:
         self._overdue.discard(ref)
         self._lost.add(ref)
         txn = store.begin()
-        _tell(self.world, txn, "HA_HOST_FAILED", "Host", host["uuid"], f"Host '{host['name_label']}' has failed.")
+        _post(self.world, txn, "HA_HOST_FAILED", "Host", host["uuid"], f"Host '{host['name_label']}' has failed.")
         if pool["master"] == ref:
             txn.update(pool.ref, master=decider.ref)
             text = f"Host '{decider['name_label']}' is the coordinator now."
-            _tell(self.world, txn, "POOL_MASTER_TRANSITION", "Host", decider["uuid"], text)
+            _post(self.world, txn, "POOL_MASTER_TRANSITION", "Host", decider["uuid"], text)
         store.commit(txn)
         return True
 
@@ -207,7 +214,7 @@ class Failover:
             self._fenced.add(ref)
 
     def _halt(self, hosts: Iterable[str]) -> None:
-        """What was on lost hosts does not run any more, except what an operation still has (rule 2)."""
+        """Record VMs of lost hosts as Halted, except those that an operation still has (rule 2)."""
         txn = self.world.store.begin()
         for host in hosts:
             record = self.world.store.find(host)
@@ -280,13 +287,13 @@ class Failover:
             await self.world.clock.sleep(vm["start_delay"])
 
     def _note_failure(self, vm: Version, error: ApiError) -> None:
-        """Have a VM tried again (rule 4); a message tells of the first of several failures."""
+        """Schedule another attempt for a VM (rule 4); a message record reports the first of several failures."""
         if self.world.store.find(vm.ref) is None:
             return
         if vm.ref not in self._again:
             txn = self.world.store.begin()
             text = f"VM '{vm['name_label']}' could not be restarted: {error}"
-            _tell(self.world, txn, "HA_PROTECTED_VM_RESTART_FAILED", "VM", vm["uuid"], text)
+            _post(self.world, txn, "HA_PROTECTED_VM_RESTART_FAILED", "VM", vm["uuid"], text)
             self.world.store.commit(txn)
         self._again[vm.ref] = self.world.clock.monotonic() + RETRY
         self._come_back(RETRY)

@@ -1,4 +1,4 @@
-"""What each host itself has of high availability: its own database, its heartbeat disks, its daemon.
+"""The high availability state of each host itself: its local database, its heartbeat disks, its daemon.
 
 Theory of operation
 1. A host has a small database of its own (`local_database`), which it can read without the pool's. Two of its keys mean
@@ -137,7 +137,7 @@ def note_boot(store: Store, txn: Txn, host: str) -> None:
 
 
 def show_live_set(store: Store, txn: Txn) -> None:
-    """Say in the records of all hosts who is in the live set, as `txn` has it (rule 3)."""
+    """Write into the records of all hosts which hosts are in the live set, as `txn` has it (rule 3)."""
     hosts = {ref: txn.get(ref) for ref in store.all("host")}
     members = {ref: host for ref, host in hosts.items() if in_live_set(txn, host)}
     uuids = tuple(host["uuid"] for host in members.values())

@@ -1,4 +1,4 @@
-"""The failover plan of high availability: which hosts may fail so that every protected VM finds another one.
+"""The failover plan of high availability: how many hosts may fail while every protected VM still fits on another one.
 
 Rule 1: these functions are pure. They get numbers and sets; ha_rules.py makes a Situation of the records.
 Rule 2: an answer "there is a plan" is always right. In large pools the answer "there is none" may be too careful,

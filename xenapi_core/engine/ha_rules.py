@@ -1,7 +1,7 @@
-"""High availability as the records have it: who is protected, where protected VMs could run, and what must not be done.
+"""High availability rules over records: protected VMs, the hosts where they could run, and the operations it forbids.
 
-Rule 1: a VM is protected while ha_restart_priority is "restart" and ha_always_run is true. ha_always_run follows what
-        somebody asked for: true when the VM was started or resumed, false when it was shut down or suspended.
+Rule 1: a VM is protected while ha_restart_priority is "restart" and ha_always_run is true. ha_always_run follows the
+        last request: true when the VM was started or resumed, false when it was shut down or suspended.
 Rule 2: an operation is refused if there is a plan for the configured number of failures now and would be none
         afterwards; in a pool that has no plan, or where ha_allow_overcommit is set, nothing is refused for that.
 Rule 3: only what every host reaches can be used by a protected VM: shared storage attached everywhere, and networks

@@ -1,4 +1,4 @@
-"""Memory of hosts as the records count it: what resident VMs may use at most, and what starting ones were promised."""
+"""Memory of hosts according to the records: used by resident VMs at most, and reserved for VMs that start."""
 
 from __future__ import annotations
 

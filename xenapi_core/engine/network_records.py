@@ -1,6 +1,6 @@
-"""Changes of interface records that several operations share: up and down, made, moved, and gone.
+"""Changes of interface records that several operations share: up and down, created, moved and removed.
 
-Rule 1: every function here writes in the transaction it is given and decides nothing; plans/network_rules.py has
+Rule 1: every function here writes in the transaction it is given and decides nothing; steps/network_rules.py has
         refused what may not be.
 Rule 2: what is up stands on something that is up, and nothing stays up on what went down.
 Rule 3: records that were introduced as they are (PIF.db_introduce, VLAN.pool_introduce) may stand on each other in a
@@ -159,7 +159,7 @@ def note_address(txn: Txn, pif: str) -> None:
 
 
 def primary_address(pif: Any) -> str:
-    """What the host is called on the interface; "" while it has no address of that family."""
+    """The host's primary address on the interface; "" while it has no address of that family."""
     if pif["primary_address_type"] == "IPv6":
         return str(pif["IPv6"][0]).partition("/")[0] if pif["IPv6"] else ""
     return str(pif["IP"])

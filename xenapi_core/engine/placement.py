@@ -1,6 +1,6 @@
-"""Which host a VM can and should run on (API reference, "Host choice").
+"""Chooses the host for a VM, and checks whether a host can run it (API reference, "Host choice").
 
-Rule 1: what is asked of each host is asked in the order of the API reference; the first refusal is the answer.
+Rule 1: each host is checked in the order of the API reference; the first refusal is the answer.
 Rule 2: memory is counted from records (host_memory.py). The driver has the last word.
 Rule 3: under high availability a VM goes where the failover plan survives it; a protected VM that waits for a host is
         part of the plan, and is not asked.

@@ -1,4 +1,4 @@
-"""Plans: what an operation will do, decided purely, as named steps that can be undone.
+"""Plans: pure decisions about what an operation will do, as named steps that can be undone.
 
 Theory of operation
 1. A plan function reads the world and returns a Plan, or raises the first prerequisite that does not hold, in the order
@@ -53,11 +53,11 @@ class World(Protocol):
 
     @property
     def advice(self) -> Advice | None:
-        """What workload balancing says of this very operation; None: it has not been asked (advice.py)."""
+        """The advice of workload balancing for this very operation; None if it has not been requested (advice.py)."""
 
 
 class Run(Protocol):
-    """What a running step is given."""
+    """The interface that a running step works with."""
 
     world: World
     task: str  # reference of the task (a DummyRef for synchronous calls)
@@ -76,7 +76,7 @@ class Run(Protocol):
         """The storage driver of an SR, by reference. SR_NOT_ATTACHED if it has none."""
 
     def backend(self, kind: str) -> StorageBackend:
-        """Who serves SRs of a type. SR_UNKNOWN_DRIVER."""
+        """The back end for SRs of a type. SR_UNKNOWN_DRIVER."""
 
     def open_storage(self, sr: str, kind: str, uuid: str) -> Storage:
         """The driver of an SR, taken into service now if it was not. SR_UNKNOWN_DRIVER."""
@@ -88,7 +88,7 @@ class Run(Protocol):
         """Let go of the driver of an SR whose record is gone or never came to be."""
 
     def exchange(self) -> Exchange:
-        """Who carries VMs to other pools. NOT_IMPLEMENTED if this process reaches none."""
+        """The exchange with other servers. NOT_IMPLEMENTED if this process reaches none."""
 
     async def perform(self, wire_name: str, *args: Any) -> Any:
         """Do another message that has a plan, as a part of this one with a task of its own. Raises ApiError."""
@@ -97,7 +97,7 @@ class Run(Protocol):
         """0..1 of the present step."""
 
     def check_cancelled(self) -> None:
-        """A safe point: raises TASK_CANCELLED if the task was asked to stop."""
+        """A safe point: raises TASK_CANCELLED if a cancel of the task was requested."""
 
 
 StepAction = Callable[[Run], Awaitable[None]]

@@ -1,8 +1,8 @@
-"""What each host of a pool trusts the other members by: the certificates on its disk, and the bundle made of them.
+"""What each host of a pool verifies the other members with: the certificates on its disk, and the bundle made of them.
 
 Rule 1: each host has a certificate of its own for other members, apart from the one that clients see: a Certificate of
-        type "host_internal". It says the host's uuid and nothing else: who shows a certificate of the bundle is a
-        member, whatever its name and address.
+        type "host_internal". It names the host's uuid and nothing else: a peer that shows a certificate of the bundle
+        is a member, whatever its name and address.
 Rule 2: the files on a host's disk (name -> PEM; that of a host is "<uuid>.pem") are kept with that record, and so is
         the bundle: the files as they were when it was last generated. Only the bundle counts.
 Rule 3: hosts whose server joined keep both at their own server. Here is the record of their certificate alone.
@@ -38,7 +38,7 @@ def internal_certificate(store: Store, host: str) -> Version | None:
 
 
 def of_coordinator(store: Store) -> Version | None:
-    """That of the coordinator, which says what this server trusts."""
+    """The certificate of the coordinator, whose record says what this server trusts."""
     pools = store.all("pool").values()
     return next((record for pool in pools if (record := internal_certificate(store, pool["master"]))), None)
 
@@ -61,7 +61,7 @@ def generate_bundle(txn: Txn, certificate: str) -> None:
 
 
 def catch_up(store: Store, txn: Txn, host: str) -> None:
-    """See rule 4."""
+    """Give a host that comes up the certificate files of the coordinator that it lacks, and a new bundle (rule 4)."""
     own, primary = internal_certificate(store, host), of_coordinator(store)
     if own is None or primary is None or store.get(host)["joined_from"]:
         return

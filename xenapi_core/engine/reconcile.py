@@ -1,19 +1,19 @@
-"""Keeps VM records true to what the hypervisors have: after a restart, after a failure, and when guests act.
+"""Keeps VM records in agreement with the hypervisors: after a restart, after a failure, and when guests act.
 
 Theory of operation
-1. An event is a hint that something changed; before a record is changed, domains() is asked.
-2. A VM with a claim is the business of the operation that claimed it; what happens meanwhile is remembered and looked
-   at when the claim is released.
-3. What a guest did by itself is answered as its VM says at that moment: actions_after_shutdown, _reboot, _softreboot,
-   _crash. What crashed and is kept (preserve) is a Paused VM, whatever the VM says later.
+1. An event is a hint that something changed; before a record is changed, domains() is called.
+2. A VM with a claim is left to the operation that claimed it; events of its domain meanwhile are kept and handled when
+   the claim is released.
+3. What follows an action of the guest itself is what its VM says at that moment: actions_after_shutdown, _reboot,
+   _softreboot, _crash. What crashed and is kept (preserve) is a Paused VM, whatever the VM says later.
 4. A VM is compared with all hosts at once at start-up: a migration may have ended on either of two.
 5. A machine that is gone while its VM names a suspend image that holds its memory was suspended, whatever became of the
    operation that did it; an image that a live VM still names is left over.
-6. A host that goes down takes no record with it: its VMs are Halted when it is back without them, when somebody resets
-   them, or when high availability gives the host up (ha_failover.py).
+6. A host that goes down takes no record with it: its VMs are Halted when it is back without them, when a client resets
+   them, or when high availability declares the host lost (ha_failover.py).
 7. A protected VM whose guest shut itself down is started again by high availability, unless the pool says otherwise
    (ha_reboot_vm_on_internal_shutdown).
-8. A host that comes up has the pools of processors whose auto_power_on says so, beside the first.
+8. A host that comes up activates its processor pools with auto_power_on, beside the first pool.
 9. A host that comes up attaches its static disks first, because VMs and other hosts may not use them meanwhile.
 10. A host that disconnected its storage before it went down (host.prepare_for_poweroff) connects to it again.
 """
@@ -77,7 +77,7 @@ def agrees(vm: Version, host: str, domain: DomainState | None) -> bool:
 
 
 class Reconciler:
-    """See the module's theory of operation."""
+    """Compares the records of VMs with the domains of their hosts, and corrects the records."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -183,7 +183,8 @@ class Reconciler:
         self.engine.start(self.engine.work("VDI.destroy"), lambda world: PLANS["VDI.destroy"](world, image.ref))
 
     async def _on_power(self, host: str, up: bool) -> None:
-        """Rule 6. A host that comes back takes VMs again, unless it was told not to (host.disable)."""
+        """Record that a host went down or came up, and complete its start (rules 6, 8, 9 and 10). It takes VMs again
+        unless it was disabled (host.disable)."""
         record = self.world.store.find(host)
         prepared = record is not None and DISABLED_UNTIL_REBOOT in record["local_database"]
         txn = self.world.store.begin()
@@ -198,7 +199,7 @@ class Reconciler:
             await self._divide_processors(host)
 
     async def _connect_storage(self, host: str) -> None:
-        """Rule 10. What cannot be connected now stays unconnected."""
+        """Connect a host to its storage again (rule 10). What cannot be connected now stays unconnected."""
         for pbd in self.world.store.related(host, "PBDs"):
             task = self.engine.start(self.engine.work("PBD.plug"), partial(PLANS["PBD.plug"], pbd=pbd))
             await asyncio.wait({task}, timeout=ANSWER_WITHIN)
@@ -206,7 +207,7 @@ class Reconciler:
                 log.warning("a host that came up is not connected to a storage repository: %s", error)
 
     async def _attach_static_disks(self, host: str) -> None:
-        """Rule 9."""
+        """Attach the static disks of a host that came up (rule 9)."""
         if not static_disks(self.world.store, host):
             return
         work = self.engine.work("host.attach_static_vdis")
@@ -214,7 +215,8 @@ class Reconciler:
         await asyncio.wait({task}, timeout=ANSWER_WITHIN)
 
     async def _divide_processors(self, host: str) -> None:
-        """Rule 8. Pools that are to go free their processors before others take them."""
+        """Activate the processor pools with auto_power_on; deactivate the others, unless started VMs use them (rule 8).
+        Pools that are to go free their processors before others take them."""
         store = self.world.store
         pools = [store.get(pool) for pool in store.related(host, "resident_cpu_pools")]
         over = [p for p in pools if p["activated"] and not (p["auto_power_on"] or store.related(p.ref, "started_VMs"))]
@@ -288,7 +290,7 @@ class Reconciler:
         elif (domain is None and event.gone is Gone.CRASH) or (domain is not None and domain.crashed):
             self._crashed(vm, host, domain)
         elif domain is None:
-            self._gone(vm, host, event.gone or Gone.SHUTDOWN)
+            self._on_guest_end(vm, host, event.gone or Gone.SHUTDOWN)
         else:
             txn = self.world.store.begin()
             self._adapt(txn, vm, host, domain)
@@ -307,7 +309,7 @@ class Reconciler:
         post_vm(self.world, txn, CRASHED, vm.values)
         self.world.store.commit(txn)
 
-    def _gone(self, vm: Version, host: str, why: Gone) -> None:
+    def _on_guest_end(self, vm: Version, host: str, why: Gone) -> None:
         """The guest ended by itself (rule 3)."""
         field, message = _ACTIONS[why]
         if vm[field] in RESTARTS:

@@ -1,4 +1,4 @@
-"""Removing records, so that nothing refers to them any more.
+"""Removes records together with every reference to them.
 
 Rule 1: the records that go are found first and deleted last: a transaction that has deleted thousands reads slowly.
 Rule 2: what refers to them is found through the schema, so no reference can be forgotten here.
@@ -37,7 +37,7 @@ def remove(world: World, txn: Txn, refs: Iterable[str]) -> None:
         types = {field: world.schema[cls][field].type for field in fields}
         for record in list(world.store.all(cls).values()):
             if record.ref not in gone:
-                found = {field: _without(type_, record.values[field], gone) for field, type_ in types.items()}
+                found = {field: _without_refs(type_, record.values[field], gone) for field, type_ in types.items()}
                 changes = {field: value for field, value in found.items() if value is not _KEPT}
                 if changes and txn.find(record.ref) is not None:
                     txn.update(record.ref, **changes, **({"empty": True} if cls == "VBD" and "VDI" in changes else {}))
@@ -100,7 +100,7 @@ def _target(type_: Type) -> str | None:
     return None
 
 
-def _without(type_: Type, value: Any, gone: Container[str]) -> Any:
+def _without_refs(type_: Type, value: Any, gone: Container[str]) -> Any:
     """`value` without references to what is gone, or _KEPT if there are none."""
     match type_:
         case SetType():

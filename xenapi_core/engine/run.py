@@ -1,4 +1,4 @@
-"""One operation while it runs: what a step is given, and how it is told to stop."""
+"""One running operation: the interface that its steps use, and its cancellation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshot schedules (VMSS): when one is due, and what it does then.
+"""Takes the snapshots of snapshot schedules (VMSS) when they are due, and removes the oldest ones.
 
 Theory of operation
 1. Times are UTC, the time zone of every host here, and fall on quarters of an hour.
@@ -113,7 +113,7 @@ async def run(engine: Engine, ref: str, caller: Caller = SCHEDULER) -> list[Take
             outcomes.append(Taken(vm, await _take(engine, schedule, vm, caller)))
         except ApiError as failure:
             outcomes.append(Taken(vm, failure=failure))
-            _tell(engine, schedule, vm, failure)
+            _post_failure(engine, schedule, vm, failure)
     return outcomes
 
 
@@ -141,7 +141,7 @@ async def _remove(engine: Engine, snapshot: Version, caller: Caller) -> None:
             await engine.perform("VDI.destroy", (disk,), caller)
 
 
-def _tell(engine: Engine, schedule: Version, vm: Version, failure: ApiError) -> None:
+def _post_failure(engine: Engine, schedule: Version, vm: Version, failure: ApiError) -> None:
     """A message about the schedule: which VM has no snapshot, and why."""
     world = engine.world
     txn = world.store.begin()

@@ -1,4 +1,4 @@
-"""From records to what a driver is told: DomainSpec, DiskSpec, NicSpec. Everything is named by uuid.
+"""Builds the specs that drivers get (DomainSpec, DiskSpec, NicSpec) from records. Everything is named by uuid.
 
 Rule 1: a driver is never shown a reference or a field it does not need.
 """
@@ -6,6 +6,7 @@ Rule 1: a driver is never shown a reference or a field it does not need.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from xenapi_core.drivers.api import SCHEDULING, DiskSpec, DomainSpec, NicSpec
@@ -112,6 +113,18 @@ def domain_spec(reader: Reader, vm: Any, host: str = NULL_REF) -> DomainSpec:
         scheduling={key: text for key, text in vm["VCPUs_params"].items() if SCHEDULING.fullmatch(key)},
         shadow=vm["HVM_shadow_multiplier"],
         cpu_pool=pool["uuid"] if (pool := chosen_cpu_pool(reader, vm, host)) is not None else "",
+    )
+
+
+def attached_spec(reader: Reader, vm: Any, host: str = NULL_REF) -> DomainSpec:
+    """As domain_spec, with those devices alone that are attached: what a VM has now, or had when it was suspended."""
+    spec = domain_spec(reader, vm, host)
+    devices = map(reader.find, (*reader.related(vm.ref, "VBDs"), *reader.related(vm.ref, "VIFs")))
+    attached = {device["uuid"] for device in devices if device["currently_attached"]}
+    return replace(
+        spec,
+        disks=tuple(disk for disk in spec.disks if disk.uuid in attached),
+        nics=tuple(nic for nic in spec.nics if nic.uuid in attached),
     )
 
 

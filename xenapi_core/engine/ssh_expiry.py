@@ -1,4 +1,4 @@
-"""SSH at hosts goes off when its time has passed."""
+"""Switches SSH off on hosts whose expiry has passed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def follow(engine: Engine) -> None:
 
 
 async def expire(engine: Engine) -> None:
-    """Switch SSH off where its time has passed; a host that cannot be told is told the next time."""
+    """Switch SSH off where its time has passed; a host where that fails is tried again the next time."""
     now = engine.world.clock.now()
     for ref, host in tuple(engine.world.store.all("host").items()):  # a host may come or go meanwhile
         if host["ssh_enabled"] and 0 < host["ssh_expiry"] <= now:

@@ -4,8 +4,9 @@ Theory of operation
 1. A task is pending from `create` until exactly one of success, failure, cancelled; only pending tasks change status.
    (Its owner may call it cancelling meanwhile, which is a way of being pending.)
 2. Ended tasks go after 65 minutes, or earlier when there are more than 200 (oldest first), but not while they are
-   fresh: who starts hundreds at once must be able to see how each of them ended. Only in a crowd do fresh ones go, too.
-   Pending tasks go after 24 hours without a change, unless a run of the engine works for them.
+   fresh: a client that starts hundreds at once must be able to see how each of them ended. Only when there are very
+   many do fresh ones go, too. Pending tasks go after 24 hours without a change, unless a run of the engine works for
+   them.
 3. Destroying a pending task is remembered in its current_operations and done when it ends.
 """
 
@@ -65,7 +66,7 @@ class Tasks:
                 "finished": 0,
                 "status": PENDING,
                 "session": caller.session or NULL_REF,
-                "resident_on": self._here(),
+                "resident_on": self._coordinator(),
                 "progress": 0.0,
                 "externalpid": -1,
                 "stunnelpid": -1,
@@ -105,7 +106,7 @@ class Tasks:
         self._end(txn, ref, "failure", error_info=tuple(E.TASK_CANCELLED(ref).description))
 
     def mark_cancelling(self, ref: str) -> None:
-        """Show that somebody asked for the end of a pending task. HANDLE_INVALID."""
+        """Record that a cancel of a pending task was requested. HANDLE_INVALID."""
         self._mark(ref, "cancel")
 
     def destroy(self, ref: str) -> None:
@@ -168,7 +169,7 @@ class Tasks:
         now = self.world.clock.now()
         txn.update(ref, status=status, progress=1.0, finished=now, current_operations={}, **values)
 
-    def _here(self) -> str:
+    def _coordinator(self) -> str:
         """The host that works: the pool's coordinator."""
         for pool in self.world.store.all("pool").values():
             return str(pool["master"])

@@ -1,4 +1,4 @@
-"""What changes in the records when a VM enters a power state: the same for plans, events and recovery.
+"""Record changes when a VM enters a power state: the same for plans, events and recovery.
 
 Rule 1: nobody else writes power_state, resident_on, domid, or currently_attached of all devices of a VM.
 Rule 2: these functions write into a transaction and decide nothing.
@@ -86,6 +86,12 @@ def enter_suspended(world: World, txn: Txn, vm: str, image: str) -> None:
     count_memory(world, txn, host)
 
 
+def attach_to_memory(txn: Txn, vm: str) -> None:
+    """A VM begins Suspended, with memory of another one: all its devices are part of that, and come back with it."""
+    for device in (*txn.related(vm, "VBDs"), *txn.related(vm, "VIFs")):
+        txn.update(device, currently_attached=True)
+
+
 def enter_live(world: World, txn: Txn, vm: str, host: str, domain: DomainState, booted: bool = True) -> None:
     """The VM is what `domain` says, on `host`. `booted`: this is a fresh boot, so the guest has told nothing yet."""
     values = txn.get(vm, "VM")
@@ -154,14 +160,15 @@ def note_request(txn: Txn, claims: Iterable[Claim]) -> None:
 
 
 def _leave(txn: Txn, vm: str, state: str) -> None:
-    """A VM enters a power state. If somebody asked for that, `note_request` has the last word (Engine._finish)."""
+    """A VM enters a power state. If a client requested it, `note_request` overrides this (Engine._finish)."""
     values = txn.get(vm, "VM")
     if values["power_state"] != state and values["requested_state"] != NEVER_ASKED:
         txn.update(vm, requested_state=NOT_ASKED)
 
 
 def note_domain(world: World, txn: Txn, vm: str, domain: DomainState) -> None:
-    """What the hypervisor says of the VM's domain. Most of it is kept by no journal: it is asked for at each start."""
+    """Record the state of the VM's domain from the hypervisor. Most of it is not journalled: it is read again at each
+    start."""
     kind = domain_type(txn.get(vm, "VM"))
     _metrics(
         world,
@@ -216,7 +223,7 @@ def note_power(world: World, txn: Txn, host: str, up: bool) -> None:
 
 
 def note_guest(world: World, txn: Txn, vm: str, guest: GuestState) -> None:
-    """What the guest's agent reports, in VM_guest_metrics."""
+    """Write the report of the guest's agent to VM_guest_metrics."""
     report = {
         "os_version": guest.os_version,
         "PV_drivers_version": guest.pv_drivers_version,

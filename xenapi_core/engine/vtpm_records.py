@@ -1,4 +1,4 @@
-"""Records of trusted platform modules: each has a secret that holds its state; both come and go together.
+"""Records of trusted platform modules: a module and the secret with its state are created and removed together.
 
 Rule 1: these functions write into a transaction and decide nothing.
 """

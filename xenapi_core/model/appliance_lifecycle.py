@@ -1,4 +1,4 @@
-"""What may be requested of a group of VMs that starts and stops together, and what is answered when it may not.
+"""Operations on appliances, VMs that start and stop together: which are allowed when, and the errors otherwise.
 
 Rule 1: `refuse_appliance_operation` knows every reason against an operation; `allowed_appliance_operations` lists the
         operations without one, so a client is never offered what would be refused.

@@ -1,4 +1,4 @@
-"""Which records cannot be without which others.
+"""Which records are removed together with which others.
 
 Rule 1: a record goes when one of those goes that it names in its fields listed in BELONGS, and takes along what its own
         fields listed in PARTS name. Every other reference to something that goes becomes null; engine/removal.py finds

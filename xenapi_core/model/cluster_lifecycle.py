@@ -1,4 +1,4 @@
-"""What may be requested of a cluster and of its members, and what is answered when it may not.
+"""Operations on clusters and their members: which are allowed when, and the errors otherwise.
 
 Rule 1: a function `refuse_X_operation` knows every reason against an operation; `allowed_X_operations` lists the
         operations without one, so a client is never offered what would be refused.

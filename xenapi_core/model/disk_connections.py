@@ -1,4 +1,4 @@
-"""Disks that a client of the WBEM server has connected to, to read or write their bytes over HTTP.
+"""Connections of WBEM clients to disks, whose bytes they read or write over HTTP.
 
 Rule 1: a connection is a key of VDI.other_config: whoever may change that ends it, and it outlives the server. Its
         value names the disk, so that copies of the disk, which take over its other_config, are not connected.
@@ -42,13 +42,20 @@ class Connection:
 
 
 def connections(vdi: Fields) -> Iterator[Connection]:
-    """Those of a disk, also what has ended; what is not in their form is none."""
+    """The connections to a disk, also those that have ended; malformed entries are left out."""
     for key, value in vdi["other_config"].items():
         mode, _, rest = value.partition(" ")
         until, _, disk = rest.partition(" ")
         told = key.startswith(PREFIX) and mode in (READ, WRITE) and disk == vdi["uuid"]
         if told and until.isascii() and until.isdecimal():
             yield Connection(key.removeprefix(PREFIX), disk, mode == WRITE, int(until))
+
+
+def ended_keys(vdi: Fields, now: int) -> tuple[str, ...]:
+    """What connections have left that are none any more: those whose time is over, and those of the disk it was made
+    of."""
+    live = {one.key for one in live_connections(vdi, now)}
+    return tuple(key for key in vdi["other_config"] if key.startswith(PREFIX) and key not in live)
 
 
 def live_connections(vdi: Fields, now: int) -> tuple[Connection, ...]:

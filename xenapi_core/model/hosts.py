@@ -1,7 +1,7 @@
-"""Whether a host is up: what everybody means by it.
+"""Whether a host is live: the one definition that all code uses.
 
-Rule 1: a host is up while its host_metrics say that the coordinator hears from it. One without metrics was never heard
-        from, so it is down: nothing is started there and nothing is asked of it.
+Rule 1: a host is up while its host_metrics say so: the coordinator gets its heartbeats. A host without metrics never
+        sent one, so it is down: nothing is started or requested there.
 Rule 2: this module reads records and returns values. It never awaits, so it can be called at render time.
 """
 

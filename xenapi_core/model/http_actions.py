@@ -1,4 +1,4 @@
-"""What the Xen-API's port offers beside calls: import and export, consoles, measurements, blobs.
+"""The HTTP actions of the Xen-API's port: import and export, consoles, measurements, blobs.
 
 Rule 1: this is the list of the API reference, whether served here or not; what is served registers itself under its
         name (server/actions), and the coverage page tells the difference.
@@ -24,7 +24,7 @@ from xenapi_core.model.schema import (
 class HttpAction:
     """One kind of request. `role`: the least that may make it; `args`: of the query, as "name:type" ("*": any).
 
-    client_cert: whoever has a client certificate may, too. listed: whether the reference tells SDKs of it.
+    client_cert: clients with a client certificate may, too. listed: whether the reference tells SDKs of it.
     """
 
     name: str

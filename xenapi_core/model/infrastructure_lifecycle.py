@@ -1,4 +1,4 @@
-"""What may be requested of hosts, storage repositories, networks and the pool, and what is answered when it may not.
+"""Operations on hosts, SRs, networks and the pool: which are allowed when, and the errors otherwise.
 
 Rule 1: the function `refuse_X_operation` knows every reason against an operation. `allowed_X_operations` lists the
         operations without one, and `check_X_operation` raises the one there is; so a client is never offered what would

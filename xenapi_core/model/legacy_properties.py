@@ -1,4 +1,4 @@
-"""Fields that API 1.0 clients read to find their way, computed from what the other fields say.
+"""Fields of API 1.0, computed from current fields.
 
 Rule 1: only the record and what its schema entry follows is looked at; nothing here awaits or is stored.
 Rule 2: what a driver does not tell, like numbers of rings and event channels, is -1: unknown, in the words of xm.
@@ -18,7 +18,7 @@ _FEW_DISKS, _PARTITIONS = 16, 1 << 28  # Xen's virtual device numbers: 202 << 8 
 
 
 def vif_properties(reader: Reader, vif: Any) -> dict[str, str]:
-    """What the running interface is to the hypervisor; empty while it is not attached."""
+    """The hypervisor's properties of a running interface; empty while it is not attached."""
     domain = _domain(reader, vif)
     if domain is None:
         return {}
@@ -30,7 +30,7 @@ def vif_properties(reader: Reader, vif: Any) -> dict[str, str]:
 
 
 def vbd_properties(reader: Reader, vbd: Any) -> dict[str, str]:
-    """What the running disk is to the hypervisor; empty while it is not attached."""
+    """The hypervisor's properties of a running disk; empty while it is not attached."""
     domain = _domain(reader, vbd)
     if domain is None:
         return {}

@@ -1,4 +1,4 @@
-"""VM operations: which are allowed when, what they may run beside, and what they turn a VM into.
+"""VM operations: which are allowed when, what they may overlap, and the state they lead to.
 
 Rule 1: every fact about VM operations lives in OPERATIONS below. allowed_operations, VM_BAD_POWER_STATE,
         OTHER_OPERATION_IN_PROGRESS, CIM's RequestedStatesSupported and the state diagram in the docs follow from it.
@@ -174,6 +174,8 @@ NOT_ASKED: Final = 5  # No Change
 REFUSED_STATE: Final = "cim-refused-state"
 # Key of other_config of a VM or host: the power state that a CIM client has asked for at a later time, and when.
 POWER_ON_TIME: Final = "cim-power-on-time"
+# What is asked of one VM: no copy, snapshot or export of it has these keys of other_config.
+OWN_REQUESTS: Final = (REFUSED_STATE, POWER_ON_TIME)
 
 
 def requested_states_supported(reader: Reader, vm: Record) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Why some messages of the Xen-API have no behaviour here: one reason for each, shown on the coverage page.
+"""Why some messages of the Xen-API are not implemented: one reason for each, shown on the coverage page.
 
 Rule 1: a reason is given to patterns of wire names; the first pattern that fits counts. A test keeps the table true:
         each message without behaviour has a reason, and no pattern names only messages that have behaviour.

@@ -1,4 +1,4 @@
-"""What may be requested of a VM's USB devices and trusted platform modules, and what is answered when it may not.
+"""Operations on a VM's USB devices and trusted platform modules: which are allowed when, and the errors otherwise.
 
 Rule 1: a function `refuse_X_operation` knows every reason against an operation; `allowed_X_operations` lists the
         operations without one, so a client is never offered what would be refused.

@@ -1,4 +1,4 @@
-"""What the rules for VMs and for their devices share: power states, the errors about them, and what a guest can do."""
+"""Shared parts of the rules for VMs and for their devices: power states, their errors, and the abilities of a guest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Fields(Protocol):
 
 
 class Record(Protocol):
-    """What this module needs of a store's Version."""
+    """The part of a store's Version that this module needs."""
 
     ref: str
     values: Mapping[str, Any]

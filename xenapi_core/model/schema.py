@@ -107,7 +107,7 @@ class Field:
 
     @property
     def initial(self) -> Any:
-        """What the field holds when nobody set it."""
+        """The value of the field before it is set."""
         return self.type.empty if self.required else self.default
 
     @property
@@ -342,6 +342,11 @@ class Schema:
 
     def __getitem__(self, name: str) -> Class:
         return self.classes[name]
+
+    def listed(self) -> tuple[str, ...]:
+        """Every documented message that there still is, as CLASS.msg."""
+        methods = self.methods.items()
+        return tuple(name for name, m in methods if not m.message.hidden and m.message.state != "removed")
 
 
 def reference_class(type_: Type) -> str:

@@ -1,11 +1,11 @@
-"""Types of storage repositories and what each offers: the one registry behind SR and VDI rules, and the SM records.
+"""Types of storage repositories and the features of each: the one registry behind SR and VDI rules, and the SM records.
 
 Rule 1: an operation on an SR or its disks needs the feature that NEEDS names; a type without it answers
         SR_OPERATION_NOT_SUPPORTED, and allowed_operations leaves it out. What NEEDS does not name works on records.
 Rule 2: a driver brings its type with it (`register`, when the engine takes charge of it) and it stays: records are
         rendered by it from then on. A type nobody registered has DISKS.
 Rule 3: only features the driver interface has calls for exist. SR_SUPPORTS_LOCAL_CACHING has a setting of the host: its
-        driver is told which repository may hold copies of what is on others, and uses it as it likes.
+        driver gets the repository that may hold copies of disks of others, and decides how to use it.
 """
 
 from __future__ import annotations

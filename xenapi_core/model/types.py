@@ -1,4 +1,4 @@
-"""Xen-API types as values: what each accepts from a client, and what it looks like inside the program.
+"""Xen-API types as values: which client values each accepts, and their internal form.
 
 Inside, a string, enum or reference is str; int is int; float is float; bool is bool; datetime is int seconds since
 the epoch, UTC; a set is a tuple; a map is a dict that nobody mutates; a record is a dict; an unset option is None.

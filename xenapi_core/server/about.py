@@ -1,4 +1,4 @@
-"""GET /about on the Xen-API port: what this server is and what it can do, for programs.
+"""GET /about on the Xen-API port: the server's version and features, for programs.
 
 Rule 1: what it tells is the same for every client and as long as the server runs, so it is made once.
 Rule 2: it tells nothing of the pool: no names, no addresses, no numbers of objects.
@@ -23,7 +23,7 @@ _HEADERS: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-c
 def about_route(schema: Schema, protect: Callable[[Handler], Handler]) -> Route:
     """The route. Its answer is JSON: product, version, and the coverage (api/coverage.py).
 
-    `protect` lets through who may see it (http_auth.py): no route answers without credentials.
+    `protect` checks who may see it (http_auth.py): no route answers without credentials.
     """
     body = orjson.dumps({"product": "xencim", "version": _version(), **about(schema)}, option=orjson.OPT_INDENT_2)
 

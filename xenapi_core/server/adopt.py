@@ -1,8 +1,8 @@
-"""Bring the simulated hypervisors up to what the records say: at the first start, and after a restart.
+"""Brings the simulated hypervisors into the state of the records: at the first start, and after a restart.
 
 Rule 1: the simulator stands for hypervisors that went on running while the manager was away. So every VM whose record
-        says Running or Paused is given to its host as a machine that exists already; nothing boots.
-        A host that was told to shut down is off.
+        says Running or Paused is given to its host as a machine that exists already; nothing boots. A host that was
+        shut down is off.
 Rule 2: what was under way when the manager died is not adopted: a VM that was being started has no domain yet, and
         engine.recover() unwinds its claim.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from xenapi_core.drivers.api import CrashDump, DomainSpec, DriverError, GuestState, InterfaceState, PowerState
+from xenapi_core.drivers.api import CrashDump, DriverError, GuestState, InterfaceState, PowerState
 from xenapi_core.drivers.sim.hypervisor import SimHypervisor
 from xenapi_core.drivers.sim.storage_backend import sim_backends
 from xenapi_core.drivers.sim.world import SimWorld
@@ -21,7 +21,7 @@ from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plans.guest_agent import known_to_guests
 from xenapi_core.engine.plans.host_drivers import drivers_of
 from xenapi_core.engine.plans.network_scan import CARD_FIELDS
-from xenapi_core.engine.specs import domain_spec
+from xenapi_core.engine.specs import attached_spec, domain_spec
 from xenapi_core.engine.transition import count_memory
 from xenapi_core.ids import is_null
 from xenapi_core.model.hosts import is_live, was_heard_from
@@ -85,7 +85,7 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
         agent = _agent(store, vm)
         try:
             driver.preload(
-                replace(_attached(store, vm), cpu_pool=pools.get(vm["cpu_pool"], "")),
+                replace(attached_spec(store, vm), cpu_pool=pools.get(vm["cpu_pool"], "")),
                 PowerState(vm["power_state"]),
                 domid=vm["domid"],
                 start_time=metrics["start_time"] if metrics else None,
@@ -123,7 +123,7 @@ def adopt_host(store: Store, engine: Engine, world: SimWorld, host: Version) -> 
 
 
 def _stays_off(store: Store, host: Version) -> bool:
-    """Whether it was told to shut down, and did. The coordinator is up: it is where this server runs."""
+    """Whether the host was shut down on request. The coordinator is up: it is where this server runs."""
     off = not is_live(store, host) and host["requested_state"] == SHUT_DOWN
     return off and all(pool["master"] != host.ref for pool in store.all("pool").values())
 
@@ -162,21 +162,6 @@ def adopt_image(store: Store, world: SimWorld, vm: Version) -> None:
         world.preload_image(image["uuid"], domain_spec(store, vm))
 
 
-def _attached(store: Store, vm: Version) -> DomainSpec:
-    """The machine with the devices it has now; those unplugged since its start are left out."""
-    spec = domain_spec(store, vm)
-    attached = {
-        store.get(ref)["uuid"]
-        for ref in (*store.related(vm.ref, "VBDs"), *store.related(vm.ref, "VIFs"))
-        if store.get(ref)["currently_attached"]
-    }
-    return replace(
-        spec,
-        disks=tuple(disk for disk in spec.disks if disk.uuid in attached),
-        nics=tuple(nic for nic in spec.nics if nic.uuid in attached),
-    )
-
-
 def _card(store: Store, pif: Version) -> InterfaceState:
     """The hardware behind the record of a physical interface."""
     metrics = store.find(pif["metrics"])
@@ -185,7 +170,7 @@ def _card(store: Store, pif: Version) -> InterfaceState:
 
 
 def _agent(store: Store, vm: Version) -> GuestState | None:
-    """What the guest's tools had reported, None if they had not."""
+    """The report of the guest's agent from before; None if there was none."""
     found = None if is_null(vm["guest_metrics"]) else store.find(vm["guest_metrics"])
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""The agents of the pool's hosts: their endpoints close and open again when messages ask for it; see api/agents.py.
+"""The endpoints of the pool's hosts, closed and opened again when messages request it (api/agents.py).
 
 Rule 1: what a message asks is done by the task that follows (`follow` here, and that of HostEndpoints), never by the
         message: its own request is one that the closing waits for.
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from xenapi_core.clock import Clock
+from xenapi_core.model.hosts import was_heard_from
 from xenapi_core.server.endpoints import RETRY_SECONDS, HostEndpoints
 from xenapi_core.server.listener import Listener, ListenError
 from xenapi_core.store.api import Store
@@ -81,16 +82,16 @@ class HostAgents:
 def plain_refused(store: Store, host: str | None) -> Callable[[], bool]:
     """Whether an endpoint refuses plain HTTP: that of one host, or (None) that of the pool, if any host says so.
 
-    The answer is kept until a host's record changes, because every request asks.
+    A host that was never heard from has no say yet. The answer is kept until a record changes: every request asks.
     """
-    known = (-1, False)
+    known = ((-1, -1), False)
 
     def refused() -> bool:
         nonlocal known
-        revision = store.class_revision("host")
-        if revision != known[0]:
-            hosts = store.all("host").items()
-            known = (revision, any(record["https_only"] for ref, record in hosts if host in (None, ref)))
+        revisions = store.class_revision("host"), store.class_revision("host_metrics")
+        if revisions != known[0]:
+            asked = (record for ref, record in store.all("host").items() if host in (None, ref))
+            known = (revisions, any(record["https_only"] and was_heard_from(store, record) for record in asked))
         return known[1]
 
     return refused

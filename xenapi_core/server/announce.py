@@ -1,7 +1,7 @@
-"""What a server that is a member of another one's pool does when it has started: say where it is now.
+"""Reports the address of this server to its coordinator after a start, if it is a member of another server's pool.
 
-Rule 1: its ports may be others than before, and the coordinator shows the pool secret to the address it knows. So it is
-        told until it has heard, and nothing depends on when that is.
+Rule 1: its ports may differ from before, and the coordinator sends the pool secret to the address it knows. So the
+        report is repeated until the coordinator has it, and nothing depends on when that is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ async def announce(membership: Membership, store: Store, clock: Clock) -> None:
     told = ""
     while membership.coordinator:
         try:
-            answer = await _say(membership, store)
+            answer = await _say_hello(membership, store)
         except (OSError, ValueError, ApiError) as error:
             answer = type(error).__name__
         if answer == "ok":
@@ -35,7 +35,7 @@ async def announce(membership: Membership, store: Store, clock: Clock) -> None:
         await clock.sleep(AGAIN)
 
 
-async def _say(membership: Membership, store: Store) -> str:
+async def _say_hello(membership: Membership, store: Store) -> str:
     """The answer of pool.hello. OSError, ValueError, ApiError."""
     if not membership.address:
         raise ConnectionError("no way from there to here")

@@ -1,7 +1,7 @@
-"""Requests to the workload balancing server that a pool operator named (api/balancer.py says what is in them).
+"""Sends requests to the workload balancing server that a pool operator named (api/balancer.py makes them).
 
-Rule 1: it is asked over TLS, and as any server that a client named: outgoing.py says which addresses are, and that
-        nothing of a request or a reply is told in an error. trust.of_balancers decides who is believed.
+Rule 1: requests go over TLS, under the rules for any server that a client named: outgoing.py says which addresses are
+        allowed, and that no error holds a part of a request or reply. trust.of_balancers verifies the certificate.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ async def post(
     loopback: bool = False,
     trust: Trust | None = None,
 ) -> tuple[int, bytes]:
-    """See api.balancer.Post. `loopback`, `trust`: see outgoing.way_to.
+    """HTTP status and body of the reply to a POST over TLS (api.balancer.Post). `loopback`, `trust`: as for
+    outgoing.way_to.
 
     WLB_URL_INVALID where no address may be asked; WLB_TIMEOUT [seconds], WLB_UNKNOWN_HOST, WLB_CONNECTION_REFUSED,
     WLB_CONNECTION_RESET; SSL_VERIFY_ERROR.
@@ -56,10 +57,10 @@ async def post(
         except aiohttp.ClientConnectorCertificateError as error:
             raise E.SSL_VERIFY_ERROR(verification_failure(error.certificate_error)) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise E.WLB_URL_INVALID(place) if way.refused else _told(place, error) from None
+            raise E.WLB_URL_INVALID(place) if way.refused else _as_wlb_error(place, error) from None
 
 
-def _told(place: str, error: aiohttp.ClientError | OSError | ValueError) -> ApiError:
+def _as_wlb_error(place: str, error: aiohttp.ClientError | OSError | ValueError) -> ApiError:
     """What went wrong with a connection, as the Xen-API calls it."""
     import aiohttp
 

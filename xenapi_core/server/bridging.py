@@ -33,7 +33,7 @@ class BridgeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BridgeConfig:
-    """What `xencim bridge` was asked to do. Ports: 0 takes a free one, None switches the listener off."""
+    """The configuration of `xencim bridge`. Ports: 0 takes a free one, None switches the listener off."""
 
     pool: str
     user: str
@@ -52,7 +52,7 @@ class BridgeConfig:
 
 @dataclass(frozen=True, slots=True)
 class Bridged:
-    """What the start page says: the pool's name, hosts and VMs of it, and our URLs."""
+    """The data of the start page: the pool's name, hosts and VMs of it, and our URLs."""
 
     pool: str
     hosts: int

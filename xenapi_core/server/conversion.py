@@ -1,6 +1,6 @@
-"""Calls to the conversion appliance: plain XML-RPC over TLS, to an address that a guest tells of itself.
+"""Calls the conversion appliance: plain XML-RPC over TLS, to an address that the guest reports itself.
 
-Rule 1: outgoing.py says which addresses are asked; nothing of a request or a reply is logged or told in an error.
+Rule 1: outgoing.py says which addresses are allowed; no log and no error holds a part of a request or reply.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A long body from a URL that a client named, as it comes. See outgoing.py for which servers are asked."""
+"""Downloads a long body from a URL of a client, piece by piece. outgoing.py checks the address."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PIECE: Final = 256 * 1024
 async def download(url: str, loopback: bool = False, trust: Trust | None = None) -> AsyncIterator[bytes]:
     """The body of the reply to a GET. IMPORT_ERROR if none comes; UploadBroken if it ends before its end.
 
-    INVALID_VALUE ["url", ...] if no address is left that may be asked. `trust`: see outgoing.way_to.
+    INVALID_VALUE ["url", ...] if no address is left that may be contacted. `trust`: see outgoing.way_to.
     """
     import aiohttp  # a fifth of a second at start, for what most servers never do
 

@@ -1,8 +1,8 @@
 """A Xen-API endpoint for every host of the pool, each on an address of its own.
 
 Theory of operation
-1. Clients that are told HOST_IS_SLAVE go on with the address they are told and the port they had. So all endpoints have
-   the same two ports and differ in their address, which is the host's: 127.0.0.1, 127.0.0.2 and so on.
+1. Clients that get HOST_IS_SLAVE continue with the address in it and the port they had. So all endpoints have the same
+   two ports and differ in their address, which is the host's: 127.0.0.1, 127.0.0.2 and so on.
 2. What an endpoint answers follows from pool.master (api/membership.py, Door); nothing here knows of roles.
 3. A host that is down, or has no management interface, has no endpoint: the listeners follow host_metrics.live and
    PIF.management. A host that is dropped loses it for good; one that comes later gets none, because its address is not

@@ -1,10 +1,10 @@
-"""VMs on their way to another pool: the sender's side. The other side is actions/arrivals.py.
+"""Sends VMs to another pool: the sender's side. The receiver's side is actions/arrivals.py.
 
 Theory of operation
 1. A parcel is one PUT to the address that host.migrate_receive named ("xenops"): a tar of JOURNEY, then what an export
    of the VM has (actions/xva.py). The other pool takes it under a task that we made there.
-2. That task says how it ended. If no reply comes, the task is asked; if we give up, it is cancelled first. So a VM is
-   never here and there, unless the other pool took it and cannot be asked since: that is told in the log.
+2. That task says how the transfer ended. If no reply comes, the task is read; if we give up, it is cancelled first. So
+   a VM is never in both pools, unless the other pool took it and has not answered since: that is logged.
 3. What travels is read under the claims of the operation that sends it. Sessions are in no log.
 """
 
@@ -63,31 +63,31 @@ async def _ask(remote: RemoteXenApi, parcel: Parcel, method: str, *args: Any) ->
 
 
 class Fetch(Protocol):
-    """See download."""
+    """Gives the body under a URL piece by piece, as download.download does."""
 
     def __call__(self, url: str, *, trust: Trust) -> AsyncIterator[bytes]: ...
 
 
 class Deliver(Protocol):
-    """See outgoing.send."""
+    """Sends a body to a URL with PUT, as outgoing.send does."""
 
     async def __call__(self, url: str, size: int, body: AsyncIterator[bytes], *, trust: Trust) -> None: ...
 
 
 class Post(Protocol):
-    """See outgoing.post."""
+    """Sends a body to a URL with POST and returns the reply, as outgoing.post does."""
 
     async def __call__(self, url: str, body: bytes, *, trust: Trust) -> bytes: ...
 
 
 class AskAppliance(Protocol):
-    """See conversion.ask_appliance."""
+    """Calls a method of the conversion appliance, as conversion.ask_appliance does."""
 
     async def __call__(self, address: str, method: str, *params: Any, trust: Trust) -> Any: ...
 
 
 class PoolExchange:
-    """See engine.exchange.Exchange."""
+    """The engine.exchange.Exchange of a server, over HTTP."""
 
     def __init__(
         self, services: Services, fetch: Fetch = download, deliver: Deliver = send, post: Post = post,
@@ -103,7 +103,7 @@ class PoolExchange:
 
     @contextlib.asynccontextmanager
     async def archive(self, url: str) -> AsyncIterator[tuple[Mapping[str, Exported], Fill]]:
-        """See engine.exchange.Exchange."""
+        """The records of the export under `url`, and the function that fills its disks (engine.exchange.Exchange)."""
         source = self._fetch(url, trust=partial(of_web_servers, self._services.store))
         try:
             archive = xva.TarStream(xva.unzipped(source))
@@ -115,19 +115,20 @@ class PoolExchange:
                 await source.aclose()
 
     async def deliver(self, url: str, size: int, body: AsyncIterator[bytes]) -> None:
-        """See engine.exchange.Exchange."""
+        """Put `body` under `url`, trusting the authorities of web servers (engine.exchange.Exchange)."""
         await self._deliver(url, size, body, trust=partial(of_web_servers, self._services.store))
 
     async def post(self, url: str, body: bytes) -> bytes:
-        """See engine.exchange.Exchange."""
+        """The reply to a POST to `url`, trusting the authorities of web servers (engine.exchange.Exchange)."""
         return await self._post(url, body, trust=partial(of_web_servers, self._services.store))
 
     async def ask_appliance(self, address: str, method: str, *params: Any) -> Any:
-        """See engine.exchange.Exchange."""
+        """The result of a call to the conversion appliance (engine.exchange.Exchange)."""
         return await self._ask_appliance(address, method, *params, trust=partial(of_appliances, self._services.store))
 
     async def check(self, parcel: Parcel) -> None:
-        """The session, the host, and every SR and network must be there; what is asked for raises what it raises."""
+        """Check that the session, the host, and every SR and network exist in the other pool; raises the errors of
+        those calls."""
         remote = _reach(self._services.store, parcel.destination["master"])
         _reach(self._services.store, parcel.destination["xenops"])
         await _ask(remote, parcel, "host.get_uuid", parcel.destination["host"])
@@ -136,7 +137,8 @@ class PoolExchange:
                 await _ask(remote, parcel, f"{cls}.get_uuid", ref)
 
     async def send(self, run: Run, parcel: Parcel) -> str:
-        """See engine.exchange.Exchange; VM_MIGRATE_FAILED if the connection breaks."""
+        """Send a parcel; the VM's reference in the other pool (engine.exchange.Exchange). VM_MIGRATE_FAILED if the
+        connection breaks."""
         remote, door = (_reach(self._services.store, parcel.destination[key]) for key in ("master", "xenops"))
         name = parcel.records[0]["name_label"]
         task = await _ask(remote, parcel, "task.create", f"Arrival of {name}", "")

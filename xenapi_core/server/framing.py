@@ -1,5 +1,4 @@
-"""How a response is written in HTTP/1.1: status line, headers, and how the end of the body is known; what a request
-line looks like.
+"""HTTP/1.1 framing: writes status line, headers and the end of a body; parses request lines.
 
 Rule 1: Connection, Content-Length and Transfer-Encoding are written here and nowhere else.
 Rule 2: a header that would break the framing (CR, LF, NUL) is a ValueError, never bytes on the wire.

@@ -1,9 +1,9 @@
-"""Which machines may connect to a listener at all: patterns over their addresses and names.
+"""Access control of a listener by peer: patterns over the addresses and names of machines that may connect.
 
 Rule 1: the meaning is that of the third part of API 1.0's `xen-api-server` setting: regular expressions, one of which
         has to fit the client's address or its host name; no expression lets everybody in. They fit as a whole, so that
         `127.0.0.1` does not let 127.0.0.10 in.
-Rule 2: who is refused learns nothing: the connection ends before the first byte, also before a TLS handshake.
+Rule 2: a refused peer learns nothing: the connection ends before the first byte, also before a TLS handshake.
 Rule 3: a name counts only if it has the client's address among its own: whoever serves an address range can give it
         any name.
 Rule 4: every accepted socket has one task until it is handed over or closed; `end` cancels and awaits them all.
@@ -68,7 +68,7 @@ async def _name_of(address: str) -> str | None:
 
 
 class GatedServer:
-    """Accepts on a listening socket; `serve` makes a connection of the socket of who is admitted."""
+    """Accepts on a listening socket; `serve` makes a connection of an admitted peer's socket."""
 
     def __init__(self, sock: socket.socket, gate: Gate, serve: Callable[[socket.socket], Awaitable[object]]) -> None:
         self._sock = sock

@@ -1,4 +1,4 @@
-"""The certificates by which hosts of a pool know each other, with their keys: one file for each host.
+"""The certificates and keys with which hosts of a pool authenticate to each other: one file for each host.
 
 Rule 1: a file holds certificate and key, is readable for its owner only, and is there as a whole or not at all.
 Rule 2: what is prepared is in a file beside the one that counts. Nobody is shown it before it takes that place; one
@@ -25,7 +25,8 @@ _COMING: Final = ".coming"
 
 
 class HostIdentities:
-    """See api.member_certificates.Identities. The files are in a folder of `directory`."""
+    """The certificates of hosts for each other, with their keys (api.member_certificates.Identities), in a folder of
+    `directory`."""
 
     def __init__(self, directory: Path, clock: Clock) -> None:
         self._folder = directory / FOLDER
@@ -53,10 +54,10 @@ class HostIdentities:
         coming = self._path(uuid).with_suffix(_COMING)
         self._preparing.add(uuid)
         try:
-            with _kept():
+            with _os_errors_refused():
                 self._make(coming, uuid)
             yield tls.shown(coming)
-            with _kept():
+            with _os_errors_refused():
                 coming.replace(self._path(uuid))
             self._facts.pop(uuid, None)
             self._contexts.pop(uuid, None)
@@ -94,7 +95,7 @@ class HostIdentities:
 
 
 @contextlib.contextmanager
-def _kept() -> Iterator[None]:
+def _os_errors_refused() -> Iterator[None]:
     """OPERATION_NOT_ALLOWED in place of an OSError."""
     try:
         yield

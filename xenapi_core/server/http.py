@@ -46,7 +46,7 @@ _LONGEST_METHOD: Final = 64
 
 
 class _Phase(Enum):
-    """What the bytes of the client belong to."""
+    """The part of a request that the client's next bytes belong to."""
 
     IDLE = auto()
     HEAD = auto()
@@ -227,7 +227,7 @@ class HttpProtocol(asyncio.Protocol):
                 if self._phase is not _DEAF:
                     begun = self._messages - messages  # of several in one read, where the last begins is not known
                     line = b"" if begun > 1 else data if begun else self._line + data
-                    self._refuse(*self._why(error, line))
+                    self._refuse(*self._status_and_reason(error, line))
                 return
         if self._phase is _HEAD and not self._url:
             self._line = ((self._line if self._messages == messages else b"") + data)[-_LONGEST_METHOD:]
@@ -261,7 +261,7 @@ class HttpProtocol(asyncio.Protocol):
             self._parser.feed_data(f"{request.method} {request.target} HTTP/1.1\r\n{fields}\r\n\r\n".encode("latin-1"))
             self._request, self._wants_continue = request, wants
 
-    def _why(self, error: Exception, line: bytes) -> tuple[int, str]:
+    def _status_and_reason(self, error: Exception, line: bytes) -> tuple[int, str]:
         """The status and reason for bytes the parser gave up on; `line` begins with the request line, if known."""
         refusal = self._refusal
         if refusal is not None:
@@ -353,14 +353,14 @@ class HttpProtocol(asyncio.Protocol):
 
     def _begin_upload(self, request: Request, size: int | None) -> None:
         """Let the handler of a streamed route have the body while it arrives (theory 5)."""
-        self._upload = request.upload = Upload(size, self._wanted)
+        self._upload = request.upload = Upload(size, self._continue_upload)
         keep = self._parser.should_keep_alive()
         if self.busy or self._stalled:
             self._wait_turn(request, self._handler, keep)
         else:
             self._answer(request, self._handler, keep)
 
-    def _wanted(self) -> None:
+    def _continue_upload(self) -> None:
         """The handler of a streamed route asks for more."""
         if self._wants_continue and not self._lost:
             self._wants_continue = False

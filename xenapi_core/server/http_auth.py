@@ -1,4 +1,4 @@
-"""Who asks for a page: authentication of GET and PUT requests on the Xen-API port.
+"""Authenticates GET and PUT requests on the Xen-API port.
 
 The order is the reference's for its non-RPC handlers: session_id as a cookie, then in the query, then the pool_secret
 cookie of another member, then HTTP Basic, else 401. The Unix socket needs none of them: whoever can open it is root.

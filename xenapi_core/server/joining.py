@@ -1,12 +1,12 @@
-"""The coordinator's side of pool.join: takes the records of a host, and runs the host from then on.
+"""The coordinator's side of pool.join: receives the records of a host, and manages the host from then on.
 
-Rule 1: only who has the pool secret is heard, and only by a coordinator.
+Rule 1: only a client with the pool secret is answered, and only by a coordinator.
 Rule 2: the records come in one transaction, and the simulator has the host, its storage and its volumes before anybody
         can ask for them. (A simulator has no hardware: which process simulates a host changes nothing for its clients.
         What was written on disks stays behind.)
-Rule 3: shared storage of the pool is connected to the new host afterwards; a connection that fails is told in the log,
-        and can be plugged again. The same goes for the VLANs and tunnels of the coordinator (plans/network_copies.py),
-        and for what the hosts of the pool are told of its settings.
+Rule 3: shared storage of the pool is connected to the new host afterwards; a connection that fails is logged, and can
+        be plugged again. The same goes for the VLANs and tunnels of the coordinator (steps/network_copies.py), and for
+        the pool's settings that hosts must know.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ async def _admit(services: Services, world: SimWorld, request: Request) -> str:
         raise E.SESSION_AUTHENTICATION_FAILED("", "The pool secret is another one")
     if membership.coordinator:
         raise E.HOST_IS_SLAVE(place_of(membership.coordinator)[1])
-    records = _read(services, request.body)
+    records = _decode_records(services, request.body)
     hosts = [ref for ref, (cls, _) in records.items() if cls == "host"]
     if len(hosts) != 1:
         raise E.INVALID_VALUE("hosts", str(len(hosts)))
@@ -82,11 +82,11 @@ async def _admit(services: Services, world: SimWorld, request: Request) -> str:
     await services.store.durable(services.store.revision)
     await _connect_shared(services, engine, hosts[0])
     _copy_networks(services, engine, hosts[0])
-    await _tell_settings(services, engine, hosts[0])
+    await _send_settings(services, engine, hosts[0])
     return uuid
 
 
-def _read(services: Services, document: bytes) -> pool_transfer.Records:
+def _decode_records(services: Services, document: bytes) -> pool_transfer.Records:
     store = services.store
     bridges = {network["bridge"]: ref for ref, network in store.all("network").items()}
 
@@ -153,7 +153,7 @@ async def _connect_shared(services: Services, engine: Engine, host: str) -> None
             log.warning("shared storage is not connected to a host that joined: %s", error.code)
 
 
-async def _tell_settings(services: Services, engine: Engine, host: str) -> None:
+async def _send_settings(services: Services, engine: Engine, host: str) -> None:
     """What all hosts of the pool know of its network and tell their guests (rule 3)."""
     try:
         async with asyncio.timeout(_SECONDS):

@@ -1,4 +1,4 @@
-"""Copies of the pool's data that its members keep: a folder for each host, beside the pool's state.
+"""Stores the copies of the pool's data that its members keep: a folder for each host, beside the pool's state.
 
 Rule 1: hosts are simulated, so their disks are folders here: copies/<uuid>/pool.xencimdb is the database as GET
         /pool/xmldbdump gives it, and can be restored as such; copies/<uuid>/blobs has the data of blobs.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from xenapi_core.atomic_file import replace_file
+from xenapi_core.ids import is_uuid
 from xenapi_core.server.actions.blob_data import InDirectory
 from xenapi_core.server.restoring import BLOBS, DATABASE
 from xenapi_core.store.dump import HEAD, DumpError, read_head
@@ -27,7 +28,8 @@ T = TypeVar("T")
 
 
 class HostFolders:
-    """See api.member_disks.MemberDisks. `state`: the directory of the pool's state."""
+    """The disks of the pool's members as folders (an api.member_disks.MemberDisks). `state`: the directory of the
+    pool's state."""
 
     def __init__(self, state: Path) -> None:
         self._directory = state / FOLDER
@@ -37,7 +39,7 @@ class HostFolders:
 
     def _generation(self, host: str) -> int:
         try:
-            with (self._directory / host / DATABASE).open("rb") as file:
+            with (self._place(host) / DATABASE).open("rb") as file:
                 head = read_head(file.read(HEAD))
         except (FileNotFoundError, DumpError):
             return 0
@@ -67,10 +69,16 @@ class HostFolders:
         return folder
 
     def _folder(self, host: str) -> Path:
-        folder = self._directory / host
+        folder = self._place(host)
         for each in (self._directory, folder):
             each.mkdir(mode=0o700, exist_ok=True)
         return folder
+
+    def _place(self, host: str) -> Path:
+        """PermissionError for what is no uuid: a database from elsewhere may hold anything."""
+        if not is_uuid(host):
+            raise PermissionError(f"{host!r} is no uuid")
+        return self._directory / host
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -1,11 +1,11 @@
-"""Disks as network block devices: what VDI.get_nbd_info tells clients of, as backup programs read changed blocks.
+"""Disks as network block devices, as VDI.get_nbd_info offers them to backup programs that read changed blocks.
 
 Theory of operation
-1. A disk is exported under "/<uuid of the VDI>?session_id=<session>", read only. Who may read disks over HTTP may read
-   them here; the session is asked for with every request, so that a logout ends the connection.
-2. Which networks have the purpose nbd or insecure_nbd says whether TLS is needed; without any nothing is exported. A
-   client asks for TLS with STARTTLS. Until then no byte is read that was not asked for, so nothing that was sent before
-   the handshake counts as said after it.
+1. A disk is exported under "/<uuid of the VDI>?session_id=<session>", read only. Users who may read disks over HTTP may
+   read them here; the session is checked at every request, so that a logout ends the connection.
+2. The networks with the purpose nbd or insecure_nbd decide whether TLS is needed; without such a network nothing is
+   exported. A client asks for TLS with STARTTLS. Until then no byte is read ahead, so nothing that was sent before the
+   handshake counts as sent after it.
 3. A connection is a reading operation of the engine on the disk: it is claimed, and what forbids a copy refuses it. The
    operation ends with the connection.
 4. The gate owns the task of each connection (gate.py); `close` ends them all.
@@ -61,7 +61,7 @@ class _Link(Protocol):
 
 
 class _Plain:
-    """A socket of which no byte is read that was not asked for (theory 2)."""
+    """A plain socket from which no byte is read ahead (theory 2)."""
 
     encrypted = False
 
@@ -87,7 +87,7 @@ class _Plain:
 
 
 class _Encrypted:
-    """The same connection with TLS around it."""
+    """A connection with TLS around it."""
 
     encrypted = True
 
@@ -228,7 +228,7 @@ class _Talk:
             self.link = await _encrypt(self.plain.sock, self.server.context)
 
     async def _export(self, name: str, number: int) -> bool:
-        """Give the client what it asked for; whether it may go on with options. Raises _RefusedError."""
+        """Answer an export request; whether the client may go on with options. Raises _RefusedError."""
         found = purposes(self.services.store)
         if not found & {"nbd", "insecure_nbd"}:
             raise _RefusedError(nbd.POLICY, "No network of the pool has the purpose nbd.")
@@ -260,7 +260,8 @@ class _Talk:
         return session, caller, vdi
 
     async def _lend(self, number: int, session: str, caller: Caller, vdi: Version) -> None:
-        """Theory 3. Raises ApiError before the client has had a reply, and never after it."""
+        """Serve the disk as a reading operation of the engine (theory 3). Raises ApiError before the client has had a
+        reply, and never after it."""
         engine, begun = self.services.engine, False
 
         async def use(run: Run, storage: Storage, record: Version) -> None:

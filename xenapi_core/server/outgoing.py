@@ -1,7 +1,7 @@
-"""Requests to servers that a client named: which addresses are asked, who is believed, and sending bodies there.
+"""HTTP requests to servers that a client named: allowed addresses, trust, and sending bodies.
 
-Rule 1: http and https alone, with the certificate checked as browsers do. Redirects are not followed: who named the URL
-        has named the server, and another one may be in a network that is not theirs to reach.
+Rule 1: http and https alone, with the certificate checked as browsers do. Redirects are not followed: the client named
+        this server, and another one may be in a network that the client must not reach.
 Rule 2: an address is judged when a socket is made for it, so no second look-up can put another one in its place.
         Link-local addresses, those of cloud metadata, multicast and unspecified ones are refused always, loopback
         ones where clients come from beyond this machine; and IPv6 addresses that lead to such an IPv4 address.
@@ -66,7 +66,7 @@ def forbidden(address: str, loopback: bool = False) -> str:
 
 
 class _ForbiddenError(OSError):
-    """As the client library takes it: this address does not work, try the next one of the name."""
+    """An address that may not be contacted; the HTTP client then tries the next address of the name."""
 
 
 @dataclass

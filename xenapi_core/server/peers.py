@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, as far as its transport knows."""
+"""Identifies the peer of a connection, as far as its transport knows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xenapi_core.server.routes import Peer
 
 
 def peer_of(transport: asyncio.Transport, kind: str) -> Peer:
-    """Who is at the other end, as far as the transport knows."""
+    """The peer of a connection, as far as its transport knows."""
     if kind == "unix":
         sock = transport.get_extra_info("socket")
         _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))

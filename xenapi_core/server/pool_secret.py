@@ -1,4 +1,4 @@
-"""What a server keeps of its membership: the pool secret, and whose member it is.
+"""Stores the server's membership: the pool secret, and the coordinator it belongs to.
 
 Rule 1: the file is readable for its owner only, from its first moment, and complete or not there at all.
 Rule 2: without durable state the secret lives as long as the process.

@@ -1,4 +1,4 @@
-"""The ready file: JSON that is there while a server listens, for whoever started it.
+"""The ready file: JSON that exists while a server listens, for the program that started it.
 
 Rule 1: it appears complete or not at all, and no part of it stays behind when it cannot be written.
 Rule 2: it goes when its server goes, unless another server has put its own there meanwhile.

@@ -1,4 +1,4 @@
-"""The Unix socket of a server that joined a pool: what root asks there, the coordinator answers.
+"""The Unix socket of a server that joined a pool: forwards root's requests to the coordinator.
 
 Rule 1: requests and replies pass as they are; only what a member answers itself (api/membership.py, EMERGENCY) stays.
 Rule 2: whoever can open the socket is root, so logging in there needs no password: the session is one of the
@@ -49,7 +49,7 @@ def relay_to_coordinator(sessions: Sessions, headers: Callable[[Codec], tuple[tu
         except ApiError as error:
             return Response(200, headers(codec), codec.failure(call, error.description))
         except (OSError, ValueError):
-            failure = E.CANNOT_CONTACT_HOST(_shown(membership))
+            failure = E.CANNOT_CONTACT_HOST(_coordinator_host(membership))
             return Response(200, headers(codec), codec.failure(call, failure.description))
 
     return relay
@@ -62,7 +62,7 @@ def _host(sessions: Sessions) -> str:
     return str(store.get(pool["master"])["uuid"])
 
 
-def _shown(membership: Membership) -> str:
+def _coordinator_host(membership: Membership) -> str:
     try:
         return place_of(membership.coordinator)[1]
     except ValueError:

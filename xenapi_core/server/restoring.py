@@ -1,8 +1,9 @@
-"""Backups of this server as one file, and one of them in place of what is here when the server starts next.
+"""Backup of this server as one file, and restoring one when the server starts next.
 
 Theory of operation
 1. A backup is a tar of the pool's database (store/dump.py) and of the data of blobs. Disks of VMs are not in it: they
-   are in repositories. Neither are the pool secret and the certificate: who holds a backup shall not be this server.
+   are in repositories. Neither are the pool secret and the certificate: the holder of a backup must not be able to act
+   as this server.
 2. What runs is not exchanged under its clients. A backup that is to be restored waits in the state directory, and takes
    the place of what is there before the store is opened; what was written meanwhile is gone then. Doing that twice, as
    after a crash in the middle, is the same as once: the file goes last.
@@ -56,7 +57,7 @@ class Backup:
 
 
 def decode(data: bytes) -> Backup:
-    """BackupError. Names are believed only if they are those that `encode` writes."""
+    """BackupError. Refuses file names other than those that `encode` writes."""
     database, blobs = None, {}
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:

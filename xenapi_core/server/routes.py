@@ -1,4 +1,4 @@
-"""What a request is to the rest of the program, and how a path finds who answers it.
+"""Requests and responses as values, and routing: which handler answers a path.
 
 Rule 1: this module knows no socket. The HTTP layer makes a Request, the router finds a Route, the route's handler
         returns a Response (reads do so without awaiting) or an awaitable of one.
@@ -146,7 +146,7 @@ class App:
 
 
 def encrypted_only(app: App) -> App:
-    """`app` for a plain listener on which nobody may log in: whatever is asked, the answer is 403 with the way out."""
+    """`app` for a plain listener on which nobody may log in: every request gets 403 with a text that points to TLS."""
     page = "passwords are not taken here without encryption; use https (the TLS port of this server)"
     return App(app.name, (), lambda request: plain_error(403, page), app.error)
 
@@ -167,7 +167,7 @@ def only_while(app: App, elsewhere: Callable[[], str]) -> App:
 
 @dataclass(frozen=True, slots=True)
 class Hosting:
-    """What the server tells an endpoint found by entry point beside the pool.
+    """The server's parameters for an endpoint found by entry point, beside the pool.
 
     state   directory for what must survive a restart; it exists and is this server's alone. None: nothing survives.
     models  MOF files to load at the start, each with the name of the namespace it goes to.

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from xenapi_core.address import bracketed
+from xenapi_core.api.audit import AuditLog
 from xenapi_core.api.auth import Authenticator
 from xenapi_core.api.auth.basic import BasicAuth
 from xenapi_core.api.auth.directories import DirectoryError, offers
@@ -34,26 +33,26 @@ from xenapi_core.api.certificates import record_certificates
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.member_certificates import record_members
 from xenapi_core.api.membership import Door, Membership, place_of
+from xenapi_core.api.registry import Services
 from xenapi_core.api.sessions import Sessions
+from xenapi_core.api.surroundings import Surroundings
 from xenapi_core.background import keep_going
 from xenapi_core.bridge.client import RemoteXenApi
 from xenapi_core.bridge.local import LocalSource
 from xenapi_core.clock import RealClock
-from xenapi_core.config import ServeConfig, default_socket
+from xenapi_core.config import ServeConfig
 from xenapi_core.drivers.api import DriverError
 from xenapi_core.drivers.sim.world import SimWorld
 from xenapi_core.engine import database_copies, firewall, ha_failover, snapshot_schedules, ssh_expiry
 from xenapi_core.engine.engine import Engine
-from xenapi_core.engine.plan import https
 from xenapi_core.engine.transition import place_consoles
 from xenapi_core.ids import Ids
 from xenapi_core.model.catalog import SCHEMA
-from xenapi_core.model.power import is_guest
 from xenapi_core.model.schema import POOL_ADMIN
 from xenapi_core.server import balancing, outgoing, tls
 from xenapi_core.server.about import about_route
 from xenapi_core.server.actions import measurements
-from xenapi_core.server.actions.action import parts_of
+from xenapi_core.server.actions.action import Parts, parts_of
 from xenapi_core.server.actions.history import History
 from xenapi_core.server.actions.recorder import Recorder
 from xenapi_core.server.actions.table import action_routes
@@ -63,20 +62,21 @@ from xenapi_core.server.announce import announce
 from xenapi_core.server.conversion import ask_appliance
 from xenapi_core.server.demo import populate
 from xenapi_core.server.download import download
-from xenapi_core.server.endpoints import HostEndpoints, assign_addresses
+from xenapi_core.server.endpoints import assign_addresses
 from xenapi_core.server.exchange import PoolExchange
-from xenapi_core.server.gate import Gate, PatternError
+from xenapi_core.server.gate import PatternError
 from xenapi_core.server.host_identities import HostIdentities
 from xenapi_core.server.http_auth import authenticated
 from xenapi_core.server.joining import members_route
-from xenapi_core.server.listener import Listener, ListenError, listen_tcp, listen_unix
+from xenapi_core.server.listener import ListenError
+from xenapi_core.server.listening import XENAPI, Apps, Certificates, Listening, open_listeners, reach_of, reached_at
 from xenapi_core.server.member_disks import HostFolders
-from xenapi_core.server.nbd import NbdServer
 from xenapi_core.server.pool_secret import MembershipFileError, open_membership
 from xenapi_core.server.ready_file import ReadyFileError, forget_killed, ready_file
 from xenapi_core.server.relay import relay_to_coordinator
 from xenapi_core.server.restoring import take_over
-from xenapi_core.server.routes import App, EndpointError, Hosting, encrypted_only, of_host, only_while
+from xenapi_core.server.routes import App, EndpointError, Hosting, of_host, only_while
+from xenapi_core.server.start_summary import Summary, ready_content, summary_of
 from xenapi_core.server.tls_identity import TlsIdentity
 from xenapi_core.server.trust import of_balancers, of_certificate, of_members, of_pools
 from xenapi_core.server.xenapi_app import page, reply_headers, xenapi_app
@@ -89,8 +89,8 @@ log = logging.getLogger(__name__)
 
 DEMO_ACCOUNT = ("root", "xencim")
 DEFAULT_TLS_PORT = 9367
-DRAIN_SECONDS = 10.0
 SWEEP_SECONDS = 60.0
+APPS = "xencim.apps"  # the entry points of rule 3
 
 # What the engine does by itself, as the log calls it.
 _FOLLOWERS: Mapping[str, Callable[[Engine], Awaitable[None]]] = {
@@ -107,28 +107,31 @@ class StartError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class VmLine:
-    """One line of the start page's table; `memory` in bytes."""
+class Foundation:
+    """What is kept from one run to the next, if anything is. `places`: the hosts that have an endpoint of their own,
+    with its address."""
 
-    name: str
-    state: str
-    vcpus: int
-    memory: int
-    host: str
+    store: MemoryStore
+    clock: RealClock
+    places: Mapping[str, str]
+    membership: Membership
+    certificates: Certificates
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What the start page and the ready file say."""
+class Core:
+    """What answers calls and does what they ask."""
 
-    pool: str
-    counts: str
-    vms: list[VmLine]
-    endpoints: dict[str, str]
-    fingerprint: str
-    self_signed: bool
-    account: str
-    demo_account: tuple[str, str] | None
+    engine: Engine
+    world: SimWorld
+    sessions: Sessions
+    dispatcher: Dispatcher
+    history: History
+    parts: Parts
+
+    @property
+    def services(self) -> Services:
+        return self.dispatcher.services
 
 
 @dataclass
@@ -152,104 +155,29 @@ class Server:
 
         Raises StartError.
         """
-        config = self.config
         async with contextlib.AsyncExitStack() as stack:
             self._catch_signals(stack)
-            forget_killed(config.ready_file)
-            directory = self._directory(stack)
-            clock = RealClock(config.clock_speed)
+            forget_killed(self.config.ready_file)
             authenticator, account = self._authenticator(stack)
-            store = await self._store(stack)
-            membership = self._membership()
-            ids = Ids()
-            fresh = not store.all("pool")
-            if fresh:
-                populate(store, config.inventory, Ids(config.inventory.seed), clock)
-            _say_whether_certificates_log_in(store, fresh, config.client_ca is not None)
-            _say_how_cim_answers(store, config.cim_jobs)
-            places = assign_addresses(store, config.bind) if config.endpoints_per_host else {}
-            engine, world = await self._engine(stack, store, clock, ids)
-            sessions = Sessions(
-                store, ids, clock, authenticator, membership=membership,
-                external=self._external(stack, store, clock, authenticator),
-                reads_certificates=config.client_ca is not None,
-            )  # fmt: skip
-            dispatcher = Dispatcher(SCHEMA, store, engine, sessions, clock, ids)
-            engine.exchange = PoolExchange(
-                dispatcher.services,
-                partial(download, loopback=config.loopback),
-                partial(outgoing.send, loopback=config.loopback),
-                partial(outgoing.post, loopback=config.loopback),
-                partial(ask_appliance, loopback=config.loopback),
-            )
-            trust = partial(of_balancers, store)
-            dispatcher.balancer = Balancer(engine.world, partial(balancing.post, loopback=config.loopback, trust=trust))
-            engine.advisor = dispatcher.balancer
-            keep_going(stack, clock, "the session sweeper", lambda: _sweep(sessions, clock))
-            for name, follow in _FOLLOWERS.items():
-                keep_going(stack, clock, name, partial(follow, engine))
-            recorder = Recorder()
-            dispatcher.history = await self._history(stack, recorder, engine)
-            source = LocalSource(
-                store, dispatcher, sessions, clock, lambda: recorder.newest, partial(measurements.recorded, recorder)
-            )
-            basic = BasicAuth(sessions)
-            about = about_route(SCHEMA, authenticated(sessions, basic, "xencim"))
-            joining = members_route(dispatcher.services, world)
-            parts = parts_of(config.state, recorder)
-            dispatcher.blobs = parts.blobs
-            dispatcher.member_disks = HostFolders(config.state) if config.state is not None else None
-            extra = (about, joining, *action_routes(dispatcher.services, basic, page, parts))
-
-            relay = relay_to_coordinator(sessions, reply_headers)
-
-            def xenapi(host: str | None = None) -> App:
-                """The Xen-API of one host, or of the server as a whole."""
-                door = Door(dispatcher, store, sessions, host)
-                routes = of_host(extra, host) if host else extra
-                seen = partial(dispatcher.programs.note, host or "")
-                return xenapi_app(
-                    door, extra=routes, tls_port=lambda: self._tls_port, relay=relay,
-                    plain_refused=plain_refused(store, host), seen=seen,
-                )  # fmt: skip
-
-            apps = {"xenapi": xenapi(), **await self._apps(stack, source, membership)}
-            membership.connect = lambda address: RemoteXenApi(
-                address, self._tls_port or DEFAULT_TLS_PORT, of_pools(store)
-            )
-            membership.connect_member = lambda address: RemoteXenApi(
-                address, self._tls_port or DEFAULT_TLS_PORT, partial(of_members, store, address)
-            )
-            membership.connect_to = lambda address, certificate: RemoteXenApi(
-                address, self._tls_port or DEFAULT_TLS_PORT, of_certificate(certificate)
-            )
-            dispatcher.identities = members = HostIdentities(directory, RealClock())
-            try:
-                record_members(dispatcher.services)
-            except tls.CertificateError as error:
-                raise StartError(str(error)) from None
-            endpoints, certificate, own, shared = await self._listen(
-                stack, apps, store, directory, places, xenapi, members
-            )
-            dispatcher.agents = agents = HostAgents(store, clock, own, shared, "xenapi_tls" in endpoints)
-            keep_going(stack, clock, "restarting of the agent", agents.follow)
-            fingerprint = certificate.facts.sha256 if certificate is not None else ""
-            dispatcher.certificate = certificate
-            record_certificates(dispatcher.services)
-            endpoints |= await self._listen_nbd(stack, dispatcher, certificate)
-            membership.address = _reached_at(endpoints, store)
-            keep_going(stack, clock, "greeting of the coordinator", lambda: announce(membership, store, clock))
-            engine.be_reached(_reach(membership.address, bool(places)))
-            place_consoles(engine.world)
-            self._write_ready(stack, endpoints, fingerprint, own.urls())
-            yield Summary(
-                endpoints=endpoints,
+            foundation = await self._open_foundation(stack)
+            core = await self._make_core(stack, foundation, authenticator)
+            _begin_loops(stack, foundation, core)
+            apps = await self._start_apps(stack, foundation, core)
+            listening = await self._listen(stack, foundation, core, apps)
+            self._say_where(stack, foundation, core, listening)
+            shown = foundation.certificates.shown
+            fingerprint = shown.facts.sha256 if shown is not None else ""
+            self._write_ready(stack, ready_content(listening.urls, fingerprint, listening.own.urls()))
+            yield summary_of(
+                foundation.store,
+                endpoints=listening.urls,
                 fingerprint=fingerprint,
-                self_signed=certificate is not None and certificate.self_signed,
+                self_signed=shown is not None and shown.self_signed,
                 account=account,
-                demo_account=None if config.users or config.pam else DEMO_ACCOUNT,
-                **_inventory(store),
+                demo_account=None if self.config.users or self.config.pam else DEMO_ACCOUNT,
             )
+
+    # Steps, in their order. What each begins, the stack ends.
 
     def _catch_signals(self, stack: contextlib.AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()
@@ -283,16 +211,20 @@ class Server:
         stack.callback(authenticator.close)
         return authenticator, account
 
-    def _external(
-        self, stack: contextlib.AsyncExitStack, store: MemoryStore, clock: RealClock, local: Authenticator
-    ) -> External:
-        """The directories that external authentication may use."""
-        try:
-            external = External(store, clock, local, offers(self.config.directories))
-        except DirectoryError as error:
-            raise StartError(f"--directory: {error}") from None
-        stack.callback(external.close)
-        return external
+    async def _open_foundation(self, stack: contextlib.AsyncExitStack) -> Foundation:
+        """The pool that was kept, or a new one, and in it what the options say of it."""
+        config, clock = self.config, RealClock(self.config.clock_speed)
+        directory = self._directory(stack)
+        store = await self._store(stack)
+        membership = self._membership(store)
+        fresh = not store.all("pool")
+        if fresh:
+            populate(store, config.inventory, Ids(config.inventory.seed), clock)
+        _say_whether_certificates_log_in(store, fresh, config.client_ca is not None)
+        _say_how_cim_answers(store, config.cim_jobs)
+        places = assign_addresses(store, config.bind) if config.endpoints_per_host else {}
+        certificates = self._certificates(store, directory, places)
+        return Foundation(store, clock, places, membership, certificates)
 
     async def _store(self, stack: contextlib.AsyncExitStack) -> MemoryStore:
         if self.config.state is None:
@@ -305,6 +237,66 @@ class Server:
             raise StartError(str(error)) from None
         stack.push_async_callback(store.close)
         return store
+
+    def _membership(self, store: MemoryStore) -> Membership:
+        """The role of this server in its pool, with ways to other servers: at the TLS port that this one has itself."""
+
+        def port() -> int:
+            return self._tls_port or DEFAULT_TLS_PORT
+
+        try:
+            membership = open_membership(self.config.state)
+        except MembershipFileError as error:
+            raise StartError(str(error)) from None
+        membership.connect = lambda address: RemoteXenApi(address, port(), of_pools(store))
+        membership.connect_member = lambda address: RemoteXenApi(address, port(), partial(of_members, store, address))
+        membership.connect_to = lambda address, pem: RemoteXenApi(address, port(), of_certificate(pem))
+        return membership
+
+    def _certificates(self, store: MemoryStore, directory: Path, places: Mapping[str, str]) -> Certificates:
+        """Those of hosts, and one for clients if any listener has TLS."""
+        config, shown = self.config, None
+        names = (XENAPI, *(entry.name for entry in entry_points(group=APPS)))
+        if any(getattr(config.ports, f"{name}_tls", None) is not None for name in names):
+            given = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
+            try:
+                shown = TlsIdentity(directory, given, [config.bind.strip("[]"), *places.values()], RealClock())
+            except tls.CertificateError as error:
+                raise StartError(str(error)) from None
+        return Certificates(store, shown, HostIdentities(directory, RealClock()), config.client_ca)
+
+    async def _make_core(
+        self, stack: contextlib.AsyncExitStack, foundation: Foundation, authenticator: Authenticator
+    ) -> Core:
+        """Everything behind the listeners, with certificates on record."""
+        config, store, clock, ids = self.config, foundation.store, foundation.clock, Ids()
+        engine, world = await self._engine(stack, store, clock, ids)
+        sessions = Sessions(
+            SCHEMA, store, ids, clock, authenticator, membership=foundation.membership,
+            external=self._external(stack, store, clock, authenticator),
+            reads_certificates=config.client_ca is not None,
+        )  # fmt: skip
+        parts = parts_of(config.state, Recorder())
+        history = await self._history(stack, parts.recorder, engine)
+        asks = partial(balancing.post, loopback=config.loopback, trust=partial(of_balancers, store))
+        engine.advisor = balancer = Balancer(engine.world, asks)
+        around = Surroundings(
+            AuditLog(clock),
+            history=history,
+            blobs=parts.blobs,
+            member_disks=HostFolders(config.state) if config.state is not None else None,
+            balancer=balancer,
+            identities=foundation.certificates.members,
+            certificate=foundation.certificates.shown,
+        )
+        dispatcher = Dispatcher(SCHEMA, store, engine, sessions, clock, ids, around)
+        engine.exchange = self._exchange(dispatcher.services)
+        try:
+            record_members(dispatcher.services)
+        except tls.CertificateError as error:
+            raise StartError(str(error)) from None
+        record_certificates(dispatcher.services)
+        return Core(engine, world, sessions, dispatcher, history, parts)
 
     async def _engine(
         self, stack: contextlib.AsyncExitStack, store: MemoryStore, clock: RealClock, ids: Ids
@@ -328,28 +320,73 @@ class Server:
         await engine.recover()
         return engine, world
 
+    def _external(
+        self, stack: contextlib.AsyncExitStack, store: MemoryStore, clock: RealClock, local: Authenticator
+    ) -> External:
+        """The directories that external authentication may use."""
+        try:
+            external = External(store, clock, local, offers(self.config.directories))
+        except DirectoryError as error:
+            raise StartError(f"--directory: {error}") from None
+        stack.callback(external.close)
+        return external
+
     async def _history(self, stack: contextlib.AsyncExitStack, recorder: Recorder, engine: Engine) -> History:
-        """Measurements: those of earlier times, and new ones from now on."""
-        clock = engine.world.clock
-        history = History(recorder, engine.world.store, clock, self.config.state)
+        """Measurements of earlier times; what is measured from now on is saved at the end."""
+        history = History(recorder, engine.world.store, engine.world.clock, self.config.state)
         await history.restore()
         stack.push_async_callback(history.save)
-        keep_going(stack, clock, "measuring", lambda: measurements.follow(history, engine))
         return history
 
-    async def _apps(
-        self, stack: contextlib.AsyncExitStack, source: LocalSource, membership: Membership
-    ) -> dict[str, App]:
-        """The endpoints found by entry point, started (rule 3). A server that is a member elsewhere has none."""
-        apps = {}
-        for entry in entry_points(group="xencim.apps"):
+    def _exchange(self, services: Services) -> PoolExchange:
+        """The way to other pools and to web servers."""
+        loopback = self.config.loopback
+        return PoolExchange(
+            services,
+            partial(download, loopback=loopback),
+            partial(outgoing.send, loopback=loopback),
+            partial(outgoing.post, loopback=loopback),
+            partial(ask_appliance, loopback=loopback),
+        )
+
+    async def _start_apps(self, stack: contextlib.AsyncExitStack, foundation: Foundation, core: Core) -> Apps:
+        """The Xen-API, and the endpoints found by entry point, started (rule 3). A server that is a member elsewhere
+        has none of the latter."""
+        recorder = core.parts.recorder
+        source = LocalSource(
+            foundation.store, core.dispatcher, core.sessions, foundation.clock,
+            newest=lambda: recorder.newest, recorded=partial(measurements.recorded, recorder),
+        )  # fmt: skip
+        xenapi = self._xenapi(foundation.store, core)
+        whole = {XENAPI: xenapi(None)}
+        for entry in entry_points(group=APPS):
             app = self._app(entry.load(), source)
-            apps[entry.name] = only_while(app, lambda: _elsewhere(membership))
+            whole[entry.name] = only_while(app, lambda: _elsewhere(foundation.membership))
             if app.stop is not None:
                 stack.push_async_callback(app.stop)
             if app.start is not None:
                 await app.start()
-        return apps
+        return Apps(whole, xenapi)
+
+    def _xenapi(self, store: MemoryStore, core: Core) -> Callable[[str | None], App]:
+        """Makes the Xen-API of one host, or (None) of the server as a whole."""
+        basic, relay = BasicAuth(core.sessions), relay_to_coordinator(core.sessions, reply_headers)
+        extra = (
+            about_route(SCHEMA, authenticated(core.sessions, basic, "xencim")),
+            members_route(core.services, core.world),
+            *action_routes(core.services, basic, page, core.parts),
+        )
+
+        def xenapi(host: str | None) -> App:
+            door = Door(core.dispatcher, store, core.sessions, host)
+            routes = of_host(extra, host) if host else extra
+            seen = partial(core.services.surroundings.programs.note, host or "")
+            return xenapi_app(
+                door, extra=routes, tls_port=lambda: self._tls_port, relay=relay,
+                plain_refused=plain_refused(store, host), seen=seen,
+            )  # fmt: skip
+
+        return xenapi
 
     def _app(self, make: Callable[..., App], source: LocalSource) -> App:
         config = self.config
@@ -360,118 +397,53 @@ class Server:
         except EndpointError as error:
             raise StartError(str(error)) from None
 
-    def _membership(self) -> Membership:
-        try:
-            return open_membership(self.config.state)
-        except MembershipFileError as error:
-            raise StartError(str(error)) from None
-
-    def _gate(self, name: str) -> Gate | None:
-        """Who may connect to that listener; None: everybody."""
-        allowed = self.config.allow_hosts
-        patterns = (*allowed.get("", ()), *allowed.get(name, ()))
-        try:
-            return Gate(patterns) if patterns else None
-        except PatternError as error:
-            raise StartError(str(error)) from None
-
     async def _listen(
-        self,
-        stack: contextlib.AsyncExitStack,
-        apps: Mapping[str, App],
-        store: MemoryStore,
-        directory: Path,
-        places: Mapping[str, str],
-        xenapi: Callable[[str], App],
-        members: HostIdentities,
-    ) -> tuple[dict[str, str], TlsIdentity | None, HostEndpoints, list[Listener]]:
-        """Open every listener. Returns URLs (the socket's path too) by the ready file's names, the certificate if one
-        is shown, the endpoints of hosts that have their own (`places`: host -> address), and the TCP listeners of the
-        Xen-API if hosts have none.
-        """
-        config = self.config
-        wanted = [
-            (name, app, getattr(config.ports, f"{name}{suffix}"), bool(suffix))
-            for name, app in apps.items()
-            for suffix in ("", "_tls")
-            if getattr(config.ports, f"{name}{suffix}", None) is not None
-        ]
-        own = HostEndpoints(store, places, xenapi, (None, None), None)
-        endpoints: dict[str, str] = {}
-        identity, context, context_of = None, None, None
-        listeners: list[Listener] = []
-        shared: list[Listener] = []
-        stack.push_async_callback(_drain, listeners, store)
-        host = config.bind.strip("[]")
-        shown = bracketed(host)
+        self, stack: contextlib.AsyncExitStack, foundation: Foundation, core: Core, apps: Apps
+    ) -> Listening:
+        """Everything that listens, with the agents of hosts, which are listeners."""
+        certificates, places, around = foundation.certificates, foundation.places, core.services.surroundings
         try:
-            if any(encrypted for *_, encrypted in wanted):
-                given = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
-                identity = TlsIdentity(directory, given, [host, *places.values()], RealClock())
-                context_of = partial(_context_of_host, identity, config.client_ca, store, members)
-                context = context_of("")
-            if places:
-                ports = (config.ports.xenapi, config.ports.xenapi_tls)
-                gates = (self._gate("xenapi"), self._gate("xenapi_tls"))
-                own = HostEndpoints(store, places, xenapi, ports, context_of, gates)
-                stack.push_async_callback(own.drain, DRAIN_SECONDS)
-                await own.start()
-                self._tls_port = own.ports[1]
-                keep_going(stack, RealClock(), "following of the hosts' endpoints", own.follow)
-                endpoints.update(own.urls()[_coordinator_uuid(store)])
-                wanted = [each for each in wanted if each[0] != "xenapi"]
-            for name, app, port, encrypted in wanted:
-                settings = context if encrypted else None
-                if not encrypted and name == "wbem" and not (config.loopback or config.wbem_plain_basic):
-                    app = encrypted_only(app)
-                scheme, key_name = ("https", f"{name}_tls") if encrypted else ("http", name)
-                listener = await listen_tcp(app, host, port, settings, gate=self._gate(key_name))
-                listeners.append(listener)
-                if name == "xenapi":
-                    shared.append(listener)
-                if key_name == "xenapi_tls":
-                    self._tls_port = listener.port
-                endpoints[key_name] = f"{scheme}://{shown}:{listener.port}"
-            socket = config.socket or default_socket()
-            listeners.append(await listen_unix(apps["xenapi"], str(socket)))
-            endpoints["socket"] = str(socket)
-        except (ListenError, tls.CertificateError) as error:
+            listening = await open_listeners(stack, self.config, core.services, apps, certificates, places)
+        except (ListenError, tls.CertificateError, PatternError) as error:
             raise StartError(str(error)) from None
-        return endpoints, identity, own, shared
+        self._tls_port = listening.tls_port
+        encrypted = "xenapi_tls" in listening.urls
+        agents = HostAgents(foundation.store, foundation.clock, listening.own, listening.shared, encrypted)
+        around.agents, around.nbd_port = agents, listening.nbd_port
+        keep_going(stack, foundation.clock, "restarting of the agent", agents.follow)
+        return listening
 
-    async def _listen_nbd(
-        self, stack: contextlib.AsyncExitStack, dispatcher: Dispatcher, identity: TlsIdentity | None
-    ) -> dict[str, str]:
-        """Serve disks over NBD if that was asked for; its URL under the ready file's name."""
-        port = self.config.ports.nbd
-        if port is None:
-            return {}
-        server = NbdServer(dispatcher.services, identity.context() if identity is not None else None)
-        host = self.config.bind.strip("[]")
-        stack.push_async_callback(server.close)
-        try:
-            await server.listen(host, port, self._gate("nbd"))
-        except (ListenError, tls.CertificateError) as error:
-            raise StartError(str(error)) from None
-        dispatcher.nbd_port = server.port
-        return {"nbd": f"nbd://{bracketed(host)}:{server.port}"}
-
-    def _write_ready(
-        self,
-        stack: contextlib.AsyncExitStack,
-        endpoints: Mapping[str, str],
-        fingerprint: str,
-        hosts: Mapping[str, Mapping[str, str]],
+    def _say_where(
+        self, stack: contextlib.AsyncExitStack, foundation: Foundation, core: Core, listening: Listening
     ) -> None:
-        names = ("xenapi", "xenapi_tls", "socket", "wbem", "wbem_tls")
-        content: dict[str, Any] = {name: endpoints.get(name) for name in names}
-        content |= {"tls_fingerprint": fingerprint}
-        content |= {"endpoints": hosts} if hosts else {}
-        content |= {"nbd": endpoints["nbd"]} if "nbd" in endpoints else {}
+        """Tell the records, the pool and its coordinator where this server is reached."""
+        store, membership = foundation.store, foundation.membership
+        membership.address = reached_at(listening.urls, store)
+        keep_going(
+            stack,
+            foundation.clock,
+            "greeting of the coordinator",
+            partial(announce, membership, store, foundation.clock),
+        )
+        core.engine.be_reached(reach_of(membership.address, bool(foundation.places)))
+        place_consoles(core.engine.world)
+
+    def _write_ready(self, stack: contextlib.AsyncExitStack, content: Mapping[str, Any]) -> None:
         try:
             stack.enter_context(ready_file(self.config.ready_file, content))
         except ReadyFileError as error:
             raise StartError(str(error)) from None
+
+
+def _begin_loops(stack: contextlib.AsyncExitStack, foundation: Foundation, core: Core) -> None:
+    """What the server does by itself, whether or not anybody calls."""
+    loops: Mapping[str, Callable[[], Awaitable[None]]] = {
+        "the session sweeper": partial(_sweep, core.sessions, foundation.clock),
+        "measuring": partial(measurements.follow, core.history, core.engine),
+        **{name: partial(follow, core.engine) for name, follow in _FOLLOWERS.items()},
+    }
+    for name, begin in loops.items():
+        keep_going(stack, foundation.clock, name, begin)
 
 
 def _say_how_cim_answers(store: MemoryStore, mode: str | None) -> None:
@@ -497,13 +469,6 @@ def _say_whether_certificates_log_in(store: MemoryStore, fresh: bool, verified: 
             log.warning("client certificates do not log in until the server is started with --client-ca")
 
 
-async def _drain(listeners: list[Listener], store: MemoryStore) -> None:
-    """Accept no more, and let requests in progress finish; those that wait for events are answered at once."""
-    draining = asyncio.gather(*(listener.drain(DRAIN_SECONDS) for listener in listeners))
-    store.wake()
-    await draining
-
-
 async def _sweep(sessions: Sessions, clock: RealClock) -> None:
     while True:
         await clock.sleep(SWEEP_SECONDS)
@@ -511,63 +476,8 @@ async def _sweep(sessions: Sessions, clock: RealClock) -> None:
         await sessions.revalidate()
 
 
-def _reached_at(endpoints: Mapping[str, str], store: MemoryStore) -> str:
-    """Where other servers reach this one: its TLS port if it has one, and its host's address if it listens on all."""
-    url = endpoints.get("xenapi_tls") or endpoints.get("xenapi")
-    if url is None:
-        return ""
-    scheme, host, port = place_of(url)
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - recognised, not bound
-        (pool,) = store.all("pool").values()
-        host = str(store.get(pool["master"])["address"])
-    return f"{scheme}://{bracketed(host)}:{port}"
-
-
-def _reach(server: str, each: bool) -> Callable[[str], str]:
-    """World.reach of a server at that URL; `each`: every host has an endpoint of its own, on the same port."""
-    if not server:
-        return https
-    if not each:
-        return lambda address: server
-    scheme, _, port = place_of(server)
-    return lambda address: f"{scheme}://{bracketed(address)}:{port}"
-
-
 def _elsewhere(membership: Membership) -> str:
     """Where the pool is asked that this server has joined, in a sentence; "" if it has joined none."""
     if not membership.coordinator:
         return ""
     return f"This server is a member of a pool; ask the pool's coordinator, {place_of(membership.coordinator)[1]}."
-
-
-def _context_of_host(
-    identity: TlsIdentity, client_ca: Path | None, store: MemoryStore, members: HostIdentities, host: str
-) -> ssl.SSLContext:
-    """For a listener of that host, or (host "") of the server as a whole, which is the coordinator's."""
-
-    def shown_to_members() -> ssl.SSLContext:
-        record = store.find(host) if host else None
-        return members.context(record["uuid"] if record is not None else _coordinator_uuid(store))
-
-    return identity.context(client_ca, shown_to_members)
-
-
-def _coordinator_uuid(store: MemoryStore) -> str:
-    (pool,) = store.all("pool").values()
-    return str(store.get(pool["master"])["uuid"])
-
-
-def _inventory(store: MemoryStore) -> dict[str, Any]:
-    """What the start page shows of the pool: its name, a line of numbers, and its VMs."""
-    guests = [vm for vm in store.all("VM").values() if is_guest(vm)]
-    running = sum(vm["power_state"] == "Running" for vm in guests)
-    numbers = [(len(store.all("host")), "host"), (len(guests), "VM"), (len(store.all("network")), "network")]
-    words = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in [*numbers, (len(store.all("SR")), "SR")]]
-    words[1] += f" ({running} running)"
-    lines = []
-    for vm in guests:
-        host = store.find(vm["resident_on"])
-        name = host["name_label"] if host else ""
-        lines.append(VmLine(vm["name_label"], vm["power_state"], vm["VCPUs_max"], vm["memory_static_max"], name))
-    (pool,) = store.all("pool").values()
-    return {"pool": pool["name_label"], "counts": ", ".join(words), "vms": lines}

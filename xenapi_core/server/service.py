@@ -1,4 +1,4 @@
-"""What the connections of one listener share: limits, the clock of their timeouts, and the way to end them all.
+"""State shared by the connections of one listener: limits, the clock of their timeouts, and their shutdown.
 
 Theory of operation
 1. Time is counted in ticks of one sweep, not per request and connection: a timeout may come up to one tick late, and a
@@ -64,7 +64,7 @@ DEFAULT = HttpLimits()
 
 
 class Connection(Protocol):
-    """What the service asks of a connection (HttpProtocol)."""
+    """The interface of a connection that the service needs (HttpProtocol)."""
 
     def check(self, now: int) -> None:
         """End whatever took too long by tick `now`."""

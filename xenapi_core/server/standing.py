@@ -1,4 +1,4 @@
-"""Records that every pool has from its first moment: roles, and the storage back ends.
+"""Records that every pool has from the start: roles, and the storage back ends.
 
 Rule 1: a role's identity is that of its name (model/classes/role.py); it is the same in every pool.
 Rule 2: roles are nested: the parts of a role are the next weaker one, whose permissions it has too. The permissions of

@@ -1,4 +1,4 @@
-"""The server's certificate and TLS settings: made on first start, reused ever after.
+"""The server's certificate and TLS settings: the certificate is made at the first start and kept.
 
 Rule 1: a certificate and a key that exist are never overwritten, whoever made them.
         One that a client installed is in a file of its own, which counts while it is there, and is replaced as a whole.

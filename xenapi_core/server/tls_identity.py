@@ -1,4 +1,4 @@
-"""The certificate of this server: which one it shows, and how another one takes its place while it runs.
+"""The certificate of this server, and its replacement while the server runs.
 
 Theory of operation
 1. A listener keeps the context it began with. Which certificate a connection gets is decided at its handshake, by the
@@ -7,8 +7,8 @@ Theory of operation
 2. What is installed is written before it is shown, so it is never forgotten by a restart. Connections that are open
    keep what they have.
 3. Files that the command line names are the administrator's: they are read at start, and never written.
-4. Who asks for the name SERVER_NAME is another member of the pool, and is shown the certificate that hosts have for
-   each other (host_identities.py).
+4. A client that requests the name SERVER_NAME (SNI) is another member of the pool, and gets the certificate that hosts
+   have for each other (host_identities.py).
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from xenapi_core.server import tls
 
 
 class TlsIdentity:
-    """See api.certificates.ShownCertificate. `given`: certificate and key of the administrator (theory 3); without them
-    a pair is made in `directory`, for `names`, unless there is one. Raises tls.CertificateError."""
+    """The server's TLS certificate (api.certificates.ShownCertificate). `given`: certificate and key of the
+    administrator (theory 3); without them a pair is made in `directory`, for `names`, unless there is one. Raises
+    tls.CertificateError."""
 
     def __init__(self, directory: Path, given: tuple[Path, Path] | None, names: Iterable[str], clock: Clock) -> None:
         self._directory = directory
         self._names = tuple(names)
         self._clock = clock
         self._own = given is None
-        self._files = given or self._made()
+        self._files = given or self._certificate_files()
         self._newest: dict[Path | None, ssl.SSLContext] = {}  # by authorities of client certificates
         self._facts = tls.shown(self._files[0])
 
-    def _made(self) -> tuple[Path, Path]:
+    def _certificate_files(self) -> tuple[Path, Path]:
         installed = self._directory / tls.INSTALLED_FILE
         if installed.exists():
             return installed, installed

@@ -1,4 +1,4 @@
-"""Who this server believes when it is the client: other pools, and web servers that archives come from.
+"""TLS trust of this server as a client: of other pools, and of web servers that archives come from.
 
 Rule 1: where the pool verifies, another pool has to show a certificate that an installed authority signed (or that is
         installed itself), for the name or address it is called by. The system's authorities do not count: anybody may
@@ -27,8 +27,8 @@ def of_pools(store: Store) -> ssl.SSLContext | None:
 
 
 def of_members(store: Store, address: str) -> Proof:
-    """How the member of the pool at that address proves who it is. One that has told no certificate is asked as another
-    pool is; that is so for members that joined before there were such certificates."""
+    """How the member of the pool at that address proves who it is. A member without such a certificate is verified as
+    another pool is; members that joined before there were such certificates have none."""
     if not verifies(store):
         return None, SERVER_NAME
     hosts = store.all("host").values()
@@ -63,7 +63,8 @@ async def of_appliances(store: Store, always: bool = False) -> ssl.SSLContext:
 
 
 async def of_balancers(store: Store) -> ssl.SSLContext:
-    """The same, of a workload balancing server, of which the pool has a word of its own."""
+    """How the workload balancing server proves who it is: as an appliance does; pool.wlb_verify_cert demands it,
+    too."""
     return await of_appliances(store, any(pool["wlb_verify_cert"] for pool in store.all("pool").values()))
 
 

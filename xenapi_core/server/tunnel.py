@@ -1,7 +1,7 @@
-"""A connection that has left HTTP: bytes in both directions, for whoever speaks another protocol on it.
+"""A connection that has left HTTP (CONNECT, Upgrade): bytes in both directions, for another protocol.
 
-Rule 1: the connection still belongs to the HTTP layer, which is told of its end (`gone`) and closes it when the talk is
-        over.
+Rule 1: the connection still belongs to the HTTP layer, which learns of its end (`gone`) and closes it when the exchange
+        is over.
 Rule 2: writing waits for the other side at most WRITE_WITHIN seconds; reading waits as long as the other side likes,
         unless the caller sets a deadline.
 """
@@ -57,7 +57,7 @@ class Tunnel(asyncio.Protocol):
         return await self._reader.readexactly(size)
 
     async def read_some(self) -> bytes:
-        """What is there, at least a byte. EOFError."""
+        """The bytes that have arrived, at least one. EOFError."""
         data = await self._reader.read(_AHEAD)
         if not data:
             raise EOFError

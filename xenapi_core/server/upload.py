@@ -1,4 +1,4 @@
-"""The body of a request that is too large to wait for: read by its handler while it arrives.
+"""A request body that is too large to buffer: its handler reads it while it arrives.
 
 Theory of operation
 1. The connection feeds what arrives; the handler iterates. When more than HIGH bytes wait, the connection is not read

@@ -1,4 +1,4 @@
-"""The Xen-API endpoint: which HTTP request is which call, and what else is answered on its port.
+"""The Xen-API endpoint: maps HTTP requests to calls, and serves the other routes of its port.
 
 Rule 1: failures of the API are HTTP 200; only what is no call at all gets an HTTP error, as a small page.
 Rule 2: this module knows codecs and HTTP, and of the API only `handle`.
@@ -40,7 +40,7 @@ _NOTE: Final = "x-http-other-config-"
 
 
 class Dispatcher(Protocol):
-    """Who answers calls (api.dispatcher.Dispatcher)."""
+    """The interface that answers calls (api.dispatcher.Dispatcher)."""
 
     def handle(self, call: Call, codec: Codec, peer: Peer) -> bytes | Awaitable[bytes]:
         """The complete body of the reply, failures included. Raises nothing."""

@@ -63,7 +63,7 @@ class Txn(Protocol):
     def find(self, ref: str) -> Mapping[str, Any] | None: ...
 
     def related(self, ref: str, inverse: str) -> tuple[str, ...]:
-        """As Store.related, with this transaction's writes applied."""
+        """The objects that refer to `ref` (Store.related), with this transaction's writes applied."""
 
     def create(self, cls: str, ref: str, values: Mapping[str, Any]) -> str:
         """A new object: missing fields get the schema's initial values, `uuid` must be given. Returns `ref`."""

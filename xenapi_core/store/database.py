@@ -1,4 +1,4 @@
-"""The state directory: one SQLite file and the lock that keeps a second server away.
+"""The state directory: one SQLite file, and the lock that excludes a second server.
 
 Theory of operation
 1. Everything here blocks, and runs in the journal's thread only.

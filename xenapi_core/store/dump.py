@@ -1,4 +1,4 @@
-"""A database in one piece: every kept record, as it lies on a disk of another pool or in a file.
+"""A dump of the database: every kept record, in one file or on a disk of the pool.
 
 Theory of operation
 1. The form is our own: a head of HEAD bytes (magic, format, generation, instant, length and SHA-256 of what follows),
@@ -6,8 +6,8 @@ Theory of operation
    [class, reference, record], the record in the form of rows.py, in creation order.
 2. What is damaged, incomplete or of a newer format is refused as a whole (DumpError); what this schema does not know of
    a record is left out, as in a journal.
-3. What does not outlast a restart, operations in progress among it, is not in a dump. Who makes one may leave out
-   more classes.
+3. What does not outlast a restart, operations in progress among it, is not in a dump. The caller may leave out more
+   classes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class DumpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the head of a dump says. `generation` grows with each dump of a row; `instant` is when it was made."""
+    """The head of a dump. `generation` grows with each dump of a row; `instant` is when it was made."""
 
     generation: int
     instant: int

@@ -1,4 +1,4 @@
-"""Failures of the store itself: never a client's fault, told to clients as INTERNAL_ERROR.
+"""Failures of the store itself: never a client's fault, reported to clients as INTERNAL_ERROR.
 
 Each carries one sentence for the operator; none of them names a value of a record.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class StoreError(Exception):
-    """The store cannot do what was asked: a state directory that cannot be used, a journal that does not answer."""
+    """The store failed: a state directory that cannot be used, a journal that does not answer."""
 
 
 class ReadOnlyError(StoreError):

@@ -1,4 +1,4 @@
-"""Which objects have a key: one index serves names, relations and followed references.
+"""An index from keys to objects, used for names, relations and followed references.
 
 Rule 1: the objects of a key come in the order of their creation, whenever they got the key.
 Rule 2: an entry exists exactly as long as its object lives and has the key; keys may be references to nothing.

@@ -113,7 +113,7 @@ class Journal:
             raise StoreError("The journal is too far behind to accept more changes.")
 
     def check(self, cls: str, values: Mapping[str, Any]) -> None:
-        """See Rows.check."""
+        """AssertionError, our bug, if one of the values could not be written (Rows.check)."""
         self._rows.check(cls, values)
 
     def append(self, revision: int, changed: Iterable[tuple[str, Version | None]]) -> None:

@@ -1,4 +1,4 @@
-"""What the store must know about each class, worked out once from the schema: fields, pointers, followers."""
+"""The store's view of each class, computed once from the schema: stored fields, references, followers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from xenapi_core.model.types import SetType, Type
 Place = tuple[str, str]
 
 
-def _one(value: str | None) -> tuple[str, ...]:
+def _one_target(value: str | None) -> tuple[str, ...]:
     return () if value is None or is_null(value) else (value,)
 
 
-def _many(value: tuple[str, ...] | None) -> tuple[str, ...]:
+def _set_targets(value: tuple[str, ...] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ref for ref in value if not is_null(ref))) if value else ()
 
 
@@ -36,7 +36,7 @@ class Pointer:
 
 
 class Follow(NamedTuple):
-    """Who gets a new version when a certain field changes: objects of `cls`, found from the changed object.
+    """The objects that get a new version when a certain field changes: objects of `cls`, found from the changed object.
 
     Either `place` is the one whose index lists them under the changed object's reference, or `pointer` is the field
     of the changed object that refers to them.
@@ -121,7 +121,7 @@ def _targets(schema: Schema, cls: str, name: str) -> Callable[[Any], tuple[str, 
     if field is None or not field.stored:
         raise ValueError(f"{cls}.{name} must be a stored field: a relation or a follower goes through it")
     reference_class(field.type)
-    return _many if any(isinstance(part, SetType) for part in _parts(field.type)) else _one
+    return _set_targets if any(isinstance(part, SetType) for part in _parts(field.type)) else _one_target
 
 
 def _parts(type_: Type) -> Iterator[Type]:

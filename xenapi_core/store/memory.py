@@ -64,7 +64,8 @@ class _Tombstone(NamedTuple):
 
 
 class MemoryStore:
-    """See store.api.Store. `versions` in creation order and `revision` are where a journalled store starts.
+    """The store.api.Store that keeps all records in memory. `versions` in creation order and `revision` are where a
+    journalled store starts.
 
     `tombstones` is how many deletions `changes` can look back at. `reuse_refs`: references are not ours (a mirror of
     another pool), so one may come back; `changes` then tells of the new object only.
@@ -420,7 +421,7 @@ class MemoryStore:
     # Small things
 
     def _places(self, cls: str | None, inverse: str) -> tuple[Place, ...]:
-        """Whose index answers an inverse field: one place, or all of that name if the class is not known."""
+        """The places whose index answers an inverse field: one place, or all of that name if the class is not known."""
         if cls is None:
             return tuple(dict.fromkeys(x.inverses[inverse] for x in self._layouts.values() if inverse in x.inverses))
         place = self._layouts[cls].inverses.get(inverse)

@@ -1,4 +1,4 @@
-"""A database from a dump in place of the one in a state directory, before a server opens that.
+"""Replaces the database of a state directory by a dump, before a server opens it.
 
 Rule 1: the records of the dump take the place of all others in one transaction. They keep their references, so clients
         that knew them know them again; revisions go on above every one shown before.

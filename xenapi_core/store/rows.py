@@ -1,4 +1,4 @@
-"""How a record lies on disk: JSON of its journalled fields, and back to the exact internal form.
+"""The stored form of a record: JSON of its journalled fields, and back to the exact internal form.
 
 Rule 1: what `encode` wrote, `decode` restores exactly: tuples, integer keys, floats beyond JSON.
 Rule 2: what does not fit the present schema (an older or newer program wrote it) is left out, and said once per field.
@@ -67,7 +67,7 @@ class Rows:
         """All stored fields of a record; None for a class that is not kept. ValueError for text that is no record."""
         restorers = self._restore.get(cls)
         if restorers is None:
-            self._tell(f"records of class {cls} are left out: this schema does not keep that class")
+            self._warn_once(f"records of class {cls} are left out: this schema does not keep that class")
             return None
         found = json.loads(text) if text.startswith(" ") else orjson.loads(text)
         if type(found) is not dict:
@@ -77,13 +77,13 @@ class Rows:
             try:
                 values[name] = restorers[name][1](value)
             except KeyError:
-                self._tell(f"field {cls}.{name} is left out: this schema does not keep it")
+                self._warn_once(f"field {cls}.{name} is left out: this schema does not keep it")
             except _UNFIT:
-                self._tell(f"field {cls}.{name} starts anew: its value is not of the type it has in this schema")
+                self._warn_once(f"field {cls}.{name} starts anew: its value is not of the type it has in this schema")
                 values[name] = restorers[name][0]
         return values
 
-    def _tell(self, sentence: str) -> None:
+    def _warn_once(self, sentence: str) -> None:
         if sentence not in self._told:
             self._told.add(sentence)
             log.warning("%s", sentence)

@@ -1,4 +1,4 @@
-"""Transactions of the store in memory: what a caller wants to change, seen by the caller's own reads.
+"""Transactions of the store in memory: pending writes, visible to the transaction's own reads.
 
 Rule 1: a transaction holds only the fields that were set; they are laid over the newest version when it is committed.
         Two transactions that overlap and set different fields of an object therefore both keep their word.
@@ -31,7 +31,8 @@ class Draft:
 
 
 class MemoryTxn:
-    """See store.api.Txn. A draft without fields is a touch: a new version with the same values."""
+    """The store.api.Txn of a MemoryStore: one draft for each object it writes. A draft without fields is a touch: a new
+    version with the same values."""
 
     __slots__ = ("_drafts", "_touched", "store")
 
@@ -48,7 +49,8 @@ class MemoryTxn:
         return values
 
     def find(self, ref: str) -> Mapping[str, Any] | None:
-        """As `get`, or None. The mapping does not change when the transaction goes on."""
+        """Values as this transaction sees them, or None if there is no such object. The mapping does not change when
+        the transaction goes on."""
         draft = self._open().get(ref)
         if draft is not None and draft.created:
             return draft.fields
@@ -58,7 +60,8 @@ class MemoryTxn:
         return {**version.values, **draft.fields} if draft is not None and draft.fields else version.values
 
     def related(self, ref: str, inverse: str) -> tuple[str, ...]:
-        """As Store.related, with this transaction's writes applied; objects it created come last."""
+        """The objects that refer to `ref` (Store.related), with this transaction's writes applied; objects it created
+        come last."""
         drafts = self._open()
         refs = self.store.related_as(self._class_of(ref), ref, inverse)
         if not drafts:

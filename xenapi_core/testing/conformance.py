@@ -1,4 +1,4 @@
-"""What the conformance suites of drivers share: the trial of a driver on a bench, and how checks are run."""
+"""Shared parts of the conformance suites of drivers: the bench a driver is tried on, and how checks are run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of testing.check_hypervisor about guests that sleep, what crashes, and machines that change their domain."""
+"""Checks of testing.check_hypervisor about suspended guests, crashes, and machines that change their domain."""
 
 from __future__ import annotations
 

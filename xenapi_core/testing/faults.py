@@ -1,4 +1,4 @@
-"""Making the calls of a real driver fail on purpose, one rule at a time.
+"""Injects faults: makes calls of a real driver fail on purpose, one rule at a time.
 
 Rule 1: the driver underneath is real; a call that fails here has not reached it, unless the rule says `reached` or
         `lost`.

@@ -1,4 +1,4 @@
-"""A pool in one process for tests: records, engine and simulator, and short ways to make what a test needs."""
+"""A pool in one process for tests: records, engine and simulator, and shortcuts to make what a test needs."""
 
 from __future__ import annotations
 

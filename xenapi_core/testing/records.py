@@ -1,4 +1,4 @@
-"""Records behind the API's back: a store in memory, and short ways to change what is in it."""
+"""A store in memory for tests that write records directly, without the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running something on a virtual clock as if time passed."""
+"""Runs a coroutine on a virtual clock as if time passed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every Xen-API codec offers: bytes to a call, fragments to bytes. No codec knows a socket, store or method.
+"""The interface of Xen-API codecs: bytes to a call, fragments to bytes. No codec knows a socket, store or method.
 
 A fragment is the encoded form of one value (`bytes`). Fragments nest: records are rendered once per version and codec,
 and everything larger is made by joining them.

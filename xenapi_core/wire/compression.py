@@ -41,7 +41,7 @@ class Decompressor(Protocol):
     def ended(self) -> bool: ...
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What the next bytes of the stream hold. CompressionError."""
+        """The decompressed content of the next bytes of the stream. CompressionError."""
 
 
 def compressor(name: str) -> Compressor:

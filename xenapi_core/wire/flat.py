@@ -1,4 +1,4 @@
-"""A short cut for the most common XML-RPC requests: calls whose parameters are all scalars, written the usual way.
+"""A fast decoder for the most common XML-RPC requests: calls whose parameters are all scalars, in the usual spelling.
 
 Rule 1: it only ever accepts documents for which the XML parser would give the very same call; everything it is not sure
         of (entities, comments, CDATA, other encodings, carriage returns, structs, odd spacing inside values) it leaves

@@ -1,4 +1,4 @@
-"""JSON-RPC 1.0 and 2.0 as the Xen-API speaks them at /jsonrpc.
+"""JSON-RPC codec: versions 1.0 and 2.0, as the Xen-API has them at /jsonrpc.
 
 Rule 1: as in XML-RPC, encoding is driven by the declared type; here an int is a number and a datetime a string.
 Rule 2: the envelope answers in the version of the request; a failure before there is a request answers in the 2.0 form
@@ -219,7 +219,7 @@ class JsonRpc:
         return self.success(call, self.struct(members))
 
     def bare(self, call: Call, fragment: bytes) -> bytes:
-        """As `success`: JSON-RPC results carry no Status of their own."""
+        """A successful reply, the same as `success`, because JSON-RPC results have no Status."""
         return self.success(call, fragment)
 
     def failure(self, call: Call | None, description: list[str]) -> bytes:

@@ -1,4 +1,4 @@
-"""How much of a client's bytes is looked at, and the one door through which XML enters the program.
+"""Limits on the input that is parsed, and the only functions that parse XML from outside.
 
 Rule 1: every document from the outside goes through `parse_xml`; nobody else makes an XML parser.
 Rule 2: a document type declaration is refused before the parser sees it. Without one there are no entities to expand

@@ -1,4 +1,4 @@
-"""Bytes of NBD, the Network Block Device protocol: the fixed newstyle handshake and simple replies.
+"""NBD codec (Network Block Device): the fixed newstyle handshake and simple replies.
 
 Source: doc/proto.md of the NetworkBlockDevice project. All numbers are big-endian.
 """
@@ -67,7 +67,7 @@ class NbdError(Exception):
 
 
 def greeting() -> bytes:
-    """What the server says first."""
+    """The server's first message."""
     return MAGIC + OPTION_MAGIC + struct.pack(">H", FIXED_NEWSTYLE | NO_ZEROES)
 
 
@@ -122,5 +122,5 @@ def request(head: bytes) -> tuple[int, int, int, int]:
 
 
 def simple_reply(cookie: int, error: int = 0) -> bytes:
-    """What comes before the data of a read, or all of another reply."""
+    """The header of a reply: it precedes the data of a read, and is the whole of any other reply."""
     return struct.pack(">IIQ", _SIMPLE_MAGIC, error, cookie)

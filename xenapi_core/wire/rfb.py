@@ -1,4 +1,4 @@
-"""RFB 3.8 (RFC 6143), the server's side: what is read from a viewer, and what is written to it.
+"""RFB 3.8 codec (RFC 6143), server side: decodes messages of a viewer, and encodes those to it.
 
 Rule 1: 3.3 and 3.7 are spoken too; whoever asks for another version below 3.8 is taken for 3.3, as the RFC wants.
 Rule 2: rectangles are sent raw: every viewer understands that, and the screens are small.

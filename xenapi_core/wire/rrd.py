@@ -1,7 +1,7 @@
-"""A round robin database as XML, in the form of /vm_rrd and of the reference's servers: what it says.
+"""Decodes a round robin database in XML, in the form of /vm_rrd and of the reference's servers.
 
-Rule 1: rows are told oldest first; the newest row of an archive ends at the last multiple of its step before
-        `lastupdate`. What was being made when it was written (cdp_prep) is left out: it is less than one row.
+Rule 1: rows come oldest first; the newest row of an archive ends at the last multiple of its step before `lastupdate`.
+        What was being made when it was written (cdp_prep) is left out: it is less than one row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""S-expressions as xapi's servers write them to each other: lists of atoms and lists, in text."""
+"""S-expressions as xapi's servers exchange them: lists of atoms and lists, as text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEEPEST: Final = 50
 def read(text: str) -> Sexp:
     """The one expression in a text. ValueError for anything else."""
     tokens = _tokens(text)
-    found = _one(tokens, next(tokens, None), 0)
+    found = _parse_one(tokens, next(tokens, None), 0)
     if next(tokens, None) is not None:
         raise ValueError("more than one expression")
     return found
@@ -43,7 +43,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         at = match.end()
 
 
-def _one(tokens: Iterator[tuple[str, str]], token: tuple[str, str] | None, depth: int) -> Sexp:
+def _parse_one(tokens: Iterator[tuple[str, str]], token: tuple[str, str] | None, depth: int) -> Sexp:
     if token is None or token[0] == ")" or depth > _DEEPEST:
         raise ValueError("brackets that do not match, or too many of them")
     kind, content = token
@@ -51,7 +51,7 @@ def _one(tokens: Iterator[tuple[str, str]], token: tuple[str, str] | None, depth
         return content
     items: list[Sexp] = []
     while (token := next(tokens, None)) != (")", ""):
-        items.append(_one(tokens, token, depth + 1))
+        items.append(_parse_one(tokens, token, depth + 1))
     return items
 
 

@@ -21,7 +21,7 @@ _ERASE, _MERGE = "Erase_old", "Merge"
 
 @dataclass(frozen=True)
 class Collect:
-    """Give certificates of a kind by name. `several`: asked for, and answered, as a list."""
+    """Return certificates of a kind by name. `several`: request and reply are lists."""
 
     kind: str
     names: tuple[str, ...]
@@ -70,7 +70,7 @@ def decode(text: str) -> Step:
 
 
 def encode_result(step: Step, files: Mapping[str, str]) -> str:
-    """What a step answers; `files` (name -> PEM) are those that were asked for."""
+    """The result of a step as text; `files` (name -> PEM) are those requested."""
     match step:
         case Collect(several=True):
             return sexp.write(["CollectManyResult", _listed(files)])

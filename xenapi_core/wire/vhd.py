@@ -1,4 +1,4 @@
-"""Disks in the VHD format (dynamic and differencing type): written and read as a stream, without going back.
+"""VHD codec (dynamic and differencing disks): written and read as a stream, without seeking back.
 
 Theory of operation
 1. A dynamic VHD is: copy of the footer, header, block allocation table (BAT), blocks, footer. All numbers are
@@ -106,7 +106,7 @@ def _geometry(size: int) -> tuple[int, int, int]:
 
 @dataclass
 class _Want:
-    """What comes next: `size` bytes of `kind`, after `skip` bytes that say nothing."""
+    """The next part of the stream: `size` bytes of `kind`, after `skip` bytes that say nothing."""
 
     kind: str
     size: int

@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455), the server's side: the handshake, and frames.
+"""WebSocket codec (RFC 6455), server side: the handshake, and frames.
 
 Theory of operation
 1. A viewer's frames are masked; one that is not, or that breaks another rule of the RFC, is a WebSocketError with the

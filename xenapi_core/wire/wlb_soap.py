@@ -1,4 +1,4 @@
-"""What is said to a workload balancing server, and what it answers: SOAP with the names of its interface.
+"""SOAP codec for workload balancing servers: their requests and replies, with the names of their interface.
 
 Rule 1: elements are found by their local names: servers of different versions differ in namespaces alone.
 Rule 2: the elements of a request come in the order of the alphabet; the servers read them in no other.
@@ -87,7 +87,7 @@ def malformed(method: str, reason: str) -> NoReturn:
 
 
 def result_of(method: str, status: int, body: bytes, largest: int = LARGEST) -> Element:
-    """What the call gave: the element whose children are its values.
+    """The result of the call: the element whose children are its values.
 
     WLB_AUTHENTICATION_FAILED and WLB_MALFORMED_REQUEST by the HTTP status; WLB_INTERNAL_ERROR for a fault
     ["Exception:", text] and for a result that is no success [code, message]; else WLB_MALFORMED_RESPONSE.
@@ -129,7 +129,7 @@ def needed_text(method: str, element: Element, name: str) -> str:
 
 
 def needed_number(method: str, element: Element, name: str) -> str:
-    """The same, of a child that must hold a number; as it was spelled. WLB_MALFORMED_RESPONSE."""
+    """The text of a child that must be there and hold a number. WLB_MALFORMED_RESPONSE."""
     text = needed_text(method, element, name)
     try:
         good = math.isfinite(float(text))

@@ -1,4 +1,4 @@
-"""XML-RPC as Xen-API servers and clients speak it: bytes to a Call, typed values to fragments.
+"""XML-RPC codec in the dialect of Xen-API servers and clients: bytes to a Call, typed values to fragments.
 
 Rule 1: encoding is driven by the declared type, never by the Python type: the int 1 of an int field and the true of a
         bool field must never be mixed up. Integers travel as text (`<value>1</value>`), as clients expect.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cim_pool import run
+from cim_pool import path_in, run
 from cim_services import Site
 from compat_pool import CIMV2, CimError, ModePool, Path, mode_site, path_of
 
@@ -259,13 +259,15 @@ async def test_a_disk_is_added_to_a_running_machine_and_removed_again() -> None:
                    "VirtualQuantity": 1 << 20, "AllocationUnits": "Bytes"},
         )  # fmt: skip
         config = setting(VSSD, "Xen:web")
-        value, _ = await on_class(
+        value, out = await on_class(
             at, "AddResourceSettings", AffectedConfiguration=config, ResourceSettings=(disk,)
         )  # fmt: skip
         assert value == 0
         added = next(v for v in map(at.store.get, at.store.related(vm, "VBDs")) if v["userdevice"] == "3")
         assert added["currently_attached"] is True
         path = path_of(at, added.ref, "Xen_DiskSettingData")
+        (told,) = map(path_in, out["ResultingResourceSettings"].iter("INSTANCENAME"))
+        assert (told.classname, told.key("InstanceID")) == (path.classname, path.key("InstanceID"))
         assert str(path.key("InstanceID")).startswith("web/")
         assert (await on_class(at, "RemoveResourceSettings", ResourceSettings=(path,)))[0] == 0
         assert at.store.find(added.ref) is None

@@ -81,6 +81,16 @@ async def test_pairs_are_added_replaced_and_removed_by_jobs() -> None:
         assert at.store.get(vm)["xenstore_data"] == {"kept": "2", "empty": ""}
 
 
+async def test_a_value_that_came_after_the_call_is_replaced_too() -> None:
+    async with mode_site("xs-cim") as at:
+        vm = at.sim.add_vm("web")
+        given = {"AffectedConfiguration": path_of(at, vm, VSSD), "ResourceSettings": (settings("role", "mine"),)}
+        _, out = await at.pool.call(at.service(MANAGEMENT), "AddResourceSettings", **given)
+        at.sim.change(vm, xenstore_data={"role": "theirs"})  # before the job has done anything
+        assert (await at.ended(out))["status"] == "success"
+        assert at.store.get(vm)["xenstore_data"] == {"role": "mine"}
+
+
 async def test_pairs_without_a_key_of_another_machine_or_beside_devices_are_refused() -> None:
     async with mode_site("xs-cim") as at:
         vm, other = at.sim.add_vm("web", xenstore_data={"a": "1"}), at.sim.add_vm("other")

@@ -12,6 +12,7 @@ from compat_pool import CIMV2, CimError, ModePool, Path, mode_site, path_of
 
 from cim_provider.compat import xs_jobs
 from cim_provider.schema.objects import Instance
+from cim_provider.wire.model_path import model_path
 from xenapi_core.ids import NULL_REF
 
 VSSD, RASD = "Xen_ComputerSystemSettingData", "CIM_ResourceAllocationSettingData"
@@ -128,6 +129,32 @@ async def test_one_resource_is_added_to_a_machine_and_the_job_tells_its_settings
         assert (await at.ask(MANAGEMENT, "AddResourceSetting", AffectedSystem=at.system(vm)))[0] == 4
 
 
+async def test_the_settings_of_what_a_running_machine_got_are_those_it_shows() -> None:
+    async with mode_site("xs-cim") as at:
+        vm = await at.sim.running("web")
+        nic = Instance(RASD, {"ResourceType": 10, "Connection": (at.uuid(at.sim.network),)})
+        before = set(at.store.related(vm, "VIFs"))
+        _, out = await at.ask(MANAGEMENT, "AddResourceSetting", AffectedSystem=at.system(vm), ResourceSetting=nic)
+        assert (await at.ended(out))["status"] == "success"
+        (added,) = set(at.store.related(vm, "VIFs")) - before
+        assert at.store.get(added)["currently_attached"] is True
+        shown = path_of(at, added, "Xen_NetworkPortSettingData")
+        assert job(at, out)[1]["AffectedResources"] == (model_path(shown, {}),)
+
+
+async def test_one_key_value_pair_is_added_as_a_resource() -> None:
+    async with mode_site("xs-cim") as at:
+        vm = await at.sim.running("web")
+        pair = Instance("Xen_KVPSettingData", {"key": "role", "value": "shop"})
+        value, out = await at.ask(
+            MANAGEMENT, "AddResourceSetting", AffectedSystem=at.system(vm), ResourceSetting=pair
+        )  # fmt: skip
+        assert (value, (await at.ended(out))["status"]) == (4096, "success")
+        assert at.store.get(vm)["xenstore_data"]["role"] == "shop"
+        (told,) = job(at, out)[1]["AffectedResources"]
+        assert told.endswith(f'Xen_KVPSettingData.InstanceID="Xen:{at.uuid(vm)}/role"')
+
+
 async def test_a_machine_that_is_defined_is_told_beside_its_job() -> None:
     async with mode_site("xs-cim") as at:
         system = Instance(VSSD, {"ElementName": "new"})
@@ -193,8 +220,10 @@ async def test_high_availability_is_switched_on_and_off_with_the_default_storage
         assert await of_pool(at, "EnableHighAvailability") == 0
         assert at.store.get(at.sim.pool)["ha_enabled"] is True
         assert at.shown(path_of(at, at.sim.pool, "Xen_HostPool"))["HighAvailabilityEnabled"] is True
+        assert await of_pool(at, "EnableHighAvailability") == 2
         assert await of_pool(at, "DisableHighAvailability") == 0
         assert at.store.get(at.sim.pool)["ha_enabled"] is False
+        assert await of_pool(at, "DisableHighAvailability") == 2
 
 
 # ---- jobs

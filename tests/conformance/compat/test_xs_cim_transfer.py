@@ -126,6 +126,22 @@ async def test_disks_are_served_on_the_management_network_only_and_with_ssl_if_t
         assert (await at.ask(STORAGE, CONNECT))[0] == 4
 
 
+async def test_the_address_of_a_disk_is_that_of_a_host_that_is_up() -> None:
+    async with mode_site("xs-cim", hosts=2) as at:
+        vdi = at.sim.add_vdi(GIB)
+        up, down = (at.store.get(host) for host in at.sim.hosts)
+        for host in at.sim.hosts:
+            if not any(at.store.get(pbd)["SR"] == at.sim.sr for pbd in at.store.related(host, "PBDs")):
+                at.sim.add("PBD", host=host, SR=at.sim.sr, currently_attached=True)
+        for service in (0, 1):
+            at.sim.change(down["metrics"], live=False)
+            value, out = await at.invoke(at.service(STORAGE, service), CONNECT, **image(at, vdi), ReadOnly=True)
+            assert (value, (await at.ended(out))["status"]) == (4096, "success")
+            assert urlsplit(at.shown(path_in(out["Job"]))["TargetURI"]).netloc == up["address"]
+        at.sim.change(up["metrics"], live=False)
+        assert await at.ask(STORAGE, CONNECT, **image(at, vdi), ReadOnly=True) == (2, {})
+
+
 async def test_who_may_not_change_disks_gets_no_connection() -> None:
     async with mode_site("xs-cim") as at:
         vdi = at.sim.add_vdi(GIB)
@@ -141,6 +157,19 @@ async def test_a_copy_of_a_connected_disk_is_not_connected() -> None:
         await connected(at, vdi)
         copy = at.store.get(await at.sim.call("VDI.clone", vdi, {}))
         assert list(connections(copy)) == []
+        await connected(at, copy.ref, ReadOnly=True)
+        assert [one.key for one in connections(at.store.get(copy.ref))] == keys(at, copy.ref)
+
+
+async def test_a_new_connection_takes_the_place_of_those_that_have_ended() -> None:
+    async with mode_site("xs-cim") as at:
+        vdi = at.sim.add_vdi(GIB)
+        for _ in range(3):
+            await connected(at, vdi, ReadOnly=True, TimeoutInMinutes=1)
+        lasting = await connected(at, vdi, ReadOnly=True, TimeoutInMinutes=0)
+        await at.sim.pass_time(61)
+        last = await connected(at, vdi, ReadOnly=True)
+        assert keys(at, vdi) == [PREFIX + job["ConnectionHandle"] for job in (lasting, last)]
 
 
 def test_what_is_no_connection_in_the_settings_of_a_disk_is_none() -> None:

@@ -1,4 +1,4 @@
-"""What an authenticator is: something that proves who a user is, and says what the user may do."""
+"""The interface of authenticators, which verify a user's password and return the user's roles and groups."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class Authenticator(Protocol):
     """Checks passwords. Never logs them; costs the same for an unknown user as for a wrong password."""
 
     async def verify(self, user: str, password: str) -> Identity | None:
-        """Who that is, or None for wrong credentials."""
+        """The identity of a user, or None for wrong credentials."""
 
     async def certified(self, subject: str) -> Identity | None:
-        """Whose client certificate has this subject (RFC 4514 text), or None. The TLS layer has verified it."""
+        """The identity of the user whose client certificate has this subject (RFC 4514 text), or None. The TLS layer
+        has verified the certificate."""
 
     async def set_password(self, user: str, password: str) -> bool:
         """Change a password, to a fit one. False if this authenticator cannot, or has no such user."""

@@ -1,5 +1,5 @@
-"""Sessions for requests that carry a proof each time: user and password (HTTP Basic: WBEM, import and export handlers),
-or the client certificate of their connection.
+"""Sessions for HTTP requests that authenticate each time: by user and password (HTTP Basic: WBEM, import and export
+handlers) or by the client certificate of their connection.
 
 Rule 1: a pair that was proven is remembered for a few minutes as a keyed hash, never as text; then it is proven again.
 Rule 2: one session serves all requests of one pair and originator, so a polling client does not fill the session table;

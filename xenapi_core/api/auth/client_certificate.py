@@ -1,4 +1,4 @@
-"""What a client certificate says of its owner, once the TLS layer has verified it."""
+"""Reads the subject and the names of a client certificate that the TLS layer has verified."""
 
 from __future__ import annotations
 

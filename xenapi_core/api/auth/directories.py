@@ -1,8 +1,8 @@
-"""External directories: where users and groups are that are no accounts of the server.
+"""External directories: sources of users and groups that are not accounts of the server.
 
 Rule 1: a directory proves passwords and tells of its users and groups. It gives no roles: subject records do.
-Rule 2: which directories there are is said on the command line. A client only switches on what is offered: it names no
-        file, and no PAM service that somebody made for another purpose.
+Rule 2: the command line says which directories there are. A client only enables one of them: it names no file, and no
+        PAM service that somebody made for another purpose.
 Rule 3: an identifier has the directory's name in it and says whether it is a user's or a group's, so it is neither the
         name of an account of the server nor an identifier of another directory.
 Rule 4: everything here blocks, and belongs in threads (external.py).
@@ -170,7 +170,8 @@ NOTHING: Final[Offers] = {PAM: {}, USERS: {}}
 
 
 def offers(options: Iterable[tuple[str, str, Path | None]]) -> Offers:
-    """What the options offer: type, name, and the file of a users directory. DirectoryError if one cannot be used."""
+    """The directories that the options configure: type, name, and the file of a users directory. DirectoryError if one
+    cannot be used."""
     found: dict[str, dict[str, Callable[[], Directory]]] = {kind: {} for kind in NOTHING}
     for kind, name, path in options:
         make = partial(PamDirectory, name) if path is None else partial(UsersDirectory, name, path)

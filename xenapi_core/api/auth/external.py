@@ -1,15 +1,16 @@
-"""External authentication: logins that the directory proves which host.enable_external_auth has switched on.
+"""External authentication: verifies logins with the directory that host.enable_external_auth has enabled.
 
 Theory of operation
 1. Which directory that is, the records say: the type and service name of the coordinator's host record. So it is there
    again after a restart, and another coordinator brings its own. Nothing else remembers it.
-2. The directory is asked in threads, with a deadline. Checks of passwords take turns: pool.ext_auth_max_threads; who
-   waits for one and for how long, turns.py says.
+2. The directory is queried in threads, with a deadline. Checks of passwords take turns: pool.ext_auth_max_threads;
+   turns.py says who waits, and for how long.
 3. A user is called NAME@SERVICE here, and may log in as NAME or NAME@SERVICE. If the server has an account of the long
    name, the user of the directory is refused: what belongs to a name belongs to one user.
 4. A password that was right is remembered for pool.ext_auth_cache_expiry seconds, as a keyed hash, for the
-   pool.ext_auth_cache_size users who logged in last. The groups of a user are asked for at every login.
-5. What a directory cannot do is logged with its reason; a client that logs in learns only that it cannot be asked.
+   pool.ext_auth_cache_size users who logged in last. The groups of a user are looked up at every login.
+5. A failure of a directory is logged with its reason; a client that logs in learns only that the directory does not
+   answer.
 """
 
 from __future__ import annotations
@@ -109,12 +110,12 @@ class External:
             raise self._unusable(error) from None
 
     def short_name(self, name: str) -> str:
-        """The name that the directory has for a user or group who is called so (theory 3)."""
+        """The directory's own name for a user or group with this name (theory 3)."""
         chosen = self.chosen()
         return name if chosen is None else name.removesuffix(f"@{chosen[1]}")
 
     async def verify(self, user: str, password: str, *, address: str = "") -> Identity | None:
-        """Who that is, without roles; None for wrong credentials, or if no directory is switched on.
+        """The identity of a user, without roles; None for wrong credentials, or if no directory is enabled.
 
         DirectoryError; NoTurnError. `address`: where the client is (turns.py).
         """

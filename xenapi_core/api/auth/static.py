@@ -1,4 +1,4 @@
-"""Accounts that live in memory: the demo's root, and tests.
+"""Accounts in memory, for the demo's root and for tests.
 
 Rule 1: passwords are compared in constant time; every account and the unknown user cost the same.
 """

@@ -1,11 +1,11 @@
-"""Turns: how many password checks run at once, a number that an administrator may change at any time.
+"""Limits how many password checks run at once; an administrator can change the limit at any time.
 
-Rule 1: who has no turn yet waits. The machines that wait get turns one after the other, and so do the names that are
-        tried from one machine; the same name from the same machine waits in the order of coming. So nobody who tries
-        many passwords keeps others from logging in.
-Rule 2: at most MOST_WAITING wait per machine. Who is one too many is refused: the one who came last for the name that
-        most wait for, if that is not the newcomer's. Nobody waits longer than PATIENCE.
-Rule 3: the limit is asked each time. A lower one lets checks that have begun end; a higher one counts from the next
+Rule 1: a check without a turn waits. Waiting machines get turns one after the other, and so do the names that are tried
+        from one machine; the same name from the same machine waits in the order of coming. So nobody who tries many
+        passwords keeps others from logging in.
+Rule 2: at most MOST_WAITING wait per machine. One too many is refused: the last check for the name with the most
+        waiting checks, or the newcomer if that name is its own. Nobody waits longer than PATIENCE.
+Rule 3: the limit is read at every turn. A lower one lets checks that have begun end; a higher one counts from the next
         turn that ends or begins.
 """
 
@@ -114,7 +114,7 @@ class Turns:
             last.set_result(False)
 
     def _leave(self, machine: str, user: str, turn: Turn) -> None:
-        """Wait no more; whoever was refused or left already is not there."""
+        """Remove a waiting turn; no error if it was refused or removed already."""
         names = self._waiting.get(machine, OrderedDict())
         queue = names.get(user, deque())
         if turn in queue:

@@ -1,11 +1,11 @@
 """A file of accounts: one JSON object a line, with a salted scrypt hash, the roles and the groups of each user.
 
 Theory of operation
-1. The file is 0600 and replaced as a whole (written beside, synced, renamed), so no reader ever sees half of it. Who
-   changes it holds a lock on its folder from reading to writing, so that no other change is undone.
+1. The file is 0600 and replaced as a whole (written beside, synced, renamed), so no reader ever sees half of it. A
+   change holds a lock on its folder from reading to writing, so that no other change is undone.
 2. Hashing takes some 50 ms of CPU on purpose; it runs in threads of its own, never in the loop.
 3. A running server notices a changed file at the next login. If it cannot read the file any more, it keeps the last
-   good accounts, and says so in the log.
+   good accounts, and logs that.
 4. Roles count where the file has the server's own accounts, groups where it is an external directory (directories.py).
 """
 

@@ -1,9 +1,10 @@
-"""blob: binary objects, alone or kept with another object. Their bytes come and go over HTTP (server/actions/blobs.py).
+"""blob: binary objects, alone or kept with another object. Their bytes travel over HTTP (server/actions/blobs.py).
 
 Rule 1: an object's field `blobs` names the blobs kept with it; a blob that is destroyed is taken out of every such map.
 Rule 2: a blob that was made and not yet written has size 0 and no data.
-Rule 3: a pool may keep no binary objects (internal field binary_storage). Then none is made or written, and the data of
-        those there were is gone; their records stay. Its hosts share it: what a host is told counts for the pool.
+Rule 3: a pool may keep no binary objects (internal field binary_storage). Then none is created or written, and the data
+        of earlier ones is gone; their records stay. The setting is the pool's: a message to a host changes it for the
+        pool.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def enable_binary_storage(call: CallContext) -> None:
 
 @handles("host.enable_binary_storage")
 def enable_on_host(call: CallContext, host: str) -> None:
-    """As for the pool (rule 3)."""
+    """Keep binary objects in the whole pool from now on, whichever host is named (rule 3)."""
     enable_binary_storage(call)
 
 
@@ -97,11 +98,11 @@ def disable_binary_storage(call: CallContext) -> None:
                 txn.update(blob.ref, size=0)
 
     call.commit(write)
-    if call.services.dispatcher.blobs is not None:
-        call.services.dispatcher.blobs.keep(frozenset())
+    if call.services.surroundings.blobs is not None:
+        call.services.surroundings.blobs.keep(frozenset())
 
 
 @handles("host.disable_binary_storage")
 def disable_on_host(call: CallContext, host: str) -> None:
-    """As for the pool (rule 3)."""
+    """Keep no binary objects in the whole pool from now on, whichever host is named (rule 3)."""
     disable_binary_storage(call)

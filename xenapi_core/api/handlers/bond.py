@@ -1,4 +1,4 @@
-"""Bond: its mode and the properties of that. Making and dissolving bonds are plans of the engine."""
+"""Bond: setting the mode and its properties. Creating and destroying bonds are plans of the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""host, pool: the TLS certificate that clients see, and whether other servers must prove who they are.
+"""host, pool: the TLS certificate shown to clients, and whether the certificates of other servers are verified.
 
 Rule 1: the certificate is the server's, not one host's (api/certificates.py): whichever host is named, it changes for
         all, and so do the records.
@@ -17,9 +17,9 @@ from xenapi_core.model.infrastructure_lifecycle import check_pool_operation
 from xenapi_core.store.api import Txn
 
 
-def _shown(call: CallContext) -> ShownCertificate:
+def _shown_certificate(call: CallContext) -> ShownCertificate:
     """OPERATION_NOT_ALLOWED while no listener speaks TLS: then there is no certificate."""
-    certificate = call.services.dispatcher.certificate
+    certificate = call.services.surroundings.certificate
     if certificate is None:
         raise E.OPERATION_NOT_ALLOWED("The server has no certificate: none of its listeners speaks TLS.")
     return certificate
@@ -28,15 +28,15 @@ def _shown(call: CallContext) -> ShownCertificate:
 @handles("host.get_server_certificate")
 def get_server_certificate(call: CallContext, ref: str) -> str:
     """PEM. OPERATION_NOT_ALLOWED without TLS."""
-    return _shown(call).facts.pem
+    return _shown_certificate(call).facts.pem
 
 
 @handles("host.install_server_certificate")
 def install_server_certificate(
     call: CallContext, ref: str, certificate: str, private_key: str, certificate_chain: str
 ) -> None:
-    """Who connects from now on sees this certificate. What pem.server_pair and ShownCertificate.install raise."""
-    shown = _shown(call)
+    """New connections get this certificate from now on. Raises what pem.server_pair and ShownCertificate.install do."""
+    shown = _shown_certificate(call)
     shown.install(*pem.server_pair(certificate, private_key, certificate_chain, call.now))
     record_certificates(call.services)
 
@@ -44,20 +44,21 @@ def install_server_certificate(
 @handles("host.reset_server_certificate")
 def reset_server_certificate(call: CallContext, ref: str) -> None:
     """A new self-signed certificate with a new key. OPERATION_NOT_ALLOWED."""
-    _shown(call).renew()
+    _shown_certificate(call).renew()
     record_certificates(call.services)
 
 
 @handles("host.emergency_reset_server_certificate")
 def emergency_reset_server_certificate(call: CallContext) -> None:
-    """As reset_server_certificate, where the coordinator may be lost. OPERATION_NOT_ALLOWED."""
-    _shown(call).renew()
+    """Replace the certificate as reset_server_certificate does; this message needs no coordinator.
+    OPERATION_NOT_ALLOWED."""
+    _shown_certificate(call).renew()
     record_certificates(call.services)
 
 
 @handles("pool.enable_tls_verification")
 def enable_tls_verification(call: CallContext) -> None:
-    """Other servers are asked for proof from now on, by all hosts. HA_IS_ENABLED, OTHER_OPERATION_IN_PROGRESS."""
+    """All hosts verify the certificates of other servers from now on. HA_IS_ENABLED, OTHER_OPERATION_IN_PROGRESS."""
     pool = the_pool(call)
     check_pool_operation(call.store, pool, "tls_verification_enable")
 
@@ -71,7 +72,7 @@ def enable_tls_verification(call: CallContext) -> None:
 
 @handles("host.emergency_disable_tls_verification")
 def emergency_disable_tls_verification(call: CallContext) -> None:
-    """The host that is called asks nobody for proof, until it is told to again."""
+    """The host that is called verifies no certificates until verification is enabled there again."""
     call.update(call.host or the_pool(call)["master"], tls_verification_enabled=False)
 
 

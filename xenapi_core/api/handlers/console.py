@@ -1,4 +1,4 @@
-"""console: declaring how a VM's screen is reached before it runs (API 1.0); the server makes one where nobody did.
+"""console: declares how a VM's screen will be reached before it runs (API 1.0); without one the server makes it.
 
 Rule 1: a declared console belongs to the settings of its VM: it stays when the VM stops, and has a location while the
         VM is live. One that the server made goes with the domain (engine/transition.py). A key of other_config tells

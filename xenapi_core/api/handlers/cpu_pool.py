@@ -1,4 +1,4 @@
-"""cpu_pool: the settings of pools of CPUs, and which pool a VM is to start in (API 1.0).
+"""cpu_pool: the settings of CPU pools, and the pool that a VM is to start in (API 1.0).
 
 Rule 1: what a pool has and what runs there is changed by plans (engine/plans/cpu_pool.py); settings that count when it
         is activated can be changed before that alone.
@@ -46,7 +46,7 @@ def set_ncpu(call: CallContext, ref: str, value: int) -> None:
 
 @handles("cpu_pool.set_sched_policy")
 def set_sched_policy(call: CallContext, ref: str, value: str) -> None:
-    """POOL_BAD_STATE ["activated"]. Whether there is such a scheduler is asked when it is activated."""
+    """POOL_BAD_STATE ["activated"]. Whether there is such a scheduler is checked when the pool is activated."""
     _inactive(call, ref)
     call.update(ref, sched_policy=value)
 

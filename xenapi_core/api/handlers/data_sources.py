@@ -1,11 +1,11 @@
-"""What can be measured on hosts, VMs and SRs: processors, memory, space and traffic, asked of the driver at every call.
+"""Data sources of hosts, VMs and SRs: processors, memory, space and traffic, read from the driver at every call.
 
 Rule 1: the server records all that is standard here from its start on (server/actions/measurements.py), so there is
-        nothing to begin. A history that is given up begins anew with the next sample.
+        nothing to start. A history that is forgotten starts again with the next sample.
 Rule 2: what goes to an SR is what running machines do with its disks; of a host's own machines, it is also a data
         source of the host, with the first eight digits of the SR's uuid behind the name.
-Rule 3: what follows from other data sources (sums, means, other units) is a choice: it is told, and recorded once
-        record_data_source has asked for it, until its history is given up. xapi records these, too, by itself.
+Rule 3: data sources computed from others (sums, means, other units) are optional: they can be queried, and are recorded
+        from record_data_source until their history is forgotten. xapi records these, too, by itself.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _open_at(what: str) -> str:
 
 
 def _of_requests(requests: Mapping[str, Requests]) -> Iterator[Source]:
-    """How often disks are asked for something, how long that takes, and what waits for an answer."""
+    """The rate of requests to disks, their latency, and the number in flight."""
     for position in sorted(requests):
         name, asked = device_name(position), requests[position]
         for word, count, time in (
@@ -91,7 +91,7 @@ def _of_requests(requests: Mapping[str, Requests]) -> Iterator[Source]:
 
 
 def _of_storage(moved: Sequence[Moved], suffix: str = "") -> Iterator[Source]:
-    """What goes to one SR: `suffix` ends the names."""
+    """Data sources of the traffic to one SR; `suffix` ends their names."""
 
     def source(name: str, text: str, units: str, value: float) -> Source:
         return _source(f"{name}{suffix}", text, units, value, UNBOUNDED)
@@ -169,7 +169,7 @@ async def _usage(call: CallContext, host: str) -> HostUsage:
 
 
 def host_sources(usage: HostUsage) -> tuple[Source, ...]:
-    """What is measured on a host."""
+    """The data sources of a host."""
     average = sum(usage.cpus) / len(usage.cpus) if usage.cpus else 0.0
     total = usage.memory_total / 1024
     return (
@@ -182,7 +182,7 @@ def host_sources(usage: HostUsage) -> tuple[Source, ...]:
 
 
 def moved_on(store: Store, usage: HostUsage) -> dict[str, list[Moved]]:
-    """What the machines of a host do with their disks, by SR."""
+    """The disk traffic of the machines on a host, by SR."""
     found: dict[str, list[Moved]] = {}
     for uuid, machine in usage.machines.items():
         vm = store.by_uuid("VM", uuid)
@@ -197,14 +197,14 @@ def moved_on(store: Store, usage: HostUsage) -> dict[str, list[Moved]]:
 
 
 def storage_sources(store: Store, host: str, moved: Mapping[str, Sequence[Moved]]) -> Iterator[Source]:
-    """What is measured on a host of the SRs it is connected to (rule 2)."""
+    """The data sources of a host for the SRs it is connected to (rule 2)."""
     for sr, suffix in _connected(store, host):
         yield from _of_storage(moved.get(sr, ()), suffix)
 
 
 def _as_recorded(call: CallContext, kind: str, uuid: str, choices: Iterable[Source]) -> Iterator[Source]:
     """Choices, enabled if they are recorded (rule 3)."""
-    history = call.services.dispatcher.history
+    history = call.services.surroundings.history
     for one in choices:
         yield {**one, "enabled": history is not None and history.records(kind, uuid, one["name_label"])}
 
@@ -218,7 +218,7 @@ async def of_host(call: CallContext, ref: str) -> tuple[Source, ...]:
 
 
 def sr_sources(size: int, used: int, moved: Sequence[Moved]) -> tuple[Source, ...]:
-    """What is measured on an SR; sizes in bytes."""
+    """The data sources of an SR; sizes in bytes."""
     return (
         _source("physical_size", "Space there is", "B", float(size), UNBOUNDED),
         _source("physical_utilisation", "Space in use", "B", float(used), float(size)),
@@ -272,7 +272,7 @@ def _totals(through: Sequence[VolumeTraffic]) -> Iterator[Source]:
 
 
 def vm_sources(vm: Version, machine: MachineUsage) -> tuple[Source, ...]:
-    """What is measured on a VM."""
+    """The data sources of a VM."""
     highest = float(vm["memory_static_max"])
     return (
         *_processors(machine.cpus),
@@ -329,13 +329,15 @@ def _value(sources: tuple[Source, ...], name: str) -> float:
 
 @handles("host.record_data_source")
 async def record_host(call: CallContext, ref: str, name: str) -> None:
-    """See `_record`. INVALID_VALUE for a name get_data_sources does not list."""
+    """Record a data source of the host from the next sample on. INVALID_VALUE for a name get_data_sources does not
+    list; what `_record` raises."""
     await _record(call, "host", call.get(ref, "host"), _named(await of_host(call, ref), name))
 
 
 @handles("VM.record_data_source")
 async def record_vm(call: CallContext, ref: str, name: str) -> None:
-    """See `_record`. INVALID_VALUE for a name get_data_sources does not list; VM_BAD_POWER_STATE."""
+    """Record a data source of the VM from the next sample on. INVALID_VALUE for a name get_data_sources does not list;
+    VM_BAD_POWER_STATE; what `_record` raises."""
     vm = call.get(ref, "VM")
     check_vm_operation(call.store, vm, "data_source_op")
     await _record(call, "vm", vm, _named(await of_vm(call, ref), name))
@@ -343,7 +345,8 @@ async def record_vm(call: CallContext, ref: str, name: str) -> None:
 
 @handles("SR.record_data_source")
 async def record_sr(call: CallContext, ref: str, name: str) -> None:
-    """See `_record`. INVALID_VALUE for a name get_data_sources does not list; SR_HAS_NO_PBDS."""
+    """Record a data source of the SR from the next sample on. INVALID_VALUE for a name get_data_sources does not list;
+    SR_HAS_NO_PBDS; what `_record` raises."""
     await _record(call, "sr", call.get(ref, "SR"), _named(await of_sr(call, ref), name))
 
 
@@ -354,7 +357,7 @@ async def _record(call: CallContext, kind: str, owner: Version, source: Source) 
         return
     if source["standard"]:
         raise E.OPERATION_NOT_ALLOWED("Totals are told and not recorded: rates are.")
-    history = call.services.dispatcher.history
+    history = call.services.surroundings.history
     if history is None:
         raise E.NOT_IMPLEMENTED(call.wire_name)
     await history.begin(kind, owner["uuid"], source["name_label"])
@@ -381,8 +384,9 @@ def forget_sr(call: CallContext, ref: str, name: str) -> None:
 
 
 def _forget(call: CallContext, kind: str, owner: Version, name: str) -> None:
-    """Rules 1 and 3. NOT_IMPLEMENTED where nobody takes samples."""
-    history = call.services.dispatcher.history
+    """Delete the recorded history of a data source (rules 1 and 3). INVALID_VALUE if there is none; NOT_IMPLEMENTED for
+    a server that records nothing."""
+    history = call.services.surroundings.history
     if history is None:
         raise E.NOT_IMPLEMENTED(call.wire_name)
     if not history.forget(kind, owner["uuid"], name):
@@ -399,6 +403,6 @@ async def back_up(call: CallContext, ref: str, delay: float) -> None:
     call.get(ref, "host")
     if not 0.0 <= delay <= LONGEST_DELAY:
         raise E.INVALID_VALUE("delay", str(delay))
-    history = call.services.dispatcher.history
+    history = call.services.surroundings.history
     if history is None or not await history.back_up(delay):
         raise E.NOT_IMPLEMENTED(call.wire_name)

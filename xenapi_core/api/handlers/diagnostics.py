@@ -1,5 +1,5 @@
-"""Diagnostics and host: questions about the inside of the server. It is one process for all hosts, so what is asked of
-one host's process is told of that one."""
+"""Diagnostics and host: reports about the server process. One process serves all hosts, so each host gives the same
+report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def get_diagnostic_timing_stats(call: CallContext, host: str, counts: bool) -> M
     waiting; of plain reads one in dispatcher.MEASURED is measured.
     """
     call.get(host, "host")
-    timings = call.services.dispatcher.timings()
+    timings = call.services.timings()
     return {name: f"{number} calls, {timing.told()}" if counts else timing.told() for name, number, timing in timings}
 
 
@@ -75,17 +75,17 @@ def db_stats(call: CallContext) -> Mapping[str, str]:
 
 @handles("Diagnostics.network_stats")
 def network_stats(call: CallContext, host: str, params: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
-    """Rows (connections, number), (sessions, number) and, for each message that was called, (call, name, number,
-    mean seconds until the answer). `params`: method, to be told of this message only. INVALID_VALUE for another."""
+    """Rows (connections, number), (sessions, number) and, for each message that was called, (call, name, number, mean
+    seconds until the answer). `params`: method, to list this message only. INVALID_VALUE for another."""
     call.get(host, "host")
     for name in params.keys() - {"method"}:
         raise E.INVALID_VALUE("params", name)
-    dispatcher = call.services.dispatcher
+    agents = call.services.surroundings.agents
     chosen = params.get("method")
     rows = [
         ("call", name, str(number), f"{timing.mean:.6f}")
-        for name, number, timing in dispatcher.timings()
+        for name, number, timing in call.services.timings()
         if chosen in (None, name)
     ]
-    connections = dispatcher.agents.connections() if dispatcher.agents is not None else 0
+    connections = agents.connections() if agents is not None else 0
     return (("connections", str(connections)), ("sessions", str(len(call.services.sessions))), *rows)

@@ -43,7 +43,8 @@ def _refusal(
 
 
 def _record(call: CallContext, hosts: Iterable[str], service_name: str = "", auth_type: str = "") -> None:
-    """What the hosts use from now on. Who logged in by the directory that the coordinator used before logs in again."""
+    """Record the directory that the hosts use from now on. If the coordinator's changes, users of the earlier one must
+    log in again."""
     external = call.services.sessions.external
     before = external.chosen()
 
@@ -78,7 +79,8 @@ def enable_on_host(call: CallContext, ref: str, config: Mapping[str, str], servi
 
 @handles("pool.enable_external_auth")
 def enable(call: CallContext, ref: str, config: Mapping[str, str], service_name: str, auth_type: str) -> None:
-    """The same for all hosts. POOL_AUTH_ALREADY_ENABLED, AUTH_UNKNOWN_TYPE, POOL_AUTH_ENABLE_FAILED_..."""
+    """Enable external authentication on all hosts of the pool or on none (rule 2). POOL_AUTH_ALREADY_ENABLED,
+    AUTH_UNKNOWN_TYPE, POOL_AUTH_ENABLE_FAILED_..."""
     hosts = call.store.all("host")
     for host in hosts.values():
         if _enabled(host):
@@ -101,7 +103,7 @@ def disable_on_host(call: CallContext, ref: str, config: Mapping[str, str], forc
 
 @handles("pool.disable_external_auth")
 def disable(call: CallContext, ref: str, config: Mapping[str, str]) -> None:
-    """The same for all hosts."""
+    """Disable external authentication on all hosts of the pool."""
     _record(call, tuple(call.store.all("host")))
 
 
@@ -116,7 +118,7 @@ def set_ldaps_on_host(call: CallContext, ref: str, ldaps: bool, force: bool) -> 
 
 @handles("pool.external_auth_set_ldaps")
 def set_ldaps(call: CallContext, ref: str, ldaps: bool, force: bool) -> None:
-    """The same, of the first host."""
+    """Refused as for the coordinator: AUTH_IS_DISABLED, AUTH_SET_LDAPS_FAILED."""
     set_ldaps_on_host(call, the_pool(call)["master"], ldaps, force)
 
 
@@ -153,7 +155,7 @@ def set_ext_auth_max_threads(call: CallContext, ref: str, value: int) -> None:
 
 @handles("pool.set_ext_auth_cache_enabled")
 def set_ext_auth_cache_enabled(call: CallContext, ref: str, value: bool) -> None:
-    """What was remembered is forgotten at once when the cache is switched off."""
+    """Enable or disable the cache. Disabling it empties it at once."""
     call.update(ref, ext_auth_cache_enabled=value)
     call.services.sessions.external.trim()
 

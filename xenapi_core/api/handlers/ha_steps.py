@@ -1,8 +1,8 @@
-"""host: the steps of switching high availability on and off, one by one, as members of a pool are told them.
+"""host: the steps of enabling and disabling high availability on one host, as the coordinator calls them on members.
 
 Rule 1: what a step does is in engine/ha_member.py, and pool.enable_ha and pool.disable_ha do nothing else. Switched on
         by steps alone, nothing is restarted: that is done while pool.ha_enabled is true.
-Rule 2: a step is told to one host, so that must be up: HOST_OFFLINE. In an emergency it is told to the host that was
+Rule 2: a step concerns one host, which must be up: HOST_OFFLINE. An emergency message concerns the host that was
         called.
 """
 
@@ -91,7 +91,7 @@ async def _coordinator_joined(call: CallContext, ref: str) -> None:
 
 
 def _step(call: CallContext, write: Callable[[Txn], None]) -> None:
-    """Do it, and show who is in the live set then."""
+    """Do the step, then record which hosts are in the live set."""
 
     def both(txn: Txn) -> None:
         write(txn)
@@ -102,8 +102,8 @@ def _step(call: CallContext, write: Callable[[Txn], None]) -> None:
 
 @handles("host.ha_disable_failover_decisions")
 def ha_disable_failover_decisions(call: CallContext, ref: str) -> None:
-    """While the host is the coordinator, no host is given up and no VM is restarted; and it does not become that by
-    itself. Until it joins a live set again. HOST_OFFLINE."""
+    """Until the host joins a live set again: as coordinator it declares no host lost and restarts no VM, and it does
+    not become the coordinator by itself. HOST_OFFLINE."""
     check_live(call.store, ref)
     call.commit(lambda txn: ha_member.disable_decisions(txn, ref))
 

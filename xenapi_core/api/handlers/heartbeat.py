@@ -1,8 +1,9 @@
-"""host: what members tell the coordinator all the time: that they are alive, and what time it is there.
+"""host: the regular messages of members to the coordinator: that they are alive, and the time of their clock.
 
 Rule 1: a heartbeat proves that a host is up, unless its driver knows better. While high availability is on, heartbeats
         prove nothing, as in xapi: the live set counts (engine/ha_member.py).
-Rule 2: a clock that is too far off is told by one message, and by another one only when it has been half right.
+Rule 2: a clock that is too far off causes one message record; the next one is possible only after the clock was half
+        right.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ async def tickle_heartbeat(call: CallContext, ref: str, stuff: Mapping[str, str]
 
 
 async def _hear(call: CallContext, host: Version) -> None:
-    """Note the heartbeat. One that was down is asked first what it has."""
+    """Record the heartbeat of a host. A host that was down is first compared with its records."""
     engine, live = call.services.engine, is_live(call.store, host)
     if not live:
         if enabled_pool(call.store) is not None:

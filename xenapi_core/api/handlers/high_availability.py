@@ -1,4 +1,4 @@
-"""pool: what is asked of high availability. Switching it on and off are plans (plans/ha_switch.py), and steps for one
+"""pool: queries about high availability. Enabling and disabling it are plans (plans/ha_switch.py), and steps for one
 host (ha_steps.py)."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""host: enabling, what a host says of itself, and removing one that is gone."""
+"""host: enabling, reports of a host about itself, and removing a host that is gone."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def enable(call: CallContext, ref: str) -> None:
     """HOST_OFFLINE; HOST_DISABLED_UNTIL_REBOOT for one that has prepared to be switched off."""
     host = call.get(ref, "host")
     check_host_operation(call.store, host, "enable")
-    call.update(ref, enabled=True, requested_state=ENABLED, other_config=_without(host, STAYS_DISABLED))
+    call.update(ref, enabled=True, requested_state=ENABLED, other_config=_other_config_without(host, STAYS_DISABLED))
 
 
-def _without(host: Version, key: str) -> dict[str, str]:
+def _other_config_without(host: Version, key: str) -> dict[str, str]:
     return {name: value for name, value in host["other_config"].items() if name != key}
 
 
@@ -45,12 +45,14 @@ def disable(call: CallContext, ref: str, auto_enable: bool) -> None:
     if host["enabled"]:
         check_disabling(call.world, ref)
     kept = {} if auto_enable else {STAYS_DISABLED: "true"}
-    call.update(ref, enabled=False, requested_state=OFFLINE, other_config=_without(host, STAYS_DISABLED) | kept)
+    call.update(
+        ref, enabled=False, requested_state=OFFLINE, other_config=_other_config_without(host, STAYS_DISABLED) | kept
+    )
 
 
 @handles("host.list_methods")
 def list_methods(call: CallContext) -> tuple[str, ...]:
-    return call.services.dispatcher.listed()
+    return call.services.schema.listed()
 
 
 @handles("host.get_management_interface")

@@ -1,4 +1,4 @@
-"""host: what its clock says, and whether that follows time servers.
+"""host: reading the clock, and whether it is synchronised with time servers.
 
 Rule 1: a host tells its own time. The pool's time, in records, tasks and measurements, is the server's clock, and
         nothing here changes it.
@@ -21,7 +21,7 @@ ANSWER_WITHIN: Final = 20.0  # seconds of real time
 
 
 async def clock_of(call: CallContext, ref: str) -> HostClock | None:
-    """What the host's driver says; None if the server has none for it. HOST_OFFLINE."""
+    """The clock as the host's driver reads it; None if the server has none for it. HOST_OFFLINE."""
     call.get(ref, "host")
     driver = call.services.engine.hypervisors.get(ref)
     if driver is None:

@@ -1,4 +1,4 @@
-"""host: its management interface, as the host itself is told to use it, and its network records as a whole.
+"""host: setting its management interface at the host itself, and rewriting its network records.
 
 Rule 1: these calls name no host: they mean the one whose endpoint was called, or the coordinator where one endpoint
         serves the whole pool.

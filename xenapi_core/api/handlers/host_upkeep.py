@@ -1,5 +1,5 @@
-"""host: what an administrator asks of a host that needs attention. Settings that the host must know are plans of the
-engine (plans/host_settings.py)."""
+"""host: maintenance messages for administrators. Settings that the host must know are plans of the engine
+(plans/host_settings.py)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def set_ssl_legacy(call: CallContext, ref: str, value: bool) -> None:
 
 @handles("pool.disable_ssl_legacy")
 def disable_ssl_legacy(call: CallContext, ref: str) -> None:
-    """What is true of every listener is recorded of every host."""
+    """Record for all hosts that legacy TLS is off, as it is on every listener."""
 
     def write(txn: Txn) -> None:
         for host in call.store.all("host"):

@@ -1,4 +1,4 @@
-"""Messages of API 1.0 that later versions say in other words: relations read from their far end, and settings.
+"""Messages of API 1.0 that later versions replaced: relations read from their other end, and settings.
 
 Rule 1: nothing is kept for API 1.0 alone: what it calls a field of its own is a relation, or a key of other_config.
 """
@@ -73,7 +73,7 @@ def get_auto_power_on(call: CallContext, ref: str) -> bool:
 @handles("VM.set_auto_power_on")
 def set_auto_power_on(call: CallContext, ref: str, value: bool) -> None:
     """Have the VM started when its host starts, or not."""
-    _put(call, ref, AUTO_POWER_ON, "true" if value else "false")
+    _put_other_config(call, ref, AUTO_POWER_ON, "true" if value else "false")
 
 
 @handles(*(f"{name.replace('.', '.get_')}" for name in SETTINGS))
@@ -85,10 +85,10 @@ def get_setting(call: CallContext, ref: str) -> str:
 @handles(*(f"{name.replace('.', '.set_')}" for name in SETTINGS))
 def set_setting(call: CallContext, ref: str, value: str) -> None:
     """Keep the setting."""
-    _put(call, ref, SETTINGS[call.wire_name.replace("set_", "")], value)
+    _put_other_config(call, ref, SETTINGS[call.wire_name.replace("set_", "")], value)
 
 
-def _put(call: CallContext, ref: str, key: str, value: str) -> None:
+def _put_other_config(call: CallContext, ref: str, key: str, value: str) -> None:
     call.update(ref, other_config={**call.get(ref)["other_config"], key: value})
 
 
@@ -103,7 +103,7 @@ def get_all_sessions(call: CallContext) -> tuple[str, ...]:
 
 @handles("session.get_all_records")
 def get_all_session_records(call: CallContext) -> dict[str, Version]:
-    """As session.get_all."""
+    """The records of the sessions that session.get_all returns, by reference."""
     return _own_session(call)
 
 
@@ -117,7 +117,7 @@ def _own_session(call: CallContext) -> dict[str, Version]:
 
 @handles("debug.return_failure")
 def return_failure(call: CallContext) -> None:
-    """OPERATION_NOT_ALLOWED, always: that is what was asked for."""
+    """Always OPERATION_NOT_ALLOWED: the message exists for clients that test failures."""
     raise E.OPERATION_NOT_ALLOWED("debug.return_failure was called")
 
 

@@ -1,7 +1,7 @@
-"""PIF for API 1.0 clients: setters of what later versions have as constants.
+"""PIF for API 1.0 clients: setters for fields that are constant in later versions.
 
-Rule 1: what the card or the record above it says is not changed here: giving the present value is fine, another one is
-        refused with the call that does it.
+Rule 1: a value that the NIC or a record above determines is not changed here: the present value is accepted, another
+        one is refused with the message that changes it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""VM and its devices for API 1.0 clients: operations and settings that later versions say in other words.
+"""VM and its devices for API 1.0 clients: operations and settings that later versions replaced.
 
 Rule 1: an operation is done by the later message, called in the caller's name, so that its rules and roles hold here.
 Rule 2: a setting of a device counts from the VM's next start: it can be changed while the VM is Halted, and does not
@@ -24,7 +24,7 @@ SMALLEST_MTU, LARGEST_MTU = 68, 65535  # RFC 791; the Ethernet driver's limit
 
 async def _later(call: CallContext, wire_name: str, *args: Any) -> Any:
     """The value of a message that has a plan."""
-    value = call.services.dispatcher.invoke(call.caller, wire_name, args)
+    value = call.services.invoke(call.caller, wire_name, args)
     return await value
 
 

@@ -1,10 +1,10 @@
-"""host: a member of the pool comes, is told of the pool's settings, and prepares to go.
+"""host: a new member of the pool: its record, the pool's settings for it, and its preparation for power-off.
 
 Theory of operation
-1. host.create makes the record of a host that says it will come. There is nothing behind it: it is not live until it is
-   heard from, and a server that starts has no driver for it (server/adopt.py).
+1. host.create makes the record of a host that says it will come. There is nothing behind it: it is not live until its
+   first heartbeat, and a server that starts has no driver for it (server/adopt.py).
 2. host.prepare_for_poweroff is what a host does while it is being switched off by its own means. Nobody can stop that
-   any more, so what fails is told in the log, and the next thing is done, as in xapi.
+   any more, so a failure is logged and the next step is done, as in xapi.
 3. A host that has prepared is disabled until it boots: local_database says so (model/infrastructure_lifecycle.py).
    When it is up again it connects to its storage (engine/reconcile.py).
 """
@@ -41,11 +41,9 @@ _DRIVES: Final = frozenset({"local", "udev"})  # types of SRs whose disks are me
 
 @handles("host.create")
 def create(call: CallContext, *args: Any) -> str:
-    """See theory 1. INVALID_VALUE without a uuid; LICENCE_RESTRICTION; DB_UNIQUENESS_CONSTRAINT_VIOLATION for the uuid
-    of another host."""
+    """The record of a host that is yet to come (theory 1). INVALID_VALUE for what is no uuid; LICENCE_RESTRICTION;
+    DB_UNIQUENESS_CONSTRAINT_VIOLATION for the uuid of another host."""
     values = dict(zip(_FIELDS, args, strict=True))
-    if not values["uuid"]:
-        raise E.INVALID_VALUE("uuid", "")
     check_newcomer(call.store, values["uuid"])
     values["name_description"] = values["name_description"] or DESCRIPTION
     made: list[str] = []
@@ -82,7 +80,8 @@ async def update_firewall(call: CallContext) -> None:
 
 @handles("pool.add_to_guest_agent_config")
 async def add_to_guest_agent_config(call: CallContext, ref: str, key: str, value: str) -> None:
-    """MAP_DUPLICATE_KEY; INVALID_VALUE for a value that agents would not understand. Guests are told at once."""
+    """MAP_DUPLICATE_KEY; INVALID_VALUE for a value that agents would not understand. The agents of guests get it at
+    once."""
     config = call.get(ref, "pool")["guest_agent_config"]
     if key in config:
         raise E.MAP_DUPLICATE_KEY("pool", "guest_agent_config", ref, key)
@@ -93,14 +92,14 @@ async def add_to_guest_agent_config(call: CallContext, ref: str, key: str, value
 
 @handles("pool.remove_from_guest_agent_config")
 async def remove_from_guest_agent_config(call: CallContext, ref: str, key: str) -> None:
-    """Nothing happens if there is no such key. Guests are told at once."""
+    """Nothing happens if there is no such key. The agents of guests lose it at once."""
     config = call.get(ref, "pool")["guest_agent_config"]
     call.update(ref, guest_agent_config={name: value for name, value in config.items() if name != key})
     await _tell_guests(call)
 
 
 async def _tell_guests(call: CallContext) -> None:
-    """Apply the settings at every host that is up. One that cannot be told is told when it boots."""
+    """Apply the settings at every host that is up; a host where that fails gets them when it boots."""
     for ref, host in tuple(call.store.all("host").items()):
         if is_live(call.store, host):
             await _try(call, "host.apply_guest_agent_config", ref)
@@ -108,8 +107,8 @@ async def _tell_guests(call: CallContext) -> None:
 
 @handles("host.prepare_for_poweroff")
 async def prepare_for_poweroff(call: CallContext, ref: str) -> None:
-    """Theory 2: no VM is left on the host, it is disconnected from its storage, measurements are saved, and it is
-    disabled until it boots. HOST_OFFLINE.
+    """Prepare a host for being switched off by its own means (theory 2): no VM is left on it, its storage is
+    disconnected, measurements are saved, and it is disabled until it boots. HOST_OFFLINE.
 
     VMs move to other hosts; those that cannot are shut down, by force if need be. A VM whose other_config has
     auto_poweroff is left alone. The host stays up: who called switches it off.
@@ -145,7 +144,7 @@ async def _shut_down(call: CallContext, vms: list[str]) -> None:
 
 
 async def _save_measurements(call: CallContext) -> None:
-    history = call.services.dispatcher.history
+    history = call.services.surroundings.history
     if history is not None:
         try:
             await history.back_up(0.0)
@@ -154,7 +153,7 @@ async def _save_measurements(call: CallContext) -> None:
 
 
 async def _try(call: CallContext, wire_name: str, *args: Any) -> None:
-    """Do it; what fails is told in the log alone."""
+    """Call a message; a failure is logged and not raised."""
     try:
         await call.services.engine.perform(wire_name, args, call.caller)
     except ApiError as error:

@@ -1,4 +1,4 @@
-"""host: what a member of the pool has copies of: the database, binary objects, and the accounts of the coordinator.
+"""host: the copies that a member of the pool keeps: the database, binary objects, and the coordinator's accounts.
 
 Rule 1: copies lie on the disks of members (server/member_disks.py). A server without a state directory has no disk, for
         them neither, so NOT_IMPLEMENTED is answered there.
@@ -44,7 +44,7 @@ async def sync_database(call: CallContext) -> None:
     members that are up, if the server keeps any state."""
     await call.store.durable(call.store.revision)
     await renew(call.services.engine)
-    disks = call.services.dispatcher.member_disks
+    disks = call.services.surroundings.member_disks
     if disks is not None:
         master = the_pool(call)["master"]
         for ref, host in tuple(call.store.all("host").items()):
@@ -54,7 +54,7 @@ async def sync_database(call: CallContext) -> None:
 
 def _disks(call: CallContext) -> MemberDisks:
     """NOT_IMPLEMENTED (rule 1)."""
-    disks = call.services.dispatcher.member_disks
+    disks = call.services.surroundings.member_disks
     if disks is None:
         raise E.NOT_IMPLEMENTED(call.wire_name)
     return disks
@@ -75,14 +75,14 @@ async def sync_data(call: CallContext, ref: str) -> None:
 
     A host whose other_config has no_local_storage gets no copies, as in xapi.
     """
-    host, dispatcher = check_live(call.store, ref), call.services.dispatcher
+    host, around = check_live(call.store, ref), call.services.surroundings
     disks = _disks(call)
-    if dispatcher.history is not None:
-        await dispatcher.history.back_up(0.0)
+    if around.history is not None:
+        await around.history.back_up(0.0)
     if the_pool(call)["master"] == ref or NO_LOCAL_STORAGE in host["other_config"]:
         return
     for blob in tuple(call.store.all("blob").values()):
-        data = dispatcher.blobs.get(blob["uuid"]) if dispatcher.blobs is not None else None
+        data = around.blobs.get(blob["uuid"]) if around.blobs is not None else None
         if data is not None:
             await disks.put_blob(host["uuid"], blob["uuid"], data)
     await disks.keep_blobs(host["uuid"], _uuids(call, "blob"))

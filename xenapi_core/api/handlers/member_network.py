@@ -1,4 +1,4 @@
-"""host: what the members of a pool tell each other about their networks."""
+"""host: messages between the members of a pool about their networks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def sync_vlans(call: CallContext, ref: str) -> None:
 
 @handles("host.sync_tunnels")
 def sync_tunnels(call: CallContext, ref: str) -> None:
-    """As sync_vlans, for tunnels. What tunnel.create raises."""
+    """Make the tunnels of the coordinator that the host lacks, as sync_vlans does for VLANs. What tunnel.create
+    raises."""
     _copy(call, ref, missing_tunnels)
 
 

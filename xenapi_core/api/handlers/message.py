@@ -1,4 +1,4 @@
-"""message: notes about objects. They are records without the messages that other classes' records imply."""
+"""message: notes about objects. The class has its own messages instead of the derived ones."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def destroy_all(call: CallContext, filters: dict[str, str]) -> None:
             and (priority is None or str(message["priority"]) == priority)
         )
 
-    destroy_many(call, tuple(_where(call, fits)))
+    destroy_many(call, tuple(_matching(call, fits)))
 
 
-def _where(call: CallContext, test: Callable[[Version], bool]) -> dict[str, Version]:
+def _matching(call: CallContext, test: Callable[[Version], bool]) -> dict[str, Version]:
     return {ref: message for ref, message in call.store.all("message").items() if test(message)}
 
 
@@ -83,12 +83,12 @@ def _where(call: CallContext, test: Callable[[Version], bool]) -> dict[str, Vers
 def get(call: CallContext, cls: str, obj_uuid: str, since: int) -> dict[str, Version]:
     """Messages about one object, written after `since`."""
     about = (cls, obj_uuid)
-    return _where(call, lambda m: (m["cls"], m["obj_uuid"]) == about and m["timestamp"] > since)
+    return _matching(call, lambda m: (m["cls"], m["obj_uuid"]) == about and m["timestamp"] > since)
 
 
 @handles("message.get_since")
 def get_since(call: CallContext, since: int) -> dict[str, Version]:
-    return _where(call, lambda m: m["timestamp"] > since)
+    return _matching(call, lambda m: m["timestamp"] > since)
 
 
 @handles("message.get_all")
@@ -119,4 +119,4 @@ def get_all_records(call: CallContext) -> dict[str, Version]:
 def get_all_records_where(call: CallContext, expr: str) -> dict[str, Version]:
     services = call.services
     wanted = compile_filter(services.schema["message"], expr, services.records.read)
-    return _where(call, wanted.matches)
+    return _matching(call, wanted.matches)

@@ -1,4 +1,4 @@
-"""Migration with storage: what a destination answers, and whether it would work."""
+"""Migration with storage: the data that a destination returns to the sender, and checks in advance."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _check_sending(call: CallContext, *args: Any) -> None:
 async def assert_can_migrate(call: CallContext, *args: Any) -> None:
     """What VM.migrate_send with the same parameters would raise before it begins. Nothing is moved.
 
-    Another pool is asked whether it has what is named there. NOT_IMPLEMENTED if this process reaches none.
+    Objects of another pool are looked up there. NOT_IMPLEMENTED if this process reaches none.
     """
     _check_sending(call, *args)
     vm, dest, _, vdi_map, vif_map, options, *_ = args
@@ -73,7 +73,7 @@ def assert_can_migrate_sender(
     vgpu_map: Mapping[str, str],
     options: Mapping[str, str],
 ) -> None:
-    """As VM.assert_can_migrate, without asking another pool."""
+    """Check the sender's side of VM.assert_can_migrate; no other pool is contacted."""
     _check_sending(call, vm, dest, live, vdi_map, vif_map, options, vgpu_map)
 
 

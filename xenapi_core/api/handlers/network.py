@@ -1,4 +1,4 @@
-"""network: making and destroying networks, their purposes, and having them where VMs need them."""
+"""network: creating and destroying networks, their purposes, and bringing them up for VMs."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def attach(call: CallContext, ref: str, host: str) -> None:
 
 @handles("network.attach_for_vm")
 def attach_for_vm(call: CallContext, host: str, vm: str) -> None:
-    """As attach, for each network of the VM."""
+    """Bring up the interfaces of `host` on all networks of the VM. Errors as of network.attach."""
     _attach(call, _networks(call, vm), host)
 
 

@@ -1,12 +1,12 @@
-"""host: the change of coordinator in two phases: hosts agree to a new one, then they follow it.
+"""host: the change of coordinator in two phases: hosts first agree to the new one, then follow it.
 
 Theory of operation
-1. A host agrees to one coordinator at a time (`proposed_coordinator`, an address), for AGREED seconds after it was last
-   asked. A restart of the server makes it forget. Which host was asked says the endpoint; without endpoints of their
-   own the coordinator was.
-2. Hosts that this process simulates have one database: the first of them that is told to commit makes the new one the
-   coordinator of all, and the others find that it is so. So pool.designate_new_master is the agreement of all hosts
-   that are up, and one commit.
+1. A host agrees to one coordinator at a time (`proposed_coordinator`, an address), for AGREED seconds after the last
+   proposal. A restart of the server forgets the proposal. The endpoint says which host is meant; without an endpoint
+   for each host it is the coordinator.
+2. Hosts that this process simulates have one database: the first commit on any of them makes the new one the
+   coordinator of all, and the others find it done. So pool.designate_new_master is the agreement of all hosts that are
+   up, and one commit.
 3. A server whose host joined another pool follows the address that it agreed to (membership.py).
 """
 
@@ -42,7 +42,8 @@ def _forget(txn: Txn, host: str) -> None:
 
 @handles("host.propose_new_master")
 def propose_new_master(call: CallContext, address: str, manual: bool) -> None:
-    """The host that was called agrees to the coordinator at `address`, whoever wants it (`manual`).
+    """The host that was called agrees to the coordinator at `address`, whether an administrator or high availability
+    wants it (`manual`).
 
     HA_ABORT_NEW_MASTER [why] if it has agreed to another one (rule 1).
     """

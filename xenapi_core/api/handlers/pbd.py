@@ -36,6 +36,6 @@ def destroy(call: CallContext, ref: str) -> None:
 
 @handles("PBD.set_device_config")
 def set_device_config(call: CallContext, ref: str, value: dict[str, str]) -> None:
-    """What the next plug connects by. VALUE_NOT_SUPPORTED."""
+    """Set the configuration that the next plug connects with. VALUE_NOT_SUPPORTED."""
     check_device_config(value)
     call.update(ref, device_config=value)

@@ -1,4 +1,4 @@
-"""PIF: up and down, addresses of the host, properties, and records without an interface behind them."""
+"""PIF: bringing interfaces up and down, host addresses, properties, and records without an interface behind them."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ def reconfigure_ip(call: CallContext, ref: str, mode: str, address: str, netmask
 
 @handles("PIF.reconfigure_ipv6")
 def reconfigure_ipv6(call: CallContext, ref: str, mode: str, address: str, gateway: str, dns: str) -> None:
-    """As reconfigure_ip; a static address has its prefix length with it."""
+    """Set the IPv6 addresses of an interface; a static address has its prefix length with it. Errors as of
+    reconfigure_ip."""
     pif = _reconfigurable(call, ref)
     if gateway:
         rules.check_ip("gateway", gateway, 6)

@@ -1,4 +1,4 @@
-"""pool: what one server can say of it; see pool_roles.py and pool_join.py for its members."""
+"""pool: messages that one server can answer alone; pool_roles.py and pool_join.py have those about its members."""
 
 from __future__ import annotations
 

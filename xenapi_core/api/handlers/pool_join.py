@@ -7,7 +7,7 @@ Theory of operation
    change any more. If the other side does not take them, it is a coordinator again.
 3. The coordinator takes the records in one transaction (server/joining.py). From then on it runs the host's machines;
    the server that joined only says where the coordinator is.
-4. A host that is ejected is told so with the pool secret. If it does not answer it stays a member without a pool,
+4. The server of an ejected host is called with the pool secret. If it does not answer it stays a member without a pool,
    until pool.emergency_transition_to_master is called there.
 """
 
@@ -50,13 +50,13 @@ Records = Mapping[str, Record]
 
 @handles("pool.join")
 async def join(call: CallContext, address: str, user: str, password: str) -> None:
-    """See `_join`; and HOSTS_NOT_HOMOGENEOUS for processors of another make."""
+    """Join the pool of another server. What `_join` raises; HOSTS_NOT_HOMOGENEOUS for processors of another make."""
     await _join(call, address, user, password, force=False)
 
 
 @handles("pool.join_force")
 async def join_force(call: CallContext, address: str, user: str, password: str) -> None:
-    """See `_join`: processors are not compared."""
+    """Join the pool of another server, whatever processors its hosts have. What `_join` raises."""
     await _join(call, address, user, password, force=True)
 
 
@@ -76,7 +76,7 @@ async def _join(call: CallContext, address: str, user: str, password: str, force
         remote = _reach(membership.connect, address)
         session = await remote.call("session.login_with_password", user, password, "2.21", "xencim pool.join")
         try:
-            there = await _look(remote, session)
+            there = await _read_pool(remote, session)
             _check_state(call, there)
             _check_fit(call, there, force)
             await exchange_with(call, remote, session)
@@ -99,7 +99,7 @@ def _reach(connect: Callable[[str], Remote], address: str) -> Remote:
         raise ConnectionError("no address") from None
 
 
-async def _look(remote: Remote, session: str) -> Pool:
+async def _read_pool(remote: Remote, session: str) -> Pool:
     """The pool on the other side; ConnectionError if what answers there is none."""
     classes = ("pool", "host", "PIF", "pool_update", "SM")
     pools, *others = [await remote.call(f"{cls}.get_all_records", session) for cls in classes]

@@ -1,4 +1,4 @@
-"""pool: trying whether something outside the pool answers."""
+"""pool: tests whether servers outside the pool answer."""
 
 from __future__ import annotations
 

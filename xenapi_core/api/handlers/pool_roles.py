@@ -1,4 +1,5 @@
-"""pool: who is the coordinator, and what a host does when it is lost. Its change in peace is in new_coordinator.py.
+"""pool: the coordinator, and the emergency messages of hosts that have lost it. The planned change of coordinator is in
+new_coordinator.py.
 
 Rule 1: hosts that this process simulates have one database, so any of them can become the coordinator at once.
 Rule 2: a host that joined from another server has no copy of the database: its server answers for it, and nothing else.
@@ -7,7 +8,7 @@ Rule 2: a host that joined from another server has no copy of the database: its 
 from __future__ import annotations
 
 from xenapi_core.api.member_certificates import trust_own_alone
-from xenapi_core.api.membership import new_secret
+from xenapi_core.api.membership import new_secret, place_of
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import ApiError, E
 from xenapi_core.model.hosts import is_live
@@ -38,7 +39,7 @@ async def coordinator_lost(call: CallContext) -> bool:
 
 def answers(call: CallContext, host: Version) -> bool:
     """Whether a host is up and its agent has not been stopped."""
-    agents = call.services.dispatcher.agents
+    agents = call.services.surroundings.agents
     return is_live(call.store, host) and (agents is None or not agents.stopped(host.ref))
 
 
@@ -67,10 +68,15 @@ def lead(call: CallContext) -> None:
 def follow_coordinator(call: CallContext, address: str) -> None:
     """The host that was called follows the coordinator at `address`.
 
-    OPERATION_NOT_ALLOWED where the database of this process says otherwise: its hosts follow pool.master.
+    OPERATION_NOT_ALLOWED where the database of this process says otherwise: its hosts follow pool.master. INVALID_VALUE
+    for what is no address: nobody could reach the server to tell it another one.
     """
     membership = call.services.sessions.membership
     if membership.coordinator:
+        try:
+            place_of(address)
+        except ValueError:
+            raise E.INVALID_VALUE("master_address", address) from None
         membership.follow(address)
         return
     master = call.store.find(the_pool(call)["master"])
@@ -80,7 +86,7 @@ def follow_coordinator(call: CallContext, address: str) -> None:
 
 @handles("pool.recover_slaves")
 def recover_slaves(call: CallContext) -> tuple[str, ...]:
-    """The members that answer: they follow pool.master without being told."""
+    """The members that answer: they follow pool.master by themselves."""
     master = the_pool(call)["master"]
     return tuple(ref for ref, host in call.store.all("host").items() if ref != master and answers(call, host))
 

@@ -1,4 +1,4 @@
-"""pool, host: another secret by which members know each other, and where a member is.
+"""pool, host: replacing the secret that authenticates members to each other, and the address of a member.
 
 Theory of operation
 1. A secret is replaced in three rounds: everybody accepts the new one (`coming`), everybody uses it and accepts the old
@@ -8,8 +8,8 @@ Theory of operation
 3. Members are servers whose host joined (host.joined_from says where they are; no client reads or writes it, because
    the secret is shown there). Hosts that this process simulates share its secret. Each step asked twice of a member is
    as good as once.
-4. A member that starts says where it is now (pool.hello). Only who has the secret is believed: the coordinator shows it
-   to that address.
+4. A member that starts says where it is now (pool.hello). The address counts only if the server there has the secret,
+   because the coordinator sends the secret to it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ async def rotate_secret(call: CallContext) -> None:
         call.update(pool.ref, is_psr_pending=False)
 
 
-def _same(one: str, other: str) -> bool:
+def _equal_secrets(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
@@ -70,9 +70,9 @@ def accept(call: CallContext, host: str, old: str, new: str) -> None:
     membership = call.services.sessions.membership
     if not _SECRET.match(new):
         raise E.INVALID_VALUE("new_ps", "")
-    if _same(membership.secret, new) and _same(membership.going, old):
+    if _equal_secrets(membership.secret, new) and _equal_secrets(membership.going, old):
         return
-    if not membership.secret or not _same(membership.secret, old):
+    if not membership.secret or not _equal_secrets(membership.secret, old):
         raise _unknown()
     membership.use(old, coming=new)
 
@@ -82,9 +82,9 @@ def send(call: CallContext, host: str, old: str, new: str) -> None:
     """SESSION_AUTHENTICATION_FAILED unless `old` is in use and `new` is accepted beside it."""
     call.get(host, "host")
     membership = call.services.sessions.membership
-    if membership.going and _same(membership.secret, new) and _same(membership.going, old):
+    if membership.going and _equal_secrets(membership.secret, new) and _equal_secrets(membership.going, old):
         return
-    if not membership.coming or not (_same(membership.secret, old) and _same(membership.coming, new)):
+    if not membership.coming or not (_equal_secrets(membership.secret, old) and _equal_secrets(membership.coming, new)):
         raise _unknown()
     membership.use(new, going=old)
 
@@ -94,7 +94,7 @@ def clean_up(call: CallContext, host: str, old: str, new: str) -> None:
     """SESSION_AUTHENTICATION_FAILED unless `new` is in use."""
     call.get(host, "host")
     membership = call.services.sessions.membership
-    if not membership.secret or not _same(membership.secret, new):
+    if not membership.secret or not _equal_secrets(membership.secret, new):
         raise _unknown()
     if not membership.coming:
         membership.use(new)
@@ -102,8 +102,8 @@ def clean_up(call: CallContext, host: str, old: str, new: str) -> None:
 
 @handles("host.update_pool_secret")
 async def update_pool_secret(call: CallContext, host: str, secret: str) -> None:
-    """Show and accept that secret alone, from now on and after a restart, at the server of that host: whoever asks for
-    it asks it of all hosts. Sessions that were made with the old one go on.
+    """Show and accept that secret alone, from now on and after a restart, at the server of that host; the caller must
+    do this for all hosts. Sessions that were made with the old one go on.
 
     POOL_SECRET_ROTATION_PENDING while the secret is replaced in rounds; INVALID_VALUE for what cannot be one;
     CANNOT_CONTACT_HOST [host] for a member that does not answer, which then keeps the one it has.
@@ -121,8 +121,8 @@ async def update_pool_secret(call: CallContext, host: str, secret: str) -> None:
 
 @handles("pool.hello")
 async def hello(call: CallContext, uuid: str, address: str) -> str:
-    """Where the member with that host is now: "ok" if it is heard from there, "cannot_talk_back" if not, "unknown_host"
-    for one that the pool does not know, or that never joined. OPERATION_NOT_ALLOWED in a session of no member."""
+    """Where the member with that host is now: "ok" if it answers there, "cannot_talk_back" if not, "unknown_host" for
+    one that the pool does not know, or that never joined. OPERATION_NOT_ALLOWED in a session of no member."""
     if not call.caller.of_pool:
         raise E.OPERATION_NOT_ALLOWED("Only members of the pool say this, in a session made with the pool secret.")
     host = call.store.by_uuid("host", uuid)

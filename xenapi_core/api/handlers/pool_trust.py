@@ -1,13 +1,13 @@
-"""pool, host: the certificates by which members of a pool know each other, made anew and handed round.
+"""pool, host: the certificates that members of a pool verify each other with: renewed and distributed.
 
 Theory of operation
-1. The coordinator hands round; each host writes what it is told to its own disk, and trusts it when it is told to make
-   its bundle (engine/pool_trust.py). Hosts that this process runs do so here, the servers of members that joined by
-   host.cert_distrib_atom.
+1. The coordinator distributes certificates; each host writes them to its own disk, and trusts them once it makes its
+   bundle (engine/pool_trust.py). For hosts of this process that happens here; servers of members that joined get the
+   steps by host.cert_distrib_atom.
 2. A new certificate is trusted by all before it is shown by one, so no connection fails in between. A member's server
-   that is told to make one hands it round through the coordinator before it shows it.
-3. Installed authorities are records that all hosts here share (handlers/trust.py, rule 1): what one of them is told to
-   write or to give are those of all.
+   that makes a new one distributes it through the coordinator before it shows it.
+3. Installed authorities are records that all hosts here share (handlers/trust.py, rule 1): a step that writes or
+   collects them on one host concerns those of all.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HandRound = Callable[[CallContext, Version, Files], Awaitable[None]]
 
 def _identities(call: CallContext) -> Identities:
     """OPERATION_NOT_ALLOWED for a process whose hosts have no certificates for each other."""
-    identities = call.services.dispatcher.identities
+    identities = call.services.surroundings.identities
     if identities is None:
         raise E.OPERATION_NOT_ALLOWED("Hosts here have no certificates for each other.")
     return identities
@@ -76,24 +76,24 @@ async def cert_distrib_atom(call: CallContext, host: str, command: str) -> str:
         step = trust_steps.decode(command)
     except ValueError as error:
         raise E.INVALID_VALUE("command", str(error)) from None
-    return await _at(call, check_live(call.store, host), step)
+    return await _run_at(call, check_live(call.store, host), step)
 
 
-async def _at(call: CallContext, host: Version, step: Step) -> str:
+async def _run_at(call: CallContext, host: Version, step: Step) -> str:
     """What a step gives at that host (theory 1). See cert_distrib_atom."""
     if not host["joined_from"]:
-        return trust_steps.encode_result(step, _do(call, host, step))
+        return trust_steps.encode_result(step, _run_here(call, host, step))
     membership = call.services.sessions.membership
     return str(await ask_member(membership, host, "host.cert_distrib_atom", trust_steps.encode(step)))
 
 
 async def _trust(call: CallContext, host: Version, files: Files, erase: bool = False) -> None:
     """That host trusts these certificates of members, too; `erase`: and no others. See cert_distrib_atom."""
-    await _at(call, host, Write(OF_MEMBERS, files, erase))
-    await _at(call, host, GenBundle())
+    await _run_at(call, host, Write(OF_MEMBERS, files, erase))
+    await _run_at(call, host, GenBundle())
 
 
-def _do(call: CallContext, host: Version, step: Step) -> Files:
+def _run_here(call: CallContext, host: Version, step: Step) -> Files:
     own = _own(call, host.ref)
     match step:
         case Collect(kind, names):
@@ -161,7 +161,7 @@ async def copy_primary_host_certs(call: CallContext, host: str) -> None:
     check_pool_operation(call.store, the_pool(call), "copy_primary_host_certs")
     record = check_live(call.store, host)
     authorities = {name: version["pem"] for name, version in _general(call).items()}
-    await _at(call, record, Write(OF_APPLIANCES, authorities, erase=True))
+    await _run_at(call, record, Write(OF_APPLIANCES, authorities, erase=True))
     await _trust(call, record, _files_of_coordinator(call), erase=True)
 
 
@@ -193,7 +193,7 @@ async def refresh_server_certificate(call: CallContext, host: str) -> None:
             raise E.CANNOT_CONTACT_HOST(each.ref)
     if record["joined_from"]:
         await ask_member(membership, record, call.wire_name)
-        given = await _at(call, record, Collect(OF_MEMBERS, (record["uuid"],)))
+        given = await _run_at(call, record, Collect(OF_MEMBERS, (record["uuid"],)))
         _note(call, record, _checked(file_of(record["uuid"]), _content(given)))
     else:
         await _renew(call, record, _to_all)
@@ -247,7 +247,7 @@ def _note(call: CallContext, host: Version, found: pem.Facts) -> None:
 
 
 async def _settle(call: CallContext, host: Version) -> None:
-    """Everybody forgets the certificate that is shown no more. A host that cannot be told trusts both."""
+    """Remove the replaced certificate from all hosts. A host that cannot be reached keeps trusting both."""
     own = _own(call, the_pool(call)["master"])
     kept = {name: text for name, text in own["member_files"].items() if name != coming_file_of(host["uuid"])}
     kept[file_of(host["uuid"])] = _own(call, host.ref)["pem"]
@@ -287,7 +287,7 @@ async def exchange_certificates_on_join(call: CallContext, uuid: str, certificat
 async def exchange_with(call: CallContext, remote: Remote, session: str) -> None:
     """The pool there trusts this host, and this host its members (API reference, pool.join). What the exchange raises;
     OSError. Nothing is exchanged by a process whose hosts have no certificates."""
-    if call.services.dispatcher.identities is None:
+    if call.services.surroundings.identities is None:
         return
     host = call.get(the_pool(call)["master"])
     own = _own(call, host.ref)

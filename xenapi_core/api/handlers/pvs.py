@@ -1,4 +1,4 @@
-"""PVS_site, PVS_server: which servers stream disks to guests, as an administrator enters it.
+"""PVS_site, PVS_server: the servers that stream disks to guests, as an administrator declares them.
 
 Rule 1: nothing here asks those servers. Caching what they stream needs a driver that has a cache for it, so there are
         no proxies and no storage for them.

@@ -1,4 +1,4 @@
-"""Recovering VMs: copies of a database that are opened, and the VMs and appliances they hold.
+"""Recovering VMs: opening a copy of a database, and the VMs and appliances in it.
 
 Rule 1: the messages to VMs and appliances are called in a session on a copy (api/database_reader.py), whose store is
         then call.store; in an ordinary session it is this pool's own. `session_to` is a session of the pool the VMs go
@@ -46,7 +46,7 @@ def _open(call: CallContext, database: Database) -> str:
     return sessions.open(identity, originator=ORIGINATOR, address=call.address, database=reader)
 
 
-async def _read(call: CallContext, ref: str) -> Database:
+async def _read_database(call: CallContext, ref: str) -> Database:
     """VDI_INCOMPATIBLE_TYPE [vdi, type]; COULD_NOT_IMPORT_DATABASE; what forbids reading a disk."""
     kind = call.get(ref, "VDI")["type"]
     if kind != METADATA:
@@ -66,12 +66,12 @@ async def open_database(call: CallContext, ref: str) -> str:
     """A session on the copy. VDI_CONTAINS_METADATA_OF_THIS_POOL while this pool writes to the disk."""
     if any(vdi.ref == ref for vdi in copies(call.store)):
         raise E.VDI_CONTAINS_METADATA_OF_THIS_POOL(ref, this_pool(call.store).ref)
-    return _open(call, await _read(call, ref))
+    return _open(call, await _read_database(call, ref))
 
 
 @handles("VDI.read_database_pool_uuid")
 async def read_database_pool_uuid(call: CallContext, ref: str) -> str:
-    return (await _read(call, ref)).pool
+    return (await _read_database(call, ref)).pool
 
 
 @handles("session.create_from_db_file")

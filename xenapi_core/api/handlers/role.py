@@ -1,4 +1,4 @@
-"""Roles: what they consist of. The permissions of a role are the messages that it may call (api/permissions.py)."""
+"""Roles and their permissions. The permissions of a role are the messages that it may call (api/permissions.py)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _permissions(call: CallContext, ref: str) -> tuple[str, ...]:
     return permissions(call.services.schema, frozenset({role["name_label"]}))
 
 
-def _having(call: CallContext, label: str) -> tuple[str, ...]:
+def _roles_with(call: CallContext, label: str) -> tuple[str, ...]:
     """The roles that may call the message of that lower-case name, most powerful first; none for an unknown name."""
     methods = call.services.schema.methods.values()
     message = next((m.message for m in methods if m.wire_name.lower() == label.lower()), None)
@@ -44,20 +44,20 @@ def get_permissions_name_label(call: CallContext, ref: str) -> tuple[str, ...]:
 
 @handles("role.get_permissions")
 def get_permissions(call: CallContext, ref: str) -> tuple[str, ...]:
-    """What the role may call."""
+    """The permissions of the role: one for each message that it may call."""
     return tuple(map(role_ref, _permissions(call, ref)))
 
 
 @handles("role.get_by_permission_name_label")
 def get_by_permission_name_label(call: CallContext, label: str) -> tuple[str, ...]:
     """The roles that may call the message of that name."""
-    return _having(call, label)
+    return _roles_with(call, label)
 
 
 @handles("role.get_by_permission")
 def get_by_permission(call: CallContext, permission: str) -> tuple[str, ...]:
-    """As by its name; none for a role that is no permission. HANDLE_INVALID."""
-    return _having(call, _role(call, permission)["name_label"])
+    """The roles that have this permission; none for a role that is no permission. HANDLE_INVALID."""
+    return _roles_with(call, _role(call, permission)["name_label"])
 
 
 @handles("role.get_record")

@@ -1,4 +1,5 @@
-"""secret: passwords that other records name by uuid. Only roles that may read them see them; no event carries them."""
+"""secret: passwords that other records refer to by uuid. Only roles that may read them see them; they cause no
+events."""
 
 from __future__ import annotations
 

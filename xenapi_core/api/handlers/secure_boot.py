@@ -1,4 +1,4 @@
-"""Secure boot: the certificates a pool has for the firmware of its VMs, and what each VM's firmware makes of them.
+"""Secure boot: the certificates that a pool has for the firmware of its VMs, and the state of each VM's firmware.
 
 Rule 1: the firmware is what VM.NVRAM holds (engine/efi_variables.py); when the VM first boots, it takes the keys that
         its host has on its disk.

@@ -1,7 +1,7 @@
-"""Mandatory access control of API 1.0 on hosts whose hypervisor enforces none: no policy, and nothing has a label.
+"""Mandatory access control of API 1.0: no hypervisor here enforces it, so there is no policy and nothing has a label.
 
-Rule 1: what can be asked has the answer of a server without a policy; what would need one is refused, as such a server
-        refuses it: SECURITY_ERROR with the number of its error, and its words.
+Rule 1: queries answer as a server without a policy does; what needs a policy is refused as such a server refuses it:
+        SECURITY_ERROR with its error number and text.
 Rule 2: a label names its policy, "ACM:policy:label", and can only be given while that policy is loaded.
 """
 

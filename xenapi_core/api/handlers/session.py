@@ -69,7 +69,8 @@ def get_all_subject_identifiers(call: CallContext) -> tuple[str, ...]:
 
 
 def _identifiers(call: CallContext, session: Version) -> set[str]:
-    """Of the account, and of its subject: that is a group's if the account has none of its own."""
+    """The identifiers of the account and of its subject, which is a group's subject if the account has none of its
+    own."""
     subject = call.store.find(session["subject"])
     return {session["auth_user_sid"], "" if subject is None else subject["subject_identifier"]} - {""}
 

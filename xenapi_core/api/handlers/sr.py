@@ -1,4 +1,4 @@
-"""SR: what is asked of back ends without changing anything, and settings with rules; the rest are plans."""
+"""SR: questions to back ends that change nothing, and settings with rules; the rest are plans."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def _probe(call: CallContext, host: str, config: dict[str, str], kind: str
 async def probe_ext(
     call: CallContext, host: str, device_config: dict[str, str], type: str, sm_config: dict[str, str]
 ) -> tuple[dict[str, Any], ...]:
-    """What is there, one probe_result each; without anything, the configuration itself if it is complete."""
+    """One probe_result for each repository found; without anything, the configuration itself if it is complete."""
     found = await _probe(call, host, device_config, type)
     return tuple(_probe_result(one) for one in found)
 
@@ -108,13 +108,13 @@ def get_live_hosts(call: CallContext, ref: str) -> tuple[str, ...]:
 
 @handles("SR.assert_can_host_ha_statefile")
 def assert_can_host_ha_statefile(call: CallContext, ref: str) -> None:
-    """See ha_switch.check_heartbeat_sr."""
+    """Check that the SR can hold the disks of high availability. Raises what ha_switch.check_heartbeat_sr does."""
     check_heartbeat_sr(call.store, ref)
 
 
 @handles("SR.assert_supports_database_replication")
 def assert_supports_database_replication(call: CallContext, ref: str) -> None:
-    """See database_copy.check_replication."""
+    """Check that the SR can hold a copy of the database. Raises what database_copy.check_replication does."""
     check_replication(call.store, ref)
 
 

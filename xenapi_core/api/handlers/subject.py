@@ -1,4 +1,4 @@
-"""subject: which users may log in, and with which roles.
+"""subject: users and groups that may log in, and their roles.
 
 Rule 1: a subject is a user or group of the external directory, by its identifier there (auth.get_subject_identifier),
         or an account of the server's own (users file, PAM), by the name to log in with.

@@ -1,4 +1,4 @@
-"""task: tasks that clients make themselves, and what may be done to any task.
+"""task: tasks that clients create, and operations on any task.
 
 Rule 1: a task belongs to the user who started it; others need to be pool-operator (API reference, tasks).
 Rule 2: only a pending task changes its status.
@@ -27,7 +27,7 @@ def _authorise(call: CallContext, task: Version) -> None:
         raise refusal(call.wire_name + "/any", ANY_TASK)
 
 
-def _mine(call: CallContext, ref: str) -> Version:
+def _authorised_task(call: CallContext, ref: str) -> Version:
     task = call.get(ref, "task")
     _authorise(call, task)
     return task
@@ -42,21 +42,21 @@ def create(call: CallContext, label: str, description: str) -> str:
 @handles("task.cancel")
 def cancel(call: CallContext, task: str) -> Any:
     """Ask the task to stop at its next safe point; the call succeeds whether or not it can."""
-    _mine(call, task)
+    _authorised_task(call, task)
     return call.services.engine.cancel(task)
 
 
 @handles("task.destroy")
 def destroy(call: CallContext, ref: str) -> Any:
     """Remove a completed task at once, a pending one when it completes."""
-    _mine(call, ref)
+    _authorised_task(call, ref)
     return call.services.engine.destroy_task(ref)
 
 
 @handles("task.set_status")
 def set_status(call: CallContext, ref: str, status: str) -> None:
     """End a pending task; one that was destroyed meanwhile goes now (engine/tasks.py, rule 3)."""
-    task = _mine(call, ref)
+    task = _authorised_task(call, ref)
     if task.values["status"] in ENDED:
         return
     if status not in ENDED:
@@ -70,7 +70,7 @@ def set_status(call: CallContext, ref: str, status: str) -> None:
 @handles("task.set_progress")
 def set_progress(call: CallContext, ref: str, progress: float) -> None:
     """INVALID_VALUE unless 0 <= progress <= 1."""
-    task = _mine(call, ref)
+    task = _authorised_task(call, ref)
     if not 0.0 <= progress <= 1.0:
         raise E.INVALID_VALUE("progress", str(progress))
     if task.values["status"] not in ENDED:
@@ -79,26 +79,26 @@ def set_progress(call: CallContext, ref: str, progress: float) -> None:
 
 @handles("task.set_result")
 def set_result(call: CallContext, ref: str, result: str) -> None:
-    _mine(call, ref)
+    _authorised_task(call, ref)
     call.update(ref, result=result)
 
 
 @handles("task.set_error_info")
 def set_error_info(call: CallContext, ref: str, error_info: tuple[str, ...]) -> None:
-    _mine(call, ref)
+    _authorised_task(call, ref)
     call.update(ref, error_info=error_info)
 
 
 @handles("task.set_other_config")
 def set_other_config(call: CallContext, ref: str, value: dict[str, str]) -> None:
-    _mine(call, ref)
+    _authorised_task(call, ref)
     call.update(ref, other_config=value)
 
 
 @handles("task.add_to_other_config")
 def add_to_other_config(call: CallContext, ref: str, key: str, value: str) -> None:
     """MAP_DUPLICATE_KEY."""
-    task = _mine(call, ref)
+    task = _authorised_task(call, ref)
     old = task.values["other_config"]
     if key in old:
         raise E.MAP_DUPLICATE_KEY("task", "other_config", ref, key)
@@ -107,5 +107,5 @@ def add_to_other_config(call: CallContext, ref: str, key: str, value: str) -> No
 
 @handles("task.remove_from_other_config")
 def remove_from_other_config(call: CallContext, ref: str, key: str) -> None:
-    task = _mine(call, ref)
+    task = _authorised_task(call, ref)
     call.update(ref, other_config={k: v for k, v in task.values["other_config"].items() if k != key})

@@ -1,4 +1,4 @@
-"""Telemetry of the pool: when a collector may come next, and the identity it would tell. This server sends none."""
+"""Telemetry of the pool: its schedule and its identity, for a collector. This server sends none."""
 
 from __future__ import annotations
 

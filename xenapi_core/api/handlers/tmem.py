@@ -1,4 +1,4 @@
-"""host: transcendent memory, as API 1.0 controls it. Pages that guests hand over are the hypervisor's business alone.
+"""host: control of transcendent memory (API 1.0). The pages that guests put there are known to the hypervisor alone.
 
 Rule 1: a domain that is not on the host, or whose guest uses no transcendent memory, is INVALID_VALUE [domid]; xend
         said yes to that and did nothing. A driver without such memory is OPERATION_NOT_ALLOWED.
@@ -49,7 +49,7 @@ async def flush(call: CallContext, ref: str, domid: int, kib: int) -> int:
 
     INVALID_VALUE ["pages"] for less than nothing.
     """
-    size = _within("pages", kib, MOST) * KIB
+    size = _checked_range("pages", kib, MOST) * KIB
     return await _ask(call, ref, domid, lambda driver, machine: driver.tmem_flush(machine, size)) // KIB
 
 
@@ -69,7 +69,7 @@ async def list_tmem(call: CallContext, ref: str, domid: int, long: bool) -> str:
 async def set_setting(call: CallContext, ref: str, domid: int, value: int) -> None:
     """INVALID_VALUE for a number the setting cannot have."""
     name, most = _SETTINGS[call.wire_name]
-    _within("value", value, most)
+    _checked_range("value", value, most)
     await _change(call, ref, domid, lambda driver, machine: driver.tmem_set(machine, name, value))
 
 
@@ -86,7 +86,7 @@ async def share(call: CallContext, ref: str, domid: int, uuid: str, auth: int) -
     INVALID_VALUE for what is no uuid, or an `auth` other than 0 and 1. For all guests (-1) the uuid is not looked at,
     as in Xen.
     """
-    allowed = _within("auth", auth, 1) == 1
+    allowed = _checked_range("auth", auth, 1) == 1
     if domid != ALL:
         try:
             uuid = str(UUID(uuid))
@@ -98,7 +98,8 @@ async def share(call: CallContext, ref: str, domid: int, uuid: str, auth: int) -
 async def _change(
     call: CallContext, ref: str, domid: int, change: Callable[[Hypervisor, str | None], Awaitable[None]]
 ) -> None:
-    """As _ask; the records of VMs on the host say then which settings their domains have."""
+    """Change settings of the machine with that domid, or of all; then write what the domains have now into the records
+    of their VMs. Raises what `_ask` does."""
     await _ask(call, ref, domid, change)
     domains = await _ask(call, ref, ALL, lambda driver, machine: driver.domains())
     settings = {domain.uuid: dict(domain.tmem) for domain in domains}
@@ -111,7 +112,7 @@ async def _change(
     call.commit(note)
 
 
-def _within(name: str, value: int, most: int) -> int:
+def _checked_range(name: str, value: int, most: int) -> int:
     """INVALID_VALUE unless 0 <= value <= most."""
     if not 0 <= value <= most:
         raise E.INVALID_VALUE(name, str(value))
@@ -121,7 +122,7 @@ def _within(name: str, value: int, most: int) -> int:
 async def _ask(
     call: CallContext, ref: str, domid: int, question: Callable[[Hypervisor, str | None], Awaitable[T]]
 ) -> T:
-    """What the driver of a host answers about the machine with that domid, or about all. Rule 1; HOST_OFFLINE."""
+    """The answer of a host's driver about the machine with that domid, or about all (rule 1). HOST_OFFLINE."""
     check_live(call.store, ref)
     unknown = E.INVALID_VALUE("domid", str(domid))
     machine = None

@@ -1,4 +1,4 @@
-"""host: the agent that answers for it: restarts, plain HTTP, the clients seen, the audit log.
+"""host: the agent that serves its API: restarts, plain HTTP, tracked clients, the audit log.
 
 Rule 1: agents are endpoints of one server. Where every host has an endpoint of its own, an agent is restarted and
         stopped with it; otherwise one endpoint is the agent of the coordinator and answers for all hosts.
@@ -27,7 +27,7 @@ async def restart_agent(call: CallContext, ref: str) -> None:
     await call.services.engine.reconciler.compare_host(ref)
     since = {"agent_start_time": f"{call.now}."}
     call.update(ref, other_config={**call.get(ref, "host")["other_config"], **since})
-    agents = call.services.dispatcher.agents
+    agents = call.services.surroundings.agents
     if agents is not None:
         agents.restart(ref)
 
@@ -40,7 +40,7 @@ def shutdown_agent(call: CallContext) -> None:
     the pool: closing it would take the whole pool, its simulated hosts included, from everybody.
     """
     host = call.host or the_pool(call)["master"]
-    agents = call.services.dispatcher.agents
+    agents = call.services.surroundings.agents
     if agents is None or not agents.apart(host):
         raise E.OPERATION_NOT_ALLOWED("One endpoint serves all hosts of the pool; end the server's process to stop it.")
     agents.stop(host)
@@ -61,7 +61,7 @@ def set_pool_https_only(call: CallContext, ref: str, value: bool) -> None:
 
 
 def _set_https_only(call: CallContext, hosts: Sequence[str], value: bool) -> None:
-    agents = call.services.dispatcher.agents
+    agents = call.services.surroundings.agents
     if value and (agents is None or not agents.encrypted()):
         raise E.OPERATION_NOT_ALLOWED("There is no listener with TLS, so nobody could reach the server any more.")
 
@@ -75,13 +75,13 @@ def _set_https_only(call: CallContext, hosts: Sequence[str], value: bool) -> Non
 @handles("pool.audit_log_append")
 def audit_log_append(call: CallContext, line: str) -> None:
     """Members of the pool say what happened there."""
-    call.services.dispatcher.audit.append(line)
+    call.services.surroundings.audit.append(line)
 
 
 @handles("host.get_tracked_user_agents")
 def get_tracked_user_agents(call: CallContext, ref: str) -> Mapping[str, str]:
     """The programs that called the endpoint of this host; of the pool's endpoint, that of the coordinator."""
     call.get(ref, "host")
-    programs = call.services.dispatcher.programs
+    programs = call.services.surroundings.programs
     shared = programs.of("") if the_pool(call)["master"] == ref else {}
     return {**shared, **programs.of(ref)}

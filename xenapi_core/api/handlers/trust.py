@@ -1,7 +1,7 @@
-"""pool, host: certificates that hosts trust, and revocation lists.
+"""pool, host: certificates that the pool trusts, and revocation lists.
 
-Rule 1: the hosts of a pool share what they trust, because they share a process and its records. So what is installed
-        for the pool is on every host at once, and what a host is told counts for the pool.
+Rule 1: the hosts of a pool share their trusted certificates, because they share a process and its records. So what is
+        installed for the pool is on every host at once, and a message to a host changes the whole pool.
 Rule 2: names are those of files elsewhere, so they are checked as such; nothing here is a file.
 """
 
@@ -54,7 +54,8 @@ def install_ca_certificate(call: CallContext, name: str, cert: str) -> None:
 
 @handles("host.install_ca_certificate")
 def install_on_host(call: CallContext, host: str, name: str, cert: str) -> None:
-    """As for the pool (rule 1)."""
+    """Trust the authority in the whole pool, whichever host is named (rule 1). Errors as of
+    pool.install_ca_certificate."""
     install_ca_certificate(call, name, cert)
 
 
@@ -71,13 +72,13 @@ def uninstall_ca_certificate(call: CallContext, name: str, force: bool) -> None:
 
 @handles("pool.certificate_uninstall")
 def certificate_uninstall(call: CallContext, name: str) -> None:
-    """See uninstall_ca_certificate."""
+    """Trust the authority no longer. Errors as of pool.uninstall_ca_certificate."""
     uninstall_ca_certificate(call, name, False)
 
 
 @handles("host.uninstall_ca_certificate")
 def uninstall_on_host(call: CallContext, host: str, name: str, force: bool) -> None:
-    """As for the pool (rule 1)."""
+    """Trust the authority no longer in the whole pool, whichever host is named (rule 1)."""
     uninstall_ca_certificate(call, name, force)
 
 
@@ -128,7 +129,7 @@ def crl_install(call: CallContext, name: str, cert: str) -> None:
 
 @handles("host.crl_install")
 def crl_install_on_host(call: CallContext, host: str, name: str, crl: str) -> None:
-    """As for the pool (rule 1)."""
+    """Install the revocation list for the whole pool, whichever host is named (rule 1)."""
     crl_install(call, name, crl)
 
 
@@ -145,7 +146,7 @@ def crl_uninstall(call: CallContext, name: str) -> None:
 
 @handles("host.crl_uninstall")
 def crl_uninstall_on_host(call: CallContext, host: str, name: str) -> None:
-    """As for the pool (rule 1)."""
+    """Remove the revocation list from the whole pool, whichever host is named (rule 1)."""
     crl_uninstall(call, name)
 
 
@@ -167,5 +168,5 @@ async def certificate_sync(call: CallContext) -> None:
 
 @handles("host.certificate_sync")
 async def certificate_sync_of_host(call: CallContext, host: str) -> None:
-    """As for the pool (rule 1)."""
+    """Returns when everything installed so far is durable, whichever host is named (rule 1)."""
     await certificate_sync(call)

@@ -1,4 +1,4 @@
-"""pool: what two pools trust, exchanged: when a host joins with what it trusted, or because somebody asks for it.
+"""pool: two pools exchange the certificates they trust, when a host joins or on request.
 
 Rule 1: what comes is judged as if it were installed by hand, and all of it is taken or nothing.
 Rule 2: what is here already stays as it is: an authority under the same name must be the same one, a certificate that
@@ -27,8 +27,9 @@ Purposes = Mapping[str, Iterable[str]]  # purpose ("" for none) -> PEM of what i
 
 @handles("pool.exchange_ca_certificates_on_join")
 def exchange_authorities(call: CallContext, imports: Mapping[str, str], exports: tuple[str, ...]) -> dict[str, str]:
-    """Take authorities by name, and give those that are asked for. POOL_JOINING_HOST_CA_CERTIFICATES_CONFLICT, and what
-    pool.install_ca_certificate raises; NOT_TRUSTED_CERTIFICATE for what is no authority, or has purposes (rule 3)."""
+    """Install the authorities in `imports`, by name, and return those in `exports`.
+    POOL_JOINING_HOST_CA_CERTIFICATES_CONFLICT, and what pool.install_ca_certificate raises; NOT_TRUSTED_CERTIFICATE for
+    what is no authority, or has purposes (rule 3)."""
     check_pool_operation(call.store, the_pool(call), "exchange_ca_certificates_on_join")
     given = [_exported(call, ref, "ca") for ref in exports]
     for record in given:
@@ -78,7 +79,7 @@ async def sync_from(
     call.get(ref, "pool")
     remote = _reach(call, address, certificate)
     try:
-        there = await _look(remote, session)
+        there = await _read_trusted(remote, session)
         received = await _fetched(remote, session, there, ca, {}, there.refs(ca))
     except OSError:
         raise E.CANNOT_CONTACT_HOST(place_of(address)[1]) from None
@@ -112,7 +113,7 @@ class Trusting:
         return [ref for ref in found if limited is None or bool(self.records[ref]["purpose"]) == limited]
 
 
-async def _look(remote: Remote, session: str) -> Trusting:
+async def _read_trusted(remote: Remote, session: str) -> Trusting:
     """ConnectionError if what answers there is no pool."""
     records = await remote.call("Certificate.get_all_records", session)
     pools = await remote.call("pool.get_all", session)
@@ -127,7 +128,7 @@ async def _look(remote: Remote, session: str) -> Trusting:
 async def _fetched(
     remote: Remote, session: str, there: Trusting, ca: bool, imports: Purposes, refs: list[str]
 ) -> Purposes:  # fmt: skip
-    """What the other pool gives for what it is given. ConnectionError."""
+    """The certificates that the other pool returns in exchange for `imports`. ConnectionError."""
     message = "pool.exchange_trusted_certificates_on_join"
     found = await remote.call(message, session, there.pool, ca, imports, refs)
     try:
@@ -137,7 +138,7 @@ async def _fetched(
 
 
 async def _fetched_by_name(remote: Remote, message: str, *args: Any) -> dict[str, str]:
-    """See _fetched."""
+    """What the other pool returns for `message`, as PEM by name. ConnectionError."""
     found = await remote.call(message, *args)
     try:
         return {str(name): str(text) for name, text in found.items()}
@@ -148,7 +149,7 @@ async def _fetched_by_name(remote: Remote, message: str, *args: Any) -> dict[str
 async def merge_with(call: CallContext, remote: Remote, session: str) -> None:
     """What a server that joins trusts goes to the pool there, and what is trusted there comes here (API reference,
     pool.join). Raises what the exchanges raise, on either side; OSError."""
-    there = await _look(remote, session)
+    there = await _read_trusted(remote, session)
     own = {record["name"]: record["pem"] for record in installed(call.store) if not record["purpose"]}
     general = there.refs(True, limited=False)
     if own or general:
@@ -177,7 +178,7 @@ def _exported(call: CallContext, ref: str, kind: str) -> Version:
 
 
 def _by_purpose(records: Iterable[Version]) -> dict[str, tuple[str, ...]]:
-    """See Purposes; what is trusted for several purposes is under each of them."""
+    """PEM of the records by purpose (Purposes); what is trusted for several purposes is listed under each of them."""
     found: dict[str, list[str]] = {}
     for record in records:
         for purpose in record["purpose"] or ("",):

@@ -11,7 +11,7 @@ from xenapi_core.store.api import Txn
 
 @handles("tunnel.create")
 def create(call: CallContext, transport: str, network: str, protocol: str) -> str:
-    """See network_tunnel.check_tunnel for the errors. The access interface is up at once."""
+    """A new tunnel, whose access interface is up at once. Raises what network_tunnel.check_tunnel does."""
     check_tunnel(call.store, call.get(transport, "PIF"), network)
     made: list[str] = []
     call.commit(lambda txn: made.append(new_tunnel(call.world, txn, transport, network, protocol)))

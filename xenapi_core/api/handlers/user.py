@@ -1,4 +1,4 @@
-"""user: names of local accounts, kept for clients of the first versions. Nobody logs in by them: see subject."""
+"""user: names of local accounts, kept for clients of the first versions. Nobody logs in with them: see subject."""
 
 from __future__ import annotations
 

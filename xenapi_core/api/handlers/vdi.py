@@ -1,4 +1,5 @@
-"""VDI: settings with rules, and what no storage here offers. What touches the storage is a plan of the engine."""
+"""VDI: settings with rules, and messages that no storage here supports. Operations on the storage are plans of the
+engine."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ def get_nbd_info(call: CallContext, ref: str) -> tuple[dict[str, Any], ...]:
     vdi = call.get(ref, "VDI")
     if vdi["type"] == "cbt_metadata":
         raise E.VDI_INCOMPATIBLE_TYPE(ref, vdi["type"])
-    services = call.services
-    port, shown, place = services.dispatcher.nbd_port, services.dispatcher.certificate, services.sessions.membership
+    around, place = call.services.surroundings, call.services.sessions.membership
+    port, shown = around.nbd_port, around.certificate
     if port is None or not place.address or not _shares(call, vdi):
         return ()
     host = place_of(place.address)[1]

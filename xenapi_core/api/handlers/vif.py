@@ -1,4 +1,5 @@
-"""VIF: what it may carry. Making, plugging, moving and destroying VIFs are plans of the engine."""
+"""VIF: settings of the traffic that it may carry. Creating, plugging, moving and destroying VIFs are plans of the
+engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VLAN: making and removing tagged networks, on one host or on all of them at once."""
+"""VLAN: creating and destroying tagged networks, on one host or on all of them at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _untagged(call: CallContext, host: str, device: str) -> Version:
 
 @handles("VLAN.create")
 def create(call: CallContext, tagged: str, tag: int, network: str) -> str:
-    """See network_rules.check_vlan for the errors. Its interface is up at once."""
+    """A new VLAN, whose interface is up at once. Raises what network_rules.check_vlan does."""
     ((vlan, _),) = _make(call, [call.get(tagged, "PIF")], tag, network)
     return vlan
 

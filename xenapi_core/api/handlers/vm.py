@@ -1,4 +1,4 @@
-"""VM: making one, and asking what it could do."""
+"""VM: creating VMs, and queries about what a VM could do."""
 
 from __future__ import annotations
 
@@ -61,21 +61,21 @@ def update_allowed_operations(call: CallContext, ref: str) -> None:
     call.get(ref, "VM")
 
 
-def _taken(call: CallContext, ref: str, inverse: str, field: str) -> set[int | None]:
+def _taken_positions(call: CallContext, ref: str, inverse: str, field: str) -> set[int | None]:
     return {device_position(call.get(device)[field]) for device in call.store.related(ref, inverse)}
 
 
 @handles("VM.get_allowed_VBD_devices")
 def get_allowed_vbd_devices(call: CallContext, ref: str) -> tuple[str, ...]:
     """Free disk positions, as numbers."""
-    taken = _taken(call, ref, "VBDs", "userdevice")
+    taken = _taken_positions(call, ref, "VBDs", "userdevice")
     return tuple(str(n) for n in range(VBD_DEVICES) if n not in taken)
 
 
 @handles("VM.get_allowed_VIF_devices")
 def get_allowed_vif_devices(call: CallContext, ref: str) -> tuple[str, ...]:
     """Free NIC positions, as numbers."""
-    taken = _taken(call, ref, "VIFs", "device")
+    taken = _taken_positions(call, ref, "VIFs", "device")
     return tuple(str(n) for n in range(VIF_DEVICES) if n not in taken)
 
 
@@ -181,6 +181,7 @@ def update_snapshot_metadata(call: CallContext, ref: str, source: str, time: int
 
 @handles("VM.call_plugin")
 def call_plugin(call: CallContext, ref: str, plugin: str, function: str, args: dict[str, str]) -> str:
-    """XENAPI_MISSING_PLUGIN, once the VM may be asked at all: the guests' agents have no plug-ins."""
+    """XENAPI_MISSING_PLUGIN, because the agents of guests have no plug-ins; before that, what forbids the operation on
+    the VM."""
     check_vm_operation(call.store, call.get(ref, "VM"), "call_plugin")
     raise E.XENAPI_MISSING_PLUGIN(plugin)

@@ -1,4 +1,4 @@
-"""VM_appliance: what is no power operation."""
+"""VM_appliance: messages that are not power operations."""
 
 from __future__ import annotations
 

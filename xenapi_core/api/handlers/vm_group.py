@@ -1,4 +1,4 @@
-"""VM_group: VMs that placement looks at together.
+"""VM_group: groups of VMs with a placement policy.
 
 Rule 1: placement does not keep VMs apart yet, so a group that asks for it is refused rather than made.
 """

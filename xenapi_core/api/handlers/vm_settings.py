@@ -2,7 +2,8 @@
 
 Rule 1: a setter asks the lifecycle table whether the VM may be changed now, checks the new values against the others,
         and makes one commit.
-Rule 2: what a running guest must be told (dynamic memory range, hot-plugged vCPUs) is a plan: engine/plans/vm_live.py.
+Rule 2: a setting that a running guest must get (dynamic memory range, hot-plugged vCPUs) is a plan:
+        engine/plans/vm_live.py.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ def remove_from_nvram(call: CallContext, ref: str, key: str) -> None:
 
 @handles("VM.set_NVRAM_EFI_variables")
 def set_nvram_efi_variables(call: CallContext, ref: str, value: str, update: str) -> None:
-    """What the firmware of a running guest has written: no rule holds for it but that the host itself says so."""
+    """Store the EFI variables that the firmware of a guest has written; the power state is not checked."""
     call.update(ref, NVRAM={**call.get(ref, "VM")["NVRAM"], "EFI-variables": value})
 
 

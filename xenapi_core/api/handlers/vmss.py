@@ -1,4 +1,4 @@
-"""VMSS: schedules of snapshots. When and how they are taken: engine/snapshot_schedules.py.
+"""VMSS: schedules of snapshots. engine/snapshot_schedules.py takes the snapshots when they are due.
 
 Rule 1: a schedule always has the keys that its frequency needs; what a client leaves out or takes away is the first
         minute, hour or day.
@@ -22,7 +22,7 @@ def _check_retained(value: int) -> None:
 
 
 def _check_type(call: CallContext, kind: str) -> None:
-    """NOT_IMPLEMENTED: no guest can be asked to prepare its disks."""
+    """NOT_IMPLEMENTED for a type of snapshot that needs the guest: none here can prepare its disks."""
     if kind not in OPERATIONS:
         raise E.NOT_IMPLEMENTED(call.wire_name)
 

@@ -1,6 +1,6 @@
-"""pool, VM, host: workload balancing, which a server outside the pool does. What it is asked: api/balancer.py.
+"""pool, VM, host: workload balancing, done by a server outside the pool. The requests to it are in api/balancer.py.
 
-Rule 1: pool.wlb_url says whether there is a server, pool.wlb_enabled whether it is asked for recommendations.
+Rule 1: pool.wlb_url says whether there is a server, pool.wlb_enabled whether its recommendations are used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FROM_SERVER = "WLB"  # what a recommendation begins with; what we have against 
 
 def _balancer(call: CallContext) -> Balancer:
     """NOT_IMPLEMENTED for a process that reaches no other server."""
-    balancer = call.services.dispatcher.balancer
+    balancer = call.services.surroundings.balancer
     if balancer is None:
         raise E.NOT_IMPLEMENTED(call.wire_name)
     return balancer
@@ -39,7 +39,7 @@ def _initialized(call: CallContext) -> Version:
 
 
 def _advisor(call: CallContext) -> Balancer:
-    """Who may be asked for recommendations. WLB_NOT_INITIALIZED, WLB_DISABLED."""
+    """The balancer, if its recommendations are enabled. WLB_NOT_INITIALIZED, WLB_DISABLED."""
     if not balanced(_initialized(call)):
         raise E.WLB_DISABLED()
     return _balancer(call)

@@ -1,11 +1,11 @@
-"""Which stretches of simulated volumes were written since their last snapshot, while somebody wanted to know.
+"""Changed block tracking of simulated volumes: the stretches written since their last snapshot.
 
 Theory of operation
 1. A tracked volume has a parent (the volume it is compared with, "" for none) and the stretches written since they were
    the same. A snapshot takes both over, and becomes the parent of the volume it was taken of.
 2. What differs between two volumes of a chain is what the newer one and those between them have noted.
 3. A volume that goes leaves what it has noted to its children, so that no chain breaks.
-4. A stretch is noted before it is written: after a crash too much is told, never too little.
+4. A stretch is noted before it is written: after a crash too many stretches are reported, never too few.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ CREATE INDEX IF NOT EXISTS changed_of ON changed (volume, last);
 
 
 class ChangeLog:
-    """See the module's theory of operation. `present`: the database if there is one; `opened`: in any case."""
+    """The tracked volumes of a simulated site and the stretches written to them. `present`: the database if there is
+    one; `opened`: in any case."""
 
     def __init__(
         self, present: Callable[[], sqlite3.Connection | None], opened: Callable[[], sqlite3.Connection]
@@ -65,7 +66,7 @@ class ChangeLog:
         parent = self._parent(volume)
         if parent is None:
             return
-        stretches = self._between(snapshot, parent)
+        stretches = self._changed_between(snapshot, parent)
         if stretches is None:
             stretches = [(0, -(-size // GRAIN) - 1)]
         with self._transaction() as database:
@@ -93,10 +94,10 @@ class ChangeLog:
 
         None if the one did not come from the other, or was not tracked all the time.
         """
-        found = self._between(older, newer)
+        found = self._changed_between(older, newer)
         return None if found is None else [(first * GRAIN, (last - first + 1) * GRAIN) for first, last in found]
 
-    def _between(self, older: str, newer: str) -> list[tuple[int, int]] | None:
+    def _changed_between(self, older: str, newer: str) -> list[tuple[int, int]] | None:
         stretches: list[tuple[int, int]] = []
         volume = newer
         while volume != older:

@@ -1,4 +1,4 @@
-"""What is written on simulated volumes: their bytes, sparse, shared between copies, and outside our memory.
+"""The bytes of simulated volumes: sparse, shared between copies, and kept in a file instead of memory.
 
 Theory of operation
 1. Bytes are kept in blocks of SIZE in an SQLite file: a private temporary one, or one that stays. A block that was
@@ -42,7 +42,7 @@ class Contents:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = None
-        self.changes = ChangeLog(lambda: None if self._untouched else self._database, lambda: self._database)
+        self.changes = ChangeLog(lambda: None if self._has_no_file else self._database, lambda: self._database)
 
     @property
     def _database(self) -> sqlite3.Connection:
@@ -69,13 +69,13 @@ class Contents:
             raise DriverError("failed", f"The volumes in {self.path} cannot be used: {reason}.") from error
 
     @property
-    def _untouched(self) -> bool:
+    def _has_no_file(self) -> bool:
         return self._connection is None and (self.path is None or not self.path.exists())
 
     def read(self, volume: str, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on; zeros where nothing was written."""
         _bounded(size)
-        if self._untouched or not size:
+        if self._has_no_file or not size:
             return bytes(size)
         first, last = offset // SIZE, (offset + size - 1) // SIZE
         found = dict(
@@ -90,7 +90,7 @@ class Contents:
     def write(self, volume: str, offset: int, data: bytes) -> None:
         """Put `data` at `offset`: all of it or nothing."""
         _bounded(len(data))
-        if self._untouched and not any(data):
+        if self._has_no_file and not any(data):
             return
         with self._transaction() as database:
             for number, start, piece in _pieces(offset, data):
@@ -101,7 +101,7 @@ class Contents:
 
     def copy(self, volume: str, source: str) -> None:
         """Give `volume` the bytes of `source` instead of its own."""
-        if self._untouched or volume == source:
+        if self._has_no_file or volume == source:
             return
         with self._transaction() as database:
             self._erase(database, volume)
@@ -109,16 +109,16 @@ class Contents:
 
     def erase(self, volume: str) -> None:
         """Forget what is written on `volume`."""
-        if not self._untouched:
+        if not self._has_no_file:
             with self._transaction() as database:
                 self._erase(database, volume)
 
     def keep(self, volumes: Iterable[str]) -> None:
         """Forget what is written on any other volume: those were destroyed while nobody looked.
 
-        The first look into a file that stayed: DriverError if it is damaged, or is none of ours.
+        The first look into a file that stayed: DriverError if it is damaged or of another program.
         """
-        if self._untouched:
+        if self._has_no_file:
             return
         known = set(volumes)
         with self._opening():
@@ -130,14 +130,14 @@ class Contents:
 
     def written(self, volume: str) -> int:
         """Bytes of the blocks that hold something."""
-        if self._untouched:
+        if self._has_no_file:
             return 0
         (count,) = self._database.execute("SELECT COUNT(*) FROM place WHERE volume = ?", (volume,)).fetchone()
         return int(count) * SIZE
 
     def extents(self, volume: str) -> list[tuple[int, int]]:
         """(offset, size) of the stretches that hold something, in order."""
-        if self._untouched:
+        if self._has_no_file:
             return []
         found: list[tuple[int, int]] = []
         for (number,) in self._database.execute("SELECT number FROM place WHERE volume = ? ORDER BY number", (volume,)):

@@ -1,4 +1,4 @@
-"""Pools of processors of a simulated host: which processors each has, and which machines run there.
+"""CPU pools of a simulated host: the processors and the machines of each.
 
 Rule 1: a processor is in one pool at most; a pool has one at least; the first pool is always there.
 Rule 2: every check is made again after the call's time has passed, so two calls cannot take the same processor.
@@ -40,9 +40,9 @@ class CpuPools(Devices):
 
     def pool_for(self, spec: DomainSpec) -> str:
         """The pool a machine runs in that is built from `spec`. bad_state."""
-        return self._there(spec.cpu_pool)
+        return self._existing_pool(spec.cpu_pool)
 
-    def _there(self, pool: str) -> str:
+    def _existing_pool(self, pool: str) -> str:
         if pool and pool not in self.pools:
             raise DriverError("bad_state", f"{self.hostname} has no pool {pool} of processors")
         return pool or self.first_pool
@@ -86,7 +86,7 @@ class CpuPools(Devices):
         machine = self._get(uuid)
         await self._wait()
         self._same(machine)
-        machine.cpu_pool = self._there(pool)
+        machine.cpu_pool = self._existing_pool(pool)
         self._tell(machine)
 
     def busy(self, machines: Mapping[str, MachineUsage]) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Crashes on a simulated host: of its guests, and of the host itself.
+"""Crashes of simulated guests and hosts, and their dumps.
 
 Rule 1: a guest that crashed leaves its machine as it is, Paused for good, and its memory can be saved as long as that
         is there.

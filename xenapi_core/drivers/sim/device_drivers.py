@@ -1,4 +1,4 @@
-"""Device drivers of a simulated host that come in variants: invented ones, the same for a host of the same name.
+"""Device drivers of a simulated host that have variants: invented, and the same for hosts of the same name.
 
 Rule 1: which devices a host has follows from its name; a variant is for the devices of its driver.
 Rule 2: what is selected is loaded when the host boots, and only then.

@@ -1,6 +1,6 @@
-"""Devices of simulated machines that come, change and go while their guests run; and the cards of the host.
+"""Devices of simulated machines that are plugged, changed and unplugged while their guests run; and the host's NICs.
 
-Rule 1: every change is told as an event, but a disk that is held: that is between the storage and its user.
+Rule 1: every change is published as an event, except that a disk is held: that concerns the storage and its user only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a simulated host keeps for itself: the settings somebody chose, the hypervisor's messages, and its log.
+"""State of a simulated host itself: its settings, the hypervisor's messages, and its log.
 
 Rule 1: settings and log are on the host's disk and survive its restarts; the hypervisor's messages are in memory and
         begin anew when it boots.
@@ -113,7 +113,7 @@ class HostSettings:
             self._say(f"'{key}' pressed")
 
     def record(self, event: DomainEvent | HostEvent) -> None:
-        """What the hypervisor and the host say of an event."""
+        """Write an event to the hypervisor's messages and the host's log."""
         if isinstance(event, DomainEvent):
             if event.state is None:
                 self._say(f"machine {event.uuid} ended" + (f": {event.gone}" if event.gone is not None else ""))

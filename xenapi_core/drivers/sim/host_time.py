@@ -1,10 +1,10 @@
-"""The clock of a simulated host, and the daemon that keeps it right.
+"""The clock of a simulated host, and the daemon that synchronises it.
 
-Rule 1: a host's clock is the world's, and as far off as somebody has set it. It goes on while the host is down.
+Rule 1: a host's clock is the world's clock plus the offset of the last setting. It goes on while the host is down.
 Rule 2: the daemon runs in every mode but Disabled. A server that answers is used SETTLES seconds after the daemon began
         to ask it, which it does when it is configured and when the host boots; from then on the clock is right again.
 Rule 3: every name is a server that answers, except for those in `silent` and those below .invalid, which RFC 2606 keeps
-        from existing. Nothing is asked of the network.
+        from existing. Nothing is sent to the network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ DHCP: Final = ("time.dhcp.example.org",)
 
 
 class HostTime:
-    """See the module's rules. The host of a site that was there before has long been synchronised."""
+    """The clock and the time daemon of one simulated host. The host of a site that was there before has long been
+    synchronised."""
 
     def __init__(self, clock: Clock) -> None:
         self.silent: set[str] = set()
@@ -41,7 +42,7 @@ class HostTime:
             self._asking_since = self._clock.monotonic()
 
     def adopt(self, mode: str, custom: str) -> None:
-        """As `follow`, for what was configured before the simulator started."""
+        """Take over a configuration that was made before the simulator started: its servers are in use already."""
         self.follow(mode, custom)
         self._asking_since = -math.inf
 
@@ -62,7 +63,7 @@ class HostTime:
         self._ahead = now - self._clock.now()
 
     def _settle(self) -> None:
-        """Rule 2: a clock that is followed is right."""
+        """Set the clock right if a server is in use (rule 2)."""
         if "selected" in self._states().values():
             self._ahead = 0
 

@@ -71,7 +71,7 @@ class _Events:
 
 
 class SimHypervisor(TmemControl):
-    """See drivers.api.Hypervisor. Made by SimWorld.add_host."""
+    """The drivers.api.Hypervisor of one simulated host. Made by SimWorld.add_host."""
 
     def __init__(
         self, world: SimWorld, uuid: str, hostname: str, address: str, memory: int, cpus: int, reserved: int
@@ -127,9 +127,9 @@ class SimHypervisor(TmemControl):
     ) -> DomainState:
         """Adopt a machine that was running before the simulator started. exists.
 
-        Its memory is not asked about: it has it already, whatever its settings say by now.
-        `agent`: its tools have reported, `guest` or something believable. `vcpus`: the processors it has, if some were
-        plugged in or out since it was built. `tmem`: settings of its transcendent memory, as in DomainState.
+        Free memory is not checked: the machine has its memory already, whatever its settings say by now. `agent`: its
+        tools have reported, `guest` or something believable. `vcpus`: the processors it has, if some were plugged in or
+        out since it was built. `tmem`: settings of its transcendent memory, as in DomainState.
         """
         self._check_unknown(spec)
         if domid is None:

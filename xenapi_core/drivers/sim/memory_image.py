@@ -1,4 +1,5 @@
-"""The saved memory of a simulated machine as bytes at the beginning of its volume, so that it can travel with it."""
+"""The saved memory of a simulated machine as bytes at the beginning of its volume, so that it is copied and moved with
+the volume."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def encode(image: Image) -> bytes:
 
 
 def decode(data: bytes) -> Image | None:
-    """What the first LONGEST bytes of a volume hold; None if that is no memory."""
+    """The memory image in the first LONGEST bytes of a volume; None if there is none."""
     if len(data) < _HEAD.size:
         return None
     mark, size = _HEAD.unpack_from(data)

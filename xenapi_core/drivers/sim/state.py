@@ -1,4 +1,4 @@
-"""What the simulator remembers: volumes, machines, saved memory; values and arithmetic, no time and no I/O."""
+"""The simulator's state: volumes, machines and saved memory, as values without time and I/O."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Machine:
         self.shadow = self.shadow or self.spec.shadow
 
     def usage(self) -> MachineUsage:
-        """What it uses now: a machine that is paused, or whose guest sleeps, computes nothing."""
+        """The machine's present usage: a machine that is paused, or whose guest sleeps, computes nothing."""
         load = self.load if self.power_state is PowerState.RUNNING and not self.asleep else 0.0
         state = self.state()
         flow = load * FLOW

@@ -1,4 +1,4 @@
-"""Simulated storage repositories: thin volumes with honest accounting.
+"""Simulated storage repositories: thin-provisioned volumes whose space is accounted exactly.
 
 Theory of operation
 1. A volume's uuid is unique in the whole world, so a machine names its disks without naming repositories.
@@ -124,7 +124,7 @@ class SimStorage:
 
     async def copy(self, uuid: str, source: str, repository: str, progress: Progress) -> VolumeState:
         """A full copy of volume `source` of repository `repository`."""
-        origin = await self._read(source, repository, progress, "VDI_COPY")
+        origin = await self._read_volume(source, repository, progress, "VDI_COPY")
         copied = Volume(uuid, origin.size, origin.used, origin.image, origin.name, contents=origin.contents)
         state = self._add(copied)
         self.world.contents.copy(uuid, source)
@@ -134,13 +134,13 @@ class SimStorage:
         return state
 
     async def move(self, uuid: str, repository: str, progress: Progress) -> VolumeState:
-        origin = await self._read(uuid, repository, progress, "VDI_MIRROR")
+        origin = await self._read_volume(uuid, repository, progress, "VDI_MIRROR")
         del self.world.storage(repository).contents[uuid]
         state = self._add(origin)
         progress(1.0)
         return state
 
-    async def _read(self, source: str, repository: str, progress: Progress, feature: str) -> Volume:
+    async def _read_volume(self, source: str, repository: str, progress: Progress, feature: str) -> Volume:
         """The volume after the time that reading it takes. not_found, no_space, unsupported."""
         origin = self.world.storage(repository)
         origin._offers(feature)

@@ -1,4 +1,4 @@
-"""Simulated storage back ends: repositories of every known type, on disks and servers that exist nowhere.
+"""Simulated storage back ends: repositories of every known type, on invented disks and servers.
 
 Theory of operation
 1. Any device, server or path a configuration names exists and is empty, until a repository is made on it.
@@ -81,11 +81,11 @@ class SimBackend:
                 total_space=other.size,
                 free_space=other.size - other.used,
             )
-            for other in self._made()
+            for other in self._existing_repositories()
             if self._seen_from(other, host) and all(other.place.get(key) == config[key] for key in config)
         ]
 
-    def _made(self) -> list[SimStorage]:
+    def _existing_repositories(self) -> list[SimStorage]:
         return [other for other in self.world.repositories.values() if other.exists and other.kind == self.kind.name]
 
     @staticmethod

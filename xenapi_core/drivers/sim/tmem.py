@@ -1,4 +1,4 @@
-"""Transcendent memory of a simulated host: pages that guests hand to the hypervisor and hope to find again.
+"""Transcendent memory of a simulated host: pages that guests put into the hypervisor's memory and may get back.
 
 Theory of operation
 1. Clients are the machines whose kernel was started with the word `tmem` (DomainSpec.boot["args"]). Each has an
@@ -97,7 +97,7 @@ class Stretch:
 
 
 class Tmem:
-    """See the module's theory of operation."""
+    """The pages and pools of all clients of one simulated host."""
 
     def __init__(self) -> None:
         self.clients: dict[str, Client] = {}  # by the machine's uuid
@@ -108,13 +108,13 @@ class Tmem:
 
     def lent(self, client: Client | None = None) -> int:
         """Bytes of the host's memory that ephemeral pages are in: all of them, or those of one client."""
-        return sum(stretch.pages * stretch.page for stretch in self._of(client))
+        return sum(stretch.pages * stretch.page for stretch in self._stretches_of(client))
 
     def pages(self, client: Client | None = None, page: int = 0) -> int:
-        """Ephemeral pages: all of them, or those of one client; those that take `page` bytes, if that is told."""
-        return sum(stretch.pages for stretch in self._of(client) if page in (0, stretch.page))
+        """Ephemeral pages: all of them, or those of one client; only pages of `page` bytes unless it is 0."""
+        return sum(stretch.pages for stretch in self._stretches_of(client) if page in (0, stretch.page))
 
-    def _of(self, client: Client | None) -> list[Stretch]:
+    def _stretches_of(self, client: Client | None) -> list[Stretch]:
         return [stretch for stretch in self._stretches if client is None or stretch.client is client]
 
     # Clients come and go.
@@ -131,7 +131,7 @@ class Tmem:
         client = self.clients.pop(machine, None)
         if client is not None:
             client.machine.tmem = {}
-            for stretch in self._of(client):
+            for stretch in self._stretches_of(client):
                 self._remove(stretch, stretch.pages)
             for pool in client.joined:
                 if pool.uuid and not any(pool in other.joined for other in self.clients.values()):
@@ -169,14 +169,14 @@ class Tmem:
         return given
 
     def _next_to_go(self, client: Client | None) -> tuple[Stretch, int] | None:
-        """The stretch that loses pages next, and how many at most before the question is asked again."""
+        """The stretch that loses pages next, and how many at most before the choice is made again."""
         weights = sum(each.weight for each in self.clients.values())
         for stretch in self._stretches if client is None and weights else ():
             own = stretch.client
             excess = self.pages(own) - self.pages() * own.weight // weights
             if own.weight and excess > 0:
                 return stretch, min(stretch.pages, excess)
-        return next(((stretch, stretch.pages) for stretch in self._of(client)), None)
+        return next(((stretch, stretch.pages) for stretch in self._stretches_of(client)), None)
 
     def _remove(self, stretch: Stretch, pages: int) -> None:
         stretch.pages -= pages

@@ -1,8 +1,8 @@
-"""What a simulated host is asked about its transcendent memory, and the text it tells of it.
+"""The driver's operations on transcendent memory of a simulated host, and the text of its listing.
 
 Rule 1: the text has the form that Xen's tools read: a line for the host (G=), for each shared pool (S=), for each
-        client (C=) and each of its pools (P=), of pairs name:number. Names are Xen's; what is not known here is left
-        out, which readers of that form are used to.
+        client (C=) and each of its pools (P=), of pairs name:number. Names are Xen's; values that are not known here
+        are left out, which readers of that form accept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A simulated site: hosts, storage and guests, and what a person at a guest's keyboard could do.
+"""A simulated site: hosts, storage and guests, and the actions of a person at a guest's keyboard.
 
 Theory of operation
 1. All state is in plain dicts here; drivers of hosts and repositories are views of it.
@@ -98,7 +98,7 @@ class SimWorld:
             self.contents.write(volume, 0, memory_image.encode(found.image))
 
     def image_in(self, volume: str) -> Image | None:
-        """The memory that is saved in a volume, whoever wrote it there."""
+        """The memory image in a volume, also one that was written there as bytes."""
         found = self.find_volume(volume)
         if found is not None and found.image is None:
             found.image = memory_image.decode(self.contents.read(volume, 0, min(found.size, memory_image.LONGEST)))
@@ -155,7 +155,7 @@ class SimWorld:
 
 
 class SimGuest:
-    """What the software inside one machine can be made to do."""
+    """Controls the software inside one machine."""
 
     def __init__(self, world: SimWorld, machine: Machine) -> None:
         self.world = world

@@ -33,7 +33,7 @@ def plan_start(world: World, appliance: str, paused: bool) -> Plan:
 
 @plans("VM_appliance.clean_shutdown")
 def plan_clean_shutdown(world: World, appliance: str) -> Plan:
-    """Ask every guest to end; VMs that cannot be asked count as failed."""
+    """Request every guest to shut down; VMs whose guest cannot receive the request count as failed."""
     return _stop(world, appliance, "clean_shutdown")
 
 

@@ -1,9 +1,9 @@
 """Pools of processors: dividing the processors of a host among groups of VMs (API 1.0, cpu_pool).
 
-Rule 1: the driver is told of single processors, so that two operations on one pool do not undo each other; it has the
-        last word on who has a processor.
-Rule 2: which VMs run in a pool is told by the machines' states (engine.transition); where they start is the VM's own
-        choice by name (VM.set_pool_name), looked up on the host it starts on.
+Rule 1: the driver gets single processors to add or remove, so that two operations on one pool do not undo each other;
+        the driver decides which pool has a processor.
+Rule 2: which VMs run in a pool follows from the states of machines (engine.transition); where they start is the VM's
+        own choice by name (VM.set_pool_name), looked up on the host it starts on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Dumps of what crashed: the memory of a VM, on a disk of the SR for crash dumps; and what hosts saved of themselves.
+"""Crash dumps: the memory of a crashed VM, saved on a disk of the SR for crash dumps; and the dumps that hosts keep of
+themselves.
 
-Rule 1: a dump that cannot be made (no SR, no space) keeps nobody waiting: the log says so, and the VM goes on as
-        actions_after_crash says.
+Rule 1: a dump that cannot be made (no SR, no space) delays nothing: that is logged, and actions_after_crash says what
+        happens to the VM.
 Rule 2: records of hosts' dumps are made from what the hosts list, when they come up; nothing else makes them.
 """
 

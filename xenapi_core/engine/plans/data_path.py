@@ -1,4 +1,4 @@
-"""Tearing down the data path of a disk: what lets a VM reach a volume through the storage layer of its host.
+"""Destroying the data path of a disk: the connection of a VM to a volume through the storage layer of its host.
 
 Rule 1: a data path has the name that xapi gives it: vbd/<domid>/<device>, with the device as the VBD's record has it.
 """

@@ -1,10 +1,10 @@
-"""Copies of the pool's database on its storage: made, written and removed (database replication).
+"""Copies of the pool's database on its storage: created, written and removed (database replication).
 
 Theory of operation
-1. Replication to an SR is on while the SR has a disk of type "metadata" that says metadata_of_pool: this pool. Whoever
-   forgets the SR or destroys the disk ends it; a copy that a scan finds later belongs to nobody, and is not written to.
-   The redo log, and the metadata disk of high availability (type "redo_log"), are copies too; whoever switches those
-   on and off says so in plans/ha_redo_log.py and ha_switch.py.
+1. Replication to an SR is enabled while the SR has a disk of type "metadata" with this pool as metadata_of_pool.
+   Forgetting the SR or destroying the disk ends it; a copy that a scan finds later belongs to nobody, and is not
+   written to. The redo log, and the metadata disk of high availability (type "redo_log"), are copies too;
+   plans/ha_redo_log.py and ha_switch.py enable and disable those.
 2. A write that breaks leaves the dump before it on the disk (database_disk.py).
 3. Secrets are left out: whoever may read disks may read a copy.
 """

@@ -1,8 +1,10 @@
-"""What the agents inside guests are told of the pool: host.apply_guest_agent_config, and at each start of a host.
+"""Sends the pool's settings to the agents inside guests: for host.apply_guest_agent_config, and at each start of a
+host.
 
-Rule 1: pool.guest_agent_config has two keys that mean something: auto_update_enabled and auto_update_url. What is not
-        there is not told, so that each agent does as it was installed to.
-Rule 2: a feature may be used unless pool.restrictions say otherwise; agents are told of each, as xapi does.
+Rule 1: pool.guest_agent_config has two keys that mean something: auto_update_enabled and auto_update_url. A missing key
+        is not sent, so that each agent keeps its installed setting.
+Rule 2: a feature may be used unless pool.restrictions say otherwise; agents get the value of each feature, as from
+        xapi.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The redo log: a copy of the database that the pool keeps on shared storage on its own behalf.
+"""The redo log: a copy of the database on shared storage, which the pool keeps up to date itself.
 
 Rule 1: what is written is the database as replication writes it (database_copies.py), not a log of single changes: the
         disk is brought up to date after each change, and holds a whole database at any time.

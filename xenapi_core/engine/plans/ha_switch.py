@@ -1,4 +1,4 @@
-"""Switching high availability on and off: its disks, and what the records of the pool and its hosts say of it.
+"""Enabling and disabling high availability: its disks, and the records of the pool and its hosts.
 
 Rule 1: every heartbeat SR has one disk of type "ha_statefile"; the first one has the metadata disk too, a copy of the
         database (type "redo_log"). Simulated hosts write no heartbeat: which of them is up is known without.
@@ -145,7 +145,7 @@ def _is_to_run(vm: Version) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What the pool's record says of its plan."""
+    """The numbers of the failover plan in the pool's record."""
 
     plan_exists_for: int
     overcommitted: bool

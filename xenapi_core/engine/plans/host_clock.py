@@ -1,5 +1,5 @@
-"""Setting the clock of a host. The pool goes by the server's own clock, whatever its hosts think: times in records,
-tasks and measurements do not move."""
+"""Setting the clock of a host. The server's own clock counts for the pool: times in records, tasks and measurements do
+not move."""
 
 from __future__ import annotations
 

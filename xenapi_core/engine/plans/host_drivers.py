@@ -1,4 +1,4 @@
-"""Device drivers of hosts that come in variants: what a host has is read from it, what shall be loaded is told to it.
+"""Device drivers of hosts that have variants: reading the variants of a host, and selecting the one to load.
 
 Rule 1: records follow a rescan; until then a host has none. A selected variant is active after the next boot
         (engine.transition.note_power), as the host itself loads it then.

@@ -1,10 +1,10 @@
-"""Emptying a host of its VMs (API reference, "Pool and host").
+"""Moving all VMs away from a host (API reference, "Pool and host").
 
 Rule 1: where every VM will go is decided at once, largest VMs first, each to the host that has most memory left; so a
         host that cannot be emptied is not touched.
 Rule 2: every move is a VM.pool_migrate with a task of its own. What has moved stays there when a later move fails.
 Rule 3: where workload balancing is in use, its server says where each VM goes (xapi, too): a VM that it leaves out has
-        no room anywhere, unless something else keeps the VM here. Its word is checked like a choice of our own.
+        no room anywhere, unless something else keeps the VM here. Its placement is checked like our own.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def _place(world: World, vm: Version, room: Mapping[str, int]) -> str:
 
 
 def _place_as_advised(world: World, vm: Version, room: Mapping[str, int], advised: Mapping[str, str]) -> str:
-    """The same, where `advised` says; for a VM that it leaves out what we see against its going, if not memory."""
+    """The host that `advised` names for one VM, checked as `_place` does; for a VM that it does not name, raises why
+    `_place` refuses it, else HOST_NOT_ENOUGH_FREE_MEMORY."""
     target = advised.get(vm.ref)
     if target is not None:
         check_receiving(world, target, "vm_migrate")
@@ -100,7 +101,7 @@ def _place_as_advised(world: World, vm: Version, room: Mapping[str, int], advise
 def plan_evacuate(world: World, host: str, network: str, evacuate_batch_size: int) -> Plan:
     """Move every VM to other hosts, `evacuate_batch_size` at once (10 unless positive).
 
-    The first VM that cannot move is told with its own error. HOST_CANNOT_ATTACH_NETWORK if a host has no interface on
+    The error is that of the first VM that cannot move. HOST_CANNOT_ATTACH_NETWORK if a host has no interface on
     `network`, which carries the transfer. A VM that stopped running meanwhile has nothing to move.
     """
     record = world.store.get(host, "host")

@@ -49,7 +49,8 @@ def check_nothing_arrives(world: World, host: Version) -> None:
 
 @plans("host.power_on")
 def plan_power_on(world: World, host: str) -> Plan:
-    """Tell a host that is down to come up. The call ends when it was told; its driver tells when it is up."""
+    """Power on a host that is down. The call ends when the request was sent; an event of the driver says that the host
+    is up."""
     record = world.store.get(host, "host")
     check_host_operation(world.store, record, "power_on")
 

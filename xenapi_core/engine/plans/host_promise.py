@@ -1,4 +1,4 @@
-"""Promising the memory of a host to a VM that will be brought there (host.allocate_resources_for_vm)."""
+"""Reserving memory of a host for a VM that will be brought there (host.allocate_resources_for_vm)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Settings that a host itself must know: each is told to its driver, then recorded; a pool's are told to all its hosts.
+"""Settings that a host itself must know: sent to its driver and then recorded; a pool's settings go to all its hosts.
 
-Rule 1: the record follows the host: a setting that a host refuses is not recorded. Where several hosts are told, those
-        that were told already are told their old values when one refuses.
+Rule 1: the record follows the host: a setting that a host refuses is not recorded. When one of several hosts refuses,
+        the hosts that have the new value get their old values back.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def plan_numa_policy(world: World, host: str, value: str) -> Plan:
 
 @plans("host.set_sched_gran")
 def plan_sched_gran(world: World, host: str, value: str) -> Plan:
-    """The host keeps it; no record has it."""
+    """Set the scheduling granularity, which only the host itself stores."""
     return Plan(steps=(tell(host, {"sched_gran": value}),))
 
 
@@ -167,7 +167,7 @@ def plan_pool_idle(world: World, pool: str, value: int) -> Plan:
 
 @plans("pool.set_igmp_snooping_enabled")
 def plan_igmp_snooping(world: World, pool: str, value: bool) -> Plan:
-    """COULD_NOT_UPDATE_IGMP_SNOOPING_EVERYWHERE if a host cannot be told; then none has changed."""
+    """COULD_NOT_UPDATE_IGMP_SNOOPING_EVERYWHERE if a host refuses; then none has changed."""
     status = "enabled" if value else "disabled"
 
     def finish(run: Run, txn: Txn) -> None:
@@ -185,7 +185,7 @@ def plan_igmp_snooping(world: World, pool: str, value: bool) -> Plan:
 Read = Callable[[Hypervisor], Awaitable[str]]
 
 
-def _read(host: str, operation: str, read: Read) -> Plan:
+def _plan_reading(host: str, operation: str, read: Read) -> Plan:
     async def do(run: Run) -> None:
         with told_as(HOST, About(host=host, operation=operation)):
             run.results["text"] = await read(run.hypervisor(host))
@@ -195,17 +195,17 @@ def _read(host: str, operation: str, read: Read) -> Plan:
 
 @plans("host.dmesg")
 def plan_dmesg(world: World, host: str) -> Plan:
-    return _read(host, "dmesg", lambda driver: driver.messages(clear=False))
+    return _plan_reading(host, "dmesg", lambda driver: driver.messages(clear=False))
 
 
 @plans("host.dmesg_clear")
 def plan_dmesg_clear(world: World, host: str) -> Plan:
-    return _read(host, "dmesg_clear", lambda driver: driver.messages(clear=True))
+    return _plan_reading(host, "dmesg_clear", lambda driver: driver.messages(clear=True))
 
 
 @plans("host.get_log")
 def plan_log(world: World, host: str) -> Plan:
-    return _read(host, "get_log", lambda driver: driver.log())
+    return _plan_reading(host, "get_log", lambda driver: driver.log())
 
 
 @plans("host.send_debug_keys")

@@ -1,4 +1,4 @@
-"""SSH at hosts: on and off, for how long, and by itself.
+"""SSH on hosts: enabling and disabling it, its timeout, and auto mode.
 
 Theory of operation
 1. A host that is switched on with ssh_enabled_timeout has an expiry; when it has passed, SSH goes off (ssh_expiry.py).
@@ -102,7 +102,7 @@ def plan_pool_timeout(world: World, pool: str, value: int) -> Plan:
     return _plan_all(world, _timeout(world, value), E.SET_SSH_TIMEOUT_PARTIALLY_FAILED)
 
 
-def _auto(on: bool) -> Change:
+def _auto_mode_change(on: bool) -> Change:
     if not on:
         return lambda host: ({"ssh_auto_mode": "false"}, {"ssh_auto_mode": False})
     off = {"ssh_auto_mode": True, "ssh_enabled": False, "ssh_expiry": 0}
@@ -111,11 +111,11 @@ def _auto(on: bool) -> Change:
 
 @plans("host.set_ssh_auto_mode")
 def plan_auto_mode(world: World, host: str, value: bool) -> Plan:
-    """See rule 2."""
-    return _plan(host, _auto(value))
+    """Set or end auto mode, in which SSH is on only while the API of the host does not answer (rule 2)."""
+    return _plan(host, _auto_mode_change(value))
 
 
 @plans("pool.set_ssh_auto_mode")
 def plan_pool_auto_mode(world: World, pool: str, value: bool) -> Plan:
     """SET_SSH_AUTO_MODE_PARTIALLY_FAILED [hosts]; then no host has changed."""
-    return _plan_all(world, _auto(value), E.SET_SSH_AUTO_MODE_PARTIALLY_FAILED)
+    return _plan_all(world, _auto_mode_change(value), E.SET_SSH_AUTO_MODE_PARTIALLY_FAILED)

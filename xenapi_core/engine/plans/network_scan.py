@@ -21,7 +21,7 @@ CARD_FIELDS: Final = (
 USUAL_MTU: Final = 1500
 
 
-def _look(host: str) -> Step:
+def _read_interfaces(host: str) -> Step:
     """Ask the host which interfaces it has."""
 
     async def look(run: Run) -> None:
@@ -45,7 +45,7 @@ def plan_scan(world: World, host: str) -> Plan:
             else:
                 _introduce(world, txn, world.ids.ref(), host, card, True, bridges)
 
-    return Plan(steps=(_look(host),), finish=finish)
+    return Plan(steps=(_read_interfaces(host),), finish=finish)
 
 
 @plans("PIF.introduce")
@@ -72,7 +72,7 @@ def plan_introduce(world: World, host: str, mac: str, device: str, managed: bool
             raise E.COULD_NOT_FIND_NETWORK_INTERFACE_WITH_SPECIFIED_DEVICE_NAME_AND_MAC_ADDRESS(device, address)
         _introduce(world, txn, ref, host, card, managed, _bridges(world))
 
-    return Plan(steps=(_look(host),), finish=finish, result=lambda run: ref)
+    return Plan(steps=(_read_interfaces(host),), finish=finish, result=lambda run: ref)
 
 
 def _physical(world: World, host: str) -> list[Version]:

@@ -1,4 +1,4 @@
-"""Bringing in storage of a lost pool, and letting go of it again (DR_task).
+"""Introducing the storage of a lost pool for recovery, and removing it again (DR_task).
 
 Theory of operation
 1. A task introduces the repositories of a white list that a probe finds and this pool does not know yet, connects them

@@ -1,4 +1,4 @@
-"""Disks that forget at each start of their VM what was written to them (API reference, VDI.on_boot).
+"""Disks that are reset at each start of their VM (API reference, VDI.on_boot).
 
 Rule 1: what such a disk goes back to is its base: a snapshot that its storage takes before the disk is first used in
         this mode. The base is an unmanaged VDI, named in the disk's sm_config.
@@ -52,7 +52,7 @@ def base_of(world: World, vdi: Version) -> Version | None:
 
 
 def resets(world: World, vm: Version) -> list[Reset]:
-    """What the start of `vm` does with its disks that forget."""
+    """The steps and record changes that reset disks of `vm` at its start."""
     vbds = filter(has_disk, map(world.store.get, world.store.related(vm.ref, "VBDs")))
     vdis = {vbd["VDI"]: world.store.get(vbd["VDI"], "VDI") for vbd in vbds if vbd["mode"] == "RW"}
     found = []
@@ -95,9 +95,9 @@ def _go_back(vdi: Version, base: Version) -> Reset:
 
 @plans("VDI.set_on_boot")
 def plan_set_on_boot(world: World, ref: str, value: str) -> Plan:
-    """Have a disk forget at each start, or not: VDI_IN_USE while a VM has it attached; SR_OPERATION_NOT_SUPPORTED.
+    """Set whether a disk is reset at each start. VDI_IN_USE while a VM has it attached; SR_OPERATION_NOT_SUPPORTED.
 
-    A disk that remembers needs its base no more.
+    The base of a disk that is no longer reset is removed.
     """
     vdi = world.store.get(ref, "VDI")
     if vdi["on_boot"] == value:

@@ -1,8 +1,8 @@
-"""Who controls the virtual switches of the pool: all hosts are told, then it is recorded.
+"""The controller of the pool's virtual switches: sent to all hosts, then recorded.
 
 Rule 1: there is at most one controller. Hosts connect to it (ssl), or wait for it (pssl), which then has no address.
-Rule 2: all hosts are told or none (setting sdn_controller, "protocol:address:port"), so all must be up; a host that
-        joins is told when it does (server/joining.py).
+Rule 2: the setting (sdn_controller, "protocol:address:port") goes to all hosts or none, so all must be up; a host gets
+        it when it joins (server/joining.py).
 Rule 3: pool.vswitch_controller, of older clients, is the address of the controller that hosts connect to.
 """
 
@@ -63,26 +63,26 @@ def _plan(world: World, present: Version | None, protocol: str, address: str, po
         if present is not None:
             txn.delete(present.ref)
         txn.create("SDN_controller", ref, {"uuid": world.ids.uuid(), **values})
-        _show(world, txn, address)
+        _write_legacy_address(world, txn, address)
 
-    return Plan(steps=_tell(world, _setting(values)), finish=finish, result=lambda run: ref)
+    return Plan(steps=_steps_of_hosts(world, _setting(values)), finish=finish, result=lambda run: ref)
 
 
 def _plan_none(world: World, present: Version) -> Plan:
     def finish(run: Run, txn: Txn) -> None:
         txn.delete(present.ref)
-        _show(world, txn, "")
+        _write_legacy_address(world, txn, "")
 
-    return Plan(steps=_tell(world, None), finish=finish)
+    return Plan(steps=_steps_of_hosts(world, None), finish=finish)
 
 
 def _setting(controller: Mapping[str, Any] | Version) -> str:
-    """What hosts are told of a controller (rule 2)."""
+    """The host setting for a controller (rule 2)."""
     return f"{controller['protocol']}:{bracketed(controller['address'])}:{controller['port']}"
 
 
 def known_to_hosts(store: Store) -> dict[str, str]:
-    """The settings a host is told that joins the pool."""
+    """The settings that a host gets when it joins the pool."""
     controller = next(iter(store.all("SDN_controller").values()), None)
     return {} if controller is None else {"sdn_controller": _setting(controller)}
 
@@ -91,11 +91,11 @@ def _hosts(world: World) -> list[Version]:
     return list(world.store.all("host").values())
 
 
-def _tell(world: World, value: str | None) -> tuple[Step, ...]:
+def _steps_of_hosts(world: World, value: str | None) -> tuple[Step, ...]:
     return tuple(tell(host.ref, {"sdn_controller": value}, "tell controller") for host in _hosts(world))
 
 
-def _show(world: World, txn: Txn, address: str) -> None:
+def _write_legacy_address(world: World, txn: Txn, address: str) -> None:
     """Record the controller as older clients read it (rule 3)."""
     for pool in world.store.all("pool"):
         txn.update(pool, vswitch_controller=address)

@@ -1,4 +1,4 @@
-"""Making, erasing and forgetting storage repositories (API reference, devices)."""
+"""Creating, destroying and forgetting storage repositories (API reference, devices)."""
 
 from __future__ import annotations
 

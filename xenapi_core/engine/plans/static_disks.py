@@ -1,4 +1,4 @@
-"""Disks that a host attaches to itself at each of its starts, before it runs a VM (host.attach_static_vdis).
+"""Disks that a host attaches at each of its starts, before it runs a VM (host.attach_static_vdis).
 
 Rule 1: VDI.static_on says which hosts have a disk attached to themselves, and what for. It counts as in use as long as
         one does (model/device_lifecycle.py).
@@ -106,7 +106,7 @@ def _detach(vdi: Version, host: Version) -> StepAction:
 
 
 def _forgiving(action: StepAction, what: str) -> StepAction:
-    """The same, but that a failure of the storage is only logged."""
+    """`action`, except that a failure of the storage is logged and not raised."""
 
     async def do(run: Run) -> None:
         try:

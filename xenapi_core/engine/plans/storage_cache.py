@@ -1,10 +1,10 @@
-"""Local storage caching: a repository of a host's own that may hold copies of disks of other repositories.
+"""Local storage caching: an SR of a host that may hold copies of disks of other SRs.
 
-Rule 1: which repository that is, the host itself is told (setting cache_repository), then it is recorded: in
-        host.local_cache_sr and SR.local_cache_enabled, which change together. What is cached there is the driver's
-        matter; VDI.allow_caching says of which disks it may be.
-Rule 2: nothing changes while guests run on the host: their disks were opened with the cache there was.
-Rule 3: the whole pool is told or no host: which hosts cannot is found before the first is told.
+Rule 1: the choice of repository is sent to the host (setting cache_repository), then recorded: in host.local_cache_sr
+        and SR.local_cache_enabled, which change together. The driver decides what is cached there; VDI.allow_caching
+        says which disks may be cached.
+Rule 2: nothing changes while guests run on the host: their disks were opened with the earlier cache.
+Rule 3: a setting for the pool goes to all hosts or none: hosts that cannot take it are found before the first gets it.
 """
 
 from __future__ import annotations

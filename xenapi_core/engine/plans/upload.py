@@ -1,4 +1,4 @@
-"""What a host saved or tells of itself, sent to a URL: its crash dumps, and a report of its state.
+"""Sends a host's crash dumps, and reports of its state, to a URL.
 
 Rule 1: nothing is sent to a place that nobody named: an empty URL is refused, there is no vendor's address.
 Rule 2: a report is a tar of the host's log, its hypervisor's messages, and records of what belongs to it. No field that
@@ -43,7 +43,7 @@ def plan_upload(world: World, ref: str, url: str, options: Mapping[str, str]) ->
         while done < size:
             run.check_cancelled()
             with told_as(HOST, About(host=dump["host"], operation="read a crash dump")):
-                data = await _read(run, dump, done)
+                data = await _read_piece(run, dump, done)
             if not data:
                 raise E.SYSTEM_STATUS_RETRIEVAL_FAILED("The dump is shorter than its record says.")
             yield data
@@ -56,8 +56,8 @@ def plan_upload(world: World, ref: str, url: str, options: Mapping[str, str]) ->
     return Plan(steps=(Step("send dump", send, deadline=WITHIN),))
 
 
-async def _read(run: Run, dump: Version, offset: int) -> bytes:
-    """HANDLE_INVALID if the host has it no more."""
+async def _read_piece(run: Run, dump: Version, offset: int) -> bytes:
+    """A piece of a crash dump from `offset` on. HANDLE_INVALID if the host has it no more."""
     try:
         length = min(_PIECE, dump["size"] - offset)
         return await run.hypervisor(dump["host"]).read_crash_dump(dump["filename"], offset, length)
@@ -105,14 +105,17 @@ def _check(url: str, options: Mapping[str, str]) -> None:
 def _records(world: World, host: Version) -> dict[str, list[dict[str, Any]]]:
     """By class: the host, and what belongs to it."""
     metrics = world.store.find(host["metrics"])
-    found = {"host": [_told(world, host)], "host_metrics": [_told(world, metrics)] if metrics is not None else []}
+    found = {
+        "host": [_public_fields(world, host)],
+        "host_metrics": [_public_fields(world, metrics)] if metrics is not None else [],
+    }
     for cls, field in _BELONGS.items():
-        found[cls] = [_told(world, world.store.get(ref, cls)) for ref in world.store.related(host.ref, field)]
+        found[cls] = [_public_fields(world, world.store.get(ref, cls)) for ref in world.store.related(host.ref, field)]
     return found
 
 
-def _told(world: World, record: Version) -> dict[str, Any]:
-    """What the store has of a record, without what rule 2 keeps back."""
+def _public_fields(world: World, record: Version) -> dict[str, Any]:
+    """The stored fields of a record without those that rule 2 excludes."""
     fields = (
         field
         for field in world.schema[record.cls].fields

@@ -62,11 +62,11 @@ def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
 
 def free_positions(world: World, vm: str) -> list[int]:
     """Disk positions of `vm` that no VBD has."""
-    taken = _taken(world, vm)
+    taken = _taken_positions(world, vm)
     return [number for number in range(POSITIONS) if number not in taken]
 
 
-def _taken(world: World, vm: str) -> set[int | None]:
+def _taken_positions(world: World, vm: str) -> set[int | None]:
     return {device_position(world.store.get(vbd)["userdevice"]) for vbd in world.store.related(vm, "VBDs")}
 
 
@@ -80,7 +80,7 @@ def _position(world: World, vm: Version, userdevice: str) -> str:
     position = device_position(userdevice)
     if position is None or position >= POSITIONS:
         raise E.INVALID_DEVICE(userdevice)
-    if position in _taken(world, vm.ref):
+    if position in _taken_positions(world, vm.ref):
         raise E.DEVICE_ALREADY_EXISTS(userdevice)
     return userdevice
 

@@ -1,4 +1,4 @@
-"""Making, copying, resizing and destroying disks (API reference, devices)."""
+"""Creating, copying, resizing and destroying disks (API reference, devices)."""
 
 from __future__ import annotations
 

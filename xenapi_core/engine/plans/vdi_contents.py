@@ -1,4 +1,5 @@
-"""Disks that come and go without their data, and data that goes back to a snapshot (API reference, devices)."""
+"""Disks that are introduced and forgotten without touching their data, and reverting a disk to a snapshot (API
+reference, devices)."""
 
 from __future__ import annotations
 

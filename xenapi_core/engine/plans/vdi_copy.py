@@ -1,4 +1,4 @@
-"""Copies of what disks hold: in full or what differs, into new disks or existing ones; and checksums of it.
+"""Copies of disk contents: in full or by difference, into new disks or existing ones; and checksums of them.
 
 Rule 1: what is written into a disk that was there before cannot be taken back: after a failure it holds a mixture.
 """

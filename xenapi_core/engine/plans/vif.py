@@ -59,11 +59,11 @@ def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
 
 def free_positions(world: World, vm: str) -> list[int]:
     """NIC positions of `vm` that no VIF has."""
-    taken = _taken(world, vm)
+    taken = _taken_positions(world, vm)
     return [number for number in range(POSITIONS) if str(number) not in taken]
 
 
-def _taken(world: World, vm: str) -> set[str]:
+def _taken_positions(world: World, vm: str) -> set[str]:
     return {world.store.get(vif)["device"] for vif in world.store.related(vm, "VIFs")}
 
 
@@ -77,7 +77,7 @@ def _position(world: World, vm: Version, device: str) -> str:
     if not device.isascii() or not device.isdigit():
         raise E.INVALID_DEVICE(device)
     device = str(int(device))
-    if device in _taken(world, vm.ref):
+    if device in _taken_positions(world, vm.ref):
         raise E.DEVICE_ALREADY_EXISTS(device)
     return device
 

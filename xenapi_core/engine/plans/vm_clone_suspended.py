@@ -14,6 +14,7 @@ from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.steps.images import record_image
 from xenapi_core.engine.steps.vm_records import NewDisk, copy_of, disk_claims, new_disks
 from xenapi_core.engine.steps.volumes import clone_step, copy_step
+from xenapi_core.engine.transition import attach_to_memory
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.hosts import is_live
@@ -74,6 +75,7 @@ def copy_with_memory(
     def finish(run: Run, txn: Txn) -> None:
         plan.finish(run, txn)
         record_image(world, run, txn, txn.get(plan.result(run)), place, image, image_uuid)
+        attach_to_memory(txn, plan.result(run))
 
     memory = _clone(saved, image_uuid) if cloned else copy_step(world, saved, image_uuid, place)
     return replace(

@@ -1,8 +1,9 @@
-"""VM.import_convert: machines of other platforms, converted by an appliance that is a VM of this pool.
+"""VM.import_convert: imports VMs of other platforms through a conversion appliance, which is a VM of this pool.
 
 Theory of operation
-1. The appliance is the VM that its maker marked in other_config (APPLIANCE). It is woken if need be, and stays awake.
-   Its first interface is on a network inside the pool; it is asked at the address its agent tells of any other.
+1. The appliance is the VM that its maker marked in other_config (APPLIANCE). It is started if need be, and keeps
+   running. Its first interface is on a network inside the pool; calls go to the address that its agent reports for
+   another interface.
 2. The appliance makes the VM by itself, through the Xen-API, with the account that the caller gave for it. So there is
    nothing to record here, and nothing to undo but the job, which is deleted when it is not waited for any more.
 3. Passwords are in the calls to the appliance, and nowhere else.
@@ -127,7 +128,7 @@ async def _address(world: World, appliance: str) -> str:
 
 
 def _job(value: Any) -> Mapping[str, Any]:
-    """A job as the appliance tells of it. XENAPI_PLUGIN_FAILURE for what is none."""
+    """A job from the appliance's reply. XENAPI_PLUGIN_FAILURE if it is malformed."""
     if not isinstance(value, dict):
         _unexpected("no job")
     for name, kind in (("Id", str), ("State", int), ("PercentComplete", int)):

@@ -1,4 +1,4 @@
-"""VM.import: VMs of an export that a web server has.
+"""VM.import: imports VMs from an export on a web server.
 
 Rule 1: what will be made is known when the head of the archive has come, so the plan of the import is made and run by a
         step of this one. Its undos are kept, and taken by the step before when the import fails or is cancelled.

@@ -1,4 +1,4 @@
-"""What can be changed in, or sent to, a running guest: memory, processors, keys and triggers (API reference, VM)."""
+"""Changes to a running guest: memory, processors, keys and triggers (API reference, VM)."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def _balloon(world: World, vm: Version, operation: str, target: int, changes: di
     before = metrics["memory_actual"] if metrics is not None else target
 
     async def do(run: Run) -> None:
-        run.results["memory"] = await _ask(run, vm, operation, lambda host: host.set_memory(vm["uuid"], target))
+        run.results["memory"] = await _call_driver(run, vm, operation, lambda host: host.set_memory(vm["uuid"], target))
 
     async def undo(run: Run) -> None:
-        await _ask(run, vm, operation, lambda host: host.set_memory(vm["uuid"], before))
+        await _call_driver(run, vm, operation, lambda host: host.set_memory(vm["uuid"], before))
 
     def finish(run: Run, txn: Txn) -> None:
         txn.update(vm.ref, **changes)
@@ -104,7 +104,7 @@ def plan_vcpus(world: World, ref: str, count: int) -> Plan:
         raise E.INVALID_VALUE("nvcpu", str(count))
 
     async def do(run: Run) -> None:
-        await _ask(run, vm, "changing_VCPUs_live", lambda host: host.set_vcpus(vm["uuid"], count))
+        await _call_driver(run, vm, "changing_VCPUs_live", lambda host: host.set_vcpus(vm["uuid"], count))
 
     return Plan(
         steps=(Step("plug processors", do),),
@@ -130,7 +130,7 @@ def plan_scheduling(world: World, ref: str, key: str, value: str) -> Plan:
         raise E.INVALID_VALUE(key, value)
 
     async def do(run: Run) -> None:
-        await _ask(run, vm, "changing_VCPUs_live", lambda host: host.set_scheduling(vm["uuid"], {key: value}))
+        await _call_driver(run, vm, "changing_VCPUs_live", lambda host: host.set_scheduling(vm["uuid"], {key: value}))
 
     return Plan(
         steps=(Step("tell scheduler", do),),
@@ -148,7 +148,7 @@ def plan_shadow(world: World, ref: str, multiplier: float) -> Plan:
         raise E.INVALID_VALUE("multiplier", f"{multiplier:g}")
 
     async def do(run: Run) -> None:
-        await _ask(run, vm, "changing_shadow_memory_live", lambda host: host.set_shadow(vm["uuid"], multiplier))
+        await _call_driver(run, vm, "changing_shadow_memory_live", lambda host: host.set_shadow(vm["uuid"], multiplier))
 
     return Plan(
         steps=(Step("change shadow memory", do),),
@@ -162,7 +162,7 @@ def plan_sysrq(world: World, ref: str, key: str) -> Plan:
     """INVALID_VALUE unless the key is one letter or digit."""
     if not (len(key) == 1 and key.isascii() and key.isalnum()):
         raise E.INVALID_VALUE("key", key)
-    return _press(world, ref, "send_sysrq", lambda host, uuid: host.send_key(uuid, key))
+    return _plan_injection(world, ref, "send_sysrq", lambda host, uuid: host.send_key(uuid, key))
 
 
 @plans("VM.send_trigger")
@@ -170,7 +170,7 @@ def plan_trigger(world: World, ref: str, trigger: str) -> Plan:
     """INVALID_VALUE unless it is nmi, init, reset, power or sleep."""
     if trigger not in TRIGGERS:
         raise E.INVALID_VALUE("trigger", trigger)
-    return _press(world, ref, "send_trigger", lambda host, uuid: host.send_trigger(uuid, trigger))
+    return _plan_injection(world, ref, "send_trigger", lambda host, uuid: host.send_trigger(uuid, trigger))
 
 
 # Sleep is no operation of its own in the API; it meets what a trigger meets.
@@ -180,26 +180,26 @@ def plan_trigger(world: World, ref: str, trigger: str) -> Plan:
 def plan_sleep(world: World, ref: str) -> Plan:
     """Send the guest to ACPI sleep; the VM stays Running. VM_LACKS_FEATURE without an agent in it;
     OPERATION_NOT_ALLOWED if it sleeps."""
-    return _press(world, ref, "send_trigger", lambda host, uuid: host.sleep(uuid))
+    return _plan_injection(world, ref, "send_trigger", lambda host, uuid: host.sleep(uuid))
 
 
 @plans("VM.s3_resume")
 def plan_wake(world: World, ref: str) -> Plan:
     """Wake the guest from ACPI sleep. OPERATION_NOT_ALLOWED if it is awake."""
-    return _press(world, ref, "send_trigger", lambda host, uuid: host.wake(uuid))
+    return _plan_injection(world, ref, "send_trigger", lambda host, uuid: host.wake(uuid))
 
 
-def _press(world: World, ref: str, operation: str, how: Callable[[Hypervisor, str], Awaitable[None]]) -> Plan:
+def _plan_injection(world: World, ref: str, operation: str, how: Callable[[Hypervisor, str], Awaitable[None]]) -> Plan:
     vm = world.store.get(ref, "VM")
     check_vm_operation(world.store, vm, operation)
 
     async def do(run: Run) -> None:
-        await _ask(run, vm, operation, lambda host: how(host, vm["uuid"]))
+        await _call_driver(run, vm, operation, lambda host: how(host, vm["uuid"]))
 
     return Plan(steps=(Step(operation, do),), claims=(Claim(ref, operation),))
 
 
-async def _ask(run: Run, vm: Version, operation: str, how: Ask) -> Any:
+async def _call_driver(run: Run, vm: Version, operation: str, how: Ask) -> Any:
     with told_as(MACHINE, About(vm=vm.ref, host=vm["resident_on"], operation=operation)):
         return await how(run.hypervisor(vm["resident_on"]))
 

@@ -68,7 +68,7 @@ def _renew(world: World, record: Version, message: str | None = None) -> Plan:
 
     async def renew(run: Run) -> None:
         run.results["hosts"] = (host,)
-        with _told(about, host):
+        with _as_migration_errors(about, host):
             run.results["domain"] = await run.hypervisor(host).renew(record["uuid"], run.progress)
 
     def finish(run: Run, txn: Txn) -> None:
@@ -96,7 +96,7 @@ def move_memory(world: World, vm: Version, host: str, operation: str) -> Step:
 
     async def move(run: Run) -> None:
         run.results["hosts"] = (origin, host)
-        with _told(about, origin):
+        with _as_migration_errors(about, origin):
             source, destination = run.hypervisor(origin), run.hypervisor(host)
             run.results["domain"] = await source.migrate(spec, destination, run.progress)
 
@@ -104,7 +104,7 @@ def move_memory(world: World, vm: Version, host: str, operation: str) -> Step:
 
 
 @contextmanager
-def _told(about: About, origin: str) -> Iterator[None]:
+def _as_migration_errors(about: About, origin: str) -> Iterator[None]:
     """VM_MIGRATE_FAILED for what has no error of its own."""
     with told_as(MACHINE, about):
         try:

@@ -129,19 +129,19 @@ def _switch(world: World, ref: str, operation: str, state: str, message: str) ->
 @plans("VM.clean_shutdown")
 def plan_clean_shutdown(world: World, vm: str) -> Plan:
     """Ask the guest to power off and wait for it."""
-    return _stop(world, vm, "clean_shutdown", _ask)
+    return _stop(world, vm, "clean_shutdown", _request_shutdown)
 
 
 @plans("VM.hard_shutdown")
 def plan_hard_shutdown(world: World, vm: str) -> Plan:
     """Pull the plug, whatever else is going on; of a suspended VM: throw its saved memory away."""
-    return _stop(world, vm, "hard_shutdown", _pull)
+    return _stop(world, vm, "hard_shutdown", _power_off)
 
 
 @plans("VM.shutdown")
 def plan_shutdown(world: World, vm: str) -> Plan:
-    """Ask the guest; pull the plug if it does not answer, or is not in a state to be asked."""
-    return _stop(world, vm, "shutdown", _ask_then_pull)
+    """Shut the guest down; power the VM off if the guest does not answer or cannot receive the request."""
+    return _stop(world, vm, "shutdown", _shut_down_or_power_off)
 
 
 def _stop(world: World, ref: str, operation: str, how: Callable[[Run, Version], Awaitable[None]]) -> Plan:
@@ -164,12 +164,12 @@ def _stop(world: World, ref: str, operation: str, how: Callable[[Run, Version], 
     )
 
 
-async def _ask(run: Run, vm: Version) -> None:
+async def _request_shutdown(run: Run, vm: Version) -> None:
     with told_as(SHUTDOWN, About(vm=vm.ref, host=vm["resident_on"], operation="clean_shutdown")):
         await run.hypervisor(vm["resident_on"]).shutdown(vm["uuid"])
 
 
-async def _pull(run: Run, vm: Version) -> None:
+async def _power_off(run: Run, vm: Version) -> None:
     """A machine that ended by itself just now is as good as stopped."""
     with told_as(MACHINE, About(vm=vm.ref, host=vm["resident_on"], operation="hard_shutdown")):
         try:
@@ -179,7 +179,7 @@ async def _pull(run: Run, vm: Version) -> None:
                 raise
 
 
-async def _ask_then_pull(run: Run, vm: Version) -> None:
+async def _shut_down_or_power_off(run: Run, vm: Version) -> None:
     if vm["power_state"] == RUNNING:
         try:
             await run.hypervisor(vm["resident_on"]).shutdown(vm["uuid"])
@@ -188,7 +188,7 @@ async def _ask_then_pull(run: Run, vm: Version) -> None:
                 raise E.DOMAIN_BUILDER_ERROR("shutdown", "failed", error.text) from error
         else:
             return
-    await _pull(run, vm)
+    await _power_off(run, vm)
 
 
 @plans("VM.clean_reboot")

@@ -17,7 +17,7 @@ _MAKES = ("system", "user", "ephemeral", "suspend", "crashdump")
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _RequestedDisk:
     """One <disk> of the template's description. `size` in bytes."""
 
     device: str
@@ -35,7 +35,7 @@ def plan_provision(world: World, vm: str) -> Plan:
     """Make the disks of other_config["disks"] and clear is_a_template."""
     record = world.store.get(vm, "VM")
     check_vm_operation(world.store, record, "provision")
-    disks = _wanted(world, record["other_config"].get("disks", ""))
+    disks = _requested_disks(world, record["other_config"].get("disks", ""))
 
     def finish(run: Run, txn: Txn) -> None:
         for disk in disks:
@@ -71,7 +71,7 @@ def plan_provision(world: World, vm: str) -> Plan:
     return Plan(steps=tuple(disk.step for disk in disks), claims=(Claim(vm, "provision"),), finish=finish)
 
 
-def _wanted(world: World, text: str) -> list[_Wanted]:
+def _requested_disks(world: World, text: str) -> list[_RequestedDisk]:
     """The disks a <provision> element asks for. INVALID_VALUE for anything else; UUID_INVALID for an unknown SR."""
     if not text:
         return []
@@ -94,5 +94,5 @@ def _wanted(world: World, text: str) -> list[_Wanted]:
         uuid, vdi = world.ids.uuid(), world.ids.ref()
         step = create_step(world, sr.ref, uuid, int(size), vdi)
         bootable = element.get("bootable", "false").lower() == "true"
-        found.append(_Wanted(device, int(size), sr.ref, bootable, kind, vdi, uuid, step))
+        found.append(_RequestedDisk(device, int(size), sr.ref, bootable, kind, vdi, uuid, step))
     return found

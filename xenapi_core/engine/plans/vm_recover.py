@@ -1,4 +1,4 @@
-"""Making VMs of a copy of a lost pool's database, with the disks that this pool has now.
+"""Creating VMs from a copy of a lost pool's database, with the disks that this pool has now.
 
 Theory of operation
 1. `source` is the store of the copy. Its references mean nothing here, even where they are equal to ours: what both
@@ -48,7 +48,7 @@ def check_alone(source: Store, vm: str) -> None:
 
 @dataclass
 class _Recovery:
-    """What is to be made, and what is here already."""
+    """The objects to create, and those that are here already."""
 
     objects: dict[str, Exported] = field(default_factory=dict)
     known: dict[str, str] = field(default_factory=dict)  # the copy's reference -> ours
@@ -74,7 +74,7 @@ def plan_recover(world: World, source: Store, vms: tuple[str, ...], force: bool,
         for gone in found.replaced.values():
             gone.finish(run, txn)
         whole.finish(run, txn)
-        made = dict(zip(vms, _made(vms, found, whole.result(run)), strict=True))
+        made = dict(zip(vms, _recovered_vms(vms, found, whole.result(run)), strict=True))
         for snapshot, of in found.kept.items():
             txn.update(snapshot, snapshot_of=made[of])
         for sr in repositories & found.known.keys():
@@ -87,12 +87,12 @@ def plan_recover(world: World, source: Store, vms: tuple[str, ...], force: bool,
     return Plan(
         steps=whole.steps,
         claims=tuple(claim for gone in found.replaced.values() for claim in gone.claims),
-        result=lambda run: _made(vms, found, whole.result(run)),
+        result=lambda run: _recovered_vms(vms, found, whole.result(run)),
         finish=finish,
     )
 
 
-def _made(vms: tuple[str, ...], found: _Recovery, refs: tuple[str, ...]) -> tuple[str, ...]:
+def _recovered_vms(vms: tuple[str, ...], found: _Recovery, refs: tuple[str, ...]) -> tuple[str, ...]:
     """Of all that the import made, snapshots included, what `vms` became."""
     names = [one.name for one in found.objects.values() if one.cls == "VM"]
     by_name = dict(zip(names, refs, strict=True))

@@ -1,4 +1,4 @@
-"""Taking a VM back to one of its snapshots, or making it again from one (API reference, VM.revert)."""
+"""Reverting a VM to one of its snapshots, or creating it again from one (API reference, VM.revert)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from xenapi_core.engine.steps.vm_records import (
     record_vbds,
     record_vifs,
     record_vm,
+    without_requests,
 )
 from xenapi_core.engine.steps.volumes import clone_step, forget_volume, record_volume
-from xenapi_core.engine.transition import enter_halted
+from xenapi_core.engine.transition import attach_to_memory, enter_halted
 from xenapi_core.engine.vtpm_records import copy_vtpms, delete_vtpm
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF, is_null
-from xenapi_core.model.lifecycle import check_vm_operation, spelled
+from xenapi_core.model.lifecycle import OWN_REQUESTS, check_vm_operation, spelled
 from xenapi_core.model.power import HALTED, SUSPENDED, other_operation
 from xenapi_core.store.api import Txn, Version
 
@@ -93,11 +94,16 @@ def plan_revert(world: World, snapshot: str) -> Plan:
                 world, run, txn, image, image_uuid, saved["SR"], {"name_label": "Suspend image", "type": "suspend"}
             )
             changes |= {"power_state": SUSPENDED, "suspend_VDI": image}
-        txn.delete(txn.get(vm.ref, "VM")["guest_metrics"])
+        now = txn.get(vm.ref, "VM")
+        asked = {key: value for key, value in now["other_config"].items() if key in OWN_REQUESTS}
+        changes["other_config"] = without_requests(record["other_config"]) | asked
+        txn.delete(now["guest_metrics"])
         reported = copy_guest_metrics(world, txn, record)
         txn.update(vm.ref, parent=snapshot, reverted_to=snapshot, guest_metrics=reported, **changes)
         record_vbds(world, txn, record, vm.ref, copies, owner=False, drop=frozenset())
         record_vifs(world, txn, record, vm.ref, None)
+        if saved is not None:
+            attach_to_memory(txn, vm.ref)
         copy_vtpms(world, txn, snapshot, vm.ref)
         post_vm(world, txn, "VM_SNAPSHOT_REVERTED", vm.values)
 
@@ -166,6 +172,8 @@ def _recreate(world: World, snapshot: Version) -> Plan:
             txn.update(sibling, snapshot_of=ref)
         record_vbds(world, txn, snapshot, ref, copies, owner=True, drop=frozenset())
         record_vifs(world, txn, snapshot, ref, None)
+        if saved is not None:
+            attach_to_memory(txn, ref)
         post_vm(world, txn, "VM_SNAPSHOT_REVERTED", txn.get(ref))
 
     return Plan(steps=tuple(steps), claims=(Claim(snapshot.ref, "revert"), *disk_claims(disks, "clone")), finish=finish)

@@ -11,7 +11,7 @@ from xenapi_core.engine.failures import SUSPEND, About, told_as
 from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
-from xenapi_core.engine.specs import domain_spec
+from xenapi_core.engine.specs import attached_spec
 from xenapi_core.engine.steps.images import image_steps, suspend_sr
 from xenapi_core.engine.steps.vm_records import (
     NewDisk,
@@ -97,7 +97,7 @@ def _checkpoint_running(
     image_uuid: str,
 ) -> Plan:
     sr, host = suspend_sr(world, vm), vm["resident_on"]
-    spec = domain_spec(world.store, vm, host)
+    spec = attached_spec(world.store, vm, host)
 
     async def save(run: Run) -> None:
         run.results["hosts"] = (host,)

@@ -13,7 +13,7 @@ from xenapi_core.engine.messages import post_vm
 from xenapi_core.engine.placement import check_host, check_receiving, placed
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.vm_power import check_disks, reserve
-from xenapi_core.engine.specs import domain_spec
+from xenapi_core.engine.specs import attached_spec
 from xenapi_core.engine.steps.images import (
     BLOCKED,
     forget_image,
@@ -114,7 +114,7 @@ def _resume(world: World, vm: Version, operation: str, host: str, paused: bool) 
         raise E.VM_HAS_NO_SUSPEND_VDI(vm.ref)
     _check_free(image)
     check_disks(world, vm)
-    spec, saved = domain_spec(world.store, vm, host), image["uuid"]
+    spec, saved = attached_spec(world.store, vm, host), image["uuid"]
 
     async def restore(run: Run) -> None:
         about = About(vm=vm.ref, host=host, vdi=image.ref, operation=operation, size=memory_needed(vm))

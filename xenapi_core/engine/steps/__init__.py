@@ -1,1 +1,1 @@
-"""What plans are made of: steps, what they leave in records, rules that several plans ask. No plan is known here."""
+"""Building blocks of plans: steps, changes of records, and rules that several plans check. No plan is known here."""

@@ -1,4 +1,4 @@
-"""A database on a disk: where its bytes are, and which of them count.
+"""The layout of a database on a disk: two halves, and which of them is valid.
 
 Rule 1: a disk has two halves, and each write takes the half that does not hold the newest whole dump (store/dump.py):
         its content first, then its head. So whatever breaks a write, one whole dump is there.

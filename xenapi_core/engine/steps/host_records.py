@@ -1,4 +1,4 @@
-"""Records of hosts that come and go: what pool.join and host.create, host.destroy and pool.eject have in common."""
+"""Creating and removing the records of a host, shared by pool.join and host.create, host.destroy and pool.eject."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 from xenapi_core.engine.plan import World
 from xenapi_core.engine.removal import remove
 from xenapi_core.errors import E
+from xenapi_core.ids import is_uuid
 from xenapi_core.store.api import Store, Txn
 
 SIZE_RESTRICTION: Final = "restrict_pool_size"  # key of host.license_params
@@ -22,8 +23,11 @@ def check_size(licence: Mapping[str, str], hosts: int) -> None:
 
 
 def check_newcomer(store: Store, uuid: str) -> None:
-    """Raise why no host with that uuid may come to the pool: check_size, which several hosts may have passed at once;
-    DB_UNIQUENESS_CONSTRAINT_VIOLATION ["host", "uuid", uuid]."""
+    """Raise why no host with that uuid may come to the pool: INVALID_VALUE for what is none, because folders and files
+    have its name; check_size, which several hosts may have passed at once; DB_UNIQUENESS_CONSTRAINT_VIOLATION ["host",
+    "uuid", uuid]."""
+    if not is_uuid(uuid):
+        raise E.INVALID_VALUE("uuid", uuid)
     for pool in store.all("pool").values():
         check_size(store.get(pool["master"])["license_params"], len(store.all("host")))
     if store.by_uuid("host", uuid) is not None:

@@ -1,4 +1,4 @@
-"""Steps that change settings of hosts, and give back what was there before."""
+"""Steps that change settings of hosts and restore the earlier ones on undo."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def tell(host: str, values: Mapping[str, str | None], name: str = "tell host") -
 def tell_all_hosts(
     world: World, values: Callable[[str], Mapping[str, str]], failure: Callable[[list[str]], ApiError], finish: Finish
 ) -> Plan:
-    """Tell every host `values(host)`; `failure(hosts)` names the first that could not be told, and no host keeps the
-    new values."""
+    """Send every host its settings `values(host)`. If one refuses, raises `failure(hosts)` with it, and no host keeps
+    the new values."""
 
     def named(host: str, step: Step) -> Step:
         async def do(run: Run) -> None:

@@ -1,10 +1,10 @@
-"""VLANs and tunnels of the coordinator that another host of the pool lacks: for a host that joins, and for host.sync_*.
+"""VLANs and tunnels of the coordinator that another host lacks: for a host that joins, and for host.sync_*.
 
 Rule 1: a host has a VLAN of the coordinator if it has an interface with that tag on the same network, carried by an
         interface on the same network as the coordinator's carrier; and a tunnel, if the far end of one is on the same
         network. (So does xapi.)
 Rule 2: the carrier is the one interface of the host on the network of the coordinator's carrier. A host without one
-        cannot have the copy, and nobody is told: hosts of a pool may have different cards.
+        cannot have the copy, which is no error: hosts of a pool may have different NICs.
 Rule 3: this module finds what is missing. Whoever asks decides whether what cannot be made is an error.
 """
 

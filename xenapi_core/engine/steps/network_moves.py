@@ -1,4 +1,4 @@
-"""Moving the NICs of VMs between networks, while the VMs run: what VIF.move and the operations on bonds share.
+"""Moving VIFs between networks while their VMs run, shared by VIF.move and the operations on bonds.
 
 Rule 1: a VIF that moves is claimed by "attach", so that it is neither plugged nor unplugged meanwhile; a VM that is at
         work itself is waited for.

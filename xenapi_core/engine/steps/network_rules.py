@@ -1,4 +1,4 @@
-"""What may be done with networks and host interfaces now, and what is answered when it may not.
+"""Checks of operations on networks and host interfaces, with the errors they raise.
 
 Rule 1: everything here reads records and returns or raises; nothing writes and nothing awaits.
 Rule 2: an interface is above another one if it gets its frames from it: a VLAN above the interface that carries the
@@ -283,7 +283,7 @@ def check_manageable(store: Store, pif: Version) -> None:
 
 
 def check_mac(mac: str) -> None:
-    """MAC_INVALID [mac] for what is no six octets, or the address of a group: that is nobody's own."""
+    """MAC_INVALID [mac] for what is no six octets, or a multicast address, which no interface can have."""
     if not _MAC.match(mac) or int(mac[:2], 16) & 1:
         raise E.MAC_INVALID(mac)
 

@@ -1,4 +1,4 @@
-"""Making a tunnel: for tunnel.create, and for a host that gets those of the coordinator (network_copies.py)."""
+"""Creating a tunnel: for tunnel.create, and for a host that gets the tunnels of the coordinator (network_copies.py)."""
 
 from __future__ import annotations
 

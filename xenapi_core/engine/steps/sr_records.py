@@ -1,4 +1,4 @@
-"""What plans with repositories share: failures of back ends, hosts that can connect, and records that go.
+"""Shared parts of plans on SRs: errors of back ends, hosts that can connect, and removal of records.
 
 Rule 1: device_config may hold credentials; nothing here writes it to a log.
 """

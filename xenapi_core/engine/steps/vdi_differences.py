@@ -1,4 +1,4 @@
-"""Reading what disks hold piece by piece, and where two of them differ.
+"""Reads disks piece by piece, and finds where two of them differ.
 
 Rule 1: disks are compared by their bytes, so it does not matter whether one is a copy of the other, or who kept track.
 Rule 2: everybody else has a turn between two pieces.

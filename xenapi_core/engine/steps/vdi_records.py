@@ -1,4 +1,4 @@
-"""The records of disks, as their storage describes them."""
+"""Records of disks, made from what their storage reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xenapi_core.store.api import Version
 
 
 def sizes_of(volume: VolumeState) -> dict[str, Any]:
-    """What the storage alone knows of a disk."""
+    """The record fields of a disk that only the storage knows."""
     return {
         "location": volume.location,
         "virtual_size": volume.virtual_size,

@@ -1,4 +1,4 @@
-"""Lending the bytes of a disk to somebody who reads or writes all of it: export and import of disks.
+"""Gives a reader or writer access to all bytes of a disk, for export and import of disks.
 
 Rule 1: the disk is claimed meanwhile: reading counts as a copy, and while it is written nothing else may be done.
 Rule 2: what was written before a failure stays: the disk was there before, and its old contents are gone.

@@ -1,4 +1,4 @@
-"""Taking a VM that another pool sends: an import that knows where everything goes, and brings the memory to life.
+"""Receiving a VM from another pool: an import whose targets are given, and which resumes the saved memory.
 
 Rule 1: the records appear before the machine does, because a domain is built from records; if it cannot go on, they are
         removed again, and the volumes with them.
@@ -24,7 +24,7 @@ from xenapi_core.store.api import Txn
 
 @dataclass(frozen=True)
 class Journey:
-    """What the sender says beside the records: names are those of the export, references are ours.
+    """The sender's instructions beside the records: names are those of the export, references are ours.
 
     disks: VDI -> SR ("": wherever the pool likes); networks: VIF -> network.
     """
@@ -81,14 +81,14 @@ def _readdressed(objects: Mapping[str, Exported], journey: Journey, networks: Ma
     """The records with networks of this pool, and with the state that the VM arrives in; the VM first."""
     found = {journey.vm: objects[journey.vm], **objects}
     if journey.running:
-        found[journey.vm] = _with(found[journey.vm], power_state=SUSPENDED)
+        found[journey.vm] = _with_values(found[journey.vm], power_state=SUSPENDED)
     for name, network in networks.items():
         if name in found and found[name].cls == "VIF":
-            found[name] = _with(found[name], network=network)
+            found[name] = _with_values(found[name], network=network)
     return {name: one for name, one in found.items() if one.cls != "network"}
 
 
-def _with(one: Exported, **values: Any) -> Exported:
+def _with_values(one: Exported, **values: Any) -> Exported:
     return replace(one, values={**one.values, **values})
 
 

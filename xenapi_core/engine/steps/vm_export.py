@@ -1,4 +1,4 @@
-"""Lending a VM with its disks to somebody who takes it away: which records belong to it, and the bytes of its disks."""
+"""Exporting a VM: which records belong to it, and access to the bytes of its disks."""
 
 from __future__ import annotations
 

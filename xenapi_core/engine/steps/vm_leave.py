@@ -3,8 +3,8 @@
 Theory of operation
 1. A VM that runs is suspended first, so it stands still on its way: nothing it writes can be missed, and if anything
    fails it is resumed from that image. Whatever happens, its memory is in the domain or in the image.
-2. The parcel is sent in one step that is interrupted by nobody: when the other pool has the VM, this one must let go of
-   it, and not before. A request to cancel is heard between two pieces of a disk.
+2. The parcel is sent in one step that nothing interrupts: this pool must remove the VM once the other pool has it, and
+   not before. A request to cancel takes effect between two pieces of a disk.
 3. Volumes whose VM has left are removed at last; one that cannot be removed stays as a disk of nobody.
 4. With copy=true the VM stays, which must be halted, and the other one has uuids and MACs of its own.
 """
@@ -161,7 +161,7 @@ def _packed(world: World, vm: Version, parcel: Parcel, image: str) -> Parcel:
 
 
 async def _remove(run: Run, vdi: Version) -> None:
-    """A volume that is nobody's any more (rule 3)."""
+    """Destroy a volume that no record uses any more (rule 3)."""
     try:
         async with asyncio.timeout(FINISH_WITHIN):
             await run.storage(vdi["SR"]).destroy(vdi["uuid"])

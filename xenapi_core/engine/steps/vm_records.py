@@ -1,4 +1,4 @@
-"""Making a VM out of another one's records: what clone, copy, snapshot, checkpoint and revert have in common.
+"""Creating a VM from the records of another one, shared by clone, copy, snapshot, checkpoint and revert.
 
 Rule 1: new volumes are made by steps, one per disk; all records appear together in the plan's finish.
 """
@@ -17,7 +17,7 @@ from xenapi_core.engine.transition import new_metrics
 from xenapi_core.engine.vtpm_records import copy_vtpms
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.device_lifecycle import check_vdi_operation
-from xenapi_core.model.lifecycle import NEVER_ASKED, POWER_ON_TIME, REFUSED_STATE
+from xenapi_core.model.lifecycle import NEVER_ASKED, OWN_REQUESTS
 from xenapi_core.model.power import HALTED
 from xenapi_core.store.api import Txn, Version
 
@@ -50,8 +50,8 @@ FRESH: Final[Mapping[str, Any]] = {
 }
 
 EPOCH: Final = 0
-# Keys of other_config that copies do not take over.
-SOURCES_OWN: Final = ("default_template", "xensource_internal", "mac_seed", REFUSED_STATE, POWER_ON_TIME)
+# Keys of other_config that copies do not take over, beside OWN_REQUESTS.
+SOURCES_OWN: Final = ("default_template", "xensource_internal", "mac_seed")
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ def record_vm(world: World, txn: Txn, source: Version, ref: str, **changes: Any)
         **source.values,
         **FRESH,
         "uuid": uuid,
+        "other_config": without_requests(source["other_config"]),
         "metrics": new_metrics(world, txn, install_time=installed),
         "guest_metrics": copy_guest_metrics(world, txn, source),
         "generation_id": _generation(world),
@@ -149,9 +150,14 @@ def record_vm(world: World, txn: Txn, source: Version, ref: str, **changes: Any)
     return uuid
 
 
+def without_requests(other_config: Mapping[str, str]) -> dict[str, str]:
+    """VM.other_config without what is asked of that VM alone."""
+    return {key: value for key, value in other_config.items() if key not in OWN_REQUESTS}
+
+
 def copy_guest_metrics(world: World, txn: Txn, source: Version) -> str:
-    """What the tools of `source` have reported, as a record for its copy; NULL if they have not. Before the first boot
-    it tells clients what can be asked of the guest; a start clears it."""
+    """A copy of the guest metrics of `source`, for its copy; NULL if they have not. Before the first boot it tells
+    clients which features the guest has; a start clears it."""
     report = world.store.find(source["guest_metrics"])
     if report is None:
         return NULL_REF
@@ -234,7 +240,7 @@ def copy_of(world: World, source: Version, name: str, operation: str, disks: lis
 
 
 def _other_config(source: Version, mac_seed: str) -> dict[str, Any]:
-    kept = {key: value for key, value in source["other_config"].items() if key not in SOURCES_OWN}
+    kept = {key: value for key, value in without_requests(source["other_config"]).items() if key not in SOURCES_OWN}
     kept["mac_seed"] = mac_seed
     if source["is_a_template"] and not source["is_a_snapshot"]:
         kept["base_template_name"] = source["name_label"]
@@ -244,4 +250,5 @@ def _other_config(source: Version, mac_seed: str) -> dict[str, Any]:
 __all__ = [
     "EPOCH", "NewDisk", "copied_vdi", "copy_guest_metrics", "copy_of", "disk_claims", "disks_to_copy", "new_disks",
     "record_disks", "record_vbds", "record_vifs", "record_vm", "snapshot_of", "without_location",
+    "without_requests",
 ]  # fmt: skip

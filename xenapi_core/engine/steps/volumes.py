@@ -1,4 +1,4 @@
-"""Steps and record changes that plans with disks share: making, copying and destroying volumes and their VDIs.
+"""Steps and record changes shared by plans on disks: creating, copying and destroying volumes and their VDIs.
 
 Rule 1: a step touches the storage driver only; VDI and SR records change in the plan's finish, through `record_volume`
         and `forget_volume`.

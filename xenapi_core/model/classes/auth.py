@@ -1,4 +1,4 @@
-"""The class auth: what the pool's directory of users knows."""
+"""The class auth: users and groups of the pool's external directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The class Caller: clients, as rate limits tell them apart."""
+"""The class Caller: clients, as rate limits distinguish them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The class Cluster: hosts that watch each other through a cluster stack."""
+"""The class Cluster: hosts that monitor each other through a cluster stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be measured: the record data_source."""
+"""The record data_source: a quantity that can be measured."""
 
 from __future__ import annotations
 

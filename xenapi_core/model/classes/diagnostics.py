@@ -1,4 +1,4 @@
-"""The class Diagnostics: what developers ask the server about itself."""
+"""The class Diagnostics: reports about the server process, for its developers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The class GPU_group: like graphics processors of a pool."""
+"""The class GPU_group: groups of graphics processors of a pool that are alike."""
 
 from __future__ import annotations
 

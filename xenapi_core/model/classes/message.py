@@ -1,4 +1,4 @@
-"""The class message: notes to people."""
+"""The class message: notes about objects for administrators."""
 
 from __future__ import annotations
 

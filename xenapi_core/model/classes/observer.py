@@ -1,4 +1,4 @@
-"""The class Observer: where traces of what the server does are sent."""
+"""The class Observer: destinations for traces of the server's work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The class Rate_limit: how much clients may ask of the server."""
+"""The class Rate_limit: limits on the requests of clients."""
 
 from __future__ import annotations
 

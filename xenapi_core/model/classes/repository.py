@@ -1,4 +1,4 @@
-"""The class Repository: where updates come from."""
+"""The class Repository: sources of software updates."""
 
 from __future__ import annotations
 

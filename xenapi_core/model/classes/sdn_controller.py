@@ -1,4 +1,4 @@
-"""The class SDN_controller: who controls the virtual switches."""
+"""The class SDN_controller: controllers of the pool's virtual switches."""
 
 from __future__ import annotations
 

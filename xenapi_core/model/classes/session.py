@@ -1,4 +1,4 @@
-"""The class session: who is connected."""
+"""The class session: the sessions of clients that are logged in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a probe of storage finds: probe_result, and sr_stat inside it."""
+"""The results of a storage probe: the record probe_result, and sr_stat inside it."""
 
 from __future__ import annotations
 

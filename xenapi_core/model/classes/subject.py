@@ -1,4 +1,4 @@
-"""The class subject: who outside the server may log in, and with which roles."""
+"""The class subject: users and groups that may log in, and their roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The class USB_group: like USB devices of a pool."""
+"""The class USB_group: groups of USB devices of a pool that are alike."""
 
 from __future__ import annotations
 

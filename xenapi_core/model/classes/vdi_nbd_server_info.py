@@ -1,4 +1,4 @@
-"""Where a disk can be read over the network: the record vdi_nbd_server_info."""
+"""The record vdi_nbd_server_info: a server where a disk can be read over the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Xen-API's port offers beside calls; importing this package registers all of it."""
+"""The HTTP actions of the Xen-API's port; importing this package registers all of them."""
 
 from xenapi_core.server.actions import (
     arrivals,

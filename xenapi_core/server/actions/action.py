@@ -1,4 +1,4 @@
-"""Requests that are no calls: who may make them, which task they end, and how a failure is told.
+"""HTTP actions of the Xen-API port: who may request them, which task they complete, and how failures are reported.
 
 Theory of operation
 1. Authentication is in http_auth.py's order: session_id as a cookie, then in the query, the pool_secret cookie, HTTP
@@ -7,8 +7,8 @@ Theory of operation
 2. `task_id` (query, then cookie) names the client's own task, which ends with the request; `subtask_of` names the task
    above the one that is made for the request otherwise. Whatever fails after authentication fails the task, too.
 3. An action is a function registered with `serves` under its name in model/http_actions.py. It returns a Response, or
-   raises ApiError: told as a page, 404 for what does not exist, 403 for a missing role, otherwise 500.
-4. What is declared and served by nobody answers 501, after authentication.
+   raises ApiError, which becomes a page: 404 for what does not exist, 403 for a missing role, otherwise 500.
+4. A declared action without a function answers 501, after authentication.
 5. A client that does not know how long its upload is waits for a reply before it sends, and for none at the end. It is
    answered at once, and only the task says how it went.
 """
@@ -213,7 +213,7 @@ class Answerer:
             if self.behaviour is None:
                 raise E.NOT_IMPLEMENTED(self.action.name)
             if request.upload is not None and request.upload.endless:
-                return Response(200, (NO_CACHE,), stream=self._meanwhile(call), close=True, reads_on=True)
+                return Response(200, (NO_CACHE,), stream=self._reply_after_upload(call), close=True, reads_on=True)
             response = await self.behaviour(call)
         except UploadBroken:
             return self._failed(call, E.IMPORT_ERROR_PREMATURE_EOF())
@@ -228,7 +228,7 @@ class Answerer:
             await self.services.store.durable(self.services.store.revision)
         return response
 
-    async def _meanwhile(self, call: ActionCall) -> AsyncIterator[bytes]:
+    async def _reply_after_upload(self, call: ActionCall) -> AsyncIterator[bytes]:
         """An answer of no bytes that ends with the upload (rule 5); one that never begins was a question only."""
         assert call.request.upload is not None
         assert self.behaviour is not None
@@ -249,7 +249,7 @@ class Answerer:
         yield b""
 
     async def _caller(self, request: Request, query: Mapping[str, str]) -> Caller | None:
-        """Who asks; None if nobody we know."""
+        """The caller of the request; None without valid credentials."""
         if request.peer.transport == "unix":
             return ROOT
         sessions = self.services.sessions
@@ -308,7 +308,7 @@ class Answerer:
     def _audit(self, call: ActionCall, result: str) -> None:
         """A line in the audit log, unless everybody may make the request."""
         if READ_ONLY not in self.allowed:
-            self.services.dispatcher.audit.add(call.caller, "HTTP", self.action.name, result)
+            self.services.surroundings.audit.add(call.caller, "HTTP", self.action.name, result)
 
     def _failed(self, call: ActionCall, error: ApiError) -> Response:
         call.end(error)

@@ -1,4 +1,4 @@
-"""A VM that another pool sends here: PUT /services/xenops (server/exchange.py has the other side)."""
+"""Receives a VM from another pool: PUT /services/xenops (server/exchange.py is the sender)."""
 
 from __future__ import annotations
 

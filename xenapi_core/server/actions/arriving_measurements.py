@@ -1,4 +1,4 @@
-"""Measurements of a VM or host that were taken elsewhere: PUT /rrd."""
+"""Imports measurements of a VM or host that were taken elsewhere: PUT /rrd."""
 
 from __future__ import annotations
 

@@ -48,19 +48,20 @@ async def host_backup(call: ActionCall) -> Response:
 
 @serves("put_host_restore")
 async def host_restore(call: ActionCall) -> Response:
-    """Restore what /host_backup gave. IMPORT_ERROR for what is no backup; see _keep."""
+    """Restore the reply of /host_backup. IMPORT_ERROR for what is no backup; the errors of _store_backup."""
     data = await _received(call)
     try:
         backup = await asyncio.to_thread(restoring.decode, data)
     except BackupError as error:
         raise E.IMPORT_ERROR(str(error)) from error
-    return await _keep(call, backup)
+    return await _store_backup(call, backup)
 
 
 @serves("put_pool_xml_db_sync")
 async def restore_database(call: ActionCall) -> Response:
-    """Restore what GET /pool/xmldbdump gave; `dry_run`: say whether that could be done. See _keep."""
-    return await _keep(call, Backup(await _received(call)))
+    """Restore the reply of GET /pool/xmldbdump; `dry_run`: only check whether that is possible. The errors of
+    _store_backup."""
+    return await _store_backup(call, Backup(await _received(call)))
 
 
 async def _received(call: ActionCall) -> bytes:
@@ -76,7 +77,7 @@ async def _received(call: ActionCall) -> bytes:
     return b"".join(parts)
 
 
-async def _keep(call: ActionCall, backup: Backup) -> Response:
+async def _store_backup(call: ActionCall, backup: Backup) -> Response:
     """COULD_NOT_IMPORT_DATABASE, RESTORE_INCOMPATIBLE_VERSION, RESTORE_TARGET_MGMT_IF_NOT_IN_BACKUP;
     OPERATION_NOT_ALLOWED where the server keeps nothing over a restart, or cannot keep this."""
     try:

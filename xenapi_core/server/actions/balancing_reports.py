@@ -1,6 +1,6 @@
-"""What the workload balancing server writes for people: GET /wlb_report and GET /wlb_diagnostics.
+"""Reports of the workload balancing server: GET /wlb_report and GET /wlb_diagnostics.
 
-Rule 1: a reply begins when all of the server's answer is there and is known to be one, so a failure is told as such.
+Rule 1: a reply begins after the server's whole answer has been received and checked, so a failure gets an error status.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _OURS = frozenset({"session_id", "task_id", "subtask_of", "report"})  # what is 
 
 def _balancer(call: ActionCall) -> Balancer:
     """NOT_IMPLEMENTED for a process that reaches no other server."""
-    balancer = call.services.dispatcher.balancer
+    balancer = call.services.surroundings.balancer
     if balancer is None:
         raise E.NOT_IMPLEMENTED(call.action.name)
     return balancer
@@ -33,7 +33,7 @@ async def report(call: ActionCall) -> Response:
 
 @serves("get_wlb_diagnostics")
 async def diagnostics(call: ActionCall) -> Response:
-    """What the server says of itself, for its makers. Errors as of a report."""
+    """The workload balancing server's diagnostics, for its makers. Errors as of a report."""
     return _reply(await _balancer(call).diagnostics())
 
 

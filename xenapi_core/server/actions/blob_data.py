@@ -1,4 +1,4 @@
-"""Where the bytes of blobs are: in files beside the pool's other state, or in memory where there is none."""
+"""Stores the bytes of blobs: in files of the state directory, or in memory without one."""
 
 from __future__ import annotations
 

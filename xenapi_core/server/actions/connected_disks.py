@@ -1,4 +1,4 @@
-"""/connected_disk: the bytes of a disk, raw, for as long as a client of the WBEM server is connected to it.
+"""/connected_disk: the raw bytes of a disk, while a client of the WBEM server is connected to it.
 
 It is no action of the API reference: it serves the addresses that ConnectToDiskImage gives out (docs/
 moving-from-xs-cim.md). Who asks logs in as for /export_raw_vdi and /import_raw_vdi, which do the work.
@@ -23,7 +23,7 @@ CONNECTED_DISKS: Final = (
 )
 
 
-def _ask_for_raw(call: ActionCall, writes: bool) -> None:
+def _request_raw_bytes(call: ActionCall, writes: bool) -> None:
     """Make the request one for the disk's raw bytes. HANDLE_INVALID for a connection that has ended or never was,
     VDI_READONLY for writing through one to read."""
     vdi, handle = call.object("VDI", "vdi"), call.text("connection")
@@ -38,11 +38,11 @@ def _ask_for_raw(call: ActionCall, writes: bool) -> None:
 
 @serves("get_connected_disk")
 async def read_connected(call: ActionCall) -> Response:
-    _ask_for_raw(call, writes=False)
+    _request_raw_bytes(call, writes=False)
     return await export_raw_vdi(call)
 
 
 @serves("put_connected_disk")
 async def write_connected(call: ActionCall) -> Response:
-    _ask_for_raw(call, writes=True)
+    _request_raw_bytes(call, writes=True)
     return await import_raw_vdi(call)

@@ -22,7 +22,8 @@ _MIB = 1 << 20
 
 
 def _console(call: ActionCall) -> Version:
-    """Rule 1. HANDLE_INVALID, UUID_INVALID, VM_BAD_POWER_STATE; NOT_IMPLEMENTED for what is not RFB."""
+    """The console that `uuid` or `ref` names (rule 1). HANDLE_INVALID, UUID_INVALID, VM_BAD_POWER_STATE;
+    NOT_IMPLEMENTED for what is not RFB."""
     store, wanted = call.store, call.text("uuid", "ref")
     found = store.find(wanted) or store.by_uuid("console", wanted)
     if found is None or found.cls != "console":
@@ -40,7 +41,7 @@ def _console(call: ActionCall) -> Version:
 
 
 def _screen(store: Store, console: str, session: str) -> Describe:
-    """What the screen shows, while there is a console and the viewer's session ("" or null: it has none)."""
+    """The text of the screen, while the console exists and the viewer's session ("" or null: it has none)."""
 
     def lines() -> list[str] | None:
         record = store.find(console)

@@ -1,4 +1,4 @@
-"""The forms in which a disk travels: raw bytes, VHD, and chunks that name their place.
+"""Transfer formats of disks: raw bytes, VHD, and chunks with their offsets.
 
 Rule 1: what comes in becomes (offset, bytes) of at most PIECE bytes; what goes out is put into a Pipe piece by piece.
 Rule 2: a form that says how long the disk is, and is longer than the disk it is for, is refused before it is written.

@@ -1,4 +1,4 @@
-"""What was measured survives a restart: a file in the state directory, written now and then and at the end.
+"""Keeps recorded measurements across restarts: a file in the state directory, written now and then and at the end.
 
 Theory of operation
 1. The file appears whole or not at all: its bytes are written beside it and renamed. Its head tells their length and
@@ -56,7 +56,8 @@ class History:
         return self.recorder.forget(Series(kind, uuid, name))
 
     async def back_up(self, delay: float) -> bool:
-        """See api.history.History: the task that takes the samples writes it when it is due."""
+        """Whether the recorded history is or will be written to disk: at once, or within `delay` seconds by the task
+        that takes the samples (api.history.History)."""
         if self._path is None:
             return False
         if delay > 0:

@@ -1,4 +1,4 @@
-"""VMs that leave and arrive: /export, /export_metadata, /import, /import_metadata."""
+"""Export and import of VMs: /export, /export_metadata, /import, /import_metadata."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TYPE: Final = ("Content-Type", "application/octet-stream")
 
 
 def about(services: Services) -> dict[str, str]:
-    """What the head of an export says of this server."""
+    """The description of this server in the head of an export."""
     (pool,) = services.store.all("pool").values()
     host = services.store.find(pool["master"])
     return {
@@ -123,7 +123,7 @@ async def export_metadata(call: ActionCall) -> Response:
 
 
 async def objects_of(archive: xva.TarStream) -> dict[str, Exported]:
-    """What the archive begins with. IMPORT_ERROR_UNEXPECTED_FILE."""
+    """The objects at the beginning of the archive. IMPORT_ERROR_UNEXPECTED_FILE."""
     found = await archive.next()
     if found is None or found[0] != xva.OVA:
         raise E.IMPORT_ERROR_UNEXPECTED_FILE(xva.OVA, found[0] if found else "")

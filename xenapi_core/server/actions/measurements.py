@@ -159,7 +159,7 @@ async def rrd_updates(call: ActionCall) -> Response:
 
 
 def recorded(recorder: Recorder, cls: str, uuid: str, start: int, interval: int) -> Recorded:
-    """See Source.recorded: all functions of all series of a VM or host."""
+    """The recorded rows of a VM or host, with all functions of all its series (Source.recorded)."""
     series = recorder.series(cls.lower(), uuid)
     index = archive_for(interval, max(0, recorder.last - start))
     legend = tuple(f"{name}:{one.kind}:{one.uuid}:{one.name}" for name in FUNCTIONS for one in series)
@@ -219,7 +219,7 @@ def _archive(call: ActionCall, series: list[Series]) -> Response:
 
 
 def _database(recorder: Recorder, series: list[Series]) -> dict[str, Any]:
-    """The database as JSON has it (rule 3); rows are told oldest first, and each has a value of every data source."""
+    """The database as JSON has it (rule 3); rows come oldest first, and each has a value of every data source."""
     sources = []
     for one in series:
         value = _number(recorder.values.get(one, math.nan))

@@ -1,4 +1,4 @@
-"""Between an operation of the engine that makes bytes and the reply that carries them to a client.
+"""A bounded pipe from an operation of the engine that makes bytes to the reply that sends them to a client.
 
 Theory of operation
 1. The operation says how much will come (`open`), then puts pieces; it waits while HIGH bytes have not been taken, so a

@@ -1,4 +1,4 @@
-"""What was measured, for a while: the samples of the data sources, thinned out as they grow older.
+"""Recorded samples of the data sources, at a coarser resolution the older they are.
 
 Theory of operation
 1. Every STEP seconds each series gets one sample. ARCHIVES says how long which resolution is kept; a row of a coarser
@@ -8,8 +8,8 @@ Theory of operation
 3. A series that was not measured for the time of the longest archive is gone; what a series costs grows with its age,
    to a few kilobytes in a week. What is kept over a restart is in history.py, as the bytes that `packed` gives.
 4. The window of a round are the rows of the newest minute that is over, of the series that the first round after it
-   had. They are read when somebody asks; a complete row changes no more. Before there is one, the window is the first
-   round: it has the same series as the samples from the beginning.
+   had. They are read on request; a complete row changes no more. Before there is one, the window is the first round: it
+   has the same series as the samples from the beginning.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Recorder:
             pass
 
     def recording(self, now: int, values: Mapping[Series, float]) -> Generator[None, None, None]:
-        """The same in pieces, one series a step; readers see the new rows when the last one is there."""
+        """Record one sample of each series, one series a step; readers see the new rows after the last step."""
         last = now - now % STEP
         by_object: dict[str, dict[str, float]] = {}
         for series, value in values.items():
@@ -279,7 +279,7 @@ class Recorder:
                 gap = []
 
     def unfinished(self, index: int, series: list[Series], function: str) -> list[float]:
-        """What the row of archive `index` that is being made comes to so far; NaN where it has no sample."""
+        """The unfinished row of archive `index`, from the samples so far; NaN where it has no sample."""
         number = self.last // (ARCHIVES[index][0] * STEP) + 1
         return [self._archives[one][index].at(number, function) for one in series]
 

@@ -1,4 +1,4 @@
-"""GET /system-status, an archive of what can be told of a host; its logs alone; and GET /audit_log.
+"""GET /system-status, an archive of a host's diagnostic data; its logs alone; and GET /audit_log.
 
 Rule 1: each entry of api/status_report.py has a function here that gathers its files. What a host does not tell now is
         left out, and the file missing.txt says why.
@@ -71,7 +71,7 @@ async def _records_of(call: ActionCall, cls: Class) -> bytes:
 
 
 def _without_secrets(text: bytes) -> bytes:
-    """Rule 2, for the records of one class as JSON."""
+    """The records of one class as JSON, with the values of secret map keys hidden (rule 2)."""
     records: dict[str, dict[str, Any]] = orjson.loads(text)
     for record in records.values():
         for field, value in record.items():
@@ -81,15 +81,15 @@ def _without_secrets(text: bytes) -> bytes:
 
 
 async def _log(call: ActionCall, host: Version) -> Files:
-    return {"host.log": await _told(call, host, lambda driver: driver.log())}
+    return {"host.log": await _from_driver(call, host, lambda driver: driver.log())}
 
 
 async def _messages(call: ActionCall, host: Version) -> Files:
-    return {"hypervisor.log": await _told(call, host, lambda driver: driver.messages(clear=False))}
+    return {"hypervisor.log": await _from_driver(call, host, lambda driver: driver.messages(clear=False))}
 
 
-async def _told(call: ActionCall, host: Version, ask: Callable[[Hypervisor], Awaitable[str]]) -> bytes:
-    """What the host's driver says. NotTold."""
+async def _from_driver(call: ActionCall, host: Version, ask: Callable[[Hypervisor], Awaitable[str]]) -> bytes:
+    """A text from the host's driver, as bytes. NotTold."""
     driver = call.engine.hypervisors.get(host.ref)
     if driver is None:
         raise NotTold("no driver serves the host")
@@ -118,7 +118,7 @@ async def _measured(call: ActionCall, host: Version) -> Files:
 
 
 async def _processes(call: ActionCall, host: Version) -> Files:
-    timings = call.services.dispatcher.timings()
+    timings = call.services.timings()
     calls = "".join(f"{name}: {number} calls, {timing.told()}\n" for name, number, timing in timings)
     storage = diagnosis.storage(call.store, host.ref, call.engine.storages)
     return {"threads.txt": diagnosis.threads().encode(), "storage.txt": storage.encode(), "calls.txt": calls.encode()}
@@ -200,4 +200,4 @@ async def audit_log(call: ActionCall) -> Response:
 
 
 def _lines(call: ActionCall, instant: int) -> bytes:
-    return "".join(f"{line}\n" for line in call.services.dispatcher.audit.since(instant)).encode()
+    return "".join(f"{line}\n" for line in call.services.surroundings.audit.since(instant)).encode()

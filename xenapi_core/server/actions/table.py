@@ -1,4 +1,4 @@
-"""The routes of all actions of the API reference, and which of them are served."""
+"""The routes of all HTTP actions of the API reference, and which of them are served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The archive a VM travels in: a tar of ova.xml, and of the disks in chunks, each with a checksum.
+"""The XVA archive of a VM: a tar of ova.xml, and of the disks in chunks, each with a checksum.
 
 Theory of operation
 1. ova.xml is an XML-RPC value: {version, objects}, each object {class, id, snapshot}; ids are "Ref:<n>", and references
@@ -61,7 +61,7 @@ def names_of(records: Iterable[Version]) -> dict[str, str]:
 
 
 async def describe(services: Services, records: list[Version], about: Mapping[str, str]) -> bytes:
-    """The content of ova.xml. `about`: what the head says of this server."""
+    """The content of ova.xml. `about`: the description of this server in the head."""
     codec, names = XmlRpc(), names_of(records)
 
     objects = []

@@ -1,1 +1,1 @@
-"""The screens of simulated machines, and the protocol in which they are seen."""
+"""The screens of simulated machines, and the RFB protocol that shows them."""

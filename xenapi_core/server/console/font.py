@@ -1,4 +1,4 @@
-"""Letters of five by seven dots, for the screens of simulated machines. Small letters look like capitals.
+"""A font of five by seven pixels for the screens of simulated machines. Small letters look like capitals.
 
 Rule 1: a glyph is its seven rows from the top, each a number whose five bits are the dots from the left.
 """

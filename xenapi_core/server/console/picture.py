@@ -1,4 +1,4 @@
-"""A screen of text as dots: what RFB clients are sent, and what /vncsnapshot answers.
+"""Renders a text screen as pixels, for RFB clients and for /vncsnapshot.
 
 Rule 1: a picture is made of lines of COLUMNS characters. A dot is the index of its colour in COLOURS.
 """

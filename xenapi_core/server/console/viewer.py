@@ -1,4 +1,4 @@
-"""One viewer of a machine's screen: RFB over any connection, until the viewer leaves or the machine's console ends.
+"""One RFB viewer of a machine's screen, over any connection, until the viewer leaves or the console ends.
 
 Theory of operation
 1. A simulated machine has no graphics. Its screen is text: what its records say, and what this viewer typed. So it
@@ -38,7 +38,7 @@ Describe = Callable[[], list[str] | None]  # the lines of the screen now; None: 
 
 
 class Viewer:
-    """See the theory of operation. `describe` reads records of `store` only."""
+    """One RFB viewer of the screen of the machine `name`. `describe` reads records of `store` only."""
 
     def __init__(self, link: Link, store: Store, name: str, describe: Describe) -> None:
         self._link = link
@@ -137,7 +137,7 @@ class Viewer:
         return None if told is None else [*told, "", f"Typed: {self._typed}", self._pointer]
 
     async def _send_updates(self) -> None:
-        """Answer what was asked for, as soon as there is something new."""
+        """Answer update requests as soon as a line has changed."""
         while True:
             await self._news.wait()
             self._news.clear()

@@ -1,4 +1,4 @@
-"""A viewer that comes through a WebSocket, as a browser does."""
+"""RFB through a WebSocket, as browsers use it."""
 
 from __future__ import annotations
 
