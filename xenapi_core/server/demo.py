@@ -369,8 +369,8 @@ def _machine(build: Builder, index: int) -> None:
             build.add(
                 "VBD", f"{name}/vbd/{number}",
                 VM=vm, VDI=vdi, device=f"xvd{'abcdefgh'[number]}" if attached else "", userdevice=str(number),
-                bootable=number == 0, mode="RW", type="Disk", unpluggable=True, empty=False, currently_attached=attached,
-                other_config={"owner": "true"},
+                bootable=number == 0, mode="RW", type="Disk", unpluggable=True, empty=False,
+                currently_attached=attached, other_config={"owner": "true"},
             )  # fmt: skip
         build.add(
             "VBD", f"{name}/vbd/cd",
