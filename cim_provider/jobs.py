@@ -244,7 +244,8 @@ def failure_of(task: Version) -> ApiError | None:
 @dataclass
 class Work:
     """Several calls that are one job (rule 3). `expected`: how many calls there will be, for its progress; `steps`:
-    where it notes the tasks that are parts of it."""
+    where it notes the tasks that are parts of it; `begun`: set by a body whose beginning is to be seen by a client as
+    soon as it has its answer (Jobs.several)."""
 
     source: Source
     principal: Principal
@@ -252,6 +253,7 @@ class Work:
     steps: set[str] = field(default_factory=set)
     disk: Rows | None = None
     expected: int = 1
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     _count: int = 0
 
     def __post_init__(self) -> None:
@@ -364,8 +366,11 @@ class Jobs:
             return Result(return_code(error, codes), why=str(error))
         return self._started(call, task)
 
-    async def several(self, call: Call, codes: Codes, label: str, body: Body, about: str = "") -> Result:
-        """Run `body` as a job named `label`; it gives the output parameters for those who wait.
+    async def several(
+        self, call: Call, codes: Codes, label: str, body: Body, about: str = "", when_begun: bool = False
+    ) -> Result:
+        """Run `body` as a job named `label`; it gives the output parameters for those who wait. With `when_begun` the
+        answer waits until the body has set `Work.begun`, or is over.
 
         4096 and the job, or 0 and the outputs; the return value of an expected error, CimError for others.
         """
@@ -374,6 +379,9 @@ class Jobs:
             await self._note(call, task, codes, about)
             work = Work(call.source, call.principal, task, self.ended.steps, self._disk)
             running = self._own(self._perform(work, body))
+            if when_begun:
+                running.add_done_callback(lambda _: work.begun.set())
+                await work.begun.wait()
             if not self.waits():
                 return self._started(call, task)
             error, out = await asyncio.shield(running)

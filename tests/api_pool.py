@@ -12,6 +12,7 @@ from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.sessions import Sessions
 from xenapi_core.clock import VirtualClock
+from xenapi_core.drivers.sim import SimWorld
 from xenapi_core.engine.engine import Engine
 from xenapi_core.model.catalog import SCHEMA
 from xenapi_core.model.schema import ROLES
@@ -48,6 +49,13 @@ class ApiPool(Records):
         self.dispatcher = Dispatcher(SCHEMA, store, self.engine, self.sessions, self.clock, self.ids, **delays)
         self.host = self.add("host", hostname="one", enabled=True, metrics=self.add("host_metrics", live=True))
         self.pool = self.add("pool", name_label="test pool", master=self.host)
+        self.sim = SimWorld(self.clock, seed=1)
+
+    def serve(self, *hosts: str) -> None:
+        """Put simulated hosts behind these records, which answer from then on."""
+        for host in hosts:
+            uuid = self.store.get(host)["uuid"]
+            self.engine.add_host(host, self.sim.add_host(uuid, f"host-{uuid}", memory=1 << 34, reserved=0))
 
     def add_vm(self, **values: Any) -> str:
         memory = {f"memory_{name}": 1 << 30 for name in ("static_min", "dynamic_min", "dynamic_max", "static_max")}
@@ -102,3 +110,4 @@ async def api_pool(
         yield pool
     finally:
         await pool.engine.close()
+        await pool.sim.close()

@@ -1,6 +1,7 @@
 """Translates parameters of methods from a mode's names to those of the profiles.
 
-Rule 1: a reference to what is shown becomes the reference to the same as the profiles declare it.
+Rule 1: a reference to what is shown becomes the reference to the same as the profiles declare it. What the mode alone
+        shows, such as the domain 0 of xs-cim, keeps its own, and methods refuse it (Call.target).
 Rule 2: settings that name shown ones lose what they say as it is shown now, because that asks for nothing; what is left
         is translated line by line. Units and quantities stay together. Settings of what is to be made lose nothing:
         they may be a copy of other ones, and name those.
@@ -61,8 +62,8 @@ class Inputs:
         return value
 
     def path(self, request: Request, path: Path) -> Path:
-        """The path by which the profiles declare what `path` names in the mode (rule 1). CimError from `missing`. To
-        add resources to a machine that runs is to plug them in: to the State."""
+        """The path by which the profiles declare what `path` names in the mode (rule 1). CimError from `missing` if it
+        names nothing. To add resources to a machine that runs is to plug them in: to the State."""
         if path.keys is None:  # a class is called the same in all words
             return path
         shown = request.provider.find(path, request.namespace)
@@ -72,9 +73,7 @@ class Inputs:
         if request.method == ADD and shown.view is VirtualSystemSettingData and _runs(shown):
             found = request.provider.declared(shown, STATE)
         found = found or request.provider.declared(shown)
-        if found is None:
-            raise self.missing(path)
-        return found.path
+        return path if found is None else found.path
 
     def settings(self, request: Request, instance: Instance) -> Instance:
         """Setting data of a call in declared words, without what it only repeats (rules 2 and 3)."""

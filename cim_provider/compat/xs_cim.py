@@ -12,7 +12,12 @@ from cim_provider.compat.answers import EVERYTHING, capability_faces
 from cim_provider.compat.inputs import Inputs, Values, in_bytes
 from cim_provider.compat.mode import Given, Mode, Request
 from cim_provider.compat.single import home, single_faces, single_relations, together
-from cim_provider.compat.xs_devices import ADD_RESOURCE_SETTINGS, REMOVE_RESOURCE_SETTINGS, device_relations
+from cim_provider.compat.xs_devices import (
+    ADD_RESOURCE_SETTINGS,
+    MODIFY_RESOURCE_SETTINGS,
+    REMOVE_RESOURCE_SETTINGS,
+    device_relations,
+)
 from cim_provider.compat.xs_devices import VIEWS as DEVICES
 from cim_provider.compat.xs_jobs import DEFINE_SYSTEM, JOBS
 from cim_provider.compat.xs_machines import HOSTS, MACHINES
@@ -92,7 +97,7 @@ NETWORK_POOL, MEMORY_STATE = "Xen_NetworkConnectionPool", "Xen_MemoryState"
 # Methods of the management service that xs-cim has, or answers otherwise.
 MANAGEMENT = {
     **MACHINES, "DefineSystem": DEFINE_SYSTEM, "AddResourceSettings": ADD_RESOURCE_SETTINGS,
-    "RemoveResourceSettings": REMOVE_RESOURCE_SETTINGS,
+    "ModifyResourceSettings": MODIFY_RESOURCE_SETTINGS, "RemoveResourceSettings": REMOVE_RESOURCE_SETTINGS,
 }  # fmt: skip
 # Methods that take time and answer when they are done: of these classes all, and these.
 LATER = tuple(view for view in EVERYTHING if view is not VirtualSystemSnapshotServiceCapabilities)

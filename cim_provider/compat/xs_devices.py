@@ -3,7 +3,7 @@
 Rule 1: the pairs of a machine are VM.xenstore_data, which its guest finds in xenstore; they are there whether it runs
         or not. xs-cim kept pairs of its own in a service beside the hosts and sent them over a network of the host.
 Rule 2: a pair is added by AddResourceSettings, as its settings, and removed by RemoveResourceSettings; what a key has
-        already is replaced.
+        already is replaced. ModifyResourceSettings changes its value: the key is what names it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from cim_provider.profiles.virtual_system import (
     SystemDevice,
     VirtualSystemSettingData,
 )
-from cim_provider.schema.objects import CIMV2, Instance, Path
+from cim_provider.schema.objects import CIMV2, NOT_FOUND, CimError, Instance, Path
 from xenapi_core.errors import ApiError
 from xenapi_core.model.power import is_guest
 
@@ -178,6 +178,48 @@ async def add_resource_settings(
     return await call.jobs.several(call, jobs.DEFINITIONS, "CIM.AddResourceSettings", body, about=vm["uuid"])
 
 
+def _change(call: Call, setting: Instance) -> tuple[Subject, str]:
+    """The pair that settings name by their InstanceID, and the value requested for it, which is the one it has if they
+    name none. RefusedError INVALID_PARAMETER for other changes, CimError NOT_FOUND."""
+    given = {name.lower(): found for name, found in setting.values.items() if found is not None}
+    identifier, told = given.pop("instanceid", None), given.pop("value", None)
+    if not identifier:
+        raise invalid("ResourceSettings without an InstanceID of settings there are")
+    found = call.find(Path.of(PAIR_SETTINGS, {"InstanceID": identifier}, CIMV2))
+    if found is None or found.version is None:
+        raise CimError(NOT_FOUND, f"there are no settings {identifier}")
+    pair, now = Subject(call.source, found.version, found.item), found.values
+    same = {name.lower() for name in now if given.get(name.lower()) == now[name]}
+    if not given.keys() <= same:
+        raise invalid("only the value of a pair can be changed")
+    return pair, value(pair) if told is None else str(told)
+
+
+@jobs.answers(jobs.SYSTEMS)
+async def modify_resource_settings(call: Call, resource_settings: tuple[Instance, ...] | None) -> Result:
+    """ModifyResourceSettings of the profile, extended by key-value pairs, which are changed separately."""
+    settings = resource_settings or ()
+    about = [each.classname == PAIR_SETTINGS for each in settings]
+    if not any(about):
+        return await virtual_system_management.modify_resource_settings(call, resource_settings)
+    if not all(about):
+        raise RefusedError(Kind.NOT_SUPPORTED, "key-value pairs are not changed together with devices")
+    changes = [_change(call, each) for each in settings]
+    jobs.require(call, "VM.add_to_xenstore_data", "VM.remove_from_xenstore_data")
+
+    async def body(work: Work) -> Mapping[str, Any]:
+        work.expected = 2 * len(changes)
+        for pair, told in changes:
+            while not await _put(work, pair.ref, key(pair), told):
+                pass
+        paths = tuple(Path.of(PAIR_SETTINGS, {"InstanceID": pair_id(pair)}, CIMV2) for pair, _ in changes)
+        return {"ResultingResourceSettings": paths}
+
+    uuids = {pair["uuid"] for pair, _ in changes}
+    about_one = uuids.pop() if len(uuids) == 1 else ""
+    return await call.jobs.several(call, jobs.SYSTEMS, "CIM.ModifyResourceSettings", body, about=about_one)
+
+
 @jobs.answers(jobs.SYSTEMS)
 async def remove_resource_settings(call: Call, resource_settings: tuple[Path, ...] | None) -> Result:
     """RemoveResourceSettings of the profile, extended by key-value pairs, which are removed separately."""
@@ -202,6 +244,7 @@ async def remove_resource_settings(call: Call, resource_settings: tuple[Path, ..
 
 
 ADD_RESOURCE_SETTINGS = method(add_resource_settings, out=("ResultingResourceSettings", "Job"))
+MODIFY_RESOURCE_SETTINGS = method(modify_resource_settings, out=("ResultingResourceSettings", "Job"))
 REMOVE_RESOURCE_SETTINGS = method(remove_resource_settings, out=("Job",))
 VIEWS: tuple[type[View], ...] = (Console, ConsoleSettingData, KeyValuePair, KeyValueSettingData)
 
@@ -225,4 +268,7 @@ def device_relations() -> Mapping[type[Association], tuple[Relation, ...]]:
     }
 
 
-__all__ = ["ADD_RESOURCE_SETTINGS", "REMOVE_RESOURCE_SETTINGS", "VIEWS", "Console", "device_relations"]
+__all__ = [
+    "ADD_RESOURCE_SETTINGS", "MODIFY_RESOURCE_SETTINGS", "REMOVE_RESOURCE_SETTINGS", "VIEWS", "Console",
+    "device_relations",
+]  # fmt: skip

@@ -2,7 +2,8 @@
 
 Rule 1: what is measured of the devices of a machine or host is measured of the machine or host.
 Rule 2: rows are returned as they are recorded: when a row covers more time than requested, because nothing finer is
-        kept of so long ago, the step says so.
+        kept of so long ago, the step says so. Rows that are due for so much time need not have come yet: then they
+        are the finest that hold all there is.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from cim_provider import jobs
 from cim_provider.compat.xs_codes import CODES
 from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.refusal import Kind, RefusedError, invalid
+from cim_provider.mapping.subject import Subject
 from cim_provider.profiles.computer_system import ComputerSystem, HostComputerSystem
 from cim_provider.query.moment import moment
 from cim_provider.schema.objects import Path
 from xenapi_core.bridge.source import Recorded
 
 FINEST, MINUTE = 5, 60  # seconds
+# How long rows are kept that are finer than those of a day, which are the last resort: of FINEST, a minute, an hour.
+KEPT = (10 * MINUTE, 120 * MINUTE, 7 * 24 * 60 * MINUTE)
 EPOCH = "19700101000000.000000+000"
 
 
@@ -45,9 +49,29 @@ def asked_for(now: int, start: int | None, end: int | None, minutes: int | None)
     return start, until
 
 
+def rows_until(found: Recorded, end: int) -> list[tuple[int, tuple[float, ...]]]:
+    return [row for row in found.rows if row[0] <= end]
+
+
+async def recorded(call: Call, of: Subject, since: int, end: int, interval: int) -> Recorded | None:
+    """The rows of a system after `since`, as /rrd_updates chooses them for a time that long; if none of these is there
+    until `end`, the finest that reach back as far as any (rule 2). None if nothing is measured. ApiError."""
+
+    async def after(instant: int) -> Recorded | None:
+        return await call.source.recorded(call.principal, of.version.cls, of["uuid"], instant, interval)
+
+    first = await after(since)
+    if first is None or rows_until(first, end):
+        return first
+    now = call.source.now()
+    shorter = [await after(now - kept) for kept in KEPT if since < now - kept]
+    having = [one for one in shorter if one is not None and rows_until(one, end)]
+    return min(having, key=lambda one: one.rows[-1][0], default=first)
+
+
 def xport(found: Recorded, start: int, end: int, newest: bool) -> str:
     """The rows of a time, or the newest of them; oldest last, as /rrd_updates tells them."""
-    rows = [row for row in found.rows if row[0] <= end][: 1 if newest else None]
+    rows = rows_until(found, end)[: 1 if newest else None]
     meta = {"start": start, "step": found.step, "end": rows[0][0] if rows else end, "rows": len(rows),
             "columns": len(found.legend)}  # fmt: skip
     told = "".join(f"<{name}>{value}</{name}>" for name, value in meta.items())
@@ -81,7 +105,7 @@ async def get_performance_metrics(
     now = call.source.now()
     start, end = asked_for(now, instant(start_time, "StartTime"), instant(end_time, "EndTime"), time_duration)
     since = max(0, end - 2 * interval) if start is None else start
-    found = await call.source.recorded(call.principal, subject.version.cls, subject["uuid"], since, interval)
+    found = await recorded(call, subject, since, end, interval)
     if found is None:
         raise RefusedError(Kind.NOT_SUPPORTED, "nothing is measured")
     return Result(jobs.DONE, {"Metrics": xport(found, since, end, start is None)})

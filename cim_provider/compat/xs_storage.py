@@ -29,7 +29,7 @@ from xenapi_core.errors import ApiError
 T = TypeVar("T")
 
 STORAGE_EXTENT = 19
-PORT = "3260"
+PORT, MOST_PORT = "3260", 65535
 ISCSI = "lvmoiscsi"
 # How drivers that find something although not all was said tell it: targets, or units, or both.
 TOLD_BY_ERROR = ("SR_BACKEND_FAILURE_96", "SR_BACKEND_FAILURE_107", "SR_BACKEND_FAILURE_87")
@@ -98,9 +98,11 @@ async def delete_disk_image(call: Call, disk_image: Path | None, resource: Path 
 @jobs.answers(jobs.POOLS)
 async def discover_targets(call: Call, target_host: str | None, port: str | None, target_iqn: str | None) -> Result:
     """DiscoveriSCSITargetInfo: the targets of an iSCSI server, or the units of the target TargetIQN, seen from the host
-    whose service is called. 5 without a TargetHost."""
+    whose service is called. 5 without a TargetHost, and for a Port that is none."""
     if not target_host:
         raise invalid("TargetHost is missing")
+    if port and not (port.isascii() and port.isdecimal() and 0 < int(port) <= MOST_PORT):
+        raise invalid(f"Port is no number from 1 to {MOST_PORT}")
     config = {"target": target_host}
     if port and port != PORT:
         config["port"] = port

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cim_provider.mapping.refusal import invalid
+from cim_provider.mapping.refusal import Kind, RefusedError, invalid
 from cim_provider.mapping.subject import Subject
 from cim_provider.schema.objects import NOT_FOUND, CimError, Path
 from xenapi_core.bridge.source import Principal, Source
@@ -45,6 +45,8 @@ class Call:
     path_of  the path of a record, given by reference, as an instance of a class: of an item of it, if one is named and
              shown, else the first. None if the class does not show it.
     find     the instance a path names; None if it names none.
+    exists   whether a path names something that clients see; methods may have no instance of it (compat/inputs.py,
+             rule 1).
     shown    the instances of a view, as clients see them.
     views    which views have instances of a class or its subclasses; None if there is no such class.
     """
@@ -56,17 +58,21 @@ class Call:
     jobs: Jobs
     path_of: PathOf
     find: Callable[[Path], Rendition | None]
+    exists: Callable[[Path], bool]
     shown: Callable[[type[View]], Awaitable[Sequence[Rendition]]]
     views: Callable[[str], tuple[type[View], ...] | None]
 
     def target(self, path: Path | None, name: str, *classes: str) -> Subject:
         """The record (and item) that a reference parameter names, as an instance of one of `classes`.
 
-        RefusedError INVALID_PARAMETER if it is NULL or of another class; CimError NOT_FOUND.
+        RefusedError INVALID_PARAMETER if it is NULL or of another class, NOT_SUPPORTED for what is only shown; CimError
+        NOT_FOUND.
         """
         if path is None:
             raise invalid(f"{name} is missing")
         found = self.find(path)
+        if found is None and self.exists(path):
+            raise RefusedError(Kind.NOT_SUPPORTED, f"{name} is a {path.classname} that is only shown")
         if found is None or found.version is None:
             raise CimError(NOT_FOUND, f"{name}: there is no such {path.classname}")
         if found.view.cim not in classes:

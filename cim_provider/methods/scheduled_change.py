@@ -7,11 +7,11 @@ Theory of operation
    the state then forbids fails the job.
 3. A job that waits can be killed like any other. It ends with the server, and leaves nothing.
 4. A time to switch on, or off and on again, is shown as PowerOnTime: it is kept with the machine or host (other_config)
-   as long as the job waits; of several jobs, that of the last one. The server writes it in its own name, because who
-   may start a machine need not be allowed to change its settings; in another pool, where nobody acts but its users, in
-   the user's, if that one may.
-5. MOST jobs can wait at a time, for each pool. A waiting job tells its progress every KEEP seconds, which keeps the
-   session of who asked.
+   from before the answer as long as the job waits; of several jobs, that of the last one. The server writes it in its
+   own name, because who may start a machine need not be allowed to change its settings; in another pool, where nobody
+   acts but its users, in the user's, if that one may.
+5. MOST jobs can wait at a time, for each pool; what is more is refused with 4099 (Busy). A waiting job tells its
+   progress every KEEP seconds, which keeps the session of who asked.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ async def later(call: Call, element: Subject, due: int, state: int, change: Chan
             await work.log.begin()
             await work.undo(FORGET, cls, ref, kept)
             await _write_power_on_time(work.source, work.principal, cls, ref, kept)
+        work.begun.set()
         await _wait_until(work, due)
         if shown:
             await _forget(work.source, work.principal, cls, ref, kept)
@@ -101,7 +102,7 @@ async def later(call: Call, element: Subject, due: int, state: int, change: Chan
         return {}
 
     about = str(element["uuid"]) if cls == "VM" else ""
-    return await call.jobs.answering(False).several(call, jobs.STATE_CHANGE, LABEL, body, about)
+    return await call.jobs.answering(False).several(call, jobs.STATE_CHANGE, LABEL, body, about, when_begun=True)
 
 
 async def _wait_until(work: Work, due: int) -> None:

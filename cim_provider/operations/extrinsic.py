@@ -112,6 +112,9 @@ def _context(provider: CimProvider, call: MethodCall, target: Rendition, declare
             return None
         return tuple(extent.view.declared for extent in provider.extents(call.namespace, classname))
 
+    def exists(path: Path) -> bool:
+        return provider.find(path, call.namespace) is not None
+
     subject = Subject(provider.source, target.version, target.item)
     names = {low: parameter.name for low, parameter in declared.parameters.items()}
     given = {names[name.lower()]: param.value for name, param in call.params.items()}
@@ -124,6 +127,7 @@ def _context(provider: CimProvider, call: MethodCall, target: Rendition, declare
         provider.jobs.answering(provider.mode.waits(target.view.cim, declared.name)),
         path_of,
         provider.find_declared,
+        exists,
         shown,
         views,
     )

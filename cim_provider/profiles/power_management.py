@@ -59,7 +59,7 @@ async def request_power_state_change(
     """CIM_PowerManagementService.RequestPowerStateChange, for machines and hosts.
 
     Return values as RequestStateChange has them; 1 for a PowerState nothing here can have. With a Time, the job waits
-    for it (scheduled_change.py).
+    for it (scheduled_change.py); 4099 if too many do.
     """
     element = call.target(managed_element, "ManagedElement", ComputerSystem.cim, HostComputerSystem.cim)
     if power_state is None or not 2 <= power_state <= 16:

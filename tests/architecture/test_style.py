@@ -21,6 +21,7 @@ TASK_OWNERS = {
     "xenapi_core/server/http.py:_run": "the service keeps the tasks of its connections, and drain() awaits them",
     "xenapi_core/server/http.py:_streamed": "the service keeps the tasks of its connections, and drain() awaits them",
     "xenapi_core/server/http.py:_reply": "the service keeps the tasks of its connections, and drain() awaits them",
+    "xenapi_core/server/actions/connected_disks.py:connected": "cancelled and gathered when the transfer is over",
     "xenapi_core/background.py:keep_going": "the exit stack cancels and awaits it",
     "xenapi_core/server/gate.py:__init__": "end() awaits the accepting task after close() cancelled it",
     "xenapi_core/server/gate.py:_accept": "the gate keeps the tasks of those who wait; close() cancels, end() awaits",

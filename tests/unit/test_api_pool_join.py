@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sim_api
 from api_pool import TCP, ApiPool, api_pool
+from authority import issue
 from sim_api import dispatcher
 
 from xenapi_core.api import pool_transfer
 from xenapi_core.api.auth.static import StaticAuthenticator
 from xenapi_core.api.dispatcher import Dispatcher
 from xenapi_core.api.handlers.pool_join import MEMBERS
+from xenapi_core.api.member_certificates import record_members
 from xenapi_core.api.membership import Membership
 from xenapi_core.api.sessions import Sessions
+from xenapi_core.engine.pool_trust import trusted_members
 from xenapi_core.errors import ApiError
 from xenapi_core.ids import NULL_REF, Ids
 from xenapi_core.model.catalog import SCHEMA
+from xenapi_core.server.host_identities import HostIdentities
 from xenapi_core.server.joining import members_route
 from xenapi_core.server.routes import Request
 from xenapi_core.testing.pool import TEST_CALLER, SimPool, sim_pool
@@ -190,6 +198,95 @@ async def test_joining_needs_an_administrator_of_the_pool() -> None:
 async def test_a_process_that_reaches_no_other_server_does_not_pretend_to_join() -> None:
     async with sim_pool() as pool:
         assert await refusal(pool, Membership()) == ["NOT_IMPLEMENTED", "pool.join"]
+
+
+class Receiver(Neighbour):
+    """The other server with its HTTP handler for records; `lost`: they never reach it."""
+
+    def __init__(self, there: ApiPool, lost: bool) -> None:
+        super().__init__(there)
+        self.lost = lost
+
+    async def post(self, path: str, body: bytes, cookie: str) -> Any:
+        if self.lost:
+            raise ConnectionError("the way there is gone")
+        answer = members_route(self.there.dispatcher.services, self.there.sim).handler
+        return decode_reply((await answer(Request("POST", path, {"cookie": cookie}, body, TCP))).body)
+
+
+class Meeting:
+    """A host that nothing keeps from joining the pool of another server; hosts on both sides have keys."""
+
+    def __init__(self, pool: SimPool, there: ApiPool, directory: Path) -> None:
+        self.pool, self.there = pool, there
+        there.serve(there.host)
+        services, theirs = dispatcher(pool).services, there.dispatcher.services
+        services.sessions.membership = self.membership = make_ready(pool, there)
+        self.membership.address = "here.example"
+        pool.change(pool.store.related(pool.hosts[0], "PIFs")[0], management=True)
+        for sr in (pool.sr, pool.iso):
+            pool.change(sr, shared=False)
+        services.surroundings.identities = HostIdentities(directory / "here", pool.clock)
+        theirs.surroundings.identities = HostIdentities(directory / "there", there.clock)
+        for side in (services, theirs):
+            record_members(side)
+
+    async def join(self, lost: bool = False) -> str | None:
+        """The code with which joining fails, if it does."""
+        self.membership.connect = lambda address: Receiver(self.there, lost)
+        try:
+            await sim_api.ask(self.pool, "pool.join", "there", "root", "secret")
+        except ApiError as error:
+            return error.code
+        return None
+
+    def trusted(self) -> tuple[dict[str, str], dict[str, str]]:
+        return trusted_members(self.pool.store), trusted_members(self.there.store)
+
+
+@asynccontextmanager
+async def meeting(directory: Path) -> AsyncIterator[Meeting]:
+    """A host that can join, and the pool."""
+    async with sim_pool() as pool, api_pool() as there:
+        yield Meeting(pool, there, directory)
+
+
+async def test_host_that_joins_and_its_pool_trust_each_other(tmp_path: Path) -> None:
+    async with meeting(tmp_path) as met:
+        own, theirs = met.trusted()
+        assert await met.join() is None
+        assert met.trusted() == (own | theirs, own | theirs)
+
+
+async def test_host_whose_records_never_arrive_forgets_the_pool(tmp_path: Path) -> None:
+    async with meeting(tmp_path) as met:
+        own, _ = met.trusted()
+        assert await met.join(lost=True) == "JOINING_HOST_CONNECTION_FAILED"
+        assert met.trusted()[0] == own
+
+
+async def test_pool_that_refuses_the_records_and_the_host_forget_each_other(tmp_path: Path) -> None:
+    async with meeting(tmp_path) as met:
+        before = met.trusted()
+        met.there.add("VM", uuid=met.pool.vm(met.pool.add_vm())["uuid"])
+        assert await met.join() == "OPERATION_NOT_ALLOWED"
+        assert met.trusted() == before
+        assert met.membership.coordinator == ""
+
+
+async def test_nobody_is_trusted_before_everything_else_is_agreed_on(tmp_path: Path) -> None:
+    async with meeting(tmp_path) as met:
+        before, theirs = met.trusted(), met.there.sessions.membership
+        theirs.coming = "of the pool, soon"
+        assert await met.join() == "POOL_SECRET_ROTATION_PENDING"
+        assert met.trusted() == before
+        theirs.coming = ""
+        now = met.pool.clock.now()
+        for side in (met.pool, met.there):
+            found = issue("authority", now, authority=True)  # another one each time
+            side.add("Certificate", type="ca", name="same.pem", pem=found.pem)
+        assert await met.join() == "POOL_JOINING_HOST_CA_CERTIFICATES_CONFLICT"
+        assert met.trusted() == before
 
 
 async def test_records_arrive_as_they_left_with_networks_of_the_pool() -> None:

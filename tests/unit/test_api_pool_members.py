@@ -33,6 +33,7 @@ def doors(pool: Any) -> tuple[Door, Door, str]:
     """The endpoints of the coordinator at 127.0.0.1 and of a member at 127.0.0.2, and the member."""
     pool.change(pool.host, address="127.0.0.1", metrics=pool.add("host_metrics", live=True))
     member = pool.add("host", address="127.0.0.2", metrics=pool.add("host_metrics", live=True))
+    pool.serve(pool.host, member)
     pool.sessions.membership.secret = SECRET
     first, second = (Door(pool.dispatcher, pool.store, pool.sessions, host) for host in (pool.host, member))
     return first, second, member
@@ -137,6 +138,7 @@ async def test_each_endpoint_agrees_to_a_new_coordinator_for_its_host_alone():
     async with api_pool() as pool:
         first, second, member = doors(pool)
         third = pool.add("host", address="127.0.0.3", metrics=pool.add("host_metrics", live=True))
+        pool.serve(third)
         local = await at(pool, second, "session.slave_local_login", SECRET)
         assert await at(pool, second, "host.propose_new_master", local, "127.0.0.3", True) == ""
         assert await at(pool, first, "host.propose_new_master", local, "127.0.0.2", True) == ""

@@ -54,7 +54,6 @@ async def test_the_time_to_switch_on_is_told_until_it_has_come(state: int, shown
         vm = at.sim.add_vm() if state == ON else await at.sim.running()
         before, due = at.store.get(vm)["power_state"], timestamp(at.pool.clock.now() + 600)
         job = await ask(at, at.system(vm), state, 600)
-        await at.pool.clock.settle()
         assert power(at, at.system(vm)) == (shown, due)
         assert (at.shown(job)["JobState"], at.store.get(vm)["power_state"]) == (4, before)
         first = at.store.get(vm)["domid"]

@@ -10,11 +10,15 @@ import pytest
 import sim_api
 from ha_pool import BOOTED, GIB, NOTICED, TIMEOUT, following, guarded, kill, messages, protected, revive, state
 
+from xenapi_core.ids import NULL_REF
 from xenapi_core.testing.faults import FaultRule, Faulty
 from xenapi_core.testing.pool import TEST_CALLER, SimPool, sim_pool
 from xenapi_core.testing.virtual_time import drive
 
 ROOT = replace(TEST_CALLER, local_root=True)  # these messages are for members, and for the Unix socket
+
+
+CHANGING = {"destroy", "forget", "resize", "resize_online", "set_on_boot"}  # what would spoil a heartbeat disk
 
 
 async def ask(pool: SimPool, wire_name: str, *args: Any) -> Any:
@@ -89,6 +93,54 @@ async def test_heartbeat_disks_must_hold_data_and_be_reached_by_the_host() -> No
             assert await refused(pool, "host.preconfigure_ha", host, statefiles, metadata, "1") == answer
         await ask(pool, "host.preconfigure_ha", other, (far,), disk, "1")
         assert pool.store.get(host)["ha_statefiles"] == ()
+
+
+async def test_disk_that_somebody_else_has_is_not_taken_for_high_availability() -> None:
+    async with sim_pool(hosts=2) as pool:
+        host, free = pool.hosts[0], pool.add_vdi()
+        vm = await pool.running()
+        used = pool.store.get(pool.store.related(vm, "VBDs")[0])["VDI"]
+        static, leaving = pool.add_vdi(), pool.add_vdi()
+        await ask(pool, "host.attach_static_vdis", pool.hosts[1], {static: ""})
+        pool.change(leaving, current_operations={"task": "destroy"})
+        for taken, code in (
+            (used, "VDI_IN_USE"),
+            (static, "VDI_IN_USE"),
+            (leaving, "OTHER_OPERATION_IN_PROGRESS"),
+        ):
+            for statefile, metadata in ((taken, free), (free, taken)):
+                told = await refused(pool, "host.preconfigure_ha", host, (statefile,), metadata, "1")
+                assert (told[0], taken in told) == (code, True)
+        assert pool.store.get(host)["ha_statefiles"] == ()
+        await ask(pool, "VM.hard_shutdown", vm)
+        await ask(pool, "host.preconfigure_ha", host, (used,), free, "1")
+
+
+@pytest.mark.parametrize("sharable", [False, True])
+async def test_disk_of_high_availability_is_attached_to_no_vm(sharable: bool) -> None:
+    async with sim_pool(hosts=2) as pool:
+        disk, host = pool.add_vdi(sharable=sharable), pool.hosts[0]
+        running, halted = await pool.running(disks=0), pool.add_vm(disks=0)
+        vbd = await ask(pool, "VBD.create", pool.vbd_values(running, disk, "0"))
+        await ask(pool, "VBD.create", pool.vbd_values(halted, disk, "0"))
+        await ask(pool, "host.preconfigure_ha", host, (disk,), pool.add_vdi(), "1")
+        in_use = ["VDI_IN_USE", disk]
+        assert await refused(pool, "VBD.create", pool.vbd_values(pool.add_vm(), disk, "1")) == in_use
+        assert await refused(pool, "VBD.plug", vbd) == in_use
+        assert await refused(pool, "VM.start", halted, False, False) == in_use
+        await ask(pool, "host.ha_release_resources", host)
+        await ask(pool, "VBD.plug", vbd)
+
+
+async def test_attached_heartbeat_disks_are_listed_with_what_is_allowed_of_them() -> None:
+    async with sim_pool(hosts=2) as pool:
+        statefile, metadata = await configured(pool, pool.hosts[0])
+        for vdi in (statefile, metadata):
+            free = set(await ask(pool, "VDI.get_allowed_operations", pool.add_vdi(type="redo_log")))
+            assert free - set(await ask(pool, "VDI.get_allowed_operations", vdi)) == CHANGING
+            assert await refused(pool, "VDI.resize", vdi, 1 << 40) == ["VDI_IN_USE", vdi, "resize"]
+        await ask(pool, "host.ha_release_resources", pool.hosts[0])
+        assert set(await ask(pool, "VDI.get_allowed_operations", statefile)) >= CHANGING
 
 
 async def test_no_step_is_told_to_a_host_that_is_down() -> None:
@@ -382,7 +434,12 @@ async def test_pool_whose_hosts_kept_nothing_yet_has_all_of_them_joined() -> Non
         await ask(pool, "pool.enable_ha", (pool.sr,), {"timeout": str(int(TIMEOUT))})
         for host in pool.hosts:  # as a database of an older version has it
             pool.change(host, ha_daemon="", local_database={}, ha_generation="", ha_metadata_vdi="")
+        disks = [vdi for vdi, record in pool.store.all("VDI").items() if record["ha_hosts"]]
+        for vdi in disks:
+            pool.change(vdi, ha_hosts=(), ha_pool=NULL_REF)
         async with following(pool):
+            await pool.pass_time(1)
+            assert [await refused(pool, "VDI.destroy", vdi) for vdi in disks] == [["HA_IS_ENABLED"]] * 2
             vm = await protected(pool, affinity=pool.hosts[1])
             kill(pool, pool.hosts[1])
             await too_long(pool)

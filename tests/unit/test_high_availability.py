@@ -59,8 +59,21 @@ async def test_metadata_disk_holds_the_database_and_both_kinds_cannot_be_destroy
         found = await read_copy(SCHEMA, storage, metadata["uuid"], metadata["virtual_size"])
         assert found.pool == pool.store.get(pool.pool)["uuid"]
         for vdi in (metadata.ref, *pool.store.get(pool.pool)["ha_statefiles"]):
-            assert await refused(pool, "VDI.destroy", vdi) == ["HA_IS_ENABLED"]
-            assert await refused(pool, "VDI.forget", vdi) == ["HA_IS_ENABLED"]
+            assert await changes(pool, vdi) == ["HA_IS_ENABLED"]
+
+
+async def changes(pool: SimPool, vdi: str) -> list[str]:
+    """What every message that changes a disk answers, none of which is listed as allowed."""
+    told = [
+        await refused(pool, "VDI.destroy", vdi),
+        await refused(pool, "VDI.forget", vdi),
+        await refused(pool, "VDI.resize", vdi, 1 << 40),
+        await refused(pool, "VDI.set_on_boot", vdi, "reset"),
+    ]
+    allowed = await ask(pool, "VDI.get_allowed_operations", vdi)
+    assert not {"destroy", "forget", "resize", "resize_online", "set_on_boot"} & set(allowed)
+    assert told == [told[0]] * len(told)
+    return told[0]
 
 
 async def test_disk_that_cannot_be_destroyed_does_not_keep_high_availability_on() -> None:
@@ -335,7 +348,7 @@ async def test_redo_log_is_a_disk_with_the_database_until_it_is_switched_off() -
         vdi = pool.store.get(now["redo_log_vdi"], "VDI")
         assert (now["redo_log_enabled"], vdi["SR"], vdi["type"]) == (True, pool.sr, "redo_log")
         assert await refused(pool, "pool.enable_redo_log", pool.sr) == ["REDO_LOG_IS_ENABLED"]
-        assert await refused(pool, "VDI.destroy", vdi.ref) == ["REDO_LOG_IS_ENABLED"]
+        assert await changes(pool, vdi.ref) == ["REDO_LOG_IS_ENABLED"]
         await ask(pool, "pool.enable_ha", (pool.sr,), {})
         await ask(pool, "pool.disable_ha")
         assert pool.store.find(vdi.ref) is not None, "high availability has a disk of its own"

@@ -23,7 +23,7 @@ OURS = {"event_batch"}
 OUR_FIELDS = {("VM", "requested_state"), ("host", "requested_state"), ("Certificate", "pem"), ("pool", "crls")}
 OUR_FIELDS |= {("VM", "reverted_to"), ("VM", "cpu_pool"), ("host", "resident_cpu_pools")}
 OUR_FIELDS |= {("pool", "binary_storage"), ("pool", "ha_restarts_from"), ("host", "joined_from")}
-OUR_FIELDS |= {("VDI", "static_on"), ("VM", "tmem")}
+OUR_FIELDS |= {("VDI", name) for name in ("static_on", "ha_hosts", "ha_pool", "redo_log_pools")} | {("VM", "tmem")}
 OUR_FIELDS |= {("host", name) for name in ("ha_metadata_vdi", "ha_generation", "ha_daemon", "local_database")}
 OUR_FIELDS |= {("host", "proposed_coordinator"), ("host", "proposed_at"), ("host", "clock_skewed")}
 # The reference forgets these when the server restarts; here they are kept, as in every other class with metrics.

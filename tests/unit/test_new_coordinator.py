@@ -89,6 +89,20 @@ async def test_commit_asks_of_the_new_coordinator_what_designating_it_asks() -> 
         assert master(pool) == pool.hosts[0]
 
 
+async def test_record_that_only_a_heartbeat_speaks_for_does_not_become_coordinator() -> None:
+    async with sim_pool(hosts=2) as pool:
+        metrics = pool.add("host_metrics", live=False)
+        nobody = pool.add("host", hostname="nobody", address="192.0.2.9", metrics=metrics)
+        await ask(pool, "host.tickle_heartbeat", nobody, {})
+        assert pool.store.get(metrics)["live"]
+        offline = ["HOST_OFFLINE", nobody]
+        assert await refused(pool, "pool.designate_new_master", nobody) == offline
+        await ask(pool, "host.propose_new_master", address(pool, nobody), True)
+        assert await refused(pool, "host.commit_new_master", address(pool, nobody)) == offline
+        assert master(pool) == pool.hosts[0]
+        assert nobody not in await ask(pool, "pool.recover_slaves")
+
+
 async def test_designating_fails_while_a_host_has_agreed_to_another() -> None:
     async with sim_pool(hosts=3) as pool:
         second, third = pool.hosts[1:]

@@ -43,6 +43,8 @@ async def test_static_disk_is_in_use_until_it_is_detached() -> None:
         assert hosts_of(pool, vdi) == [host]
         assert await refused(pool, "VDI.destroy", vdi) == ["VDI_IN_USE", vdi, "destroy"]
         assert await refused(pool, "VDI.forget", vdi) == ["VDI_IN_USE", vdi, "forget"]
+        written = await refused(pool, "VDI.copy", pool.add_vdi(), "OpaqueRef:NULL", "OpaqueRef:NULL", vdi)
+        assert written == ["VDI_IN_USE", vdi, "import"]
         allowed = await ask(pool, "VDI.get_allowed_operations", vdi)
         assert "snapshot" in allowed
         assert not {"destroy", "forget", "resize", "copy"} & set(allowed)

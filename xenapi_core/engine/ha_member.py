@@ -9,7 +9,8 @@ Theory of operation
    what ran there has ended; or DISARMED: it does not, so nobody knows, and its VMs are left alone.
 3. The live set: the hosts that are up and whose daemon runs. ha_network_peers of its hosts are its uuids.
 4. A host whose daemon is to run has the heartbeat disks attached, and the number of the configuration that they belong
-   to (`ha_generation`); hosts with different numbers form no live set.
+   to (`ha_generation`); hosts with different numbers form no live set. Each of these disks says so too (VDI.ha_hosts),
+   and those of the pool, while high availability is on, name the pool (VDI.ha_pool): rules for disks look nowhere else.
 5. pool.enable_ha and pool.disable_ha are these steps, done for all hosts; host.preconfigure_ha and its like are one of
    them for one host. Nothing here awaits but `check_answers`.
 """
@@ -61,9 +62,9 @@ def in_live_set(reader: Reader, host: Fields) -> bool:
     return has_joined(host) and is_live(reader, host)
 
 
-def holds(host: Fields, vdi: str) -> bool:
-    """Whether a disk is attached to it for high availability."""
-    return vdi in host["ha_statefiles"] or bool(host["ha_metadata_vdi"] == vdi)
+def _attached(host: Fields) -> frozenset[str]:
+    """The disks that are attached to it for high availability."""
+    return frozenset((*host["ha_statefiles"], host["ha_metadata_vdi"])) - {""}
 
 
 async def check_answers(hypervisor: Hypervisor | None) -> None:
@@ -87,7 +88,19 @@ def set_local(txn: Txn, host: str, values: Mapping[str, str]) -> None:
 
 def preconfigure(txn: Txn, host: str, statefiles: Sequence[str], metadata: str, generation: str) -> None:
     """Attach the heartbeat disks and the one with the database, instead of those that were attached."""
+    before = _attached(txn.get(host, "host"))
     txn.update(host, ha_statefiles=tuple(statefiles), ha_metadata_vdi=metadata, ha_generation=generation)
+    after = _attached(txn.get(host, "host"))
+    for vdi in (*(before - after), *(after - before)):
+        _show_attached(txn, vdi, host, vdi in after)
+
+
+def _show_attached(txn: Txn, vdi: str, host: str, attached: bool) -> None:
+    """The disk says whether that host has it attached (rule 4); nothing happens if it is gone."""
+    disk = txn.find(vdi)
+    if disk is not None:
+        others = tuple(other for other in disk["ha_hosts"] if other != host)
+        txn.update(vdi, ha_hosts=(*others, host) if attached else others)
 
 
 def join(txn: Txn, host: str) -> None:
@@ -115,7 +128,7 @@ def stop(txn: Txn, host: str) -> None:
 
 def detach(txn: Txn, host: str) -> None:
     """Let go of the heartbeat disks and of the one with the database."""
-    txn.update(host, ha_statefiles=(), ha_metadata_vdi="", ha_generation="")
+    preconfigure(txn, host, (), "", "")
 
 
 def release(txn: Txn, host: str) -> None:
@@ -146,13 +159,22 @@ def show_live_set(store: Store, txn: Txn) -> None:
 
 
 def adopt(store: Store) -> None:
-    """Have all hosts joined in a database that was written when hosts kept nothing of high availability themselves."""
+    """Complete a database that was written when hosts kept nothing of high availability themselves: all have joined;
+    or when disks said nothing of it (rule 4)."""
+    hosts = store.all("host").values()
+    txn = store.begin()
     for pool in store.all("pool").values():
-        hosts = store.all("host").values()
-        if not pool["ha_enabled"] or any(host["local_database"] for host in hosts):
+        if not pool["ha_enabled"]:
             continue
-        txn = store.begin()
-        for host in hosts:
-            preconfigure(txn, host.ref, pool["ha_statefiles"], "", "")
-            join(txn, host.ref)
-        store.commit(txn)
+        if not any(host["local_database"] for host in hosts):
+            for host in hosts:
+                preconfigure(txn, host.ref, pool["ha_statefiles"], "", "")
+                join(txn, host.ref)
+        for vdi in store.all("VDI").values():
+            is_metadata = vdi["type"] == "redo_log" and vdi["metadata_of_pool"] == pool.ref
+            if vdi.ref in pool["ha_statefiles"] or (is_metadata and vdi.ref != pool["redo_log_vdi"]):
+                txn.update(vdi.ref, ha_pool=pool.ref)
+    for host in hosts:
+        for disk in _attached(txn.get(host.ref)):
+            _show_attached(txn, disk, host.ref, True)
+    store.commit(txn)

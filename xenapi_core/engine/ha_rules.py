@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from xenapi_core.engine.ha_member import holds, in_live_set
+from xenapi_core.engine.ha_member import in_live_set
 from xenapi_core.engine.ha_plan import Machine, Situation, covers
 from xenapi_core.engine.host_memory import memory_needed
 from xenapi_core.engine.plan import World
@@ -210,20 +210,6 @@ def reaches_disk(store: Store, host: str, vdi: str) -> bool:
     """Whether a disk exists, and the host is connected to its repository."""
     disk = store.find(vdi)
     return disk is not None and host in connected_hosts(store, disk["SR"])
-
-
-def check_unused(store: Store, vdi: str, operation: str) -> None:
-    """Whether a disk may go by `operation`: HA_IS_ENABLED for one of high availability, REDO_LOG_IS_ENABLED for the
-    redo log, VDI_IN_USE [disk, operation] for one that is attached to a host for high availability, which is off."""
-    for pool in store.all("pool").values():
-        if vdi == pool["redo_log_vdi"]:
-            raise E.REDO_LOG_IS_ENABLED()
-        record = store.get(vdi, "VDI")
-        is_metadata = record["type"] == "redo_log" and record["metadata_of_pool"] == pool.ref
-        if pool["ha_enabled"] and (is_metadata or vdi in pool["ha_statefiles"]):
-            raise E.HA_IS_ENABLED()
-    if any(holds(host, vdi) for host in store.all("host").values()):
-        raise E.VDI_IN_USE(vdi, operation)
 
 
 def check_joining_disk(store: Store, vm: Version, sr: str) -> None:

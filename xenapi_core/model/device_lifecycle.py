@@ -3,7 +3,9 @@
 Rule 1: allowed_* look at the record and at what its schema entry follows (a VBD or VIF follows its VM's power state and
         current operations, a VDI its VBDs' attachment and its SR's type); check_* may look further, at guest drivers
         and storage.
-Rule 2: nothing here awaits.
+Rule 2: who relies on a disk beside VMs is in its own record: hosts (static_on), high availability (ha_hosts, ha_pool),
+        the redo log (redo_log_pools). Whoever takes or releases a disk writes it there.
+Rule 3: nothing here awaits.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from xenapi_core.errors import ApiError, E
+from xenapi_core.ids import is_null
 from xenapi_core.model import power
 from xenapi_core.model.enums import VBD_OPERATIONS, VDI_OPERATIONS, VIF_OPERATIONS
 from xenapi_core.model.schema import Reader
@@ -35,6 +38,12 @@ _NEEDS_ATTACHED: Final = frozenset(
 _FINE_WHILE_ATTACHED: Final = frozenset({"snapshot", "clone", "resize_online", "mirror", "enable_cbt", "disable_cbt"})
 # The same for one that a host has attached to itself: it stays where the host finds it.
 _FINE_WHILE_STATIC: Final = _FINE_WHILE_ATTACHED - {"mirror"}
+# What leaves a disk of high availability, or of the redo log, as it is.
+_FINE_WHILE_RELIED_ON: Final = frozenset(
+    {
+        "snapshot", "clone", "copy", "update", "generate_config", "enable_cbt", "disable_cbt", "list_changed_blocks",
+    }
+)  # fmt: skip
 _VDI_LISTED: Final = (
     "clone", "copy", "resize", "resize_online", "snapshot", "destroy", "forget", "update", "generate_config",
     "set_on_boot", "enable_cbt", "disable_cbt", "data_destroy", "list_changed_blocks",
@@ -126,7 +135,8 @@ def _hotplug_error(reader: Reader, vbd: Any, vm: Any, operation: str) -> ApiErro
 
 
 def disk_use_error(reader: Reader, vbd: Any) -> ApiError | None:
-    """Why the disk of `vbd` cannot be attached through it now: VDI_NOT_MANAGED, VDI_READONLY, VDI_IN_USE [vdi];
+    """Why the disk of `vbd` cannot be attached through it now: VDI_NOT_MANAGED, VDI_READONLY; VDI_IN_USE [vdi], also
+    for one of high availability, sharable or not;
     OTHER_OPERATION_IN_PROGRESS while something is done to it that may not be begun once it is attached."""
     vdi = reader.find(vbd["VDI"])
     if vbd["empty"] or vdi is None:
@@ -136,6 +146,8 @@ def disk_use_error(reader: Reader, vbd: Any) -> ApiError | None:
     writes = vbd["mode"] == "RW"
     if writes and vdi["read_only"]:
         return E.VDI_READONLY(vdi.ref)
+    if is_of_ha(vdi):
+        return E.VDI_IN_USE(vdi.ref)
     if not vdi["sharable"]:
         if vdi["static_on"]:
             return E.VDI_IN_USE(vdi.ref)
@@ -203,6 +215,8 @@ def _vdi_error(reader: Reader, vdi: Any, operation: str, far: bool) -> ApiError 
         return error
     if vdi["static_on"] and operation not in _FINE_WHILE_STATIC:
         return E.VDI_IN_USE(ref, operation)
+    if operation not in _FINE_WHILE_RELIED_ON and (error := _relied_on_error(reader, vdi, operation)):
+        return error
     attached = _attached(reader, ref)
     if attached and operation not in _FINE_WHILE_ATTACHED:
         only_read = all(vbd["mode"] == "RO" for vbd in attached)
@@ -238,6 +252,21 @@ def _vdi_error(reader: Reader, vdi: Any, operation: str, far: bool) -> ApiError 
     return None
 
 
+def is_of_ha(vdi: Any) -> bool:
+    """Whether high availability needs the disk, or a host has it attached for that."""
+    return bool(vdi["ha_hosts"]) or not is_null(vdi["ha_pool"])
+
+
+def _relied_on_error(reader: Reader, vdi: Any, operation: str) -> ApiError | None:
+    """REDO_LOG_IS_ENABLED, HA_IS_ENABLED; VDI_IN_USE [vdi, operation] for a disk that a host has attached for high
+    availability, which is off."""
+    if reader.related(vdi.ref, "redo_log_pools"):
+        return E.REDO_LOG_IS_ENABLED()
+    if not is_null(vdi["ha_pool"]):
+        return E.HA_IS_ENABLED()
+    return E.VDI_IN_USE(vdi.ref, operation) if is_of_ha(vdi) else None
+
+
 def _attached(reader: Reader, vdi: str) -> list[Any]:
     """VBDs through which a machine has the disk, or is about to."""
     vbds = (vbd for vbd in map(reader.find, reader.related(vdi, "VBDs")) if vbd is not None)
@@ -246,15 +275,27 @@ def _attached(reader: Reader, vdi: str) -> list[Any]:
 
 def check_static_use(reader: Reader, vdi: Any) -> None:
     """Raise why no host can attach `vdi` to itself now: VDI_INCOMPATIBLE_TYPE for a list of changed blocks,
-    VDI_NOT_MANAGED; VDI_IN_USE [vdi] for a disk that is not sharable and that a machine or another host has;
-    OTHER_OPERATION_IN_PROGRESS."""
+    VDI_NOT_MANAGED; VDI_IN_USE [vdi] for a disk that is not sharable and that a machine, another host or high
+    availability has; OTHER_OPERATION_IN_PROGRESS."""
     if vdi["type"] == "cbt_metadata":
         raise E.VDI_INCOMPATIBLE_TYPE(vdi.ref, vdi["type"])
     if not vdi["managed"]:
         raise E.VDI_NOT_MANAGED(vdi.ref)
-    if not vdi["sharable"] and (vdi["static_on"] or _attached(reader, vdi.ref)):
+    if not vdi["sharable"] and (vdi["static_on"] or is_of_ha(vdi) or _attached(reader, vdi.ref)):
         raise E.VDI_IN_USE(vdi.ref)
     if error := _busy("VDI", vdi, _FINE_WHILE_STATIC):
+        raise error
+
+
+def check_ha_use(reader: Reader, vdi: Any) -> None:
+    """Raise why no host can attach `vdi` for high availability now: VDI_INCOMPATIBLE_TYPE for a list of changed blocks;
+    VDI_IN_USE [vdi] for a disk that a machine has, and for one that is not sharable and that a host has attached to
+    itself; OTHER_OPERATION_IN_PROGRESS for what may not be begun once it is attached."""
+    if vdi["type"] == "cbt_metadata":
+        raise E.VDI_INCOMPATIBLE_TYPE(vdi.ref, vdi["type"])
+    if _attached(reader, vdi.ref) or (vdi["static_on"] and not vdi["sharable"]):
+        raise E.VDI_IN_USE(vdi.ref)
+    if error := _busy("VDI", vdi, _FINE_WHILE_RELIED_ON):
         raise error
 
 

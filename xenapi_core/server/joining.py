@@ -7,6 +7,8 @@ Rule 2: the records come in one transaction, and the simulator has the host, its
 Rule 3: shared storage of the pool is connected to the new host afterwards; a connection that fails is logged, and can
         be plugged again. The same goes for the VLANs and tunnels of the coordinator (steps/network_copies.py), and for
         the pool's settings that hosts must know.
+Rule 4: the hosts here know the certificate of the host before its records come (handlers/pool_trust.py). If they are
+        refused, they forget it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any, Final
 from xenapi_core.api import pool_transfer
 from xenapi_core.api.certificates import record_certificates
 from xenapi_core.api.handlers.pool_join import MEMBERS
-from xenapi_core.api.member_certificates import record_members
+from xenapi_core.api.member_certificates import forget_member, record_members
 from xenapi_core.api.membership import place_of
 from xenapi_core.api.registry import Services
 from xenapi_core.drivers.api import DriverError
@@ -75,10 +77,16 @@ async def _admit(services: Services, world: SimWorld, request: Request) -> str:
     hosts = [ref for ref, (cls, _) in records.items() if cls == "host"]
     if len(hosts) != 1:
         raise E.INVALID_VALUE("hosts", str(len(hosts)))
-    check_newcomer(services.store, str(records[hosts[0]][1]["uuid"]))
-    await _make_room(services, world, records)
-    _take(services, engine, world, records)
-    uuid = str(services.store.get(hosts[0])["uuid"])
+    uuid = str(records[hosts[0]][1]["uuid"])
+    try:
+        _check_new(services, records)
+        check_newcomer(services.store, uuid)
+        await _make_room(services, world, records)
+        _take(services, engine, world, records)
+    except ApiError:
+        if services.store.by_uuid("host", uuid) is None:
+            forget_member(services, uuid)
+        raise
     await services.store.durable(services.store.revision)
     await _connect_shared(services, engine, hosts[0])
     _copy_networks(services, engine, hosts[0])
@@ -91,17 +99,20 @@ def _decode_records(services: Services, document: bytes) -> pool_transfer.Record
     bridges = {network["bridge"]: ref for ref, network in store.all("network").items()}
 
     def known(cls: str, values: Mapping[str, Any]) -> str | None:
-        """A network of the pool on the same bridge; anything else that is here already cannot come."""
-        if cls == "network" and values["bridge"] in bridges:
-            return bridges[values["bridge"]]
-        if store.by_uuid(cls, values["uuid"]) is not None:
-            raise E.OPERATION_NOT_ALLOWED(f"The pool has a {cls} with uuid {values['uuid']} already.")
-        return None
+        """A network of the pool on the same bridge."""
+        return bridges.get(values["bridge"]) if cls == "network" else None
 
     try:
         return pool_transfer.read(services.schema, document, known, services.ids.ref)
     except (ValueError, TypeError, KeyError):
         raise E.INVALID_VALUE("records", "They are not those of a host.") from None
+
+
+def _check_new(services: Services, records: pool_transfer.Records) -> None:
+    """OPERATION_NOT_ALLOWED for anything that is here already."""
+    for cls, values in records.values():
+        if services.store.by_uuid(cls, values["uuid"]) is not None:
+            raise E.OPERATION_NOT_ALLOWED(f"The pool has a {cls} with uuid {values['uuid']} already.")
 
 
 async def _make_room(services: Services, world: SimWorld, records: pool_transfer.Records) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cim_services import MANAGEMENT, Site
-from compat_pool import CIMV2, ModePool, Path, mode_site, path_of
+from compat_pool import CIMV2, CimError, ModePool, Path, mode_site, path_of
 
 from cim_provider.compat import xs_properties
 from cim_provider.mapping.extent import Rendition, Shown
@@ -89,6 +89,35 @@ async def test_a_value_that_came_after_the_call_is_replaced_too() -> None:
         at.sim.change(vm, xenstore_data={"role": "theirs"})  # before the job has done anything
         assert (await at.ended(out))["status"] == "success"
         assert at.store.get(vm)["xenstore_data"] == {"role": "mine"}
+
+
+async def test_the_value_of_a_pair_is_modified_and_nothing_else_of_it() -> None:
+    async with mode_site("xs-cim") as at:
+        vm = at.sim.add_vm("web", xenstore_data={"vm-data/role": "shop", "kept": "2"})
+        path = Path.of(PAIR_SETTINGS, {"InstanceID": f"Xen:{at.uuid(vm)}/vm-data/role"}, CIMV2)
+        whole = {**at.shown(path), "value": "bank"}
+        bank = (Instance(PAIR_SETTINGS, whole),)
+        value, out = await at.ask(MANAGEMENT, "ModifyResourceSettings", ResourceSettings=bank)
+        assert (value, (await at.ended(out))["status"]) == (4096, "success")
+        assert at.shown(path)["value"] == "bank"
+        assert at.store.get(vm)["xenstore_data"] == {"vm-data/role": "bank", "kept": "2"}
+        named = {"InstanceID": path.key("InstanceID")}
+        for values, code in (
+            ({**named, "value": ""}, 4096),
+            ({**named}, 4096),
+            ({**whole, "key": "other"}, 4),
+            ({**named, "VM_ID": "other"}, 4),
+            ({"key": "kept", "value": "3"}, 4),
+        ):
+            pair = Instance(PAIR_SETTINGS, values)
+            assert await asked(at, "ModifyResourceSettings", ResourceSettings=(pair,)) == code
+        (vbd,) = at.store.related(vm, "VBDs")
+        both = (Instance(PAIR_SETTINGS, named), at.copy(path_of(at, vbd, "Xen_DiskSettingData")))
+        assert await asked(at, "ModifyResourceSettings", ResourceSettings=both) == 1
+        gone = Instance(PAIR_SETTINGS, {"InstanceID": f"Xen:{at.uuid(vm)}/gone", "value": "x"})
+        with pytest.raises(CimError) as caught:
+            await asked(at, "ModifyResourceSettings", ResourceSettings=(gone,))
+        assert (caught.value.status, at.store.get(vm)["xenstore_data"]) == (6, {"vm-data/role": "", "kept": "2"})
 
 
 async def test_pairs_without_a_key_of_another_machine_or_beside_devices_are_refused() -> None:

@@ -85,6 +85,24 @@ async def test_a_host_is_told_of_and_a_machine_that_never_ran_has_no_columns() -
         assert legend(await asked(at, System=at.system(vm), TimeDuration=1)) == []
 
 
+@pytest.mark.parametrize(("minutes_recorded", "step"), [(1, 5), (30, 60), (180, 3600)])
+async def test_a_time_too_long_for_the_rows_there_are_gets_the_finest_that_hold_all(
+    minutes_recorded: int, step: int
+) -> None:
+    async with mode_site("xs-cim") as at:
+        vm = await at.sim.running("web")
+        await sample(at.pool.recorder, at.sim.engine)
+        values, begin = dict(at.pool.recorder.values), at.pool.recorder.last
+        await at.pool.clock.advance(minutes_recorded * 60)
+        for instant in range(begin, at.pool.source.now(), STEP):
+            at.pool.recorder.record(instant, values)
+        found = await asked(at, System=at.system(vm), TimeDuration=2 * 366 * 24 * 60)
+        assert found.findtext("meta/step") == str(step)
+        assert begin <= min(instants(found)) <= begin + step
+        day = await asked(at, System=at.system(vm), TimeDuration=2 * 366 * 24 * 60, ResolutionInterval=86400)
+        assert instants(day) == []
+
+
 NOW = "20260101000000.000000+000"
 REFUSED: dict[str, dict[str, Any]] = {
     "an interval as a time": {"StartTime": "00000001000000.000000:000"},

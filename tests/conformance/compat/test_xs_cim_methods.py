@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cim_services import MANAGEMENT, Site
-from compat_pool import CIMV2, Path, mode_site
+from cim_services import MANAGEMENT, MIGRATION, POWER, Site
+from compat_pool import CIMV2, CimError, Path, mode_site
 
 from cim_provider.schema.objects import Instance
 
@@ -152,3 +152,41 @@ async def test_a_machine_is_defined_renamed_and_destroyed_by_jobs() -> None:
         assert at.store.get(vm)["name_label"] == "other"
         await done(at, service, "DestroySystem", AffectedSystem=at.system(vm))
         assert at.store.find(vm) is None
+
+
+SNAPSHOTS = "Xen_VirtualSystemSnapshotService"
+# service, method, the parameter that names a machine
+ON_MACHINES = [
+    (MANAGEMENT, "DestroySystem", "AffectedSystem"),
+    (MANAGEMENT, "AddResourceSetting", "AffectedSystem"),
+    (MANAGEMENT, "ConvertToXenTemplate", "System"),
+    (MANAGEMENT, "FindPossibleHostsToRunOn", "System"),
+    (SNAPSHOTS, "CreateSnapshot", "AffectedSystem"),
+    (MIGRATION, "CheckVirtualSystemIsMigratableToHost", "ComputerSystem"),
+    (POWER, "RequestPowerStateChange", "ManagedElement"),
+    ("Xen_MetricService", "GetPerformanceMetricsForSystem", "System"),
+]
+
+
+@pytest.mark.parametrize(("service", "method", "parameter"), ON_MACHINES)
+async def test_what_cannot_be_done_with_domain_0_is_not_supported(service: str, method: str, parameter: str) -> None:
+    async with mode_site("xs-cim") as at:
+        (host,) = at.sim.hosts
+        domain = at.sim.add_vm("dom0", is_control_domain=True, power_state="Running", resident_on=host)
+        path = Path.of(SYSTEM, {"CreationClassName": SYSTEM, "Name": at.uuid(domain)}, CIMV2)
+        assert at.shown(path)["Caption"] == "XenServer Host"
+        assert await at.ask(service, method, **{parameter: path}) == (1, {})
+        nobody = Path.of(SYSTEM, {"CreationClassName": SYSTEM, "Name": "x"}, CIMV2)
+        with pytest.raises(CimError) as caught:
+            await at.ask(service, method, **{parameter: nobody})
+        assert caught.value.status == 6
+
+
+@pytest.mark.parametrize(("state", "told"), [(2, 0), (3, 4097), (6, 4097), (9, 4097), (10, 4097), (32768, 4097)])
+async def test_the_state_of_domain_0_cannot_be_changed(state: int, told: int) -> None:
+    async with mode_site("xs-cim") as at:
+        (host,) = at.sim.hosts
+        domain = at.sim.add_vm("dom0", is_control_domain=True, power_state="Running", resident_on=host)
+        path = Path.of(SYSTEM, {"CreationClassName": SYSTEM, "Name": at.uuid(domain)}, CIMV2)
+        assert await at.invoke(path, "RequestStateChange", RequestedState=state) == (told, {})
+        assert at.store.get(domain)["power_state"] == "Running"

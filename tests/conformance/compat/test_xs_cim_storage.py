@@ -140,6 +140,12 @@ async def test_a_server_that_is_not_named_or_does_not_answer_is_an_error() -> No
         assert (await at.ask(STORAGE, "DiscoveriSCSITargetInfo", TargetHost="192.0.2.7"))[0] == 0
 
 
+@pytest.mark.parametrize("port", ["iscsi", "0", "65536", "-1", "3260 ", "³"])
+async def test_a_port_that_is_no_number_of_one_is_refused(port: str) -> None:
+    async with mode_site("xs-cim") as at:
+        assert await at.ask(STORAGE, "DiscoveriSCSITargetInfo", TargetHost="192.0.2.7", Port=port) == (5, {})
+
+
 def test_targets_are_told_once_each_and_text_is_quoted() -> None:
     place = {"target": "h", "targetIQN": "iqn.x:<a&b>"}
     told = etree.fromstring(targets([place, dict(place), {"target": "h"}], "3261").encode())

@@ -17,6 +17,7 @@ from xenapi_core.engine import ha_member
 from xenapi_core.engine.ha_rules import check_statefiles, reaches_disk
 from xenapi_core.engine.plans.ha_switch import SECONDS, TIMEOUT
 from xenapi_core.errors import E
+from xenapi_core.model.device_lifecycle import check_ha_use
 from xenapi_core.model.hosts import check_live
 from xenapi_core.store.api import Txn, Version
 
@@ -28,17 +29,15 @@ JOINED_AFTER: Final = 60  # seconds, beside the timeout, in which the coordinato
 def preconfigure_ha(call: CallContext, ref: str, statefiles: tuple[str, ...], metadata: str, generation: str) -> None:
     """Attach heartbeat disks and the disk with the database to a host, instead of those that it had.
 
-    HOST_OFFLINE; INVALID_VALUE without a heartbeat disk; HA_HOST_IS_ARMED [host] while its daemon runs;
-    VDI_INCOMPATIBLE_TYPE [disk, type] for one without data; VDI_NOT_AVAILABLE [disk] if the host does not reach it.
+    HOST_OFFLINE; INVALID_VALUE without a heartbeat disk; HA_HOST_IS_ARMED [host] while its daemon runs; for each disk
+    what check_ha_use raises, then VDI_NOT_AVAILABLE [disk] if the host does not reach it.
     """
     host = check_live(call.store, ref)
     if not statefiles:
         raise E.INVALID_VALUE("statefiles", "")
     _check_stopped(host)
     for vdi in (metadata, *statefiles):
-        kind = call.get(vdi, "VDI")["type"]
-        if kind == "cbt_metadata":
-            raise E.VDI_INCOMPATIBLE_TYPE(vdi, kind)
+        check_ha_use(call.store, call.get(vdi, "VDI"))
     for vdi in (*statefiles, metadata):
         if not reaches_disk(call.store, ref, vdi):
             raise E.VDI_NOT_AVAILABLE(vdi)

@@ -14,7 +14,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from xenapi_core.api.handlers.pool_roles import called_host, check_database, follow_coordinator, lead, the_pool
+from xenapi_core.api.handlers.pool_roles import (
+    answers,
+    called_host,
+    check_database,
+    follow_coordinator,
+    lead,
+    the_pool,
+)
 from xenapi_core.api.member_calls import ask_member
 from xenapi_core.api.registry import CallContext, handles
 from xenapi_core.errors import E
@@ -93,20 +100,28 @@ def _check_successor(call: CallContext, host: str) -> None:
     pool = the_pool(call)
     if pool["master"] != host:
         check_pool_operation(call.store, pool, "designate_new_master")
-        check_database(check_live(call.store, host))
+        _check_lead(call, call.get(host, "host"))
+
+
+def _check_lead(call: CallContext, host: Version) -> None:
+    """HOST_OFFLINE for a host that does not answer: as the coordinator it would leave nobody who does.
+    OPERATION_NOT_ALLOWED for one that joined from another server (pool_roles.py, rule 2)."""
+    if not answers(call, host):
+        raise E.HOST_OFFLINE(host.ref)
+    check_database(host)
 
 
 @handles("pool.designate_new_master")
 def designate_new_master(call: CallContext, host: str) -> None:
-    """HA_IS_ENABLED, OTHER_OPERATION_IN_PROGRESS, HOST_OFFLINE. The present coordinator stays it without a word.
+    """HA_IS_ENABLED, OTHER_OPERATION_IN_PROGRESS, and what _check_lead raises. The present coordinator stays it without
+    a word.
 
-    OPERATION_NOT_ALLOWED for a host that joined from another server (pool_roles.py, rule 2). HA_ABORT_NEW_MASTER [why]
-    if a host that is up has agreed to another coordinator; then nothing changes.
+    HA_ABORT_NEW_MASTER [why] if a host that is up has agreed to another coordinator; then nothing changes.
     """
     pool = the_pool(call)
     check_pool_operation(call.store, pool, "designate_new_master")
-    record = check_live(call.store, host)
-    check_database(record)
+    record = call.get(host, "host")
+    _check_lead(call, record)
     asked = [each for each in call.store.all("host").values() if is_live(call.store, each)]
     for each in asked:
         _check_free(call, each, record["address"])

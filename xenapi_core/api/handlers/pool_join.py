@@ -3,6 +3,7 @@
 Theory of operation
 1. The server that is to join is the coordinator of its own pool of one. It logs in at the other coordinator as a
    person would, and refuses to go on in the order of the API reference.
+   The two trust each other's certificates as late as possible: nothing but handing over comes after that.
 2. It stops answering as a coordinator before it hands its records over, so that nothing of what it handed over can
    change any more. If the other side does not take them, it is a coordinator again.
 3. The coordinator takes the records in one transaction (server/joining.py). From then on it runs the host's machines;
@@ -21,7 +22,7 @@ from typing import Any, Final
 from xenapi_core.api import pool_transfer
 from xenapi_core.api.handlers.host import drop_host
 from xenapi_core.api.handlers.pool_roles import the_pool
-from xenapi_core.api.handlers.pool_trust import exchange_with
+from xenapi_core.api.handlers.pool_trust import exchanged_with
 from xenapi_core.api.handlers.trust_exchange import merge_with
 from xenapi_core.api.member_calls import log_in_at
 from xenapi_core.api.member_certificates import forget_member
@@ -62,9 +63,10 @@ async def join_force(call: CallContext, address: str, user: str, password: str) 
 
 async def _join(call: CallContext, address: str, user: str, password: str, force: bool) -> None:
     """JOINING_HOST_CONNECTION_FAILED; what logging in there raises; see `_check_state` and `_check_fit`; then what
-    keeps the two from trusting the same (trust_exchange.merge_with).
+    pool.initial_auth raises, and what keeps the two from trusting the same (trust_exchange.merge_with).
 
-    NOT_IMPLEMENTED for a process that reaches no other server.
+    NOT_IMPLEMENTED for a process that reaches no other server. After a failure the two do not know each other as
+    members; see `exchanged_with` for what may remain.
     """
     membership = call.services.sessions.membership
     if membership.connect is None:
@@ -79,10 +81,10 @@ async def _join(call: CallContext, address: str, user: str, password: str, force
             there = await _read_pool(remote, session)
             _check_state(call, there)
             _check_fit(call, there, force)
-            await exchange_with(call, remote, session)
-            await merge_with(call, remote, session)
             secret = await remote.call("pool.initial_auth", session)
-            await _hand_over(call, membership, remote, address, secret)
+            await merge_with(call, remote, session)
+            async with exchanged_with(call, remote, session):
+                await _hand_over(call, membership, remote, address, secret)
         finally:
             with contextlib.suppress(OSError, ApiError):
                 await remote.call("session.logout", session)

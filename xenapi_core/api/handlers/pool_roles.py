@@ -38,9 +38,11 @@ async def coordinator_lost(call: CallContext) -> bool:
 
 
 def answers(call: CallContext, host: Version) -> bool:
-    """Whether a host is up and its agent has not been stopped."""
-    agents = call.services.surroundings.agents
-    return is_live(call.store, host) and (agents is None or not agents.stopped(host.ref))
+    """Whether a host is up and its agent has not been stopped. A heartbeat alone makes no host: nobody answers for a
+    record of host.create that has no driver, and that no server joined with."""
+    agents, hypervisors = call.services.surroundings.agents, call.services.engine.hypervisors
+    there = bool(host["joined_from"]) or host.ref in hypervisors
+    return there and is_live(call.store, host) and (agents is None or not agents.stopped(host.ref))
 
 
 def check_database(host: Version) -> None:

@@ -13,7 +13,8 @@ Theory of operation
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
+from contextlib import asynccontextmanager
 
 from xenapi_core.api import pem
 from xenapi_core.api.certificates import installed
@@ -284,10 +285,17 @@ async def exchange_certificates_on_join(call: CallContext, uuid: str, certificat
     return dict(_files_of_coordinator(call))
 
 
-async def exchange_with(call: CallContext, remote: Remote, session: str) -> None:
-    """The pool there trusts this host, and this host its members (API reference, pool.join). What the exchange raises;
-    OSError. Nothing is exchanged by a process whose hosts have no certificates."""
+@asynccontextmanager
+async def exchanged_with(call: CallContext, remote: Remote, session: str) -> AsyncIterator[None]:
+    """The pool there trusts this host, and this host its members, in the block and after it (API reference, pool.join).
+    What the exchange raises; OSError. Nothing is exchanged by a process whose hosts have no certificates.
+
+    If the block raises, this host forgets what it took. The pool there forgets this host when it refuses its records
+    (server/joining.py). If they never arrive, it goes on trusting a certificate whose host has the pool secret too;
+    so it does if another server that joined it has taken the certificate.
+    """
     if call.services.surroundings.identities is None:
+        yield
         return
     host = call.get(the_pool(call)["master"])
     own = _own(call, host.ref)
@@ -296,4 +304,21 @@ async def exchange_with(call: CallContext, remote: Remote, session: str) -> None
         files = {str(name): str(text) for name, text in given.items()}
     except AttributeError:
         raise ConnectionError("no pool answers there") from None
-    await _trust(call, host, files)
+    try:
+        await _trust(call, host, files)
+        yield
+    except BaseException:
+        _distrust(call, host, files.keys() - own["member_files"].keys())
+        raise
+
+
+def _distrust(call: CallContext, host: Version, names: Set[str]) -> None:
+    """A host here trusts the certificates in these files no more."""
+    own = _own(call, host.ref)
+
+    def write(txn: Txn) -> None:
+        kept = {name: text for name, text in own["member_files"].items() if name not in names}
+        write_files(txn, own.ref, kept, erase=True)
+        generate_bundle(txn, own.ref)
+
+    call.commit(write)

@@ -22,6 +22,7 @@ from xenapi_core.engine.plans.database_copy import REDO_LOG, copies, new_copy, t
 from xenapi_core.engine.steps.database_disk import NEEDED
 from xenapi_core.engine.steps.volumes import create_step, destroy_step, forget_volume, record_volume
 from xenapi_core.errors import ApiError, E
+from xenapi_core.ids import NULL_REF
 from xenapi_core.model.hosts import is_live
 from xenapi_core.model.infrastructure_lifecycle import check_pool_operation, check_sr_operation
 from xenapi_core.model.power import HALTED, is_guest
@@ -108,6 +109,8 @@ def plan_enable(world: World, heartbeat_srs: tuple[str, ...], configuration: Map
             record_volume(world, run, txn, ref, uuid, sr, _STATEFILE_VALUES)
         record_metadata(run, txn)
         statefiles = tuple(ref for _, ref, _ in files)
+        for vdi in (*statefiles, metadata):
+            txn.update(vdi, ha_pool=pool.ref)
         started = {vm.ref for vm in store.all("VM").values() if _is_to_run(vm)}
         for vm in started:
             txn.update(vm, ha_always_run=True)
@@ -189,8 +192,11 @@ def plan_disable(world: World) -> Plan:
                 destroyed.append(vdi)
 
     def finish(run: Run, txn: Txn) -> None:
-        for vdi in destroyed:
-            forget_volume(run, txn, vdi.ref)
+        for vdi in disks:
+            if vdi in destroyed:
+                forget_volume(run, txn, vdi.ref)
+            else:
+                txn.update(vdi.ref, ha_pool=NULL_REF)
         txn.update(
             pool.ref, ha_enabled=False, ha_configuration={}, ha_statefiles=(), ha_cluster_stack="",
             ha_plan_exists_for=0, ha_overcommitted=False, ha_restarts_from=0,

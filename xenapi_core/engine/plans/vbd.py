@@ -13,7 +13,7 @@ from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.specs import device_name, device_position, disk_spec
 from xenapi_core.errors import E
 from xenapi_core.ids import NULL_REF, is_null
-from xenapi_core.model.device_lifecycle import check_vbd_operation, disk_use_error
+from xenapi_core.model.device_lifecycle import check_vbd_operation, disk_use_error, is_of_ha
 from xenapi_core.model.power import PAUSED, RUNNING, SUSPENDED
 from xenapi_core.store.api import Txn, Version
 
@@ -24,7 +24,8 @@ LIVE: Final = (RUNNING, PAUSED)
 
 @plans("VBD.create")
 def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
-    """Connect a disk, or an empty drive, to a VM; it is attached when the VM starts, or by VBD.plug."""
+    """Connect a disk, or an empty drive, to a VM; it is attached when the VM starts, or by VBD.plug. VDI_IN_USE [vdi]
+    for a disk of high availability."""
     store = world.store
     vm = store.get(args["VM"], "VM")
     empty = bool(args.get("empty", False)) or is_null(args["VDI"])
@@ -38,6 +39,8 @@ def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
             raise E.VDI_READONLY(vdi.ref)
         if vdi["type"] not in ATTACHABLE:
             raise E.VDI_INCOMPATIBLE_TYPE(vdi.ref, vdi["type"])
+        if is_of_ha(vdi):
+            raise E.VDI_IN_USE(vdi.ref)
         check_joining_disk(store, vm, vdi["SR"])
     userdevice = _position(world, vm, args["userdevice"])
     suspended = vm["power_state"] == SUSPENDED

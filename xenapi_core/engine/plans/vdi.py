@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from xenapi_core.engine.failures import STORAGE, About, told_as
-from xenapi_core.engine.ha_rules import check_unused
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.reset_disks import base_of, drop_base
 from xenapi_core.engine.steps.vm_records import copied_vdi, snapshot_of
@@ -54,7 +53,6 @@ def plan_create(world: World, args: Mapping[str, Any]) -> Plan:
 def plan_destroy(world: World, vdi: str) -> Plan:
     """Destroy a disk and its contents; unattached VBDs go with it."""
     record = _checked(world, vdi, "destroy")
-    check_unused(world.store, vdi, "destroy")
     base = base_of(world, record)
 
     def finish(run: Run, txn: Txn) -> None:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from xenapi_core.drivers.storage import VolumeState
 from xenapi_core.engine.failures import STORAGE, About, told_as
-from xenapi_core.engine.ha_rules import check_unused
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.steps.vdi_records import found_vdi, sizes_of
 from xenapi_core.engine.steps.volumes import count_volumes, forget_volume, in_time, recount
@@ -93,7 +92,6 @@ def _add_virtual(txn: Txn, sr: str, grown: int) -> None:
 def plan_forget(world: World, vdi: str) -> Plan:
     """Drop the record of a disk nobody uses; its data stays, and a scan finds it again."""
     _checked(world, vdi, "forget")
-    check_unused(world.store, vdi, "forget")
     return Plan(
         steps=(),
         claims=(Claim(vdi, "forget"),),

@@ -12,7 +12,7 @@ from xenapi_core.engine.failures import STORAGE, About, told_as
 from xenapi_core.engine.plan import Claim, Plan, Run, Step, World, plans
 from xenapi_core.engine.plans.vm_copy import check_target
 from xenapi_core.engine.steps.vdi_differences import BLOCK, differing, pieces
-from xenapi_core.engine.steps.vdi_transfer import Use, check_readable, plan_read, plan_write
+from xenapi_core.engine.steps.vdi_transfer import Use, check_readable, plan_overwrite, plan_read
 from xenapi_core.engine.steps.vm_records import copied_vdi
 from xenapi_core.engine.steps.volumes import copy_step, create_step, note_usage, record_volume
 from xenapi_core.errors import E
@@ -62,7 +62,7 @@ def _copy_into(world: World, record: Version, base: Version | None, into: str, s
     async def write(run: Run, storage: Storage, into: Version) -> None:
         await _write(run, record, base, storage, into["uuid"])
 
-    plan = plan_write(world, into, write)
+    plan = plan_overwrite(world, into, write)
     return Plan(
         steps=plan.steps,
         claims=(*plan.claims, *_claims(record, base)),

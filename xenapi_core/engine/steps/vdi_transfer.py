@@ -15,7 +15,7 @@ from xenapi_core.engine.plan import Claim, Plan, Run, Step, World
 from xenapi_core.engine.steps.vdi_records import sizes_of
 from xenapi_core.engine.steps.volumes import count_volumes
 from xenapi_core.errors import E
-from xenapi_core.model.device_lifecycle import check_vdi_operation, sr_attached
+from xenapi_core.model.device_lifecycle import check_vdi_operation, is_of_ha, sr_attached
 from xenapi_core.model.storage_types import features
 from xenapi_core.store.api import Txn, Version
 
@@ -43,6 +43,15 @@ def check_readable(world: World, vdi: str) -> Version:
     if not sr_attached(world.store, record["SR"]):
         raise E.SR_HAS_NO_PBDS(record["SR"])
     return record
+
+
+def plan_overwrite(world: World, vdi: str, use: Use) -> Plan:
+    """Let `use` write what a client sends. VDI_IN_USE for a disk that a host or high availability relies on; otherwise
+    as plan_write."""
+    record = world.store.get(vdi, "VDI")
+    if record["static_on"] or is_of_ha(record) or world.store.related(vdi, "redo_log_pools"):
+        raise E.VDI_IN_USE(vdi, "import")
+    return plan_write(world, vdi, use)
 
 
 def plan_write(world: World, vdi: str, use: Use) -> Plan:

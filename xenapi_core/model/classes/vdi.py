@@ -104,6 +104,12 @@ VDI = Class(
         Field("static_on", Map(Ref("host"), STRING), RO,
               "Hosts that have the disk attached to themselves, now and after each of their starts, and what for.",
               default={}, internal=True),
+        Field("ha_hosts", Set(Ref("host")), RO, "Hosts that have the disk attached for high availability.", default=(),
+              internal=True),
+        Field("ha_pool", Ref("pool"), RO, "Pool whose high availability is on and needs the disk, or null.",
+              default=NULL_REF, internal=True),
+        Field("redo_log_pools", Set(Ref("pool")), RO, "Pools that have their redo log on the disk.", default=(),
+              inverse="pool.redo_log_vdi", internal=True),
     ),
     messages=(
         # copies and snapshots

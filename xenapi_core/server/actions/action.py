@@ -31,6 +31,7 @@ from xenapi_core.engine.caller import Caller
 from xenapi_core.engine.engine import Engine
 from xenapi_core.engine.plan import Plan, World
 from xenapi_core.engine.run import Work
+from xenapi_core.engine.steps.vdi_transfer import Use
 from xenapi_core.errors import ApiError, E
 from xenapi_core.ids import NULL_REF
 from xenapi_core.model.http_actions import HttpAction
@@ -65,9 +66,14 @@ def parts_of(state: Path | None, recorder: Recorder) -> Parts:
     return Parts(InDirectory(state / "blobs") if state is not None else InMemory(), recorder, state)
 
 
+def as_long_as_it_takes(use: Use) -> Use:
+    return use
+
+
 @dataclass
 class ActionCall:
-    """One request to an action. `task`: the client's own task, which the action ends; None if it named none."""
+    """One request to an action. `task`: the client's own task, which the action ends; None if it named none. `lend`:
+    under which condition a disk is read or written."""
 
     action: HttpAction
     request: Request
@@ -77,6 +83,7 @@ class ActionCall:
     parts: Parts
     task: str | None = None
     above: str = NULL_REF
+    lend: Callable[[Use], Use] = as_long_as_it_takes
     ended: bool = field(default=False)
 
     @property

@@ -7,7 +7,7 @@ from typing import Final
 
 from xenapi_core.drivers.storage import Storage
 from xenapi_core.engine.plan import Run
-from xenapi_core.engine.steps.vdi_transfer import plan_read, plan_write
+from xenapi_core.engine.steps.vdi_transfer import plan_overwrite, plan_read
 from xenapi_core.errors import E
 from xenapi_core.server.actions import disk_bytes
 from xenapi_core.server.actions.action import NO_CACHE, ActionCall, serves
@@ -38,13 +38,13 @@ async def export_raw_vdi(call: ActionCall) -> Response:
     if base is not None and form != "vhd":
         raise E.INVALID_VALUE("format", form)
 
-    async def use(run: Run, storage: Storage, record: Version) -> None:
+    async def send(run: Run, storage: Storage, record: Version) -> None:
         if form == "vhd":
             await disk_bytes.send_vhd(pipe, run, storage, record, base)
         else:
             await disk_bytes.send_raw(pipe, run, storage, record)
 
-    other = base.ref if base is not None else None
+    other, use = base.ref if base is not None else None, call.lend(send)
     task = call.engine.start(call.work("Export of raw VDI"), lambda world: plan_read(world, vdi.ref, use, other))
     await pipe.follow(task)
     name = ("Content-Disposition", f'attachment; filename="{vdi["uuid"]}.{form}"')
@@ -74,5 +74,5 @@ async def import_raw_vdi(call: ActionCall) -> Response:
                 raise E.VDI_IO_ERROR("The client left, as it does at the end of what it has.") from error
             raise E.IMPORT_ERROR_PREMATURE_EOF() from error
 
-    await call.wait(call.work("Import of raw VDI"), lambda world: plan_write(world, vdi.ref, use))
+    await call.wait(call.work("Import of raw VDI"), lambda world: plan_overwrite(world, vdi.ref, call.lend(use)))
     return Response(200, (NO_CACHE,))
