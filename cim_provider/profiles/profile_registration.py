@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from cim_provider import jobs
 from cim_provider.mapping.association import Association, Extents, Pairs
 from cim_provider.mapping.extent import Rendition
+from cim_provider.mapping.method import Call, Result, method
 from cim_provider.mapping.rule import computed, const
 from cim_provider.mapping.subject import Subject
 from cim_provider.mapping.view import View
@@ -72,6 +74,16 @@ def _profile_version(subject: Subject) -> str:
     return profile.version
 
 
+async def get_central_instances(call: Call) -> Result:
+    """CIM_RegisteredProfile.GetCentralInstances: the paths of what conforms to the profile, as ElementConformsToProfile
+    has them. Always 0 (DSP1033 1.1 has no other value)."""
+    profile: Profile = call.subject.item
+    found = [one for view in profile.views for one in await call.shown(view)]
+    if RegisteredProfile in profile.views:
+        found = [one for one in found if one.item is profile]  # see registered_itself
+    return Result(jobs.DONE, {"CentralInstances": tuple(one.path for one in found)})
+
+
 class RegisteredProfile(View, cim="Xen_RegisteredProfile", items=profiles, namespace=INTEROP):
     """A profile; the item is its row in PROFILES."""
 
@@ -82,6 +94,8 @@ class RegisteredProfile(View, cim="Xen_RegisteredProfile", items=profiles, names
     RegisteredName = computed(_profile_name)
     RegisteredVersion = computed(_profile_version)
     AdvertiseTypes = const((2,))
+
+    GetCentralInstances = method(get_central_instances, out=("CentralInstances",))
 
 
 # What a host offers machines, and what each of those profiles is about (DSP1042).
@@ -112,7 +126,7 @@ PROFILES = (
     Profile("DSP1103", "Job Control", "1.0.0", ConcreteJob),
     Profile("DSP1053", "Base Metrics", "1.0.1", MetricDefinition),
     Profile("DSP1054", "Indications", "1.2.0", IndicationService),
-    Profile("DSP1033", "Profile Registration", "1.0.0", RegisteredProfile),
+    Profile("DSP1033", "Profile Registration", "1.1.0", RegisteredProfile),
 )
 # fmt: on
 # DSP1092 WBEM Server is implemented (wbem_server.py) but not registered: where it is, pywbem 1.9 creates no namespace

@@ -63,6 +63,22 @@ def test_a_client_finds_central_instances_across_namespaces(
     assert {connection.GetInstance(path)["ElementName"] for path in found} == names
 
 
+def test_each_profile_names_its_central_instances_itself(connection: pywbem.WBEMConnection) -> None:
+    server = pywbem.WBEMServer(connection)
+    for registered in server.profiles:
+        code, out = connection.InvokeMethod("GetCentralInstances", registered.path)
+        conforming = connection.AssociatorNames(
+            registered.path, AssocClass="CIM_ElementConformsToProfile", ResultRole="ManagedElement"
+        )
+        assert code == 0
+        for path in conforming:
+            path.host = None  # paths in parameters name no host
+        assert sorted(map(str, out["CentralInstances"])) == sorted(map(str, conforming))
+    (itself,) = server.get_selected_profiles("DMTF", "Profile Registration", "1.1.0")
+    _, out = connection.InvokeMethod("GetCentralInstances", itself.path)
+    assert [path["InstanceID"] for path in out["CentralInstances"]] == [itself["InstanceID"]]
+
+
 def test_a_client_gets_every_instance_it_enumerates(connection: pywbem.WBEMConnection) -> None:
     for namespace in ("root/cimv2", "interop"):
         names = [
